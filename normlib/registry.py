@@ -1,0 +1,245 @@
+"""Registries of norms, models and datasets: names in, classes and their settings out.
+
+A class is registered by a decorator in the one file that defines it. Its constructor's signature is its
+configuration: every argument after the ones that the trainer supplies is a setting with a plain type and a default.
+This module never imports torch, Hydra or any other part of normlib.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+PLAIN_TYPES = (bool, int, float, str)
+
+
+class RegistryError(ValueError):
+    """A registration or a look-up that breaks a rule; the message states the rule, what came and the fix."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One constructor argument that a user may set: its type, its default and, for a `Literal`, its choices."""
+
+    name: str
+    type: Any
+    default: Any
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered class with its metadata and the settings read from its signature."""
+
+    name: str
+    cls: type
+    metadata: Mapping[str, Any]
+    settings: Mapping[str, Setting]
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the class's docstring."""
+        return (inspect.getdoc(self.cls) or "").split("\n\n")[0].replace("\n", " ").strip()
+
+    @property
+    def source_file(self) -> str | None:
+        """The file that defines the class, if Python knows one."""
+        try:
+            return inspect.getsourcefile(self.cls)
+        except TypeError:
+            return None
+
+
+@dataclass
+class Registry:
+    """All classes of one kind ("norm", "model" or "dataset").
+
+    `supplied` are the constructor arguments that normlib itself passes; `package` holds the built-in members,
+    one a file, imported when a name is first asked for; `entry_points` is the group other packages register under.
+    """
+
+    kind: str
+    package: str
+    entry_points: str
+    supplied: frozenset[str]
+    metadata_keys: frozenset[str] = frozenset()
+    required_base: Callable[[], type] | None = None
+    _entries: dict[str, Entry] = field(default_factory=dict)
+    _loaded: bool = False
+
+    def register(self, name: str, **metadata: Any) -> Callable[[type[T]], type[T]]:
+        """Class decorator that adds a class under `name`.
+
+        Raises RegistryError for a name that is taken or not an identifier, for unknown metadata, and for
+        constructor arguments without a plain type and a default.
+        """
+
+        def decorate(cls: type[T]) -> type[T]:
+            self._add(name, cls, metadata)
+            return cls
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        self.load()
+        return sorted(self._entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        self.load()
+        if name not in self._entries:
+            raise RegistryError(unknown_name(self.kind, name, self._entries))
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        self.load()
+        return name in self._entries
+
+    def entries(self) -> list[Entry]:
+        """All entries, sorted by name."""
+        return [self._entries[name] for name in self.names()]
+
+    def load(self) -> None:
+        """Import the built-in members and those of other installed packages (once)."""
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+        for point in importlib.metadata.entry_points(group=self.entry_points):
+            try:
+                point.load()
+            except Exception as error:
+                raise RegistryError(
+                    f"the entry point {point.name!r} = {point.value!r} of group {self.entry_points!r} does not import: "
+                    f"{type(error).__name__}: {error}. Fix or uninstall the package that declares it."
+                ) from error
+
+    def _add(self, name: str, cls: type, metadata: Mapping[str, Any]) -> None:
+        if not isinstance(cls, type):
+            raise RegistryError(f"a {self.kind} is registered as a class, but {name!r} is {cls!r}")
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise RegistryError(f"a {self.kind}'s name is letters, digits and underscores (it is typed on the command line); got {name!r}")
+        unknown = set(metadata) - self.metadata_keys
+        if unknown:
+            raise RegistryError(f"unknown metadata {sorted(unknown)} for {self.kind} {name!r}; known are {sorted(self.metadata_keys)}")
+        if self.required_base is not None and not issubclass(cls, self.required_base()):
+            base = self.required_base()
+            raise RegistryError(f"a {self.kind} inherits from {base.__module__}.{base.__qualname__}, but {cls.__qualname__} does not; add it to the class's bases")
+        taken = self._entries.get(name)
+        if taken is not None and _definition(taken.cls) != _definition(cls):
+            raise RegistryError(
+                f"the {self.kind} name {name!r} is taken by {taken.cls.__module__}.{taken.cls.__qualname__} "
+                f"({taken.source_file}); register {cls.__module__}.{cls.__qualname__} under another name"
+            )
+        self._entries[name] = Entry(name, cls, dict(metadata), self._settings(name, cls))
+
+    def _settings(self, name: str, cls: type) -> dict[str, Setting]:
+        settings: dict[str, Setting] = {}
+        signature = inspect.signature(cls.__init__)
+        hints = typing.get_type_hints(cls.__init__)
+        for argument in list(signature.parameters.values())[1:]:
+            if argument.name in self.supplied:
+                continue
+            where = f"{self.kind} {name!r}: argument {argument.name!r}"
+            if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+                raise RegistryError(f"{where}: the signature is the configuration, so *args and **kwargs are not allowed; name every argument")
+            if argument.default is argument.empty:
+                raise RegistryError(f"{where} has no default; a setting needs one (normlib itself passes only {sorted(self.supplied)})")
+            hint = hints.get(argument.name, Any if argument.default is None else type(argument.default))
+            settings[argument.name] = Setting(argument.name, _plain(hint, where), argument.default, _literals(hint))
+        return settings
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that is not registered: the closest names first, then all."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
+    return f"no {kind} is named {name!r}{hint} Known: {', '.join(known)}"
+
+
+def load_plugin(plugin: str) -> None:
+    """Import a user's own module, given as the path of a .py file or as a module name; it registers what it defines.
+
+    Raises RegistryError when the file does not exist or does not import.
+    """
+    is_path = plugin.endswith(".py") or "/" in plugin
+    try:
+        if not is_path:
+            importlib.import_module(plugin)
+            return
+        path = Path(plugin).expanduser().resolve()
+        if not path.is_file():
+            raise RegistryError(f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module")
+        name = f"normlib_plugin_{path.stem}_{_short_hash(str(path))}"
+        if name in sys.modules:
+            return
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    except RegistryError:
+        raise
+    except Exception as error:
+        raise RegistryError(f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback).") from error
+
+
+def _short_hash(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _definition(cls: type) -> tuple[str, str | None]:
+    """Where a class is defined: a module that is loaded again may register the same class once more."""
+    try:
+        source = inspect.getsourcefile(cls)
+    except TypeError:
+        source = None
+    return cls.__qualname__, source or cls.__module__
+
+
+def _literals(hint: Any) -> tuple[str, ...]:
+    choices: list[str] = []
+    for part in typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,):
+        if typing.get_origin(part) is Literal:
+            choices += [str(choice) for choice in typing.get_args(part)]
+    return tuple(choices)
+
+
+def _plain(hint: Any, where: str) -> Any:
+    """`hint` as a type that a config node can check: a plain type, an enum, a list of plain types, or one of these or None."""
+    origin = typing.get_origin(hint)
+    if hint is Any or hint in PLAIN_TYPES or (isinstance(hint, type) and issubclass(hint, enum.Enum)):
+        return hint
+    if origin is Literal and all(isinstance(choice, str) for choice in typing.get_args(hint)):
+        return str
+    if origin is list and typing.get_args(hint)[0] in PLAIN_TYPES:
+        return hint
+    if origin in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(hint) if part is not type(None)]
+        if len(parts) == 1 and len(parts) < len(typing.get_args(hint)):
+            return _plain(parts[0], where) | None  # type: ignore[operator]
+    raise RegistryError(f"{where} has type {hint}; a setting's type is bool, int, float, str, a Literal of strings, an enum, a list of plain types, or one of these or None")
