@@ -19,7 +19,7 @@ norms = Registry(
     package="normlib.norms",
     entry_points="normlib.norms",
     supplied=frozenset({"num_features", "channel_dim", "device", "dtype"}),
-    metadata_keys=frozenset({"statistics_over", "depends_on_batch", "paper", "reinitializes"}),
+    metadata_keys=frozenset({"statistics_over", "paper", "reinitializes"}),
     required_base=_norm_class,
 )
 register = norms.register
