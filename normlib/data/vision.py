@@ -1,0 +1,51 @@
+"""What the datasets from torchvision share: loading with checksums, and clear errors without the extra or a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normlib.data.dataset import DataError, Dataset, Samples
+
+
+class TorchvisionDataset(Dataset):
+    """A dataset of torchvision's with a test set of its own; validation is a stratified part of its training set."""
+
+    torchvision_name: str
+    num_classes = 10
+
+    def load(self, data_dir: Path) -> dict[str, Samples]:
+        try:
+            from torchvision import datasets
+        except ImportError as error:
+            raise DataError(
+                f"{self.torchvision_name} comes through torchvision, which does not import ({error}): "
+                "pip install 'normlib[vision]'"
+            ) from error
+        make = getattr(datasets, self.torchvision_name)
+        return {split: self._samples(self._open(make, data_dir, split == "train")) for split in ("train", "test")}
+
+    def _open(self, make: Any, data_dir: Path, train: bool) -> Any:
+        """The dataset from `data_dir`, downloaded and verified by torchvision if it is not there."""
+        root = str(data_dir.expanduser())
+        try:
+            return make(root, train=train, download=False)
+        except RuntimeError:  # torchvision's word for missing files and for wrong checksums
+            pass
+        try:
+            return make(root, train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"{self.torchvision_name} is not complete in {root} and could not be downloaded ({error}): connect to the "
+                f"network, or put torchvision's files there by hand, or name their folder with data_dir=..."
+            ) from error
+
+    def _samples(self, dataset: Any) -> Samples:
+        inputs = torch.as_tensor(dataset.data)
+        if inputs.dim() == 3:
+            inputs = inputs.unsqueeze(1)  # (n, 28, 28) -> (n, 1, 28, 28)
+        else:
+            inputs = inputs.permute(0, 3, 1, 2).contiguous()  # (n, 32, 32, 3) -> (n, 3, 32, 32)
+        return Samples(inputs, torch.as_tensor(dataset.targets).long())

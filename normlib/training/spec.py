@@ -1,0 +1,143 @@
+"""The settings of a run, as typed dataclasses: what Hydra checks, what the run's id is a hash of.
+
+A spec is the resolved configuration without what cannot change the numbers (paths, loggers, number of workers).
+This file never imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "site.activation": ("relu", "sigmoid", "tanh", "gelu"),
+    "site.placement": ("before", "after"),
+    "init.scheme": ("he", "torch"),
+    "optimizer.name": ("sgd", "adamw"),
+    "optimizer.lr_rule": ("linear", "sqrt", "constant"),
+    "schedule.name": ("constant", "cosine", "one_cycle"),
+    "training.precision": ("32", "bf16-mixed"),
+}
+BASE_BATCH_SIZE = 32
+SECTIONS = ("norm", "model", "data", "site", "init", "optimizer", "schedule", "training", "evaluation")
+SCALARS = ("seed", "accelerator", "threads")
+
+
+@dataclass
+class SiteSettings:
+    """Every site of the network: where the norm stands and over which batch it takes statistics.
+
+    `norm_batch_size`: samples over which a batch-dependent norm takes statistics; None is the whole batch.
+    `horizon`: samples that running averages look back over; None leaves each norm's own momentum, and a number n sets
+    momentum to batch_size / n (at most 1) wherever there are running averages.
+    """
+
+    activation: str = "relu"
+    placement: str = "before"
+    dropout: float = 0.0
+    norm_batch_size: int | None = None
+    horizon: int | None = None
+
+
+@dataclass
+class InitSettings:
+    """How the trunk is filled: "he" (normal, variance gain^2/fan_in) or "torch" (torch.nn's defaults), times `scale`."""
+
+    scheme: str = "he"
+    scale: float = 1.0
+
+
+@dataclass
+class OptimizerSettings:
+    """SGD with momentum, or AdamW. The learning rate is `lr` at batch size 32, scaled to others by `lr_rule`."""
+
+    name: str = "sgd"
+    lr: float = 0.1
+    lr_rule: str = "linear"
+    momentum: float = 0.9
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decay_norm: bool = False
+
+
+@dataclass
+class ScheduleSettings:
+    """The learning rate's shape over the run: "constant", "cosine" or "one_cycle"; `warmup` is a share of the run."""
+
+    name: str = "one_cycle"
+    warmup: float = 0.3
+
+
+@dataclass
+class TrainingSettings:
+    """The budget: `epochs`, or `steps` (optimizer steps), which takes the place of epochs when it is given."""
+
+    epochs: int | None = 5
+    steps: int | None = None
+    precision: str = "32"
+
+
+@dataclass
+class EvaluationSettings:
+    """`points`: evaluations on validation, evenly spaced along the run, the last at its end; one fixed `batch_size`."""
+
+    points: int = 1
+    batch_size: int = 512
+
+
+@dataclass
+class DataSettings:
+    """What every dataset has beside its own settings. `crop` is the padding in pixels around a random crop."""
+
+    batch_size: int = 32
+    split_seed: int = 0
+    flip: bool = False
+    crop: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to do: its spec, the id that follows from it, and what a record says about its origin."""
+
+    id: str
+    experiment: str
+    labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+    code: Mapping[str, str]
+    data_version: str
+    command: str
+    plugins: tuple[str, ...] = ()
+    skip_reason: str | None = None
+    planned_steps: int = 0
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_id(spec: Mapping[str, Any], code: Mapping[str, str], data_version: str) -> str:
+    """16 hexadecimal digits that stand for the resolved spec, the code that runs it and the data's version."""
+    text = json.dumps([spec, code, data_version], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def steps_per_epoch(num_train: int, batch_size: int) -> int:
+    """Optimizer steps in one pass over the training set; an incomplete last batch is dropped."""
+    return num_train // batch_size
+
+
+def planned_steps(spec: Mapping[str, Any], num_train: int) -> int:
+    """Optimizer steps of the whole run: `training.steps`, or `training.epochs` passes."""
+    training = spec["training"]
+    if training["steps"] is not None:
+        return int(training["steps"])
+    return int(training["epochs"]) * steps_per_epoch(num_train, spec["data"]["batch_size"])
+
+
+def scaled_learning_rate(lr: float, batch_size: int, rule: str) -> float:
+    """The peak learning rate at `batch_size`, from the one at batch size 32 (linear: arXiv:1706.02677; sqrt: arXiv:1404.5997)."""
+    ratio = batch_size / BASE_BATCH_SIZE
+    return lr * {"linear": ratio, "sqrt": ratio**0.5, "constant": 1.0}[rule]
