@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -152,6 +153,8 @@ class Registry:
 
     def _settings(self, name: str, cls: type) -> dict[str, Setting]:
         settings: dict[str, Setting] = {}
+        if cls.__init__ is object.__init__:
+            return settings
         signature = inspect.signature(cls.__init__)
         hints = typing.get_type_hints(cls.__init__)
         for argument in list(signature.parameters.values())[1:]:
@@ -188,7 +191,7 @@ def load_plugin(plugin: str) -> None:
         path = Path(plugin).expanduser().resolve()
         if not path.is_file():
             raise RegistryError(f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module")
-        name = f"normlib_plugin_{path.stem}_{_short_hash(str(path))}"
+        name = f"normlib_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         if name in sys.modules:
             return
         spec = importlib.util.spec_from_file_location(name, path)
@@ -204,12 +207,6 @@ def load_plugin(plugin: str) -> None:
         raise
     except Exception as error:
         raise RegistryError(f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback).") from error
-
-
-def _short_hash(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _definition(cls: type) -> tuple[str, str | None]:
