@@ -1,0 +1,157 @@
+"""A record: what one run leaves behind, as one small JSON text that proves itself.
+
+In: the facts of a run. Out: a frozen `Record`, and its JSON text with a checksum over everything else.
+This file never touches the disk and never imports torch or pandas. `results/README.md` explains every key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+DONE, DIVERGED, FAILED, SKIPPED = STATUSES = ("done", "diverged", "failed", "skipped")
+TRAINED = frozenset({DONE, DIVERGED})
+"""The statuses of runs that were trained and scored; a diverged run counts with what its broken network scores."""
+
+_ID = re.compile(r"[0-9a-f]{16}")
+_REPEAT = "the next `compare` sets the file aside and makes the run again"
+
+
+class RecordError(ValueError):
+    """A text that is not a sound record. `path` is where it came from, `what` is wrong with it, `fix` is what to do."""
+
+    def __init__(self, what: str, fix: str = _REPEAT, path: Path | None = None) -> None:
+        self.what, self.fix, self.path = what, fix, path
+        super().__init__(f"{path or 'record'}: {what}; {fix}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One run. Where a skipped or failed run has nothing to say: mappings are empty, counts 0, measurements None.
+
+    Metrics are fractions for accuracies and nats for losses, None where not finite; curves are lists of equal length.
+    """
+
+    format: int = FORMAT
+    id: str
+    experiment: str
+    status: str
+    reason: str | None = None
+    traceback: str | None = None
+    command: str
+    labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+    code: Mapping[str, str]
+    data_version: str
+    hashes: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    norm_report: Mapping[str, float] = field(default_factory=dict)
+    planned_steps: int = 0
+    steps: int = 0
+    samples: int = 0
+    seconds_training: float | None = None
+    seconds_per_step: float | None = None
+    samples_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    state_size: int = 0
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    started: str
+    ended: str
+    curves: Mapping[str, Mapping[str, list[float | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can be, before it reaches a file."""
+        if self.format != FORMAT:
+            raise RecordError(f"has format {self.format!r}, and this normlib reads format {FORMAT}", "upgrade normlib")
+        if self.status not in STATUSES:
+            raise RecordError(f"has status {self.status!r}, which is none of {', '.join(STATUSES)}")
+        if not (isinstance(self.id, str) and _ID.fullmatch(self.id)):
+            raise RecordError(f"has id {self.id!r}, which is not 16 hexadecimal digits")
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are metrics: the run is done or diverged."""
+        return self.status in TRAINED
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a plain dict, in the order in which they are written."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Record:
+        """The record that `to_dict` came from; a missing or an unknown key is an error."""
+        if missing := [name for name in FIELDS if name not in values]:
+            raise RecordError(f"lacks {', '.join(missing)}")
+        if unknown := sorted(set(values) - set(FIELDS)):
+            raise RecordError(f"holds {', '.join(unknown)}, unknown in format {FORMAT}")
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """Readable, compact text: a line a field, a line an entry where a field holds mappings; checksum last."""
+        values = self.to_dict()
+        lines = [f"{json.dumps(key)}: {_written(key, value)}" for key, value in values.items()]
+        lines.append(f'"checksum": "{checksum(values)}"')
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, path: Path | None = None) -> Record:
+        """The record in a text. RecordError names `path`, what is wrong and what to do."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:  # also undecodable bytes
+            raise RecordError(f"is cut short or not JSON ({error})", path=path) from None
+        if not isinstance(values, dict):
+            raise RecordError(f"holds a {type(values).__name__}, not a record", path=path)
+        try:
+            if values.get("format") != FORMAT:
+                raise RecordError(
+                    f"has format {values.get('format')!r}, and this normlib reads format {FORMAT}",
+                    "read it with the normlib that wrote it, or delete it to have the run made again",
+                )
+            stated = values.pop("checksum", None)
+            if stated is None:
+                raise RecordError("has no checksum")
+            if stated != checksum(values):
+                raise RecordError("does not agree with its checksum: it was edited after it was written")
+            return cls.from_dict(values)
+        except RecordError as error:
+            raise RecordError(error.what, error.fix, path) from None
+
+
+FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Record))
+
+
+def checksum(values: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON: sorted keys, no spaces, no NaN; so white space may change and numbers may not."""
+    return hashlib.sha256(_json(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def finite_or_none(value: float) -> float | None:
+    """The number as JSON can hold it: None stands for NaN and the infinities."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _json(value: Any, **options: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        raise RecordError(
+            "would hold NaN or an infinity, which JSON has no word for", "pass such numbers through finite_or_none"
+        ) from None
+
+
+def _written(key: str, value: Any) -> str:
+    """One field's JSON: on one line, or one line an entry where its entries are mappings themselves."""
+    if isinstance(value, Mapping) and any(isinstance(entry, Mapping) for entry in value.values()):
+        entries = [f" {json.dumps(name)}: {_json(entry)}" for name, entry in value.items()]
+        return "{\n" + ",\n".join(entries) + "\n}"
+    return _json(value)

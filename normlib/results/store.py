@@ -1,0 +1,144 @@
+"""The store: one folder of records, one file a run, shared without harm by any number of processes.
+
+In: records. Out: files `<results_dir>/<experiment>/runs/<id>.json`, and what reading them all back finds.
+A process that is killed at any moment leaves finished records whole and nothing locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from normlib.results import claims
+from normlib.results.files import TEMPORARY_SUFFIX, StoreError, unwritable, write_atomically
+from normlib.results.record import Record, RecordError
+
+__all__ = ["BROKEN", "Scan", "Store", "StoreError"]
+
+BROKEN = "broken"
+"""The status that `Store.statuses` gives to a file that is no sound record."""
+
+STRAY_AFTER_SECONDS = 3600.0  # a record is written in milliseconds; an hour forgives clocks that disagree
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Everything in a store: the sound records, by id, and one problem for each file that is not sound."""
+
+    records: tuple[Record, ...]
+    problems: tuple[RecordError, ...]
+
+
+class Store:
+    """The records of one experiment in one results folder. Reading needs no folder; writing makes it."""
+
+    def __init__(self, results_dir: str | Path, experiment: str) -> None:
+        self.experiment = experiment
+        self.folder = Path(results_dir) / experiment
+        self.runs = self.folder / "runs"
+        self.locks = self.folder / ".locks"
+
+    def path(self, run_id: str) -> Path:
+        """Where the record of a run is or would be."""
+        return self.runs / f"{run_id}.json"
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written, before anything is trained. StoreError if not."""
+        probe = self.runs / f".probe.{os.getpid()}{TEMPORARY_SUFFIX}"
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise unwritable(self.runs, error) from error
+
+    def write(self, record: Record) -> Path:
+        """Write a record whole or not at all; an older record of the same run is replaced."""
+        path = self.path(record.id)
+        text = record.to_json()
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.runs, error) from error
+        write_atomically(path, text)
+        return path
+
+    def read(self, run_id: str) -> Record | None:
+        """The record of a run, or None where there is none. RecordError if the file is not sound."""
+        return self._read(self.path(run_id))
+
+    def scan(self) -> Scan:
+        """Read every record; a file that is not sound becomes a problem and the others go on."""
+        records: list[Record] = []
+        problems: list[RecordError] = []
+        for path in self._files():
+            try:
+                record = self._read(path)
+            except RecordError as problem:
+                problems.append(problem)
+            else:
+                if record is not None:
+                    records.append(record)
+        return Scan(tuple(records), tuple(problems))
+
+    def statuses(self) -> dict[str, str]:
+        """The status by run id; BROKEN for a file that is not sound."""
+        scan = self.scan()
+        found = {record.id: record.status for record in scan.records}
+        return found | {problem.path.stem: BROKEN for problem in scan.problems if problem.path is not None}
+
+    def set_aside(self, run_id: str) -> Path | None:
+        """Rename a broken record to `<id>.json.broken-N`, so that the run is made again and nothing is lost."""
+        path = self.path(run_id)
+        for number in range(1, 1_000_000):
+            aside = path.with_name(f"{path.name}.broken-{number}")
+            if aside.exists():
+                continue
+            try:
+                os.rename(path, aside)
+            except FileNotFoundError:  # another process was faster
+                return None
+            except OSError as error:
+                raise unwritable(path, error) from error
+            return aside
+        raise StoreError(f"no free name to set {path} aside; remove the files {path.name}.broken-*")
+
+    def claim(self, run_id: str) -> contextlib.AbstractContextManager[bool]:
+        """`with store.claim(id) as ours:` claims a run without waiting; False inside if another process has it.
+
+        Look for the record again after the claim: whoever had the run before may just have finished it.
+        """
+        return claims.claim(self.locks, run_id)
+
+    def clean(self) -> None:
+        """Remove what killed processes left: temporary files that are old, and lock files that nobody holds."""
+        with contextlib.suppress(OSError):
+            for path in self.runs.glob(f".*{TEMPORARY_SUFFIX}"):
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS:
+                        path.unlink()
+        claims.clean(self.locks)
+
+    def _files(self) -> list[Path]:
+        try:
+            with os.scandir(self.runs) as entries:
+                names = sorted(e.name for e in entries if e.name.endswith(".json") and not e.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [self.runs / name for name in names]
+
+    def _read(self, path: Path) -> Record | None:
+        try:
+            with open(path, "rb") as file:
+                text = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RecordError(f"cannot be read ({error.strerror})", "permit reading it", path) from error
+        record = Record.from_json(text, path)
+        if record.id != path.stem:
+            raise RecordError(f"holds the record of run {record.id}", "give the file the name of its run", path)
+        return record
