@@ -16,9 +16,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "site.activation": ("relu", "sigmoid", "tanh", "gelu"),
     "site.placement": ("before", "after"),
     "init.scheme": ("he", "torch"),
-    "optimizer.name": ("sgd", "adamw"),
     "optimizer.lr_rule": ("linear", "sqrt", "constant"),
-    "schedule.name": ("constant", "cosine", "one_cycle"),
     "training.precision": ("32", "bf16-mixed"),
 }
 BASE_BATCH_SIZE = 32
@@ -51,27 +49,60 @@ class InitSettings:
 
 
 @dataclass
-class OptimizerSettings:
-    """SGD with momentum, or AdamW. The learning rate is `lr` at batch size 32, scaled to others by `lr_rule`."""
+class SGDSettings:
+    """SGD with momentum. The learning rate is `lr` at batch size 32, scaled to other batch sizes by `lr_rule`.
+
+    `decay_norm`: whether weight decay also acts on the norms' parameters.
+    """
 
     name: str = "sgd"
     lr: float = 0.1
     lr_rule: str = "linear"
     momentum: float = 0.9
     nesterov: bool = False
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
     weight_decay: float = 0.0
     decay_norm: bool = False
 
 
 @dataclass
-class ScheduleSettings:
-    """The learning rate's shape over the run: "constant", "cosine" or "one_cycle"; `warmup` is a share of the run."""
+class AdamWSettings:
+    """AdamW (arXiv:1711.05101). The learning rate is `lr` at batch size 32, scaled to other batch sizes by `lr_rule`."""
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    lr_rule: str = "sqrt"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 1e-2
+    decay_norm: bool = False
+
+
+@dataclass
+class ConstantSettings:
+    """The same learning rate from the first step to the last."""
+
+    name: str = "constant"
+
+
+@dataclass
+class CosineSettings:
+    """Half a cosine down to zero (arXiv:1608.03983), after a linear warm-up over `warmup`, a share of the run."""
+
+    name: str = "cosine"
+    warmup: float = 0.0
+
+
+@dataclass
+class OneCycleSettings:
+    """Up along a cosine over `warmup`, a share of the run, and down to almost zero (arXiv:1708.07120, torch's OneCycleLR)."""
 
     name: str = "one_cycle"
     warmup: float = 0.3
+
+
+OPTIMIZERS = {"sgd": SGDSettings, "adamw": AdamWSettings}
+SCHEDULES = {"constant": ConstantSettings, "cosine": CosineSettings, "one_cycle": OneCycleSettings}
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""From overrides to runs, and through them: configuration, the plan, the executor."""

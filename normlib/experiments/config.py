@@ -1,0 +1,199 @@
+"""Hydra, fenced in: overrides in, plain resolved settings out. Composes; plans and trains nothing.
+
+Every complaint of Hydra's and OmegaConf's leaves here as a ConfigError of one clear message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from normlib.registry import load_plugin
+
+DEFAULT_EXPERIMENT = "small_batch"
+NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be; the message states the rule, what came and the fix."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A resolved configuration: `config` typed, for checking single values; `plain` as containers; group choices."""
+
+    config: DictConfig
+    plain: dict[str, Any]
+    choices: dict[str, str | None]
+    sweep_params: dict[str, str]
+    interpolated: bool
+
+
+def config_dir() -> Path:
+    """The folder of normlib's own configuration: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def group_files(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
+    """The choices of a config group that are files, e.g. experiments, in normlib's folder and the user's."""
+    folders = [config_dir(), *map(Path, config_dirs)]
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+class Composer:
+    """Composes configurations while `configuration` is open."""
+
+    def __init__(self, search_path: list[str]) -> None:
+        self.search_path = search_path
+        self.loader = GlobalHydra.instance().config_loader()
+        self.parser = OverridesParser.create(config_loader=self.loader)
+
+    def parse(self, overrides: Sequence[str]) -> list[Override]:
+        """The overrides in Hydra's grammar, sweeps included. Raises ConfigError."""
+        with _clear_errors(overrides):
+            return self.parser.parse_overrides(list(overrides))
+
+    def group_choices(self, group: str) -> list[str]:
+        """The choices of a config group; empty for a key that is no group."""
+        return list(self.loader.get_group_options(group))
+
+    def compose(self, overrides: Sequence[str]) -> Composed:
+        """The configuration under overrides that hold no sweeps. Raises ConfigError."""
+        path = [f"hydra.searchpath=[{','.join(self.search_path)}]"] if self.search_path else []
+        with _clear_errors(overrides):
+            config = compose("config", overrides=[*path, *overrides], return_hydra_config=True)
+            choices = dict(config.hydra.runtime.choices)
+            params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create({}))
+            OmegaConf.set_readonly(config, False)
+            OmegaConf.set_struct(config, False)
+            del config["hydra"]
+            OmegaConf.set_struct(config, True)
+            interpolated = _has_interpolation(config)
+            logger = config.logger
+            config.logger = None  # paths of loggers refer to results_dir; resolved when one is made
+            plain = OmegaConf.to_container(config, resolve=True)
+            config.logger = logger
+        assert isinstance(plain, dict) and isinstance(params, dict)
+        return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Iterator[Composer]:
+    """Load the plugins that the overrides and the experiment's file name, store the schema, and open Hydra's search path.
+
+    Raises ConfigError for a config folder that does not exist, RegistryError for a plugin that does not import.
+    """
+    from normlib.experiments.schema import store_schema
+
+    for folder in config_dirs:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none")
+    for plugin in plugins_of(overrides, config_dirs):
+        load_plugin(plugin)
+    store_schema()
+    search_path = [f"file://{Path(folder).resolve()}" for folder in config_dirs]
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="normlib"):
+        yield Composer(search_path)
+
+
+def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[str]:
+    """The plugins named on the command line or else in the experiment's file, known before anything is composed."""
+    experiment: str | None = None
+    with _clear_errors(overrides):
+        for override in OverridesParser.create().parse_overrides(list(overrides)):
+            if override.get_key_element().lstrip("+") == "plugins":
+                value = override.value()
+                return [_text(item) for item in value] if isinstance(value, list) else [_text(value)]
+            if override.get_key_element() == "experiment":
+                experiment = _text(override.value())
+    return list(experiment_file(experiment, config_dirs).get("plugins") or []) if experiment else []
+
+
+def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any]:
+    """The raw content of an experiment's file, nothing composed; {} if there is none of that name."""
+    for folder in (*map(Path, config_dirs), config_dir()):
+        file = folder / "experiment" / f"{name}.yaml"
+        if file.is_file():
+            content = OmegaConf.to_container(OmegaConf.load(file))
+            return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+    return {}
+
+
+@contextlib.contextmanager
+def _clear_errors(overrides: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_message(error, overrides)) from error
+
+
+def _message(error: Exception, overrides: Sequence[str]) -> str:
+    """One message out of Hydra's chain of exceptions, with the closest names where a name was wrong."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(str(cause))
+        cause = cause.__cause__
+    text = " ".join(dict.fromkeys(line.strip() for part in texts for line in part.splitlines() if _says_something(line)))
+    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    if missing:
+        group, name = missing.groups()
+        known = sorted(set(re.findall(r"^\t(\S+)$", "\n".join(texts), re.MULTILINE)))
+        from normlib.registry import unknown_name
+
+        return unknown_name({"data": "dataset"}.get(group, group), name, known) if known else text
+    key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
+    if key:
+        return f"there is no setting {_blamed(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
+    return text
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not re.match(r"\s*(full_key:|object_type=|reference_type=|Set the environment variable|To append|See https)", line)
+
+
+def _blamed(key: str, overrides: Sequence[str]) -> str:
+    """The override that holds a wrong key, or the key."""
+    return next((o.partition("=")[0] for o in overrides if key in o.partition("=")[0].split(".")), key)
+
+
+def _closest(key: str, error: BaseException) -> str:
+    node = getattr(error, "parent_node", None)
+    cause: BaseException | None = error
+    while node is None and cause is not None:
+        cause = cause.__cause__
+        node = getattr(cause, "parent_node", None)
+    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else (f" Known here: {', '.join(known)}." if known else "")
+
+
+def _has_interpolation(node: Any) -> bool:
+    """Whether a setting that enters the spec refers to another one (the logger's paths do not count)."""
+    if isinstance(node, DictConfig):
+        return any(
+            OmegaConf.is_interpolation(node, key) or (key != "logger" and _has_interpolation(node._get_node(key)))
+            for key in node
+        )
+    if isinstance(node, ListConfig):
+        return any(OmegaConf.is_interpolation(node, index) for index in range(len(node)))
+    return False
+
+
+def _text(value: Any) -> str:
+    return value.text if isinstance(value, QuotedString) else str(value)

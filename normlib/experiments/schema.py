@@ -1,0 +1,99 @@
+"""The configuration's types: one node for each registered norm, model and dataset, made from its signature.
+
+Hydra checks every override against these, refuses unknown keys, and completes names in the shell. No torch here, but
+reading the registries imports it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from normlib.data import datasets
+from normlib.models import models
+from normlib.norms import norms
+from normlib.registry import Entry, Registry
+from normlib.training.spec import (
+    OPTIMIZERS,
+    SCHEDULES,
+    DataSettings,
+    EvaluationSettings,
+    InitSettings,
+    SiteSettings,
+    TrainingSettings,
+)
+
+PROVIDER = "normlib"
+GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets}
+
+
+@dataclass
+class Root:
+    """Everything that can be set. The settings below `data_dir` cannot change a run's numbers and are not in its id."""
+
+    norm: Any = MISSING
+    model: Any = MISSING
+    data: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    site: SiteSettings = field(default_factory=SiteSettings)
+    init: InitSettings = field(default_factory=InitSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    seed: int = 0
+    accelerator: str = "auto"
+    threads: int = 1
+    data_dir: str = "~/.cache/normlib"
+    results_dir: str = "results"
+    plugins: list[str] = field(default_factory=list)
+    jobs: int | None = None
+    retry_failed: bool = True
+    save_weights: bool = False
+    logger: Any = None
+    rows: str = "norm"
+    columns: str = "data.batch_size"
+
+
+def store_schema() -> None:
+    """Put a node for every registered class, and the root, where Hydra finds them."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Root, provider=PROVIDER)
+    for group, registry in GROUPS.items():
+        for entry in registry.entries():
+            common = DataSettings if group == "data" else None
+            store.store(group=group, name=entry.name, node=settings_node(group, entry, common), provider=PROVIDER)
+    for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, node in choices.items():
+            store.store(group=group, name=name, node=node, provider=PROVIDER)
+
+
+def settings_node(group: str, entry: Entry, common: type | None) -> type:
+    """A dataclass with the settings of a registered class: its name, what the group has in common, its arguments."""
+    fields: list[Any] = [("name", str, field(default=entry.name))]
+    if common is not None:
+        fields += [(item.name, item.type, item) for item in _resolved_fields(common)]
+    for setting in entry.settings.values():
+        if isinstance(setting.default, list):
+            default = field(default_factory=lambda value=setting.default: copy.copy(value))  # type: ignore[misc]
+        else:
+            default = field(default=setting.default)
+        fields.append((setting.name, setting.type, default))
+    return dataclasses.make_dataclass(f"{group}_{entry.name}", fields)
+
+
+def _resolved_fields(node: type) -> list[Any]:
+    """The fields of a dataclass with their annotations as types, fit for another dataclass."""
+    import typing
+
+    hints = typing.get_type_hints(node)
+    fields = []
+    for item in dataclasses.fields(node):
+        fresh = field(default=item.default)
+        fresh.name, fresh.type = item.name, hints[item.name]
+        fields.append(fresh)
+    return fields

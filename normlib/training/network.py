@@ -1,0 +1,148 @@
+"""A trunk filled from the seed, and the norms that move into its sites: identical networks by construction."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from normlib.models import models
+from normlib.models.site import Site, Sites
+from normlib.norms import factory
+from normlib.training.seeding import generator, global_stream
+
+FILLED_BY_FAN_IN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class IdenticalTrunkError(ValueError):
+    """A model that cannot be the same for every norm; the message says which rule it breaks."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with its norms in place, and the names of the parameters that belong to them (the rest is trunk)."""
+
+    module: nn.Module
+    sites: Mapping[str, Site]
+    norm_parameter_names: frozenset[str]
+    trunk_hash: str
+
+    def open_streams(self, seed: int, device: torch.device) -> None:
+        """Give every site's dropout its own generator on the device of the run."""
+        for name, site in self.sites.items():
+            if site.dropout:
+                site.dropout_stream = generator(seed, "dropout", name, device=device)
+
+    def count_parameters(self) -> dict[str, int]:
+        """Numbers of parameters in the trunk and in the norms (with the sites' shifts)."""
+        counts = {"trunk": 0, "norm": 0}
+        for name, parameter in self.module.named_parameters():
+            counts["norm" if name in self.norm_parameter_names else "trunk"] += parameter.numel()
+        return counts
+
+    def state_size(self) -> int:
+        """Numbers kept in the norms' persistent buffers."""
+        return sum(
+            value.numel()
+            for site in self.sites.values()
+            if site.norm is not None
+            for key, value in site.norm.state_dict().items()
+            if key not in dict(site.norm.named_parameters())
+        )
+
+
+def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int) -> tuple[nn.Module, Sites]:
+    """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
+
+    Raises ValueError when the model refuses its settings or the input shape.
+    """
+    site = spec["site"]
+    sites = Sites(site["activation"], site["placement"], site["dropout"])
+    settings = {key: value for key, value in spec["model"].items() if key != "name"}
+    with global_stream(spec["seed"], "construction"):
+        trunk = models[spec["model"]["name"]].cls(sites, input_shape, num_classes, **settings)
+    registered = {id(module) for module in trunk.modules()}
+    if any(id(site) not in registered for site in sites.sites):
+        raise IdenticalTrunkError(
+            f"model {spec['model']['name']!r} made a site that is not part of the network: keep every site as an attribute"
+        )
+    return trunk, sites
+
+
+def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int, total_steps: int) -> Network:
+    """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
+
+    Raises ValueError for settings that the model or the norm refuses, IdenticalTrunkError for a model that draws
+    from the global random state while it runs.
+    """
+    trunk, sites = build_trunk(spec, input_shape, num_classes)
+    examined = next(iter(trunk.parameters())).device.type != "meta"
+    if examined:
+        _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
+        _refuse_global_randomness(trunk, input_shape, spec["model"]["name"])
+    trunk_hash = _hash_state(trunk) if examined else ""
+    trunk_names = {name for name, _ in trunk.named_parameters()}
+    settings = {key: value for key, value in spec["norm"].items() if key != "name"}
+    make_norm = factory(spec["norm"]["name"], **settings)
+    with global_stream(spec["seed"], "norm"):
+        for site in sites.sites:
+            site.install(make_norm(site.num_features))
+    named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
+    for site in named_sites.values():
+        _apply_batch_sizes(site.norm, spec, total_steps)
+    norm_names = frozenset(name for name, _ in trunk.named_parameters()) - trunk_names
+    return Network(trunk, named_sites, norm_names, trunk_hash)
+
+
+def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
+    """The batch for statistics and the horizon of running averages are settings of the site, apart from the batch."""
+    norm.norm_batch_size = spec["site"]["norm_batch_size"]
+    horizon = spec["site"]["horizon"]
+    if horizon is not None and getattr(norm, "momentum", None) is not None:
+        norm.momentum = min(1.0, spec["data"]["batch_size"] / horizon)
+    norm.set_total_steps(total_steps)
+
+
+def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) -> None:
+    for module_name, module in trunk.named_modules():
+        if isinstance(module, FILLED_BY_FAN_IN):
+            fan_in = module.weight[0].numel()
+            bound = 1 / math.sqrt(fan_in)  # torch.nn's default: uniform within 1/sqrt(fan_in), weights and biases
+            deviation = sites.gains.get(module, 1.0) / math.sqrt(fan_in)
+            for name, parameter in module.named_parameters(recurse=False):
+                source = generator(seed, "init", f"{module_name}.{name}")
+                with torch.no_grad():
+                    if scheme == "torch":
+                        parameter.uniform_(-bound, bound, generator=source)
+                    elif name == "weight":
+                        parameter.normal_(0, deviation, generator=source)
+                    else:
+                        parameter.zero_()
+                    parameter.mul_(scale if name == "weight" else 1.0)
+        elif hasattr(module, "reset_parameters") and not isinstance(module, Site):
+            with global_stream(seed, "init", module_name):
+                module.reset_parameters()
+
+
+def _refuse_global_randomness(trunk: nn.Module, input_shape: tuple[int, ...], name: str) -> None:
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        trunk(torch.zeros(2, *input_shape))
+    if not torch.equal(before, torch.get_rng_state()):
+        raise IdenticalTrunkError(
+            f"model {name!r} draws from torch's global random state in its forward pass, which a norm could shift; use "
+            "site.dropout, which has a stream of its own, or a torch.Generator of the model's"
+        )
+
+
+def _hash_state(trunk: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(trunk.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,175 @@
+"""One run, from spec to record: one Lightning fit. Writes nothing but, where asked for, the final weights."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from normlib.results.record import DIVERGED, DONE, FAILED, SKIPPED, Record
+from normlib.training.batches import BatchPlan
+from normlib.training.datamodule import SplitData, make_dataset
+from normlib.training.environment import PeakMemory, describe
+from normlib.training.module import Classifier
+from normlib.training.network import Network, build_network
+from normlib.training.schedule import learning_rate_factors, shape_hash
+from normlib.training.spec import Run, scaled_learning_rate
+
+STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's own cost per batch vanish
+
+# Lightning's advice does not fit data that lie in memory, and its notes on the hardware would drown the results.
+EXPECTED_WARNINGS = (".*does not have many workers.*", ".*`training_step` returned `None`.*", ".*GPU available but not used.*")
+
+
+def train_run(
+    run: Run,
+    data_dir: Path,
+    loggers: Sequence[Any] = (),
+    weights_file: Path | None = None,
+    steps_per_chunk: int = STEPS_PER_CHUNK,
+) -> Record:
+    """Train one run and return its record; an exception becomes a record with status "failed" and its traceback.
+
+    `steps_per_chunk` changes the speed and nothing in the record. KeyboardInterrupt passes through.
+    """
+    started = _now()
+    try:
+        return _train(run, started, data_dir, loggers, weights_file, steps_per_chunk)
+    except Exception as error:
+        return unfinished(run, FAILED, f"{type(error).__name__}: {error}", started, traceback.format_exc())
+
+
+def unfinished(run: Run, status: str, reason: str, started: str | None = None, trace: str | None = None) -> Record:
+    """The record of a run without results: failed, or skipped."""
+    now = _now()
+    return Record(
+        **_origin(run), status=status, reason=reason, traceback=trace, started=started or now, ended=now,
+        environment={} if status == SKIPPED else describe(run.spec["accelerator"], run.spec["threads"]),
+    )  # fmt: skip
+
+
+def _train(
+    run: Run, started: str, data_dir: Path, loggers: Sequence[Any], weights_file: Path | None, steps_per_chunk: int
+) -> Record:
+    spec = run.spec
+    data, training = spec["data"], spec["training"]
+    torch.set_num_threads(spec["threads"])
+    device = torch.device(spec["accelerator"])
+    dataset = make_dataset(data)
+    plan = BatchPlan(
+        spec["seed"], dataset.sizes["train"], data["batch_size"], run.planned_steps, data["flip"], data["crop"]
+    )
+    splits = SplitData(data, plan, data_dir, device, steps_per_chunk)
+    memory = PeakMemory(spec["accelerator"])
+    network = build_network(spec, tuple(dataset.input_shape), dataset.num_classes, run.planned_steps)
+    network.module.to(device)
+    network.open_streams(spec["seed"], device)
+    factors = learning_rate_factors(spec["schedule"], run.planned_steps)
+    peak = scaled_learning_rate(spec["optimizer"]["lr"], data["batch_size"], spec["optimizer"]["lr_rule"])
+    module = Classifier(network, splits.splits, spec, peak, factors)
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator={"cuda": "gpu"}.get(device.type, device.type),
+            devices=1,
+            precision="bf16-mixed" if training["precision"] == "bf16-mixed" else "32-true",
+            max_epochs=plan.num_epochs,
+            deterministic="warn" if device.type == "cuda" else None,
+            logger=list(loggers) or False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, datamodule=splits)
+    module.to(device)
+    metrics = {split: module.evaluate(split) for split in ("train", "validation", "test")}
+    broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
+    for logger in loggers:
+        logger.log_metrics(
+            {f"final/{split}/{key}": value for split, scores in metrics.items() for key, value in scores.items() if value is not None},
+            step=module.steps_done,
+        )
+        logger.finalize("success")
+    if weights_file is not None:
+        weights_file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(module.network.state_dict(), weights_file)
+    samples = module.steps_done * data["batch_size"]
+    seconds = module.seconds_training
+    return Record(
+        **_origin(run),
+        status=DIVERGED if broken else DONE,
+        reason=_divergence(module, run.planned_steps) if broken else None,
+        hashes={
+            "trunk": network.trunk_hash,
+            "batches": module.batch_hasher.digests(),
+            "schedule": shape_hash(factors),
+            "data": splits.data_hash,
+        },
+        metrics=metrics,
+        norm_report=_mean_report(network),
+        steps=module.steps_done,
+        samples=samples,
+        seconds_training=seconds,
+        seconds_per_step=seconds / module.steps_done if module.steps_done else None,
+        samples_per_second=samples / seconds if seconds else None,
+        peak_memory_bytes=memory.read(),
+        parameters=network.count_parameters(),
+        state_size=network.state_size(),
+        environment=describe(spec["accelerator"], spec["threads"]),
+        started=started,
+        ended=_now(),
+        curves={"train": module.train_curve, "validation": module.validation_curve},
+    )
+
+
+def _origin(run: Run) -> dict[str, Any]:
+    """What a record says of the run before it took place."""
+    return {
+        "id": run.id,
+        "experiment": run.experiment,
+        "command": run.command,
+        "labels": dict(run.labels),
+        "spec": dict(run.spec),
+        "code": dict(run.code),
+        "data_version": run.data_version,
+        "planned_steps": run.planned_steps,
+    }
+
+
+def _divergence(module: Classifier, planned_steps: int) -> str:
+    if module.diverged_at is None:
+        return f"the loss of the trained network is not finite (after all {planned_steps} steps)"
+    return f"the loss was no longer finite at step {module.diverged_at + 1} of {planned_steps}"
+
+
+def _mean_report(network: Network) -> dict[str, float]:
+    """What the norms report of themselves, averaged over the sites."""
+    reports = [site.norm.report() for site in network.sites.values() if site.norm is not None]  # type: ignore[operator]
+    keys = sorted({key for report in reports for key in report})
+    return {key: sum(report[key] for report in reports if key in report) / len(reports) for key in keys}
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,88 @@
+"""The code behind a run, as hashes: an edited norm gets a new run id, a changed comment does not.
+
+Hashes syntax trees without docstrings, of a class's file, of its base classes' files, and of the sibling files that
+these import. This file runs none of the code it reads.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+FOREIGN = ("torch", "pytorch_lightning", "builtins", "abc", "typing", "collections", "torchvision", "timm")
+
+
+def class_hash(cls: type) -> str:
+    """16 hexadecimal digits for the source of a class, its bases and the sibling files that they import."""
+    files: set[Path] = set()
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] not in FOREIGN:
+            source = inspect.getsourcefile(base)
+            if source is not None:
+                _collect(Path(source), files)
+    return _combined(files)
+
+
+def modules_hash(names: Iterable[str]) -> str:
+    """16 hexadecimal digits for the sources of modules that are already imported."""
+    return _combined({Path(str(sys.modules[name].__file__)) for name in names})
+
+
+def syntax_hash(source: str) -> str:
+    """The hash of a source text's syntax tree without docstrings, the same in every Python version and layout."""
+    return hashlib.sha256(repr(_plain(_without_docstrings(ast.parse(source)))).encode()).hexdigest()[:16]
+
+
+def _combined(files: set[Path]) -> str:
+    parts = sorted((path.name, _file_hash(path, path.stat().st_mtime_ns)) for path in files)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=256)
+def _file_hash(path: Path, modified: int) -> str:
+    return syntax_hash(path.read_text())
+
+
+def _collect(path: Path, files: set[Path]) -> None:
+    """Add a file and, again and again, the modules beside it that it imports (a package's __init__ left out)."""
+    if path in files:
+        return
+    files.add(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        for name in _imported(node):
+            sibling = path.parent / f"{name.rpartition('.')[2]}.py"
+            if sibling.is_file() and sibling.name != "__init__.py":
+                _collect(sibling, files)
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module] if node.module else [alias.name for alias in node.names]
+    return []
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:]
+    return tree
+
+
+def _plain(node: Any) -> Any:
+    """A tree as nested tuples; empty fields are left out, because new Python versions add such fields."""
+    if isinstance(node, ast.AST):
+        fields = ((name, _plain(value)) for name, value in ast.iter_fields(node))
+        return (type(node).__name__, *((name, value) for name, value in fields if value not in (None, ())))
+    if isinstance(node, list):
+        return tuple(_plain(item) for item in node)
+    return repr(node) if node is not None else None
