@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import typing
 from collections.abc import Callable
 from typing import Any
 
-from normlib.registry import Registry
+from normlib.registry import Registry, RegistryError, Setting, unknown_name
 
 
 def _norm_class() -> type:
@@ -35,8 +37,33 @@ def create(name: str, num_features: int, **settings: Any) -> Any:
 
 
 def factory(name: str, **settings: Any) -> Callable[..., Any]:
-    """A callable ``num_features -> norm``, as torchvision and timm take for ``norm_layer=``.
+    """A callable ``num_features -> norm``, as torchvision and timm take for ``norm_layer=``; it can be pickled.
 
-    ``factory("group", num_groups=8)`` refuses settings that the norm does not have, at once and not at the first call.
+    ``factory("group", num_groups=8)`` refuses settings that the norm does not have, or of a wrong type, at once and not
+    at the first call.
     """
-    raise NotImplementedError
+    entry = norms[name]
+    for setting, value in settings.items():
+        if setting in ("channel_dim", "device", "dtype"):
+            continue
+        if setting not in entry.settings:
+            raise RegistryError(f"norm {name!r}: {unknown_name('setting', setting, entry.settings)}")
+        _check_type(f"norm {name!r}: setting {setting!r}", entry.settings[setting], value)
+    # timm swaps classes called BatchNorm, GroupNorm or LayerNorm for others, so what it gets is a function.
+    return functools.partial(_build, registered_name=name, **settings)
+
+
+def _build(num_features: int, *, registered_name: str, **settings: Any) -> Any:
+    return norms[registered_name].cls(num_features, **settings)
+
+
+def _check_type(where: str, setting: Setting, value: Any) -> None:
+    allowed = typing.get_args(setting.type) or (setting.type,)
+    if Any in allowed or (value is None and type(None) in allowed):
+        return
+    if setting.choices and value not in setting.choices:
+        raise RegistryError(f"{where} is one of {', '.join(setting.choices)}, got {value!r}")
+    kinds = tuple(typing.get_origin(kind) or kind for kind in allowed) + ((int,) if float in allowed else ())
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in allowed):
+        wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
+        raise RegistryError(f"{where} is {wanted}, got {value!r} ({type(value).__name__})")

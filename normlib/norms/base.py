@@ -1,0 +1,226 @@
+"""The base class of every norm: the checks, the layout, the precision and the switches that all of them share.
+
+In comes a tensor of any rank with its channels in dimension 1 (or last), out goes a tensor of the same shape, type
+and memory format. A norm of your own implements one method, `normalize`. This file takes no statistics itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Norm(nn.Module):
+    """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
+
+    A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
+    or better. It declares `depends_on_batch`: whether, in training, one sample's output depends on the others.
+    """
+
+    depends_on_batch: ClassVar[bool] = False
+    weight: Any  # nn.Parameter or None, as in torch.nn
+    bias: Any
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        nn.Module.__init__(self)  # by name: BatchNorm has torch's batch norm between this class and nn.Module
+        self.num_features, self.eps, self.affine = num_features, eps, affine
+        if affine:
+            self.weight = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype))
+            self.bias = nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("weight", None)
+            self.register_parameter("bias", None)
+        self._set_switches(channel_dim)
+
+    def _set_switches(self, channel_dim: int) -> None:
+        """The attributes that are no part of the state_dict: where the channels are, and the three switches."""
+        if self.num_features < 1:
+            raise ValueError(f"{self._name} needs at least one channel, got num_features={self.num_features}")
+        if channel_dim not in (1, -1):
+            raise ValueError(f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts")
+        self.channel_dim = channel_dim
+        #: Whether running statistics move; they do so in training mode only.
+        self.update_running = True
+        #: In training, take batch statistics over consecutive groups of about this many samples. Inert where
+        #: `depends_on_batch` is False; None takes them over all samples.
+        self.norm_batch_size: int | None = None
+        self._statistics = "auto"
+
+    # ---- what a norm implements -------------------------------------------------------------------------------
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Standardize `x` (N, C, *positions), given in float32 or better; the base class scales and shifts the result."""
+        raise NotImplementedError(f"{type(self).__qualname__} has to implement normalize(self, x), for x of shape (N, C, *positions)")
+
+    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        """`normalize`, scale and shift. A norm whose kernel does all three at once, or that keeps running statistics, overrides this.
+
+        `guarded`: x was computed in half precision, where a batch that is not finite must not enter running statistics.
+        """
+        groups = self.num_groups_of_samples(x.shape[0])
+        if groups > 1:
+            return self.scale_and_shift(torch.cat([self.normalize(part) for part in x.tensor_split(groups)]))
+        return self.scale_and_shift(self.normalize(x))
+
+    # ---- what a norm may call ---------------------------------------------------------------------------------
+
+    def scale_and_shift(self, x_hat: Tensor) -> Tensor:
+        """weight * x_hat + bias, a weight and a bias per channel."""
+        weight, bias = self.parameters_as(x_hat)
+        if weight is None or bias is None:
+            return x_hat
+        per_channel = (1, -1) + (1,) * (x_hat.dim() - 2)
+        return torch.addcmul(bias.view(per_channel), x_hat, weight.view(per_channel))
+
+    def parameters_as(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """`weight` and `bias` in the type of `x`."""
+        weight: Tensor | None = self.weight
+        bias: Tensor | None = self.bias
+        if weight is not None and weight.dtype is not x.dtype:
+            weight = weight.to(x.dtype)
+        if bias is not None and bias.dtype is not x.dtype:
+            bias = bias.to(x.dtype)
+        return weight, bias
+
+    def num_groups_of_samples(self, num_samples: int) -> int:
+        """Into how many groups the samples are split for their statistics: floor(N / norm_batch_size), at least one.
+
+        `Tensor.tensor_split` then makes them as equal as possible, so that none is smaller than `norm_batch_size` unless N is.
+        """
+        if self.norm_batch_size is None or not self.training or not self.depends_on_batch:
+            return 1
+        if self.norm_batch_size < 1:
+            raise ValueError(f"norm_batch_size is at least 1 sample, or None for all of them; got {self.norm_batch_size}")
+        return max(1, num_samples // self.norm_batch_size)
+
+    def require_several_values(self, count: int, x: Tensor, over: str, fix: str) -> None:
+        """Refuse statistics over a single value: it would always be normalized to zero."""
+        if count < 2:
+            raise ValueError(
+                f"{self._name} takes its statistics over {over}, but an input of shape {tuple(x.shape)} "
+                f"(samples, channels, *positions) has only one value for each: it would always come out as zero; {fix}"
+            )
+
+    # ---- the switches -----------------------------------------------------------------------------------------
+
+    @property
+    def has_running_statistics(self) -> bool:
+        """Whether the norm keeps running statistics to normalize with."""
+        return getattr(self, "running_mean", None) is not None
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether the next input will be normalized with its own statistics."""
+        return self._statistics == "batch" or (self._statistics == "auto" and self.training) or not self.has_running_statistics
+
+    @property
+    def moves_running_statistics(self) -> bool:
+        """Whether the next input will move the running statistics."""
+        return self.training and self.update_running and self.has_running_statistics
+
+    @property
+    def statistics(self) -> str:
+        """Which statistics normalize: "batch", "running", or "auto" (the batch's in training, the running ones in eval mode)."""
+        return self._statistics
+
+    @statistics.setter
+    def statistics(self, which: str) -> None:
+        if which not in ("auto", "batch", "running"):
+            raise ValueError(f'statistics is "auto", "batch" or "running", got {which!r}')
+        if which == "running" and not self.has_running_statistics:
+            raise ValueError(f'{self._name} keeps no running statistics to normalize with, so statistics="running" is not possible; use "auto" or "batch"')
+        self._statistics = which
+
+    def train_affine(self, train: bool = True) -> None:
+        """Whether `weight` and `bias` are trained."""
+        for parameter in self.parameters(recurse=False):
+            parameter.requires_grad_(train)
+
+    def freeze(self) -> None:
+        """Normalize with the running statistics, where there are any, move nothing and train nothing; `train()` does not undo it."""
+        if self.has_running_statistics:
+            self.statistics = "running"
+        self.update_running = False
+        self.train_affine(False)
+
+    def unfreeze(self) -> None:
+        """Set the three switches back to where a new norm has them."""
+        self.statistics = "auto"
+        self.update_running = True
+        self.train_affine(True)
+
+    def set_total_steps(self, total_steps: int) -> None:
+        """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""
+
+    def report(self) -> dict[str, float]:
+        """Figures of the norm's own for the record of a run, by name."""
+        return {}
+
+    # ---- the way through --------------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x`, of rank 2 or more; the output has its shape, type and memory format."""
+        self.check_shape(x)
+        moved = x if self.channel_dim == 1 else x.movedim(-1, 1)  # (N, C, *positions)
+        if x.numel() == 0:
+            y = self.scale_and_shift(moved)  # nothing to take statistics of, no state changes
+        elif x.device.type != "meta" and torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                y = self.transform(_float32_or_better(moved), True)
+        else:
+            y = self.transform(_float32_or_better(moved), x.dtype is torch.float16)
+        if y.dtype is not x.dtype:
+            y = y.to(x.dtype)
+        if self.channel_dim != 1:
+            y = y.movedim(1, -1)
+        return y if y.stride() == x.stride() else _laid_out_like(x, y)
+
+    def check_shape(self, x: Tensor) -> None:
+        """Refuse an input that has not `num_features` channels where they should be."""
+        if x.dim() < 2 or x.shape[self.channel_dim] != self.num_features:
+            layout = "(N, C, *positions)" if self.channel_dim == 1 else "(N, *positions, C)"
+            raise ValueError(
+                f"{self._name} takes {layout} with C = num_features = {self.num_features}, but got shape {tuple(x.shape)}; "
+                f"build it with the input's number of channels, or set channel_dim={-self.channel_dim} if they are in that dimension"
+            )
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        shown = [f"{self.num_features}", f"eps={self.eps:g}", f"affine={self.affine}"]
+        shown += [f"channel_dim={self.channel_dim}"] if self.channel_dim != 1 else []
+        shown += [f"norm_batch_size={self.norm_batch_size}"] if self.norm_batch_size is not None else []
+        shown += [f"statistics={self.statistics!r}"] if self.statistics != "auto" else []
+        return ", ".join(shown)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether `x` is dense with the channels of a position side by side, in a layout that torch has a name for."""
+    return (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
+        x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
+    )
+
+
+def _float32_or_better(x: Tensor) -> Tensor:
+    if x.dtype is torch.float32 or x.dtype is torch.float64:
+        return x
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _laid_out_like(x: Tensor, y: Tensor) -> Tensor:
+    """`y` in the memory format of `x`; where `x` has gaps or overlaps, in the order of its dimensions."""
+    target = torch.empty_like(x)
+    return y if y.stride() == target.stride() else target.copy_(y)

@@ -1,0 +1,71 @@
+"""Instance normalization."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from normlib.norms import register
+from normlib.norms._over_batch import move_towards
+from normlib.norms.base import Norm
+from normlib.norms.group import normalize_groups
+
+
+@register("instance", statistics_over="positions, per sample and channel", paper="arXiv:1607.08022")
+class InstanceNorm(Norm):
+    """Standardizes each channel of each sample over its positions.
+
+    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+
+    Axes: positions, per sample and channel.
+
+    Shapes: (N, C, *positions) to the same, at least two positions; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: Ulyanov, Vedaldi, Lempitsky 2016, "Instance Normalization", arXiv:1607.08022, equation 4.
+
+    Deviations: scale and shift by default, like every norm here; torch.nn has none by default. With `track_running_stats`
+    running averages (over the samples, too) of mean and unbiased variance normalize at inference, as in torch.nn;
+    `momentum` is the weight of the new value, None averages all batches alike.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = False,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.momentum, self.track_running_stats = momentum, track_running_stats
+        tracked = track_running_stats
+        self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype) if tracked else None)
+        self.register_buffer("running_var", torch.ones(num_features, device=device, dtype=dtype) if tracked else None)
+        self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if tracked else None)
+
+    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        weight, bias = self.parameters_as(x)
+        by_sample, moves = self.uses_batch_statistics, self.moves_running_statistics
+        if by_sample or moves:
+            self.require_several_values(x[0, 0].numel(), x, "the positions of a sample's channel", "give it an input with positions, or use another norm")
+        if by_sample:
+            y = normalize_groups(x, self.num_features, weight, bias, self.eps)
+        else:
+            mean, var = self.running_mean.to(x.dtype, copy=True), self.running_var.to(x.dtype, copy=True)
+            y = F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
+        if moves:
+            var, mean = torch.var_mean(x.detach().flatten(2), dim=2)  # (N, C) each
+            new = {self.running_mean: mean.mean(0), self.running_var: var.mean(0)}
+            move_towards(new, self.num_batches_tracked, self.momentum, guarded)
+        return y
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, track_running_stats={self.track_running_stats}"

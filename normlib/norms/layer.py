@@ -1,0 +1,59 @@
+"""Layer normalization, in its two meanings on inputs with positions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from normlib.norms import register
+from normlib.norms.base import Norm
+from normlib.norms.group import normalize_groups
+
+
+@register("layer", statistics_over="channels and positions, per sample (scope=position: channels alone, per position)", paper="arXiv:1607.06450")
+class LayerNorm(Norm):
+    """Standardizes each sample over all its channels and positions, or each position of each sample over its channels.
+
+    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+
+    Axes: C and positions, per sample (``scope="sample"``, as in the group-norm paper; group norm with one group); C
+    alone, per position (``scope="position"``, as in transformers and ConvNeXt).
+
+    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: Ba, Kiros, Hinton 2016, "Layer Normalization", arXiv:1607.06450, equation 3.
+
+    Deviations: scale and shift are per channel in either scope, as for every norm here. The paper has no epsilon.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        scope: Literal["sample", "position"] = "sample",
+        eps: float = 1e-5,
+        affine: bool = True,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        if scope not in ("sample", "position"):
+            raise ValueError(f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}')
+        self.scope = scope
+
+    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        if self.scope == "position" or x.dim() == 2:
+            self.require_several_values(x.shape[1], x, "the channels of a position", "give it more channels")
+            weight, bias = self.parameters_as(x)
+            if x.dim() == 2:
+                return F.layer_norm(x, (self.num_features,), weight, bias, self.eps)
+            y = F.layer_norm(x.movedim(1, -1), (self.num_features,), weight, bias, self.eps)  # (N, *positions, C)
+            return y.movedim(-1, 1)
+        self.require_several_values(x[0].numel(), x, "the channels and positions of a sample", "give it more channels or positions")
+        return normalize_groups(x, 1, *self.parameters_as(x), self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scope={self.scope!r}"

@@ -1,0 +1,44 @@
+"""No normalization at all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from normlib.norms import register
+from normlib.norms.base import Norm
+
+
+@register("none", statistics_over="nothing")
+class NoNorm(Norm):
+    """Passes its input through: the arm of a comparison that shows what the others gain.
+
+    .. math:: y = x
+
+    Axes: none.
+
+    Shapes: (N, C, *positions) to the same; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: none.
+
+    Deviations: it has no parameters. A network that leaves out the bias ahead of its norms has to add one behind this one.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_shape(x)
+        return x
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}"
