@@ -43,6 +43,9 @@ class Dataset(abc.ABC):
     sizes: Mapping[str, int]
     version: str
 
+    def prepare(self, data_dir: Path) -> None:
+        """Fetch what is missing, once before any worker starts. Raises DataError when the data cannot be had."""
+
     @abc.abstractmethod
     def load(self, data_dir: Path) -> Mapping[str, Samples]:
         """The samples: {"all": ...} to be split into three, or {"train": ..., "test": ...} with a test set of its own.

@@ -16,7 +16,15 @@ class TorchvisionDataset(Dataset):
     torchvision_name: str
     num_classes = 10
 
+    def prepare(self, data_dir: Path) -> None:
+        for train in (True, False):
+            self._open(data_dir, train)
+
     def load(self, data_dir: Path) -> dict[str, Samples]:
+        return {split: self._samples(self._open(data_dir, split == "train")) for split in ("train", "test")}
+
+    def _open(self, data_dir: Path, train: bool) -> Any:
+        """The dataset from `data_dir`, downloaded and verified by torchvision if it is not there."""
         try:
             from torchvision import datasets
         except ImportError as error:
@@ -25,10 +33,6 @@ class TorchvisionDataset(Dataset):
                 "pip install 'normlib[vision]'"
             ) from error
         make = getattr(datasets, self.torchvision_name)
-        return {split: self._samples(self._open(make, data_dir, split == "train")) for split in ("train", "test")}
-
-    def _open(self, make: Any, data_dir: Path, train: bool) -> Any:
-        """The dataset from `data_dir`, downloaded and verified by torchvision if it is not there."""
         root = str(data_dir.expanduser())
         try:
             return make(root, train=train, download=False)

@@ -84,10 +84,7 @@ class Composer:
             del config["hydra"]
             OmegaConf.set_struct(config, True)
             interpolated = _has_interpolation(config)
-            logger = config.logger
-            config.logger = None  # paths of loggers refer to results_dir; resolved when one is made
             plain = OmegaConf.to_container(config, resolve=True)
-            config.logger = logger
         assert isinstance(plain, dict) and isinstance(params, dict)
         return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)  # type: ignore[arg-type]
 

@@ -32,7 +32,7 @@ class Site(nn.Module):
         self.activation = None if activation is None else ACTIVATIONS[activation]
         self.norm_first = placement == "before"
         self.dropout = dropout if activation is not None else 0.0
-        self.dropout_generator: torch.Generator | None = None
+        self.dropout_stream: torch.Generator | None = None
         self.norm: nn.Module | None = None
         self.register_parameter("shift", None)
 
@@ -61,9 +61,9 @@ class Site(nn.Module):
         return x
 
     def _drop(self, x: Tensor) -> Tensor:
-        if self.dropout_generator is None and x.device.type != "meta":
-            return x  # the trunk is only being examined
-        keep = torch.empty_like(x).bernoulli_(1 - self.dropout, generator=self.dropout_generator)
+        if self.dropout_stream is None:  # no stream yet: the network is only being examined
+            return x
+        keep = torch.empty_like(x).bernoulli_(1 - self.dropout, generator=self.dropout_stream)
         return x * keep / (1 - self.dropout)
 
 

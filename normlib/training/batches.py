@@ -89,9 +89,10 @@ class BatchHasher:
             if part is not None:
                 self._epochs[-1].update(part.numpy().tobytes())
 
-    def digests(self) -> list[str]:
-        """16 hexadecimal digits for each epoch that was begun."""
-        return [epoch.hexdigest()[:16] for epoch in self._epochs]
+    def digests(self, stopped_early: bool) -> list[str]:
+        """16 hexadecimal digits for each epoch that was fed to its end (to the budget's end, in the last one)."""
+        epochs = self._epochs[:-1] if stopped_early else self._epochs
+        return [epoch.hexdigest()[:16] for epoch in epochs]
 
 
 def augment(inputs: Tensor, flips: Tensor | None, shifts: Tensor | None, crop: int) -> Tensor:

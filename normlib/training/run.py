@@ -2,62 +2,64 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.utils import instantiate
 
-from normlib.results.record import DIVERGED, DONE, FAILED, SKIPPED, Record
+from normlib.results.record import DIVERGED, DONE, FAILED, Record
 from normlib.training.batches import BatchPlan
-from normlib.training.datamodule import SplitData, make_dataset
+from normlib.training.datamodule import SplitData
 from normlib.training.environment import PeakMemory, describe
+from normlib.training.inputs import make_dataset
 from normlib.training.module import Classifier
 from normlib.training.network import Network, build_network
+from normlib.training.outcome import now, origin, unfinished
 from normlib.training.schedule import learning_rate_factors, shape_hash
 from normlib.training.spec import Run, scaled_learning_rate
 
 STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's own cost per batch vanish
 
-# Lightning's advice does not fit data that lie in memory, and its notes on the hardware would drown the results.
-EXPECTED_WARNINGS = (".*does not have many workers.*", ".*`training_step` returned `None`.*", ".*GPU available but not used.*")
+EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # the data lie in memory; there are no loader workers
+    ".*`training_step` returned `None`.*",  # optimization is ours
+    ".*GPU available but not used.*",  # as the spec says
+    ".*treespec, LeafSpec.*",  # Lightning's use of torch's internals
+)
 
 
 def train_run(
     run: Run,
     data_dir: Path,
-    loggers: Sequence[Any] = (),
+    logger: Mapping[str, Any] | None = None,
     weights_file: Path | None = None,
     steps_per_chunk: int = STEPS_PER_CHUNK,
 ) -> Record:
     """Train one run and return its record; an exception becomes a record with status "failed" and its traceback.
 
-    `steps_per_chunk` changes the speed and nothing in the record. KeyboardInterrupt passes through.
+    `logger` holds the settings of a Lightning logger; `steps_per_chunk` changes the speed and nothing in the record. KeyboardInterrupt passes through.
     """
-    started = _now()
+    started = now()
     try:
-        return _train(run, started, data_dir, loggers, weights_file, steps_per_chunk)
+        return _train(run, started, data_dir, logger, weights_file, steps_per_chunk)
     except Exception as error:
         return unfinished(run, FAILED, f"{type(error).__name__}: {error}", started, traceback.format_exc())
 
 
-def unfinished(run: Run, status: str, reason: str, started: str | None = None, trace: str | None = None) -> Record:
-    """The record of a run without results: failed, or skipped."""
-    now = _now()
-    return Record(
-        **_origin(run), status=status, reason=reason, traceback=trace, started=started or now, ended=now,
-        environment={} if status == SKIPPED else describe(run.spec["accelerator"], run.spec["threads"]),
-    )  # fmt: skip
-
-
 def _train(
-    run: Run, started: str, data_dir: Path, loggers: Sequence[Any], weights_file: Path | None, steps_per_chunk: int
+    run: Run,
+    started: str,
+    data_dir: Path,
+    logger: Mapping[str, Any] | None,
+    weights_file: Path | None,
+    steps_per_chunk: int,
 ) -> Record:
     spec = run.spec
     data, training = spec["data"], spec["training"]
@@ -75,6 +77,7 @@ def _train(
     factors = learning_rate_factors(spec["schedule"], run.planned_steps)
     peak = scaled_learning_rate(spec["optimizer"]["lr"], data["batch_size"], spec["optimizer"]["lr_rule"])
     module = Classifier(network, splits.splits, spec, peak, factors)
+    loggers = make_loggers(logger, run)
     with _quiet_lightning():
         trainer = pl.Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -82,7 +85,7 @@ def _train(
             precision="bf16-mixed" if training["precision"] == "bf16-mixed" else "32-true",
             max_epochs=plan.num_epochs,
             deterministic="warn" if device.type == "cuda" else None,
-            logger=list(loggers) or False,
+            logger=loggers or False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -94,7 +97,12 @@ def _train(
     broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
     for logger in loggers:
         logger.log_metrics(
-            {f"final/{split}/{key}": value for split, scores in metrics.items() for key, value in scores.items() if value is not None},
+            {
+                f"final/{split}/{key}": value
+                for split, scores in metrics.items()
+                for key, value in scores.items()
+                if value is not None
+            },
             step=module.steps_done,
         )
         logger.finalize("success")
@@ -104,12 +112,12 @@ def _train(
     samples = module.steps_done * data["batch_size"]
     seconds = module.seconds_training
     return Record(
-        **_origin(run),
+        **origin(run),
         status=DIVERGED if broken else DONE,
         reason=_divergence(module, run.planned_steps) if broken else None,
         hashes={
             "trunk": network.trunk_hash,
-            "batches": module.batch_hasher.digests(),
+            "batches": module.batch_hasher.digests(stopped_early=module.diverged_at is not None),
             "schedule": shape_hash(factors),
             "data": splits.data_hash,
         },
@@ -125,23 +133,17 @@ def _train(
         state_size=network.state_size(),
         environment=describe(spec["accelerator"], spec["threads"]),
         started=started,
-        ended=_now(),
+        ended=now(),
         curves={"train": module.train_curve, "validation": module.validation_curve},
     )
 
 
-def _origin(run: Run) -> dict[str, Any]:
-    """What a record says of the run before it took place."""
-    return {
-        "id": run.id,
-        "experiment": run.experiment,
-        "command": run.command,
-        "labels": dict(run.labels),
-        "spec": dict(run.spec),
-        "code": dict(run.code),
-        "data_version": run.data_version,
-        "planned_steps": run.planned_steps,
-    }
+def make_loggers(settings: Mapping[str, Any] | None, run: Run) -> list[Any]:
+    """The Lightning logger of a run, with the run's id as its version or name."""
+    if not settings:
+        return []
+    own = {"run_name": run.id} if settings["_target_"].endswith("MLFlowLogger") else {"version": run.id}
+    return [instantiate(dict(settings) | own)]
 
 
 def _divergence(module: Classifier, planned_steps: int) -> str:
@@ -169,7 +171,3 @@ def _quiet_lightning() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

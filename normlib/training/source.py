@@ -10,7 +10,6 @@ import ast
 import functools
 import hashlib
 import inspect
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ def class_hash(cls: type) -> str:
     return _combined(files)
 
 
-def modules_hash(names: Iterable[str]) -> str:
-    """16 hexadecimal digits for the sources of modules that are already imported."""
-    return _combined({Path(str(sys.modules[name].__file__)) for name in names})
+def files_hash(names: Iterable[str]) -> str:
+    """16 hexadecimal digits for files of normlib's own, named from its package folder."""
+    return _combined({Path(__file__).parents[1] / name for name in names})
 
 
 def syntax_hash(source: str) -> str:

@@ -1,0 +1,126 @@
+"""A sweep as it goes on: a live picture in a terminal, plain lines anywhere else. Trains and writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from normlib.experiments.execute import Outcome
+from normlib.experiments.sweep import State, number_of_jobs
+from normlib.results.record import DIVERGED, FAILED, Record
+from normlib.training.spec import Run
+
+LAST_RESULTS = 5
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class SweepDisplay:
+    """Shows done, running, failed, time left and the last results on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live: Live | None = None
+
+    def start(self, state: State) -> None:
+        self.total = len(state.missing)
+        self.jobs = min(number_of_jobs(state.plan.settings["jobs"]), max(self.total, 1))
+        self.done = self.failed = self.diverged = 0
+        self.work_left = {run.id: _work(run) for run in state.missing}
+        self.all_work = sum(self.work_left.values())
+        self.estimated = state.estimate().seconds / self.jobs
+        self.last: deque[str] = deque(maxlen=LAST_RESULTS)
+        self.started = self.last_line = time.monotonic()
+        axes = {key: values for key, values in state.plan.axes.items() if len(values) > 1}
+        self.shown_keys = [key for key in axes if key not in ("norm", "seed")]
+        there = len(state.plan.runs) - self.total - len(state.skipped)
+        self.console.print(
+            f"{state.plan.experiment}: {len(state.plan.runs)} runs: {there} done before, {self.total} to do "
+            f"in {self.jobs} processes, {len(state.skipped)} skipped",
+            highlight=False,
+        )
+        if self.total and self.console.is_terminal:
+            self.progress = Progress(
+                TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+                console=self.console,
+            )  # fmt: skip
+            self.task = self.progress.add_task("", total=self.total, left="")
+            self.live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4, transient=True)
+            self.live.start()
+
+    def running(self, run: Run) -> None:
+        """A run was handed to the workers; nothing to show until it ends."""
+
+    def ended(self, outcome: Outcome) -> None:
+        record = outcome.record
+        self.done += 1
+        self.failed += record.status == FAILED
+        self.diverged += record.status == DIVERGED
+        self.work_left.pop(record.id, None)
+        self.last.append(self._line(record))
+        now = time.monotonic()
+        if self.live is not None:
+            self.progress.update(self.task, completed=self.done, left=self._left())
+        elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.total or record.status == FAILED:
+            self.last_line = now
+            self.console.print(f"{self._state()}; last: {self.last[-1]}", highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+        if getattr(self, "done", 0):
+            self.console.print(f"{self.done} runs in {time.monotonic() - self.started:.0f} s", highlight=False)
+
+    def _picture(self) -> Any:
+        return Group(self.progress, Text(self._state()), *(Text(f"  {line}", style="dim") for line in self.last))
+
+    def _state(self) -> str:
+        running = min(self.jobs, self.total - self.done)
+        parts = [f"{self.done}/{self.total} done", f"{running} running", f"{self.failed} failed"]
+        if self.diverged:
+            parts.append(f"{self.diverged} diverged")
+        return ", ".join([*parts, self._left()])
+
+    def _left(self) -> str:
+        """The time left: by the share of the work that is done, once there is enough of it to judge by."""
+        left, elapsed = sum(self.work_left.values()), time.monotonic() - self.started
+        finished = self.all_work - left
+        seconds = elapsed * left / finished if finished > 0.02 * self.all_work else self.estimated
+        return f"about {duration(seconds)} left"
+
+    def _line(self, record: Record) -> str:
+        where = [record.labels["norm"], *(f"{key}={_value(record, key)}" for key in self.shown_keys), f"seed={record.spec['seed']}"]
+        if record.status == FAILED:
+            return f"{' '.join(where)}: failed: {record.reason}"
+        note = " (diverged)" if record.status == DIVERGED else ""
+        return f"{' '.join(where)}: {100 * (record.metrics['test']['accuracy'] or 0):.1f} % on test{note}"
+
+
+def duration(seconds: float) -> str:
+    """A time span as people write it: 41 s, 3 min 20 s, 2 h 5 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def _work(run: Run) -> float:
+    """Relative work of a run: its steps, each with a fixed part (about 16 samples' worth) and a part by samples."""
+    return run.planned_steps * (16 + run.spec["data"]["batch_size"])
+
+
+def _value(record: Record, key: str) -> Any:
+    if key in record.labels:
+        return record.labels[key]
+    node: Any = record.spec
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node

@@ -1,0 +1,78 @@
+"""How long missing runs will take: from the records of runs like them, else a rough figure from operation counts."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from normlib.results.record import Record
+from normlib.training.spec import Run
+
+# Without any record: read off a laptop-class core, and printed as rough.
+SECONDS_PER_PARAMETER_TENSOR = 35e-6  # what one small layer costs a step, forward, backward and update
+SECONDS_PER_MULTIPLICATION = 3 * 2 / 2e10  # two passes back for one forward, at 20 GFLOP/s
+SECONDS_AROUND_A_RUN = 0.03  # building, evaluating and recording
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of work on one worker, and the number of runs for which there was no record to go by."""
+
+    seconds: float
+    rough_runs: int
+
+
+def estimate(runs: Sequence[Run], records: Iterable[Record]) -> Estimate:
+    """The time for `runs`, by the median seconds per step of recorded runs that cost the same, or nearly."""
+    timed = [record for record in records if record.seconds_per_step is not None]
+    tables = []
+    for similarity in (_same_but_seed, _same_but_norm, _same_network):
+        groups: dict[str, list[float]] = defaultdict(list)
+        for record in timed:
+            assert record.seconds_per_step is not None
+            groups[similarity(record.spec)].append(record.seconds_per_step)
+        tables.append((similarity, {key: statistics.median(values) for key, values in groups.items()}))
+    seconds, rough, guesses = 0.0, 0, dict[str, float]()
+    for run in runs:
+        known = next((table[key] for similarity, table in tables if (key := similarity(run.spec)) in table), None)
+        if known is None:
+            rough += 1
+            key = _same_but_norm(run.spec)
+            if key not in guesses:
+                guesses[key] = _rough_seconds_per_step(run.spec)
+            known = guesses[key]
+        seconds += known * run.planned_steps + SECONDS_AROUND_A_RUN
+    return Estimate(seconds, rough)
+
+
+def _same_but_seed(spec: Mapping[str, Any]) -> str:
+    return json.dumps([spec["norm"], _same_but_norm(spec)], sort_keys=True)
+
+
+def _same_but_norm(spec: Mapping[str, Any]) -> str:
+    return json.dumps([spec["data"]["batch_size"], spec["site"]["norm_batch_size"], _same_network(spec)])
+
+
+def _same_network(spec: Mapping[str, Any]) -> str:
+    return json.dumps([spec["model"], spec["data"]["name"], spec["accelerator"], spec["threads"]], sort_keys=True)
+
+
+def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from normlib.training.inputs import make_dataset
+    from normlib.training.network import build_network
+
+    dataset = make_dataset(spec["data"])
+    with torch.device("meta"), torch.no_grad():
+        network = build_network(dict(spec) | {"norm": {"name": "none"}}, tuple(dataset.input_shape), dataset.num_classes, 1)
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network.module(torch.empty(spec["data"]["batch_size"], *dataset.input_shape))
+    tensors = sum(1 for _ in network.module.parameters()) + len(network.sites)
+    return tensors * SECONDS_PER_PARAMETER_TENSOR + counter.get_total_flops() / 2 * SECONDS_PER_MULTIPLICATION

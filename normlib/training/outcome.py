@@ -1,0 +1,38 @@
+"""Records of runs that did not come to an end, and what every record says of its run. No Lightning, no training."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from normlib.results.record import SKIPPED, Record
+from normlib.training.environment import describe
+from normlib.training.spec import Run
+
+
+def unfinished(run: Run, status: str, reason: str, started: str | None = None, trace: str | None = None) -> Record:
+    """The record of a run without results: failed, or skipped."""
+    ended = now()
+    return Record(
+        **origin(run), status=status, reason=reason, traceback=trace, started=started or ended, ended=ended,
+        environment={} if status == SKIPPED else describe(run.spec["accelerator"], run.spec["threads"]),
+    )  # fmt: skip
+
+
+def origin(run: Run) -> dict[str, Any]:
+    """What a record says of the run before it took place."""
+    return {
+        "id": run.id,
+        "experiment": run.experiment,
+        "command": run.command,
+        "labels": dict(run.labels),
+        "spec": dict(run.spec),
+        "code": dict(run.code),
+        "data_version": run.data_version,
+        "planned_steps": run.planned_steps,
+    }
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the millisecond."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
