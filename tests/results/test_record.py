@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,12 @@ def test_nan_never_reaches_a_file(value: float) -> None:
         make_record(norm_report={"r_max": value}).to_json()
     assert finite_or_none(value) is None
     assert finite_or_none(0.5) == 0.5
+
+
+def test_the_readme_explains_every_key() -> None:
+    readme = (Path(__file__).parents[2] / "results" / "README.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `(\w+)` \|", readme.partition("## A record")[2], flags=re.MULTILINE)
+    assert explained == [*FIELDS, "checksum"]
 
 
 def test_a_record_is_read_without_heavy_imports() -> None:

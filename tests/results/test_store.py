@@ -1,4 +1,4 @@
-"""Checks the store: whole files or none, broken files named and kept, claims that exclude and die with their process."""
+"""Checks the store: whole files or none, broken ones named and kept, claims that exclude and end with a process."""
 
 from __future__ import annotations
 

@@ -1,0 +1,147 @@
+"""Which settings span a table: its rows, its columns, and the sections that whatever else varies falls into.
+
+In: the frame of runs and two names. Out: for every run its row, column and section, as labels in a stable order.
+No two runs of one seed ever share a place: what varies beside rows and columns makes sections, and where an arm's own
+settings vary under one label, the label says so. This file never looks at a result.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from normlib.results.frame import SEED, settings
+
+Order = Mapping[str, Sequence[str]]
+"""For a setting, its values in the order of the plan; others follow by number, then by alphabet."""
+
+
+class ReportError(ValueError):
+    """A report that was asked for and cannot be made; the message states the rule, what came and the valid names."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where each run belongs. The three series share the frame's index and hold labels; `sections` are in order.
+
+    A section is keyed by its label, such as "model=mlp", or "" where nothing varies beside rows and columns.
+    """
+
+    row_axis: str
+    column_axis: str
+    rows: pd.Series
+    columns: pd.Series
+    section: pd.Series
+    row_labels: tuple[str, ...]
+    column_labels: tuple[str, ...]
+    sections: tuple[str, ...]
+
+
+def places(table: pd.DataFrame, rows: str, columns: str, order: Order | None = None) -> Places:
+    """Lay the runs out over `rows` and `columns`, two different settings of the frame."""
+    for axis in (rows, columns):
+        check_axis(table, axis)
+    if rows == columns:
+        raise ReportError(f"rows and columns must be two different settings, and both are {rows}")
+    order = order or {}
+    by_row, row_labels = _along(table, rows, order)
+    by_column, column_labels = _along(table, columns, order)
+    section, sections = _sections(table, section_keys(table, rows, columns), order)
+    return Places(rows, columns, by_row, by_column, section, row_labels, column_labels, sections)
+
+
+def check_axis(table: pd.DataFrame, axis: str) -> None:
+    """Refuse what is not a setting of these runs; the seed numbers the replicates and spans nothing."""
+    valid = [name for name in settings(table) if name != SEED]
+    if axis in valid or (not len(table) and axis != SEED):
+        return
+    close = difflib.get_close_matches(axis, valid, n=5, cutoff=0.5) or [n for n in valid if n.endswith(f".{axis}")]
+    hint = f"the closest are {', '.join(close)}" if close else f"there are {', '.join(valid)}"
+    what = "the seed numbers the replicates of every cell" if axis == SEED else "it is no setting of these runs"
+    raise ReportError(f"rows, columns and filters take a setting of the runs, not {axis!r}: {what}; {hint}")
+
+
+def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
+    """The settings that vary beside rows, columns and seed, less those that follow from the ones already there.
+
+    What merely follows from the column (a learning rate zipped to the batch size) is the same for every row and makes
+    no section; what follows from the row would compare arms on unequal terms, and does. A label stands for its whole
+    config group: `model` for `model.depth`.
+    """
+    axes = (rows, columns)
+    labels = {axis for axis in axes if "." not in axis}
+    keys: list[str] = []
+    for name in settings(table):
+        group = name.partition(".")[0]
+        if name in (*axes, SEED) or group in labels or table[name].nunique(dropna=False) < 2:
+            continue
+        held = [axis for axis in axes if axis == columns or axis.partition(".")[0] == group]
+        before = table.groupby([*held, *keys], dropna=False).ngroups
+        if table.groupby([*held, *keys, name], dropna=False).ngroups > before:
+            keys.append(name)
+    return keys
+
+
+def as_text(value: Any) -> str:
+    """A setting's value as the command line writes it: 8, 0.1, true, null."""
+    if value is None or value is pd.NA or value != value:
+        return "null"
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return str(bool(value)).lower()
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _along(table: pd.DataFrame, axis: str, order: Order) -> tuple[pd.Series, tuple[str, ...]]:
+    """Each run's label on an axis, and all labels in order."""
+    if axis not in table:
+        return pd.Series([], dtype=str), ()
+    by_value = {value: as_text(value) for value in table[axis].unique()}
+    base = table[axis].map(lambda value: by_value.get(value, "null"))
+    labels = base + _own_settings(table, axis)
+    pairs = pd.DataFrame({"label": labels, "value": table[axis]}).drop_duplicates("label")
+    plan = order.get(axis, ())
+    ranked = sorted((_rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
+    return labels, tuple(label for _, label in ranked)
+
+
+def _own_settings(table: pd.DataFrame, axis: str) -> pd.Series:
+    """Words like " (num_groups=4)" for runs whose label alone would hide which of several values they have."""
+    extra = pd.Series("", index=table.index)
+    if "." in axis:
+        return extra
+    for name in settings(table):
+        if name.startswith(f"{axis}."):
+            hidden = table.groupby(axis)[name].transform(lambda own: own.nunique(dropna=False)) > 1
+            if hidden.any():
+                extra[hidden] += f", {name.removeprefix(axis + '.')}=" + table.loc[hidden, name].map(as_text)
+    return extra.map(lambda text: f" ({text[2:]})" if text else "")
+
+
+def _sections(table: pd.DataFrame, keys: list[str], order: Order) -> tuple[pd.Series, tuple[str, ...]]:
+    if not keys:
+        return pd.Series("", index=table.index), ("",) if len(table) else ()
+    labels = pd.Series("", index=table.index)
+    for key in keys:
+        labels += (", " if key != keys[0] else "") + f"{key}=" + table[key].map(as_text)
+    first = table.loc[labels.drop_duplicates().index, keys]
+    ranked = sorted(first.index, key=lambda row: [_rank(first.at[row, key], order.get(key, ())) for key in keys])
+    return labels, tuple(labels[row] for row in ranked)
+
+
+def _rank(value: Any, plan: Sequence[str]) -> tuple[int, float, str]:
+    """Sort key of a value: by the plan, then numbers by size, then words by alphabet, then what is absent."""
+    text = as_text(value)
+    if text in plan:
+        return 0, list(plan).index(text), ""
+    if text == "null":
+        return 3, 0.0, ""
+    try:
+        return 1, float(value), ""
+    except (TypeError, ValueError):
+        return 2, 0.0, text

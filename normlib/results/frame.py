@@ -1,0 +1,112 @@
+"""Records become one tidy pandas frame: a row a run, a column a fact. This is what `runs.csv` holds.
+
+In: records. Out: a frame whose columns are settings (a label for each config group, then every key of the spec, as
+`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Accuracies are fractions.
+This file never averages, judges or drops a run, but for those that a newer version of the code has superseded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from normlib.results.record import Record
+
+SEED = "seed"
+"""The column that numbers the replicates."""
+
+SCALARS_AHEAD = ("id", "experiment", "status", "reason")
+SCALARS_BEHIND = (
+    "planned_steps", "steps", "samples", "seconds_training", "seconds_per_step", "samples_per_second",
+    "peak_memory_bytes", "state_size", "data_version", "started", "ended", "command",
+)  # fmt: skip
+RESULT_GROUPS = ("train", "validation", "test", "parameters", "norm_report", "code", "environment")
+_NOT_SETTINGS = frozenset(SCALARS_AHEAD + SCALARS_BEHIND)
+
+
+def latest(records: Iterable[Record]) -> tuple[list[Record], int]:
+    """Keep the newest record of each spec, in the order given; the second value counts the superseded.
+
+    Two records share a spec when the code (an edited norm) or the data's version changed between their runs.
+    """
+    records = list(records)
+    newest: dict[str, Record] = {}
+    for record in records:
+        key = json.dumps(record.spec, sort_keys=True)
+        rival = newest.get(key)
+        if rival is None or (record.started, record.id) > (rival.started, rival.id):
+            newest[key] = record
+    kept = {id(record) for record in newest.values()}
+    return [record for record in records if id(record) in kept], len(records) - len(kept)
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row for each record that `latest` keeps, indexed from 0; all columns are there even without rows."""
+    rows = [_row(record) for record in latest(records)[0]]
+    seen = dict.fromkeys(name for row in rows for name in row)  # a set that keeps the order of first appearance
+    labels = [name for name in seen if is_setting(name) and "." not in name]
+    keys = [name for name in seen if is_setting(name) and "." in name]
+    results = [name for group in RESULT_GROUPS for name in seen if name.startswith(f"{group}.")]
+    names = (*SCALARS_AHEAD, *labels, *keys, *results, *SCALARS_BEHIND)
+    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def is_setting(column: str) -> bool:
+    """Whether a column of the frame was chosen by the experimenter, not measured: a label or a key of the spec."""
+    return column not in _NOT_SETTINGS and column.partition(".")[0] not in RESULT_GROUPS
+
+
+def settings(table: pd.DataFrame) -> list[str]:
+    """The frame's settings: labels of config groups first, then keys of the spec."""
+    return [name for name in table.columns if is_setting(name)]
+
+
+def mixed_code(table: pd.DataFrame) -> list[str]:
+    """A warning for each norm, model or dataset (and the training code) whose rows come from several versions of it."""
+    warnings = []
+    for kind in ("norm", "model", "data", "training"):
+        code, name = f"code.{kind}", f"{kind}.name"
+        if code not in table:
+            continue
+        names = table[name] if name in table else pd.Series(kind, index=table.index)
+        for who, number in table.groupby(names)[code].nunique().items():
+            if number > 1:
+                what = "training code" if kind == "training" else f"{kind} {who}"
+                warnings.append(
+                    f"the rows come from {number} versions of the {what}; `compare` again makes them from one version"
+                )
+    return warnings
+
+
+def _row(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(record, name) for name in SCALARS_AHEAD + SCALARS_BEHIND}
+    row |= record.labels
+    _flatten(record.spec, "", row)
+    for group in RESULT_GROUPS:
+        values = record.metrics.get(group) if group in ("train", "validation", "test") else getattr(record, group)
+        if values:
+            _flatten(values, f"{group}.", row)
+    if not record.trained:  # counts of a run that never ran are not measurements
+        for name in ("steps", "samples", "state_size"):
+            row[name] = None
+    return row
+
+
+def _flatten(values: Mapping[str, Any], prefix: str, into: dict[str, Any]) -> None:
+    for key, value in values.items():
+        name = prefix + key
+        if isinstance(value, Mapping):
+            _flatten(value, f"{name}.", into)
+        elif name not in into or prefix:  # a scalar of the spec never hides a label
+            into[name] = json.dumps(value) if isinstance(value, list | tuple) else value
+
+
+def _column(values: Sequence[Any]) -> pd.Series | pd.api.extensions.ExtensionArray:
+    """Whole numbers stay whole where some rows have none (8, not 8.0)."""
+    kinds = {type(value) for value in values}
+    if kinds == {int, type(None)}:
+        return pd.array(values, dtype="Int64")
+    return pd.Series(values, dtype="float64" if kinds == {float, type(None)} else None)

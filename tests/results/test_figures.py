@@ -1,0 +1,77 @@
+"""Checks the figure: the same bytes for the same tables, a look for each name, and every odd shape of results drawn."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pytest
+
+from normlib.results.figures import OTHER_STYLES, STYLES, draw, image, styles
+from normlib.results.frame import frame
+from normlib.results.record import Record
+from normlib.results.tables import comparison
+from tests.results.factories import make_record
+
+
+def _records() -> list[Record]:
+    return [
+        make_record(norm=norm, model=model, batch_size=size, seed=seed, accuracy=0.9 + seed / 100)
+        for norm in ("batch", "group8")
+        for model in ("mlp", "convnet")
+        for size in (2, 32)
+        for seed in range(2)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_same_tables_give_the_same_bytes(kind: str) -> None:
+    first, second = (draw(comparison(frame(_records()))) for _ in range(2))
+    assert first is not None and second is not None
+    data = image(first, kind)
+    with mpl.rc_context({"font.size": 30, "svg.hashsalt": "a user's own"}):
+        assert image(second, kind) == data
+    assert data.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
+    assert b"dc:date" not in data
+
+
+def test_batch_sizes_stand_on_a_log_axis_and_words_side_by_side() -> None:
+    figure = draw(comparison(frame(_records())))
+    assert figure is not None
+    left, right = figure.axes
+    assert left.get_xscale() == right.get_xscale() == "log"
+    assert [label.get_text() for label in left.get_xticklabels()] == ["2", "32"]
+    assert left.get_ylabel() == "test accuracy (%)" and "batch size" in left.get_xlabel()
+    figure = draw(comparison(frame(_records()), rows="norm", columns="model"))
+    assert figure is not None and figure.axes[0].get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_one_seed_one_column_and_a_column_at_zero_are_drawn(size: int) -> None:
+    figure = draw(
+        comparison(frame([make_record(batch_size=1)]), columns="data.crop" if size == 0 else "data.batch_size")
+    )
+    assert figure is not None and image(figure, "png")
+
+
+def test_more_panels_than_fit_a_line() -> None:
+    records = [make_record(batch_size=size, spec={"threads": threads}) for size in (2, 4) for threads in range(5)]
+    figure = draw(comparison(frame(records)))
+    assert figure is not None and image(figure, "svg")
+
+
+def test_nothing_to_draw() -> None:
+    assert draw([]) is None
+    assert draw(comparison(frame([make_record(status="skipped", reason="why")]))) is None
+
+
+def test_a_norm_looks_the_same_everywhere() -> None:
+    alone, together = styles(["batch", "mine"]), styles(["mine", "batch", "group", "zeta"])
+    assert alone["batch"] == together["batch"] == STYLES["batch"]
+    assert alone["mine"] == together["mine"]
+
+
+def test_looks_are_distinct_and_survive_grey() -> None:
+    assert len(set(STYLES.values()) | set(OTHER_STYLES)) == len(STYLES) + len(OTHER_STYLES)
+    assert len({style[1] for style in STYLES.values()}) == len({style[2] for style in STYLES.values()}) == len(STYLES)
+    many = styles(f"norm{number}" for number in range(len(OTHER_STYLES)))
+    assert len(set(many.values())) == len(OTHER_STYLES)
+    assert len(styles(f"norm{number}" for number in range(len(OTHER_STYLES) + 3))) == len(OTHER_STYLES) + 3

@@ -1,0 +1,105 @@
+"""Checks the tables as text: a golden Markdown table, the tidy CSV, the terminal, and hostile names kept harmless."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from rich.console import Console
+
+from normlib.results.frame import frame
+from normlib.results.record import Record
+from normlib.results.tables import comparison
+from normlib.results.writers import CSV_COLUMNS, markdown, terminal, tidy_csv
+from tests.results.factories import make_record
+
+REASON = "instance norm needs positions"
+
+
+def _records() -> list[Record]:
+    sizes = {"batch": {2: 0.5, 32: 0.9}, "group": {2: 0.9, 32: 0.9}}
+    records = [
+        make_record(norm=norm, batch_size=size, seed=seed, accuracy=accuracy + seed / 100)
+        for norm, accuracies in sizes.items()
+        for size, accuracy in accuracies.items()
+        for seed in range(3)
+    ]
+    records[0] = make_record(norm="batch", batch_size=2, seed=0, accuracy=0.1, status="diverged")
+    records[4] = make_record(norm="batch", batch_size=32, seed=1, status="failed", reason="killed")
+    return records + [
+        make_record(norm="instance", batch_size=size, seed=seed, status="skipped", reason=REASON)
+        for size in (2, 32)
+        for seed in range(3)
+    ]
+
+
+# batch at 2: 0.1, 0.51, 0.52 and at 32: 0.9, 0.92 (t with 1 degree: 12.7062 × 0.01); group: x, x+0.01, x+0.02.
+# At 2, group - batch is 0.80, 0.40, 0.40: mean 0.533, half-width 4.303 × 0.231 / sqrt(3) = 0.574; so three seeds cannot
+# tell batch, broken once, from group.
+GOLDEN = """\
+### Test accuracy in %
+
+| norm \\ data.batch_size | 2 (3240 updates) | 32 (200 updates) |
+|:---|---:|---:|
+| batch | **37.7 ± 59.5**, diverged 1/3 | **91.0 ± 12.7** (n=2), failed 1/3 |
+| group | **91.0 ± 2.5** | **91.0 ± 2.5** |
+| instance | skipped¹ | skipped¹ |
+
+- Mean over seeds ± half-width of its 95 % t interval; n = 3, unless a cell says otherwise.
+- Bold: cannot be told from the highest mean of its column (the 95 % t interval of the difference, seed by seed, \
+contains 0; one seed cannot tell).
+- diverged k/n: in k of n trained runs the loss was no longer finite; they count with what the broken network scores.
+- failed k/n: k of n runs stopped with an error and have no figures; `compare` tries again.
+- ¹ skipped: instance norm needs positions
+- Test set: 250 samples, one is 0.4 points.
+- Trunk parameters: 92,682 in every row.
+- Norm parameters: 1,536 in every row.
+- The same in all runs: model=mlp, data=digits, optimizer=sgd.
+"""
+
+
+def test_markdown_golden() -> None:
+    assert markdown(comparison(frame(_records()))) == GOLDEN
+
+
+def test_the_csv_is_tidy_and_unrounded() -> None:
+    tables = comparison(frame(_records()))
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(tables))))
+    assert tuple(rows[0]) == CSV_COLUMNS and len(rows) == 6
+    batch = next(row for row in rows if (row["row"], row["column"]) == ("batch", "2"))
+    assert float(batch["mean"]) == tables[0].cell("batch", "2").mean
+    assert (batch["n"], batch["diverged"], batch["updates"], batch["value"]) == ("3", "1", "3240", "test.accuracy")
+    skipped = next(row for row in rows if row["row"] == "instance")
+    assert (skipped["mean"], skipped["half_width"], skipped["n"], skipped["skipped"]) == ("", "", "0", "3")
+
+
+def test_the_terminal_shows_the_same_table() -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(terminal(comparison(frame(_records()))))
+    text = console.export_text()
+    for words in ("37.7 ±59.5", "diverged 1/3", "skipped¹", REASON, "(3240)", "data.batch_size"):
+        assert words in text
+
+
+def test_one_seed_is_shown_without_a_width() -> None:
+    text = markdown(comparison(frame([make_record(norm="batch"), make_record(norm="group", accuracy=0.8)])))
+    assert "| batch | **90.0** |" in text and "Mean over seeds; n = 1." in text
+
+
+def test_other_quantities_keep_their_unit() -> None:
+    text = markdown(comparison(frame([make_record(seed=seed) for seed in range(2)]), value="seconds_per_step"))
+    assert "### Seconds per step" in text and "| batch | 0.0004 ± 0 |" in text and "%" not in text.split("\n- ")[0]
+
+
+def test_hostile_names_do_no_harm() -> None:
+    name = "<script>|*x*[bold]"
+    tables = comparison(frame([make_record(norm=name, status="skipped", reason="a|b\n<c>")]))
+    text = markdown(tables)
+    assert "<script>" not in text and "\\|\\*x\\*[bold]" in text and "a\\|b &lt;c>" in text
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(terminal(tables))
+    assert name in console.export_text()
+
+
+def test_no_tables_make_no_text() -> None:
+    assert markdown([]) == "" and tidy_csv([]).strip() == ",".join(CSV_COLUMNS)
