@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from normlib.help import config_dir
 from normlib.registry import load_plugin
 
 DEFAULT_EXPERIMENT = "small_batch"
@@ -42,13 +43,6 @@ class Composed:
     interpolated: bool
 
 
-def config_dir() -> Path:
-    """The folder of normlib's own configuration: inside an installed wheel, or beside the package in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
 def group_files(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
     """The choices of a config group that are files, e.g. experiments, in normlib's folder and the user's."""
     folders = [config_dir(), *map(Path, config_dirs)]
@@ -65,7 +59,7 @@ class Composer:
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """The overrides in Hydra's grammar, sweeps included. Raises ConfigError."""
-        with _clear_errors(overrides):
+        with clear_errors(overrides):
             return self.parser.parse_overrides(list(overrides))
 
     def group_choices(self, group: str) -> list[str]:
@@ -75,7 +69,7 @@ class Composer:
     def compose(self, overrides: Sequence[str]) -> Composed:
         """The configuration under overrides that hold no sweeps. Raises ConfigError."""
         path = [f"hydra.searchpath=[{','.join(self.search_path)}]"] if self.search_path else []
-        with _clear_errors(overrides):
+        with clear_errors(overrides):
             config = compose("config", overrides=[*path, *overrides], return_hydra_config=True)
             choices = dict(config.hydra.runtime.choices)
             params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create({}))
@@ -111,13 +105,13 @@ def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> 
 def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[str]:
     """The plugins named on the command line or else in the experiment's file, known before anything is composed."""
     experiment: str | None = None
-    with _clear_errors(overrides):
+    with clear_errors(overrides):
         for override in OverridesParser.create().parse_overrides(list(overrides)):
             if override.get_key_element().lstrip("+") == "plugins":
                 value = override.value()
-                return [_text(item) for item in value] if isinstance(value, list) else [_text(value)]
+                return [plain_text(item) for item in value] if isinstance(value, list) else [plain_text(value)]
             if override.get_key_element() == "experiment":
-                experiment = _text(override.value())
+                experiment = plain_text(override.value())
     return list(experiment_file(experiment, config_dirs).get("plugins") or []) if experiment else []
 
 
@@ -132,7 +126,7 @@ def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any
 
 
 @contextlib.contextmanager
-def _clear_errors(overrides: Sequence[str]) -> Iterator[None]:
+def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -192,5 +186,5 @@ def _has_interpolation(node: Any) -> bool:
     return False
 
 
-def _text(value: Any) -> str:
+def plain_text(value: Any) -> str:
     return value.text if isinstance(value, QuotedString) else str(value)

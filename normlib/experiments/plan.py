@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from normlib.experiments.config import DEFAULT_EXPERIMENT, Composed, Composer, ConfigError, _clear_errors, configuration
+from normlib.experiments.config import DEFAULT_EXPERIMENT, Composed, Composer, ConfigError, clear_errors, configuration
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import Run
 
@@ -65,6 +65,16 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), default
     return Plan(runs[0].experiment, tuple(ordered), sweeps, first.plain)
 
 
+def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
+    """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
+    with configuration(overrides, config_dirs) as composer:
+        sweeps = [o.input_line for o in composer.parse(overrides) if o.is_sweep_override()]
+        if sweeps:
+            raise ConfigError(f"train makes one run, and {sweeps[0]} names several: use `normlib train -m` or `normlib compare`")
+        composed = composer.compose(overrides)
+        return resolve(composed.plain, composed.choices, list(overrides), config_dirs), composed.plain
+
+
 def _axes(overrides: Sequence[Override]) -> dict[str, list[str]]:
     """Each key with the overrides it takes in turn, one for a fixed value; a later mention replaces an earlier one."""
     axes: dict[str, list[str]] = {}
@@ -108,7 +118,7 @@ def _setter(composer: Composer, base: Composed, text: str) -> tuple[str, tuple[s
     override = composer.parse([text])[0]
     key = override.get_key_element()
     config = copy.deepcopy(base.config)
-    with _clear_errors([text]):
+    with clear_errors([text]):
         if key.startswith(("+", "~")):
             raise ConfigError(f"{text}: an axis changes a setting that exists; leave out the {key[0]!r}")
         try:

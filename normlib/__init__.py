@@ -1,0 +1,58 @@
+"""normlib compares normalization layers fairly: identical networks that differ in nothing but the norm.
+
+Everything is imported when it is first asked for, so that reading results needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normlib.api import compare as compare
+    from normlib.api import train as train
+    from normlib.data import register as register_dataset
+    from normlib.models import register as register_model
+    from normlib.norms import create as create
+    from normlib.norms import factory as factory
+    from normlib.norms import names as names
+    from normlib.norms import register as register
+    from normlib.norms.base import Norm as Norm
+    from normlib.norms.batch import BatchNorm as BatchNorm
+    from normlib.norms.batch_renorm import BatchRenorm as BatchRenorm
+    from normlib.norms.group import GroupNorm as GroupNorm
+    from normlib.norms.instance import InstanceNorm as InstanceNorm
+    from normlib.norms.layer import LayerNorm as LayerNorm
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "BatchNorm": ("normlib.norms.batch", "BatchNorm"),
+    "BatchRenorm": ("normlib.norms.batch_renorm", "BatchRenorm"),
+    "GroupNorm": ("normlib.norms.group", "GroupNorm"),
+    "InstanceNorm": ("normlib.norms.instance", "InstanceNorm"),
+    "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
+    "Norm": ("normlib.norms.base", "Norm"),
+    "compare": ("normlib.api", "compare"),
+    "create": ("normlib.norms", "create"),
+    "factory": ("normlib.norms", "factory"),
+    "names": ("normlib.norms", "names"),
+    "register": ("normlib.norms", "register"),
+    "register_dataset": ("normlib.data", "register"),
+    "register_model": ("normlib.models", "register"),
+    "train": ("normlib.api", "train"),
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'normlib' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, attribute = _PUBLIC[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

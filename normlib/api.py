@@ -1,0 +1,45 @@
+"""The verbs as functions, for notebooks and scripts: overrides in as strings, a record or a data frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from normlib.results.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def train(*overrides: str, config_dirs: Sequence[str] = ()) -> Record:
+    """Train one run, e.g. ``train("norm=group", "data.batch_size=8", "seed=3")``, and return its record.
+
+    A run that has a record already is not trained again. Raises ConfigError or RegistryError for settings that cannot be.
+    """
+    from normlib.experiments.plan import make_run
+    from normlib.experiments.sweep import run_one
+
+    run, settings = make_run(overrides, config_dirs)
+    return run_one(run, settings)
+
+
+def compare(*overrides: str, config_dirs: Sequence[str] = (), quiet: bool = False) -> pd.DataFrame:
+    """Do the missing runs of a comparison, write the tables and the figure, and return the runs, one a row.
+
+    ``compare("experiment=small_batch", "norm=batch,group", "seed=range(3)")`` does what the command line does. In a
+    script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
+    """
+    from normlib.experiments.display import SweepDisplay
+    from normlib.experiments.execute import warm_up
+    from normlib.experiments.plan import make_plan
+    from normlib.experiments.sweep import report_on, run_missing
+
+    warm_up()
+    console = Console(quiet=quiet)
+    plan = make_plan(overrides, config_dirs)
+    run_missing(plan, SweepDisplay(console))
+    report = report_on(plan)
+    report.render(console)
+    return report.frame

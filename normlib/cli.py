@@ -1,0 +1,149 @@
+"""The command line: verbs in, exit codes out. The only file that reads the command line; it imports torch only when
+a verb needs it, so that help and reports come at once.
+
+Exit codes: 0 all is well, 1 runs failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from normlib.help import epilog, summary
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code. NORMLIB_DEBUG=1 shows tracebacks instead of messages."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if any(argument in ("-sc", "--shell-completion") or argument.startswith("-sc=") for argument in arguments):
+        from normlib.hydra_app import complete
+
+        return complete(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.verb is None:
+        parser.print_help()
+        return 2
+    if rest and options.verb != "train":
+        parser.error(f"{options.verb} does not know {' '.join(rest)}; settings are given as key=value, e.g. norm=batch,group")
+    options.overrides += [item for item in rest if not item.startswith("-")]
+    options.hydra_flags = [item for item in rest if item.startswith("-")]
+    try:
+        return VERBS[options.verb](options)
+    except KeyboardInterrupt:
+        print("stopped; every finished run is kept, and the same command goes on from here", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("NORMLIB_DEBUG") == "1" or not _is_ours(error):
+            raise
+        print(f"normlib {options.verb}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="normlib",
+        description="Compare normalization layers: identical networks that differ in nothing but the norm.",
+        epilog=epilog(None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", title="verbs")
+    for verb in VERBS:
+        sub = verbs.add_parser(
+            verb,
+            help=summary(verb),
+            description=f"{summary(verb)[0].upper()}{summary(verb)[1:]}.",
+            epilog=epilog(verb),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.add_argument("overrides", nargs="*", metavar="key=value", help="settings, in Hydra's override grammar")
+        sub.add_argument(
+            "--config-dir", action="append", default=[], metavar="DIR",
+            help="a folder with experiments and arms of your own (experiment/*.yaml, norm/*.yaml); may be repeated",
+        )  # fmt: skip
+        if verb == "train":
+            sub.add_argument("-m", "--multirun", action="store_true", help="Hydra's multirun, with any launcher")
+    return parser
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error was raised as a message to the user, rather than by a fault in the program."""
+    from normlib.registry import RegistryError
+
+    return isinstance(error, RegistryError) or type(error).__module__.startswith("normlib.")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from normlib.experiments.config import configuration
+    from normlib.listing import show
+
+    with configuration(options.overrides, options.config_dir):
+        show(Console(), options.config_dir)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from normlib.experiments.plan import make_plan
+    from normlib.experiments.sweep import look
+    from normlib.listing import show_state
+
+    show_state(Console(), look(make_plan(options.overrides, options.config_dir)))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from normlib.experiments.execute import warm_up
+
+    warm_up()  # the workers' imports go on while this process plans
+    from normlib.experiments.display import SweepDisplay
+    from normlib.experiments.plan import make_plan
+    from normlib.experiments.sweep import report_on, run_missing
+
+    console = Console()
+    plan = make_plan(options.overrides, options.config_dir)
+    records = run_missing(plan, SweepDisplay(console))
+    report_on(plan).render(console)
+    return _exit_code([record.status for record in records.values()])
+
+
+def _train(options: argparse.Namespace) -> int:
+    if options.hydra_flags or options.multirun:
+        from normlib.hydra_app import multirun
+
+        return _exit_code(multirun(options.overrides, options.config_dir, options.hydra_flags, options.multirun))
+    from rich.console import Console
+
+    from normlib.experiments.plan import make_run
+    from normlib.experiments.sweep import run_one
+    from normlib.listing import show_record
+
+    run, settings = make_run(options.overrides, options.config_dir)
+    record = run_one(run, settings)
+    show_record(Console(), record, settings["results_dir"])
+    return _exit_code([record.status])
+
+
+def _report(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from normlib.experiments.reporting import report_from_records
+
+    report_from_records(options.overrides, options.config_dir).render(Console())
+    return 0
+
+
+def _exit_code(statuses: Sequence[str]) -> int:
+    return 1 if "failed" in statuses else 0
+
+
+VERBS: dict[str, Any] = {"list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report}

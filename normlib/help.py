@@ -1,0 +1,94 @@
+"""The texts of ``--help``: examples, and the config groups with their choices, read from files without importing torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SUMMARIES = {
+    "list": "show norms, models, datasets and experiments, with their settings and defaults",
+    "plan": "show what a comparison would do: done, missing and skipped runs, and the time left",
+    "compare": "do the missing runs of a comparison in parallel, then report",
+    "train": "train one run (or, with -m, a Hydra multirun) and write its record",
+    "report": "make the tables and the figure again from the records alone",
+}
+EXAMPLES = {
+    None: [
+        "normlib compare                                  # the default experiment, small_batch",
+        "normlib train norm=group norm.num_groups=4 model=convnet data.batch_size=8 seed=3",
+        "normlib report experiment=small_batch",
+    ],
+    "list": ["normlib list", "normlib list plugins=[my_norm.py]"],
+    "plan": [
+        "normlib plan experiment=small_batch",
+        "normlib plan norm=batch,group data.batch_size=2,32 'seed=range(3)'",
+    ],
+    "compare": [
+        "normlib compare",
+        "normlib compare experiment=small_batch norm=batch,group data.batch_size=2,32 'seed=range(3)'",
+        "normlib compare 'norm=glob(*)' model=convnet jobs=4",
+        "normlib compare optimizer.lr=0.01,0.1,1 columns=optimizer.lr data.batch_size=32 'seed=range(3)'",
+        "normlib compare plugins=[my_norm.py] norm=batch,my_norm results_dir=/tmp/results",
+    ],
+    "train": [
+        "normlib train norm=group norm.num_groups=4 model=convnet data=digits data.batch_size=8 seed=3",
+        "normlib train norm=batch optimizer=adamw schedule=cosine training.epochs=10 logger=csv save_weights=true",
+        "normlib train -m norm=batch,layer seed=0,1",
+        "normlib train norm=group --cfg job                # print the composed configuration",
+    ],
+    "report": [
+        "normlib report experiment=small_batch",
+        "normlib report experiment=small_batch norm=batch,group rows=norm columns=data.batch_size",
+    ],
+}
+PACKAGE = Path(__file__).resolve().parent
+
+
+def summary(verb: str) -> str:
+    """One line on a verb."""
+    return SUMMARIES[verb]
+
+
+def epilog(verb: str | None) -> str:
+    """Examples of a verb (or of all), the config groups, and the settings that belong to no group."""
+    lines = ["examples:", *(f"  {example}" for example in EXAMPLES[verb]), "", "config groups (group=choice):"]
+    lines += [f"  {group:<11}{', '.join(names)}" for group, names in choices().items()]
+    lines += [
+        "",
+        "other settings (key=value; all with defaults in `normlib list`):",
+        "  seed, training.epochs, training.steps, training.precision, site.placement, site.activation, site.dropout,",
+        "  site.norm_batch_size, site.horizon, init.scheme, init.scale, evaluation.points, accelerator, threads,",
+        "  results_dir, data_dir, plugins=[file.py], jobs, retry_failed, save_weights, rows, columns",
+        "",
+        "Exit codes: 0 all is well, 1 runs failed, 2 bad input.",
+    ]
+    return "\n".join(lines)
+
+
+def choices() -> dict[str, list[str]]:
+    """The choices of each config group, as the sources and the configuration files name them."""
+    from_files = {
+        group: sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
+        for group in ("norm", "logger", "experiment")
+    }
+    return {
+        "experiment": from_files["experiment"],
+        "norm": sorted([*registered("norms"), *from_files["norm"]]),
+        "model": registered("models"),
+        "data": registered("data"),
+        "optimizer": ["sgd", "adamw"],
+        "schedule": ["constant", "cosine", "one_cycle"],
+        "logger": from_files["logger"],
+    }
+
+
+def registered(room: str) -> list[str]:
+    """The names under which the files of one room register their classes."""
+    sources = (file.read_text() for file in (PACKAGE / room).glob("*.py"))
+    return sorted(name for source in sources for name in re.findall(r'^@register\(\s*"(\w+)"', source, re.MULTILINE))
+
+
+def config_dir() -> Path:
+    """The folder of normlib's own configuration: inside an installed wheel, or beside the package in a checkout."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"

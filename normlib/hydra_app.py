@@ -1,0 +1,91 @@
+"""`train` as a Hydra app: multirun with any launcher, Hydra's own flags, and completion in the shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from normlib.experiments.config import config_dir, configuration
+from normlib.experiments.execute import do_run
+from normlib.experiments.plan import make_plan
+from normlib.experiments.resolve import resolve
+from normlib.experiments.sweep import look, place_of
+from normlib.listing import show_record
+from normlib.registry import load_plugin
+
+
+def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequence[str], sweep: bool) -> list[str]:
+    """Hand `train` to Hydra, after the same checks as `compare` makes; the statuses of the runs in the store.
+
+    Raises ConfigError and its like before anything is trained.
+    """
+    overrides, flags = list(overrides), list(flags)
+    own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
+    plan = make_plan(own, config_dirs, default_experiment=False) if sweep else None
+    search_path = [f"hydra.searchpath=[{','.join(f'file://{Path(d).resolve()}' for d in config_dirs)}]"] if config_dirs else []
+    with configuration(own, config_dirs):  # plugins and schema
+        pass
+    _call_hydra([*flags, *(["-m"] if sweep else []), *search_path, *overrides], _task(list(config_dirs)))
+    if plan is None:
+        return []
+    _tidy(Path(plan.settings["results_dir"]) / ".hydra")
+    return [record.status for record in look(plan).records.values()]
+
+
+def complete(arguments: Sequence[str]) -> int:
+    """Shell completion of settings after a verb, by Hydra: ``eval "$(normlib -sc install=bash)"``."""
+    line = os.environ.get("COMP_LINE")
+    if line is not None:
+        words = line.split(" ", 2)
+        if len(words) > 2 and words[1] in ("train", "compare", "plan", "report", "list"):
+            os.environ["COMP_LINE"] = f"{words[0]} {words[2]}"
+            os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - len(words[1]) - 1)
+    with configuration([]):
+        pass
+    _call_hydra(list(arguments), _task([]))
+    return 0
+
+
+def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:
+    """The function that a launcher calls for each run, wherever it is: it loads the plugins again and does the run."""
+
+    def task(config: DictConfig) -> None:
+        for plugin in config.plugins:
+            load_plugin(plugin)
+        hydra_config = HydraConfig.get()
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        run = resolve(plain, hydra_config.runtime.choices, list(hydra_config.overrides.task), config_dirs)
+        place = place_of([run], plain)
+        record = do_run(run, place)
+        console = Console()
+        if record is None:
+            console.print(f"{run.id} is being trained by another process")
+        else:
+            show_record(console, record, plain["results_dir"])
+
+    return task
+
+
+def _call_hydra(arguments: list[str], task: Callable[[DictConfig], None]) -> None:
+    before = sys.argv
+    sys.argv = ["normlib", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(task)()
+    finally:
+        sys.argv = before
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the note of the sweep that Hydra's sweeper leaves; whatever else a launcher put there stays."""
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,118 @@
+"""What `list`, `plan` and `train` print: registries, states of plans and single records, as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from normlib.data import datasets
+from normlib.experiments.config import experiment_file, group_files
+from normlib.experiments.display import duration
+from normlib.experiments.schema import Root
+from normlib.experiments.sweep import State, number_of_jobs
+from normlib.models import models
+from normlib.norms import norms
+from normlib.registry import Entry
+from normlib.results.record import Record
+from normlib.training.spec import OPTIMIZERS, SCHEDULES
+
+
+def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
+    """Norms, models, datasets, experiments and all other settings, with defaults."""
+    table = _table("norm", "settings and defaults", "statistics over", "paper")
+    for entry in norms.entries():
+        table.add_row(entry.name, Text(_settings(entry)), str(entry.metadata.get("statistics_over", "")), str(entry.metadata.get("paper", "")))
+    console.print(table)
+    for group, registry in (("model", models), ("data", datasets)):
+        table = _table(group, "settings and defaults", "what it is")
+        for entry in registry.entries():
+            table.add_row(entry.name, Text(_settings(entry)), Text(entry.summary.replace("`", "")))
+        console.print(table)
+    arms = group_files("norm", config_dirs)
+    if arms:
+        console.print(Text(f"arms with settings of their own: {', '.join(f'norm={name}' for name in arms)}\n"))
+    table = _table("experiment", "axes")
+    for name in group_files("experiment", config_dirs):
+        params = experiment_file(name, config_dirs).get("hydra", {}).get("sweeper", {}).get("params", {})
+        table.add_row(name, "\n".join(f"{key}={value}" for key, value in params.items()))
+    console.print(table)
+    table = _table("other settings", "defaults")
+    for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, node in choices.items():
+            table.add_row(f"{group}={name}", _defaults(node, prefix=f"{group}.", without=("name",)))
+    for section in ("site", "init", "training", "evaluation"):
+        table.add_row(section, _defaults(type(getattr(Root(), section)), prefix=f"{section}."))
+    table.add_row("run", _defaults(Root, "", ("norm", "model", "data", "optimizer", "schedule", "site", "init", "training", "evaluation")))
+    console.print(table)
+
+
+def show_state(console: Console, state: State) -> None:
+    """A plan: its runs by status, its axes, the reasons for skipping, and the time that the rest will take."""
+    plan, counts = state.plan, state.counts
+    console.print(Text(f"experiment {plan.experiment}: {len(plan.runs)} runs in {plan.settings['results_dir']}/{plan.experiment}", style="bold"))
+    for key, values in plan.order.items():
+        console.print(Text(f"  {key}: {', '.join(values)}"))
+    table = _table("status", "runs")
+    for status in ("done", "diverged", "failed", "missing", "skipped"):
+        table.add_row(status, str(counts.get(status, 0)))
+    console.print(table)
+    reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
+    for (norm, model, reason), number in reasons.items():
+        console.print(Text(f"skipped: {number} × norm={norm} model={model}: {reason}"))
+    for problem in state.scan.problems:
+        console.print(Text(f"broken record, will be set aside and run again: {problem}"))
+    left = state.estimate()
+    if not state.missing:
+        console.print("nothing to train")
+        return
+    jobs = number_of_jobs(plan.settings["jobs"])
+    basis = "from records of runs like these"
+    if left.rough_runs:
+        basis = f"roughly, from operation counts: {left.rough_runs} of the missing runs have no record of their like yet"
+    console.print(Text(f"estimated time: {duration(left.seconds / jobs)} in {jobs} processes ({basis})"))
+
+
+def show_record(console: Console, record: Record, results_dir: str) -> None:
+    """One run in a few lines: what it scored, or why it did not."""
+    labels = record.labels
+    console.print(Text(f"{record.status}: norm={labels['norm']} model={labels['model']} data={labels['data']} seed={record.spec['seed']}", style="bold"))
+    if record.reason:
+        console.print(Text(record.reason))
+    for split, scores in record.metrics.items():
+        loss = "not finite" if scores["loss"] is None else f"{scores['loss']:.4f}"
+        console.print(Text(f"  {split:<11}accuracy {100 * (scores['accuracy'] or 0):6.2f} %   loss {loss}"))
+    if record.seconds_training is not None:
+        console.print(Text(f"  {record.steps} steps in {record.seconds_training:.2f} s of training; {record.parameters['trunk']:,} trunk and {record.parameters['norm']:,} norm parameters"))
+    console.print(Text(f"record: {Path(results_dir) / record.experiment / 'runs' / record.id}.json", style="dim"))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _settings(entry: Entry) -> str:
+    return "\n".join(
+        f"{setting.name}={_plain(setting.default)}" + (f"  ({'|'.join(setting.choices)})" if setting.choices else "")
+        for setting in entry.settings.values()
+    )
+
+
+def _defaults(node: type, prefix: str, without: Sequence[str] = ()) -> str:
+    values = vars(node())
+    return "\n".join(f"{prefix}{key}={_plain(value)}" for key, value in values.items() if key not in without)
+
+
+def _plain(value: object) -> str:
+    """A value as the command line takes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "") if isinstance(value, list) else str(value)
