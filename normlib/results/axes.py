@@ -66,22 +66,22 @@ def check_axis(table: pd.DataFrame, axis: str) -> None:
 
 
 def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
-    """The settings that vary beside rows, columns and seed, less those that follow from the ones already there.
+    """The settings that vary beside rows, columns and seed, less those that their own config group already tells.
 
-    What merely follows from the column (a learning rate zipped to the batch size) is the same for every row and makes
-    no section; what follows from the row would compare arms on unequal terms, and does. A label stands for its whole
-    config group: `model` for `model.depth`.
+    A label tells what follows from it: `model` for the widths of models. A label on an axis covers its whole group.
+    A setting that varies along with another group's makes a section nevertheless: it would be compared in secret.
     """
     axes = (rows, columns)
-    labels = {axis for axis in axes if "." not in axis}
     keys: list[str] = []
     for name in settings(table):
         group = name.partition(".")[0]
-        if name in (*axes, SEED) or group in labels or table[name].nunique(dropna=False) < 2:
+        if name in (*axes, SEED) or group in axes or table[name].nunique(dropna=False) < 2:
             continue
-        held = [axis for axis in axes if axis == columns or axis.partition(".")[0] == group]
-        before = table.groupby([*held, *keys], dropna=False).ngroups
-        if table.groupby([*held, *keys, name], dropna=False).ngroups > before:
+        told_by = [key for key in keys if key.partition(".")[0] == group]
+        if name in (group, f"{group}.name"):
+            told_by += [axis for axis in axes if axis.startswith(f"{group}.")]
+        before = table.groupby(told_by, dropna=False).ngroups if told_by else 1
+        if table.groupby([*told_by, name], dropna=False).ngroups > before:
             keys.append(name)
     return keys
 
@@ -92,9 +92,16 @@ def as_text(value: Any) -> str:
         return "null"
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return str(bool(value)).lower()
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def same_text(value: Any) -> str:
+    """As `as_text`, but one text for all spellings of a number or truth value: 1e-1, "0.10" and 0.1 are "0.1"."""
+    text = as_text(value)
+    try:
+        return as_text(float(text))
+    except ValueError:
+        return text.lower() if text.lower() in ("true", "false", "null") else text
 
 
 def _along(table: pd.DataFrame, axis: str, order: Order) -> tuple[pd.Series, tuple[str, ...]]:
@@ -136,9 +143,10 @@ def _sections(table: pd.DataFrame, keys: list[str], order: Order) -> tuple[pd.Se
 
 def _rank(value: Any, plan: Sequence[str]) -> tuple[int, float, str]:
     """Sort key of a value: by the plan, then numbers by size, then words by alphabet, then what is absent."""
-    text = as_text(value)
-    if text in plan:
-        return 0, list(plan).index(text), ""
+    text = same_text(value)
+    planned = [same_text(entry) for entry in plan]
+    if text in planned:
+        return 0, planned.index(text), ""
     if text == "null":
         return 3, 0.0, ""
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from normlib.results.axes import Order, as_text, check_axis
+from normlib.results.axes import Order, check_axis, same_text
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.frame import SEED, frame, latest, mixed_code
 from normlib.results.identity import check_paired
@@ -86,8 +86,8 @@ def filtered(runs: pd.DataFrame, filters: Mapping[str, Collection[Any]]) -> pd.D
     for name, values in filters.items():
         if name != SEED:
             check_axis(runs, name)
-        wanted = {as_text(value) for value in values}
-        runs = runs[runs[name].map(as_text, na_action=None).isin(wanted)] if name in runs else runs
+        wanted = {same_text(value) for value in values}
+        runs = runs[runs[name].map(same_text, na_action=None).isin(wanted)] if name in runs else runs
     return runs.reset_index(drop=True)
 
 

@@ -32,14 +32,8 @@ def markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         text = _Text(table)
         lines = [f"### {_escaped(text.title)}", ""]
-        lines.append(
-            _line(
-                [
-                    f"{table.row_axis} \\ {table.column_axis}",
-                    *(_escaped(text.header(column)) for column in table.columns),
-                ]
-            )
-        )
+        headers = [_escaped(text.header(column)) for column in table.columns]
+        lines.append(_line([f"{table.row_axis} \\ {table.column_axis}", *headers]))
         lines.append("|:---" + "|---:" * len(table.columns) + "|")
         for row in table.rows:
             cells = (table.cell(row, column) for column in table.columns)
@@ -76,9 +70,7 @@ def terminal(tables: Sequence[Table]) -> Group:
     for table in tables:
         text = _Text(table)
         title = f"{text.title}; columns: {table.column_axis}" + (" (updates)" if table.updates else "")
-        grid = RichTable(
-            title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1)
-        )
+        grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
         grid.add_column(Text(table.row_axis), no_wrap=True)
         for column in table.columns:
             updates = f"\n({table.updates[column]})" if column in table.updates else ""
@@ -88,7 +80,7 @@ def terminal(tables: Sequence[Table]) -> Group:
             words = (text.cell(cell).replace("± ", "±").replace(", ", "\n") for cell in cells)
             styles = ("bold" if cell.in_best else "" for cell in cells)
             grid.add_row(Text(row), *(Text(word, style) for word, style in zip(words, styles, strict=True)))
-        shown += [grid, Text("\n".join(text.notes()) + "\n", style="dim")]
+        shown += [Text(title, style="bold"), grid, Text("\n".join(text.notes()) + "\n", style="dim")]
     return Group(*shown)
 
 

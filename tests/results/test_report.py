@@ -114,7 +114,7 @@ def test_filters_keep_what_was_asked_for(tmp_path: Path) -> None:
     report = write_report(tmp_path, _records(), filters={"norm": {"batch"}, "data.batch_size": {2}, "seed": {0, 1}})
     assert len(report.frame) == 2 and report.tables[0].columns == ("2",)
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 8  # every run is a row of the file, whatever is shown
-    assert len(write_report(tmp_path, _records(), filters={"data.batch_size": {"32"}}).frame) == 4
+    assert len(write_report(tmp_path, _records(), filters={"data.batch_size": {"32.0"}}).frame) == 4
     assert "none of 8 runs" in _printed(write_report(tmp_path, _records(), filters={"norm": set()}))
     with pytest.raises(ReportError, match="data.batch_size"):
         write_report(tmp_path, _records(), filters={"data.bach_size": {2}})

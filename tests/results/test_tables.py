@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from normlib.results.axes import ReportError, as_text
+from normlib.results.axes import ReportError, as_text, same_text
 from normlib.results.frame import frame
 from normlib.results.record import Record
 from normlib.results.tables import Table, comparison
@@ -95,14 +95,23 @@ def test_any_two_axes_tabulate() -> None:
     assert tables[0].rows == ("0.01", "0.1", "1")
 
 
-def test_a_setting_zipped_to_the_columns_makes_no_section_and_one_zipped_to_the_rows_does() -> None:
+def test_a_setting_that_varies_along_with_rows_or_columns_is_no_secret() -> None:
     def record(norm: str, size: int, lr: float) -> Record:
         return make_record(norm=norm, batch_size=size, spec={"optimizer": {"name": "sgd", "lr": lr}})
 
     with_columns = [record(norm, size, size / 320) for norm in ("batch", "group") for size in (2, 32)]
-    assert [table.section for table in comparison(frame(with_columns))] == [""]
+    assert [table.section for table in comparison(frame(with_columns))] == ["optimizer.lr=0.00625", "optimizer.lr=0.1"]
     with_rows = [record(norm, size, 0.1 if norm == "batch" else 0.2) for norm in ("batch", "group") for size in (2, 32)]
     assert [table.section for table in comparison(frame(with_rows))] == ["optimizer.lr=0.1", "optimizer.lr=0.2"]
+
+
+def test_a_label_follows_from_an_axis_in_its_own_group() -> None:
+    def record(label: str, groups: int) -> Record:
+        record = make_record(norm="group", norm_settings={"num_groups": groups})
+        return Record(**{**record.to_dict(), "labels": {**record.labels, "norm": label}})
+
+    table = _only([record("group4", 4), record("group16", 16)], rows="norm.num_groups")
+    assert table.rows == ("4", "16") and table.section == ""
 
 
 def test_an_arms_own_settings_are_covered_by_its_label_or_join_it() -> None:
@@ -161,6 +170,13 @@ def test_untrained_runs_alone_make_a_table(status: str) -> None:
 def test_what_cannot_be_tabulated_is_refused_with_the_closest_names(options: dict[str, str], message: str) -> None:
     with pytest.raises(ReportError, match=message):
         comparison(frame([make_record()]), **options)  # type: ignore[arg-type]
+
+
+def test_one_number_has_one_text_however_it_is_spelled() -> None:
+    assert {same_text(value) for value in (0.1, "0.10", "1e-1", 0.1)} == {"0.1"}
+    assert [same_text(value) for value in (True, "True", None, "NULL", float("inf"), "inf", "relu")] == [
+        "true", "true", "null", "null", "inf", "inf", "relu",
+    ]  # fmt: skip
 
 
 def test_values_read_as_on_the_command_line() -> None:
