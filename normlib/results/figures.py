@@ -74,7 +74,7 @@ def draw(tables: Sequence[Table]) -> Figure | None:
         return None
     from matplotlib.figure import Figure
 
-    columns = min(len(tables), MAX_COLUMNS)
+    columns = 2 if len(tables) == 4 else min(len(tables), MAX_COLUMNS)
     rows = math.ceil(len(tables) / columns)
     width, height = PANEL_INCHES
     with _plain_style():
@@ -88,6 +88,9 @@ def draw(tables: Sequence[Table]) -> Figure | None:
         for panel, table in zip(grid.flat, tables, strict=False):
             _panel(panel, table, style)
             panel.yaxis.set_tick_params(labelleft=True)
+        if tables[0].value.endswith("accuracy"):  # after the last panel, since all share these limits
+            bottom, top = grid.flat[0].get_ylim()
+            grid.flat[0].set_ylim(max(bottom, -1), min(top, 101))
         for panel in grid.flat[len(tables) :]:
             panel.set_axis_off()
         handles = {line.get_label(): line for panel in grid.flat for line in panel.get_lines()}
@@ -148,8 +151,6 @@ def _panel(panel: Axes, table: Table, style: dict[str, Style]) -> None:
     panel.set_ylabel(table.value.replace(".", " ").replace("_", " ") + (" (%)" if accuracy else ""))
     panel.grid(axis="y", color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)
-    if accuracy:
-        panel.set_ylim(max(panel.get_ylim()[0], -1), min(panel.get_ylim()[1], 101))
 
 
 def _horizontal(panel: Axes, table: Table) -> tuple[dict[str, float], str]:

@@ -58,6 +58,20 @@ def test_more_panels_than_fit_a_line() -> None:
     assert figure is not None and image(figure, "svg")
 
 
+def test_every_point_lies_inside_its_panel() -> None:
+    records = [
+        make_record(norm=norm, model=model, batch_size=size, accuracy=accuracy)
+        for model, norms in {"mlp": {"batch": 0.1, "group": 0.2}, "convnet": {"batch": 0.8, "group": 1.0}}.items()
+        for norm, accuracy in norms.items()
+        for size in (2, 32)
+    ]
+    figure = draw(comparison(frame(records)))
+    assert figure is not None
+    for panel in figure.axes:
+        bottom, top = panel.get_ylim()
+        assert all(bottom <= y <= top for line in panel.get_lines() for y in line.get_ydata())
+
+
 def test_nothing_to_draw() -> None:
     assert draw([]) is None
     assert draw(comparison(frame([make_record(status="skipped", reason="why")]))) is None
