@@ -42,7 +42,23 @@ _PUBLIC = {
     "register_model": ("normlib.models", "register"),
     "train": ("normlib.api", "train"),
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+    "BatchNorm",
+    "BatchRenorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "Norm",
+    "__version__",
+    "compare",
+    "create",
+    "factory",
+    "names",
+    "register",
+    "register_dataset",
+    "register_model",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

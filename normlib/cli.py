@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     if rest and options.verb != "train":
-        parser.error(f"{options.verb} does not know {' '.join(rest)}; settings are given as key=value, e.g. norm=batch,group")
+        parser.error(
+            f"{options.verb} does not know {' '.join(rest)}; settings are given as key=value, e.g. norm=batch,group"
+        )
     options.overrides += [item for item in rest if not item.startswith("-")]
     options.hydra_flags = [item for item in rest if item.startswith("-")]
     try:

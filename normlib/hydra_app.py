@@ -31,7 +31,9 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     overrides, flags = list(overrides), list(flags)
     own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
     plan = make_plan(own, config_dirs, default_experiment=False) if sweep else None
-    search_path = [f"hydra.searchpath=[{','.join(f'file://{Path(d).resolve()}' for d in config_dirs)}]"] if config_dirs else []
+    search_path = (
+        [f"hydra.searchpath=[{','.join(f'file://{Path(d).resolve()}' for d in config_dirs)}]"] if config_dirs else []
+    )
     with configuration(own, config_dirs):  # plugins and schema
         pass
     _call_hydra([*flags, *(["-m"] if sweep else []), *search_path, *overrides], _task(list(config_dirs)))

@@ -27,7 +27,12 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
     """Norms, models, datasets, experiments and all other settings, with defaults."""
     table = _table("norm", "settings and defaults", "statistics over", "paper")
     for entry in norms.entries():
-        table.add_row(entry.name, Text(_settings(entry)), str(entry.metadata.get("statistics_over", "")), str(entry.metadata.get("paper", "")))
+        table.add_row(
+            entry.name,
+            Text(_settings(entry)),
+            str(entry.metadata.get("statistics_over", "")),
+            str(entry.metadata.get("paper", "")),
+        )
     console.print(table)
     for group, registry in (("model", models), ("data", datasets)):
         table = _table(group, "settings and defaults", "what it is")
@@ -48,14 +53,24 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
             table.add_row(f"{group}={name}", _defaults(node, prefix=f"{group}.", without=("name",)))
     for section in ("site", "init", "training", "evaluation"):
         table.add_row(section, _defaults(type(getattr(Root(), section)), prefix=f"{section}."))
-    table.add_row("run", _defaults(Root, "", ("norm", "model", "data", "optimizer", "schedule", "site", "init", "training", "evaluation")))
+    table.add_row(
+        "run",
+        _defaults(
+            Root, "", ("norm", "model", "data", "optimizer", "schedule", "site", "init", "training", "evaluation")
+        ),
+    )
     console.print(table)
 
 
 def show_state(console: Console, state: State) -> None:
     """A plan: its runs by status, its axes, the reasons for skipping, and the time that the rest will take."""
     plan, counts = state.plan, state.counts
-    console.print(Text(f"experiment {plan.experiment}: {len(plan.runs)} runs in {plan.settings['results_dir']}/{plan.experiment}", style="bold"))
+    console.print(
+        Text(
+            f"experiment {plan.experiment}: {len(plan.runs)} runs in {plan.settings['results_dir']}/{plan.experiment}",
+            style="bold",
+        )
+    )
     for key, values in plan.order.items():
         console.print(Text(f"  {key}: {', '.join(values)}"))
     table = _table("status", "runs")
@@ -74,21 +89,32 @@ def show_state(console: Console, state: State) -> None:
     jobs = number_of_jobs(plan.settings["jobs"])
     basis = "from records of runs like these"
     if left.rough_runs:
-        basis = f"roughly, from operation counts: {left.rough_runs} of the missing runs have no record of their like yet"
+        basis = (
+            f"roughly, from operation counts: {left.rough_runs} of the missing runs have no record of their like yet"
+        )
     console.print(Text(f"estimated time: {duration(left.seconds / jobs)} in {jobs} processes ({basis})"))
 
 
 def show_record(console: Console, record: Record, results_dir: str) -> None:
     """One run in a few lines: what it scored, or why it did not."""
     labels = record.labels
-    console.print(Text(f"{record.status}: norm={labels['norm']} model={labels['model']} data={labels['data']} seed={record.spec['seed']}", style="bold"))
+    console.print(
+        Text(
+            f"{record.status}: norm={labels['norm']} model={labels['model']} data={labels['data']} seed={record.spec['seed']}",
+            style="bold",
+        )
+    )
     if record.reason:
         console.print(Text(record.reason))
     for split, scores in record.metrics.items():
         loss = "not finite" if scores["loss"] is None else f"{scores['loss']:.4f}"
         console.print(Text(f"  {split:<11}accuracy {100 * (scores['accuracy'] or 0):6.2f} %   loss {loss}"))
     if record.seconds_training is not None:
-        console.print(Text(f"  {record.steps} steps in {record.seconds_training:.2f} s of training; {record.parameters['trunk']:,} trunk and {record.parameters['norm']:,} norm parameters"))
+        console.print(
+            Text(
+                f"  {record.steps} steps in {record.seconds_training:.2f} s of training; {record.parameters['trunk']:,} trunk and {record.parameters['norm']:,} norm parameters"
+            )
+        )
     console.print(Text(f"record: {Path(results_dir) / record.experiment / 'runs' / record.id}.json", style="dim"))
 
 

@@ -136,13 +136,19 @@ class Registry:
         if not isinstance(cls, type):
             raise RegistryError(f"a {self.kind} is registered as a class, but {name!r} is {cls!r}")
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise RegistryError(f"a {self.kind}'s name is letters, digits and underscores (it is typed on the command line); got {name!r}")
+            raise RegistryError(
+                f"a {self.kind}'s name is letters, digits and underscores (it is typed on the command line); got {name!r}"
+            )
         unknown = set(metadata) - self.metadata_keys
         if unknown:
-            raise RegistryError(f"unknown metadata {sorted(unknown)} for {self.kind} {name!r}; known are {sorted(self.metadata_keys)}")
+            raise RegistryError(
+                f"unknown metadata {sorted(unknown)} for {self.kind} {name!r}; known are {sorted(self.metadata_keys)}"
+            )
         if self.required_base is not None and not issubclass(cls, self.required_base()):
             base = self.required_base()
-            raise RegistryError(f"a {self.kind} inherits from {base.__module__}.{base.__qualname__}, but {cls.__qualname__} does not; add it to the class's bases")
+            raise RegistryError(
+                f"a {self.kind} inherits from {base.__module__}.{base.__qualname__}, but {cls.__qualname__} does not; add it to the class's bases"
+            )
         taken = self._entries.get(name)
         if taken is not None and _definition(taken.cls) != _definition(cls):
             raise RegistryError(
@@ -153,18 +159,23 @@ class Registry:
 
     def _settings(self, name: str, cls: type) -> dict[str, Setting]:
         settings: dict[str, Setting] = {}
-        if cls.__init__ is object.__init__:
+        constructor: Any = inspect.getattr_static(cls, "__init__")
+        if constructor is object.__init__:
             return settings
-        signature = inspect.signature(cls.__init__)
-        hints = typing.get_type_hints(cls.__init__)
+        signature = inspect.signature(constructor)
+        hints = typing.get_type_hints(constructor)
         for argument in list(signature.parameters.values())[1:]:
             if argument.name in self.supplied:
                 continue
             where = f"{self.kind} {name!r}: argument {argument.name!r}"
             if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-                raise RegistryError(f"{where}: the signature is the configuration, so *args and **kwargs are not allowed; name every argument")
+                raise RegistryError(
+                    f"{where}: the signature is the configuration, so *args and **kwargs are not allowed; name every argument"
+                )
             if argument.default is argument.empty:
-                raise RegistryError(f"{where} has no default; a setting needs one (normlib itself passes only {sorted(self.supplied)})")
+                raise RegistryError(
+                    f"{where} has no default; a setting needs one (normlib itself passes only {sorted(self.supplied)})"
+                )
             hint = hints.get(argument.name, Any if argument.default is None else type(argument.default))
             settings[argument.name] = Setting(argument.name, _plain(hint, where), argument.default, _literals(hint))
         return settings
@@ -190,7 +201,9 @@ def load_plugin(plugin: str) -> None:
             return
         path = Path(plugin).expanduser().resolve()
         if not path.is_file():
-            raise RegistryError(f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module")
+            raise RegistryError(
+                f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module"
+            )
         name = f"normlib_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         if name in sys.modules:
             return
@@ -206,7 +219,9 @@ def load_plugin(plugin: str) -> None:
     except RegistryError:
         raise
     except Exception as error:
-        raise RegistryError(f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback).") from error
+        raise RegistryError(
+            f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback)."
+        ) from error
 
 
 def _definition(cls: type) -> tuple[str, str | None]:
@@ -238,5 +253,7 @@ def _plain(hint: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         parts = [part for part in typing.get_args(hint) if part is not type(None)]
         if len(parts) == 1 and len(parts) < len(typing.get_args(hint)):
-            return _plain(parts[0], where) | None  # type: ignore[operator]
-    raise RegistryError(f"{where} has type {hint}; a setting's type is bool, int, float, str, a Literal of strings, an enum, a list of plain types, or one of these or None")
+            return _plain(parts[0], where) | None
+    raise RegistryError(
+        f"{where} has type {hint}; a setting's type is bool, int, float, str, a Literal of strings, an enum, a list of plain types, or one of these or None"
+    )

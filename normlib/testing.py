@@ -116,7 +116,10 @@ def check_shapes(norm: str | type[Norm], **settings: object) -> None:
         require(last.stride() == moved.stride(), f"channel_dim=-1: strides {moved.stride()} became {last.stride()}")
         require_close(last.movedim(-1, 1), y, ROUNDING, f"channel_dim=-1 against channel_dim=1 at shape {shape}")
         wrong = draw((shape[0], CHANNELS + 1, *shape[2:]))
-        require(accepted(of.build(), wrong) is None, f"an input with {CHANNELS + 1} channels is accepted by a norm for {CHANNELS}")
+        require(
+            accepted(of.build(), wrong) is None,
+            f"an input with {CHANNELS + 1} channels is accepted by a norm for {CHANNELS}",
+        )
     require(accepted(of.build(), draw((CHANNELS,))) is None, "an input of rank 1 is accepted")
 
 
@@ -135,7 +138,9 @@ def check_gradients(norm: str | type[Norm], **settings: object) -> None:
         try:
             torch.autograd.gradcheck(run, inputs)
         except torch.autograd.gradcheck.GradcheckError as error:  # type: ignore[attr-defined]
-            raise ContractError(f"gradients in {mode} are not those of finite differences: {str(error).splitlines()[0]}") from error
+            raise ContractError(
+                f"gradients in {mode} are not those of finite differences: {str(error).splitlines()[0]}"
+            ) from error
 
     module.eval()
     check("eval mode")
@@ -148,7 +153,10 @@ def check_gradients(norm: str | type[Norm], **settings: object) -> None:
 def check_dtypes(norm: str | type[Norm], **settings: object) -> None:
     """Half precision and autocast: the input's type comes out, statistics are in float32, nothing overflows; float64 stays float64."""
     of = subject(norm, **settings)
-    for dtype, precision in ((torch.float16, 2e-3), (torch.bfloat16, 1.6e-2)):  # two units in the last place at values from 1 to 2
+    for dtype, precision in (
+        (torch.float16, 2e-3),
+        (torch.bfloat16, 1.6e-2),
+    ):  # two units in the last place at values from 1 to 2
         for scale in (1.0, 2e4 if dtype is torch.float16 else 1e6):
             x = (draw(IMAGES).clamp(-3, 3) * scale).to(dtype)
             expected = of.build().double()(x.double())
@@ -167,7 +175,7 @@ def check_dtypes(norm: str | type[Norm], **settings: object) -> None:
 def check_precision(norm: str | type[Norm], **settings: object) -> None:
     """Float32 agrees with float64, at mean 1000 and spread 0.01 too, in every memory format, forward and backward."""
     of = subject(norm, **settings)
-    for shape in ((64, CHANNELS), (8, CHANNELS, 16, 16), (4, CHANNELS, 6, 6, 6)):
+    for shape in ((64, CHANNELS), (8, CHANNELS, 16, 16), (4, CHANNELS, 6, 6, 6), (32, CHANNELS, 32, 32)):
         for layout in (torch.contiguous_format, *([LAYOUTS[len(shape)]] if len(shape) in LAYOUTS else [])):
             for offset, spread, tolerance in ((0.0, 1.0, ROUNDING), (1e3, 1e-2, ROUNDING_AT_OFFSET)):
                 x = (draw(shape) * spread + offset).contiguous(memory_format=layout).requires_grad_()
@@ -200,7 +208,10 @@ def check_memory_formats(norm: str | type[Norm], **settings: object) -> None:
             y.backward(draw(shape, seed=1))
             require(y.is_contiguous(), f"a contiguous input of shape {shape} came out with strides {y.stride()}")
             wide = torch.empty((*shape[:-1], 2 * shape[-1]))
-            layouts = {"sliced": wide[..., ::2].copy_(x), "transposed": x.transpose(0, -1).contiguous().transpose(0, -1)}
+            layouts = {
+                "sliced": wide[..., ::2].copy_(x),
+                "transposed": x.transpose(0, -1).contiguous().transpose(0, -1),
+            }
             if len(shape) in LAYOUTS:
                 layouts["channels_last"] = x.contiguous(memory_format=LAYOUTS[len(shape)])
             for name, laid_out in layouts.items():
@@ -211,7 +222,10 @@ def check_memory_formats(norm: str | type[Norm], **settings: object) -> None:
                 assert other.grad is not None and leaf.grad is not None
                 require_close(other.grad, leaf.grad, ROUNDING, f"gradient of {name} against contiguous, shape {shape}")
                 if name == "channels_last":
-                    require(z.stride() == laid_out.stride(), f"channels_last strides {laid_out.stride()} became {z.stride()}, shape {shape}")
+                    require(
+                        z.stride() == laid_out.stride(),
+                        f"channels_last strides {laid_out.stride()} became {z.stride()}, shape {shape}",
+                    )
 
 
 def check_modes(norm: str | type[Norm], **settings: object) -> None:
@@ -222,12 +236,17 @@ def check_modes(norm: str | type[Norm], **settings: object) -> None:
     x = draw(IMAGES, seed=5)
     y = module(x)
     require(_same(before, module.state_dict()), "the state changes in eval mode")
-    require_close(torch.cat([module(sample[None]) for sample in x]), y, ROUNDING, "samples alone against together in eval mode")
+    require_close(
+        torch.cat([module(sample[None]) for sample in x]), y, ROUNDING, "samples alone against together in eval mode"
+    )
     module.freeze()
     module.train()
     z = module(x)
     require(_same(before, module.state_dict()), "a frozen norm changes its state after train()")
-    require(not any(parameter.requires_grad for parameter in module.parameters()), "a frozen norm's parameters are still trained")
+    require(
+        not any(parameter.requires_grad for parameter in module.parameters()),
+        "a frozen norm's parameters are still trained",
+    )
     require_close(z, y, ROUNDING, "a frozen norm in training mode against eval mode")
     module.unfreeze()
     require(all(parameter.requires_grad for parameter in module.parameters()), "unfreeze() leaves parameters untrained")
@@ -250,11 +269,15 @@ def check_state(norm: str | type[Norm], **settings: object) -> None:
     loaded = of.build()
     loaded.load_state_dict(torch.load(file), strict=True)
     copies = {"state_dict": loaded, "deepcopy": copy.deepcopy(module), "pickle": pickle.loads(pickle.dumps(module))}
-    expected = [module(draw(IMAGES, seed=seed)) for seed in (7, 8)]  # the second output shows what the first left behind
+    expected = [
+        module(draw(IMAGES, seed=seed)) for seed in (7, 8)
+    ]  # the second output shows what the first left behind
     for name, other in copies.items():
         got = [other(draw(IMAGES, seed=seed)) for seed in (7, 8)]
         require(all(map(torch.equal, got, expected)), f"resumed from its {name}, the norm does not go on bit by bit")
-        require(_same(module.state_dict(), other.state_dict()), f"resumed from its {name}, the norm ends in another state")
+        require(
+            _same(module.state_dict(), other.state_dict()), f"resumed from its {name}, the norm ends in another state"
+        )
 
 
 def check_degenerate(norm: str | type[Norm], **settings: object) -> None:
@@ -277,11 +300,19 @@ def check_degenerate(norm: str | type[Norm], **settings: object) -> None:
             what = f"an input of shape {tuple(x.shape)}"
             require(y is not None or _same(before, module.state_dict()), f"{what} is refused, but changes the state")
             require(y is None or bool(y.isfinite().all()), f"{what} gives values that are not finite")
-            require(y is None or float(y.detach().abs().max()) > 0, f"{what} comes out as zero; refuse it with a ValueError")
+            require(
+                y is None or float(y.detach().abs().max()) > 0, f"{what} comes out as zero; refuse it with a ValueError"
+            )
             on_meta = accepted(of.build().to("meta"), x.to("meta"))
-            require((on_meta is None) == (y is None), f"{what} is {'refused' if y is None else 'accepted'}, but not on the meta device")
+            require(
+                (on_meta is None) == (y is None),
+                f"{what} is {'refused' if y is None else 'accepted'}, but not on the meta device",
+            )
         if not of.cls.depends_on_batch:
-            require(refused[1] == refused[2], f"one sample and two are not treated alike, positions {positions}: refused {refused}")
+            require(
+                refused[1] == refused[2],
+                f"one sample and two are not treated alike, positions {positions}: refused {refused}",
+            )
 
 
 def check_dependence(norm: str | type[Norm], **settings: object) -> None:
@@ -293,7 +324,10 @@ def check_dependence(norm: str | type[Norm], **settings: object) -> None:
     together, alone = module(x), torch.cat([module(sample[None]) for sample in x])
     same = bool((together - alone).abs().max() <= ROUNDING * together.abs().max())
     declared = of.cls.depends_on_batch
-    require(same != declared, f"declares depends_on_batch={declared}, but a sample's output {'does not change' if same else 'changes'} with its batch")
+    require(
+        same != declared,
+        f"declares depends_on_batch={declared}, but a sample's output {'does not change' if same else 'changes'} with its batch",
+    )
 
 
 def check_parameters(norm: str | type[Norm], **settings: object) -> None:
@@ -303,11 +337,17 @@ def check_parameters(norm: str | type[Norm], **settings: object) -> None:
     module = of.build()
     require(torch.equal(state, torch.get_rng_state()), "building the norm draws from the global random numbers")
     parameters = dict(module.named_parameters())
-    require(set(parameters) in ({"weight", "bias"}, set()), f"the parameters are weight and bias, or none; got {sorted(parameters)}")
+    require(
+        set(parameters) in ({"weight", "bias"}, set()),
+        f"the parameters are weight and bias, or none; got {sorted(parameters)}",
+    )
     for name, start in (("weight", 1.0), ("bias", 0.0)):
         if name in parameters:
             expected = torch.full((CHANNELS,), start)
-            require(torch.equal(parameters[name].detach(), expected), f"{name} starts as {start:g} in each of {CHANNELS} channels, got {parameters[name]}")
+            require(
+                torch.equal(parameters[name].detach(), expected),
+                f"{name} starts as {start:g} in each of {CHANNELS} channels, got {parameters[name]}",
+            )
 
 
 def check_meta(norm: str | type[Norm], **settings: object) -> None:
@@ -317,7 +357,10 @@ def check_meta(norm: str | type[Norm], **settings: object) -> None:
     for shape in SHAPES:
         for training in (True, False):
             y = accepted(module.train(training), torch.empty(shape, device="meta"))
-            require(y is None or y.shape == shape, f"on the meta device shape {shape} became {None if y is None else tuple(y.shape)}")
+            require(
+                y is None or y.shape == shape,
+                f"on the meta device shape {shape} became {None if y is None else tuple(y.shape)}",
+            )
 
 
 def check_non_finite(norm: str | type[Norm], **settings: object) -> None:
@@ -330,14 +373,27 @@ def check_non_finite(norm: str | type[Norm], **settings: object) -> None:
         x[0, 0] = float("inf")
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
             module(x)
-        require(_same(before, module.state_dict()), f"a batch that is not finite changes the state ({'autocast' if autocast else 'float16'})")
+        require(
+            _same(before, module.state_dict()),
+            f"a batch that is not finite changes the state ({'autocast' if autocast else 'float16'})",
+        )
 
 
 CHECKS: dict[str, Callable[..., None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
-        check_shapes, check_parameters, check_gradients, check_precision, check_dtypes, check_memory_formats,
-        check_modes, check_state, check_degenerate, check_dependence, check_meta, check_non_finite,
+        check_shapes,
+        check_parameters,
+        check_gradients,
+        check_precision,
+        check_dtypes,
+        check_memory_formats,  # fmt: skip
+        check_modes,
+        check_state,
+        check_degenerate,
+        check_dependence,
+        check_meta,
+        check_non_finite,
     )  # fmt: skip
 }
 
@@ -361,7 +417,9 @@ def check_norm(norm: str | type[Norm], **settings: object) -> list[Finding]:
     broken = [finding for finding in found if finding.status == "FAILED"]
     if broken:
         name = norm if isinstance(norm, str) else norm.__qualname__
-        raise ContractError(f"{name} breaks {len(broken)} of {len(found)} promises:\n" + "\n".join(f"  {finding}" for finding in found))
+        raise ContractError(
+            f"{name} breaks {len(broken)} of {len(found)} promises:\n" + "\n".join(f"  {finding}" for finding in found)
+        )
     return found
 
 

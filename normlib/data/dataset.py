@@ -43,7 +43,7 @@ class Dataset(abc.ABC):
     sizes: Mapping[str, int]
     version: str
 
-    def prepare(self, data_dir: Path) -> None:
+    def prepare(self, data_dir: Path) -> None:  # noqa: B027 - most data need no preparation
         """Fetch what is missing, once before any worker starts. Raises DataError when the data cannot be had."""
 
     @abc.abstractmethod
@@ -83,7 +83,9 @@ def stratified_split(targets: Tensor, sizes: list[int], split_seed: int) -> list
     """
     labels = targets.cpu().numpy()
     if sum(sizes) > len(labels):
-        raise DataError(f"the splits together need {sum(sizes)} samples, but the data have {len(labels)}; make them smaller")
+        raise DataError(
+            f"the splits together need {sum(sizes)} samples, but the data have {len(labels)}; make them smaller"
+        )
     random = np.random.Generator(np.random.PCG64(split_seed))
     left = {label: random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)}
     parts = []

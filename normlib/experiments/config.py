@@ -17,12 +17,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.help import config_dir
-from normlib.registry import load_plugin
+from normlib.registry import RegistryError, load_plugin
 
 DEFAULT_EXPERIMENT = "small_batch"
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
@@ -93,7 +93,9 @@ def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> 
 
     for folder in config_dirs:
         if not Path(folder).is_dir():
-            raise ConfigError(f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none")
+            raise ConfigError(
+                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none"
+            )
     for plugin in plugins_of(overrides, config_dirs):
         load_plugin(plugin)
     store_schema()
@@ -129,7 +131,9 @@ def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any
 def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (RegistryError, ConfigError):
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise ConfigError(_message(error, overrides)) from error
 
 
@@ -140,7 +144,17 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     while cause is not None:
         texts.append(str(cause))
         cause = cause.__cause__
-    text = " ".join(dict.fromkeys(line.strip() for part in texts for line in part.splitlines() if _says_something(line)))
+    text = " ".join(
+        dict.fromkeys(line.strip() for part in texts for line in part.splitlines() if _says_something(line))
+    )
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read {error.override!r}: {error.message.splitlines()[0]}. Settings are key=value in Hydra's override "
+            "grammar; put quotes around values with special characters, as in 'seed=range(3)'"
+        )
+    wrong = re.search(r"Error merging override (\S+) (.*)", text)
+    if wrong and "Key '" not in text:
+        return f"{wrong.group(1)}: {wrong.group(2)}; `normlib list` shows every setting with its default"
     missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
     if missing:
         group, name = missing.groups()
@@ -155,7 +169,9 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
 
 
 def _says_something(line: str) -> bool:
-    return bool(line.strip()) and not re.match(r"\s*(full_key:|object_type=|reference_type=|Set the environment variable|To append|See https)", line)
+    return bool(line.strip()) and not re.match(
+        r"\s*(full_key:|object_type=|reference_type=|Set the environment variable|To append|See https)", line
+    )
 
 
 def _blamed(key: str, overrides: Sequence[str]) -> str:
@@ -171,14 +187,18 @@ def _closest(key: str, error: BaseException) -> str:
         node = getattr(cause, "parent_node", None)
     known = [str(name) for name in node] if isinstance(node, DictConfig) else []
     close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else (f" Known here: {', '.join(known)}." if known else "")
+    return (
+        f" Did you mean {' or '.join(map(repr, close))}?"
+        if close
+        else (f" Known here: {', '.join(known)}." if known else "")
+    )
 
 
 def _has_interpolation(node: Any) -> bool:
     """Whether a setting that enters the spec refers to another one (the logger's paths do not count)."""
     if isinstance(node, DictConfig):
         return any(
-            OmegaConf.is_interpolation(node, key) or (key != "logger" and _has_interpolation(node._get_node(key)))
+            OmegaConf.is_interpolation(node, str(key)) or (key != "logger" and _has_interpolation(node._get_node(key)))
             for key in node
         )
     if isinstance(node, ListConfig):

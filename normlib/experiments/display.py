@@ -95,7 +95,11 @@ class SweepDisplay:
         return f"about {duration(seconds)} left"
 
     def _line(self, record: Record) -> str:
-        where = [record.labels["norm"], *(f"{key}={_value(record, key)}" for key in self.shown_keys), f"seed={record.spec['seed']}"]
+        where = [
+            record.labels["norm"],
+            *(f"{key}={_value(record, key)}" for key in self.shown_keys),
+            f"seed={record.spec['seed']}",
+        ]
         if record.status == FAILED:
             return f"{' '.join(where)}: failed: {record.reason}"
         note = " (diverged)" if record.status == DIVERGED else ""

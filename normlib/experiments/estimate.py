@@ -70,7 +70,9 @@ def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:
 
     dataset = make_dataset(spec["data"])
     with torch.device("meta"), torch.no_grad():
-        network = build_network(dict(spec) | {"norm": {"name": "none"}}, tuple(dataset.input_shape), dataset.num_classes, 1)
+        network = build_network(
+            dict(spec) | {"norm": {"name": "none"}}, tuple(dataset.input_shape), dataset.num_classes, 1
+        )
         counter = FlopCounterMode(display=False)
         with counter:
             network.module(torch.empty(spec["data"]["batch_size"], *dataset.input_shape))

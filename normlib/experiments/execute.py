@@ -118,7 +118,11 @@ def _result(future: Any, run: Run, store: Store) -> Record | None:
     except CancelledError:
         return None
     except ProcessExpired as error:
-        record = unfinished(run, FAILED, f"the worker process died (exit code {error.exitcode}); it may have been killed, or out of memory")
+        record = unfinished(
+            run,
+            FAILED,
+            f"the worker process died (exit code {error.exitcode}); it may have been killed, or out of memory",
+        )
     store.write(record)
     return record
 

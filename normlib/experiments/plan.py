@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from normlib.experiments.config import DEFAULT_EXPERIMENT, Composed, Composer, ConfigError, clear_errors, configuration
 from normlib.experiments.resolve import resolve
+from normlib.registry import unknown_name
 from normlib.training.spec import Run
 
 MOST_RUNS = 1_000_000  # a slip like seed=range(1e9) must not eat the memory
@@ -57,12 +58,24 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), default
         for values in axes.values():
             count *= len(values)
         if count > MOST_RUNS:
-            raise ConfigError(f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,}; narrow one of them")
+            raise ConfigError(
+                f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,}; narrow one of them"
+            )
         runs = _multiply(composer, axes, config_dirs)
+    for name in ("rows", "columns"):
+        _check_report_axis(name, first.plain[name], runs[0])
     unique = {run.id: run for run in runs}
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
     ordered = sorted(unique.values(), key=lambda run: (run.spec["seed"], -run.planned_steps))
     return Plan(runs[0].experiment, tuple(ordered), sweeps, first.plain)
+
+
+def _check_report_axis(name: str, axis: str, run: Run) -> None:
+    """Refuse a table that could not be made, before anything is trained for it."""
+    sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
+    known = [*run.labels, *(f"{key}.{setting}" for key, node in sections.items() for setting in node)]
+    if axis not in known:
+        raise ConfigError(f"{name}={axis}: {unknown_name('setting', axis, known)}")
 
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
@@ -70,7 +83,9 @@ def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple
     with configuration(overrides, config_dirs) as composer:
         sweeps = [o.input_line for o in composer.parse(overrides) if o.is_sweep_override()]
         if sweeps:
-            raise ConfigError(f"train makes one run, and {sweeps[0]} names several: use `normlib train -m` or `normlib compare`")
+            raise ConfigError(
+                f"train makes one run, and {sweeps[0]} names several: use `normlib train -m` or `normlib compare`"
+            )
         composed = composer.compose(overrides)
         return resolve(composed.plain, composed.choices, list(overrides), config_dirs), composed.plain
 
@@ -82,7 +97,9 @@ def _axes(overrides: Sequence[Override]) -> dict[str, list[str]]:
         key = override.get_key_element()
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
-                raise ConfigError(f"{override.input_line}: a plan needs listed values; use a,b,c or range(...) or glob(...) or choice(...)")
+                raise ConfigError(
+                    f"{override.input_line}: a plan needs listed values; use a,b,c or range(...) or glob(...) or choice(...)"
+                )
             values = [f"{key}={value}" for value in override.sweep_string_iterator()]
             if not values:
                 raise ConfigError(f"{override.input_line}: the axis is empty; name at least one value")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 
 from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, clear_errors, experiment_file, plain_text
-from normlib.results.axes import as_text
+from normlib.registry import unknown_name
+from normlib.results.axes import as_text, check_axis
+from normlib.results.frame import SEED, frame
 from normlib.results.record import Record
 from normlib.results.store import Store
 
@@ -37,8 +39,11 @@ def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = (
     store = Store(asked.get("results_dir", "results"), name)
     scan = store.scan()
     if not scan.records and not scan.problems:
-        raise ConfigError(f"there are no records in {store.runs}: make them with `normlib compare experiment={name}`, or name another folder with results_dir=...")
+        raise ConfigError(
+            f"there are no records in {store.runs}: make them with `normlib compare experiment={name}`, or name another folder with results_dir=..."
+        )
     filters = {key: _values(override, scan.records) for key, override in given.items() if key not in OWN_KEYS}
+    _check_filters(filters, scan.records)
     params = file.get("hydra", {}).get("sweeper", {}).get("params", {})
     return write_report(
         store.folder,
@@ -64,6 +69,17 @@ def _values(override: Override, records: Sequence[Record]) -> set[str]:
     if override.is_sweep_override():
         return {item.strip("'\"") for item in override.sweep_string_iterator()}
     return {as_text(value)}
+
+
+def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -> None:
+    """Refuse a selection that no record meets, before it replaces the tables that are there."""
+    runs = frame(records)
+    for key, values in filters.items():
+        if key != SEED:
+            check_axis(runs, key)
+        known = {as_text(value) for value in runs[key]}
+        for value in values - known:
+            raise ConfigError(f"{key}={value}: {unknown_name('value among the records', value, known)}")
 
 
 def _order(params: dict[str, Any]) -> dict[str, list[str]]:

@@ -30,7 +30,17 @@ TRAINING_FILES = (
     "training/network.py", "training/run.py", "training/schedule.py", "training/seeding.py", "training/spec.py",
 )  # fmt: skip
 LABELLED = ("norm", "model", "data", "optimizer", "schedule")
-NOT_IN_COMMANDS = ("results_dir", "jobs", "retry_failed", "rows", "columns", "logger", "save_weights", "hydra", "data_dir")
+NOT_IN_COMMANDS = (
+    "results_dir",
+    "jobs",
+    "retry_failed",
+    "rows",
+    "columns",
+    "logger",
+    "save_weights",
+    "hydra",
+    "data_dir",
+)
 
 
 def resolve(
@@ -85,19 +95,29 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
     )
     for name in ("epochs", "steps"):
         _require(training[name] is None or training[name] >= 1, f"training.{name} is at least 1, got {training[name]}")
-    _require(0 <= site["dropout"] < 1, f"site.dropout is the share of values dropped, from 0 to below 1, got {site['dropout']}")
+    _require(
+        0 <= site["dropout"] < 1,
+        f"site.dropout is the share of values dropped, from 0 to below 1, got {site['dropout']}",
+    )
     group = site["norm_batch_size"]
     _require(
         group is None or 1 <= group <= data["batch_size"],
         f"site.norm_batch_size is at least 1 and at most data.batch_size ({data['batch_size']}), because statistics cannot "
         f"be taken over more samples than a batch holds; got {group}",
     )
-    _require(site["horizon"] is None or site["horizon"] >= 1, f"site.horizon is at least 1 sample, got {site['horizon']}")
+    _require(
+        site["horizon"] is None or site["horizon"] >= 1, f"site.horizon is at least 1 sample, got {site['horizon']}"
+    )
     for name in ("points", "batch_size"):
         _require(evaluation[name] >= 1, f"evaluation.{name} is at least 1, got {evaluation[name]}")
     warmup = spec["schedule"].get("warmup", 0.0)
     _require(0 <= warmup < 1, f"schedule.warmup is a share of the run, from 0 to below 1, got {warmup}")
-    _require(spec["optimizer"]["lr"] >= 0, f"optimizer.lr is not negative, got {spec['optimizer']['lr']}")
+    optimizer = spec["optimizer"]
+    for name in ("lr", "weight_decay"):
+        _require(optimizer[name] >= 0, f"optimizer.{name} is not negative, got {optimizer[name]}")
+    for name in ("momentum", "beta1", "beta2"):
+        value = optimizer.get(name, 0.0)
+        _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
     _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
     if data["flip"] or data["crop"]:
         _require(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import typing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +77,8 @@ def settings_node(group: str, entry: Entry, common: type | None) -> type:
     """A dataclass with the settings of a registered class: its name, what the group has in common, its arguments."""
     fields: list[Any] = [("name", str, field(default=entry.name))]
     if common is not None:
-        fields += [(item.name, item.type, item) for item in _resolved_fields(common)]
+        hints = typing.get_type_hints(common)
+        fields += [(f.name, hints[f.name], field(default=f.default)) for f in dataclasses.fields(common)]
     for setting in entry.settings.values():
         if isinstance(setting.default, list):
             default = field(default_factory=lambda value=setting.default: copy.copy(value))  # type: ignore[misc]
@@ -84,16 +86,3 @@ def settings_node(group: str, entry: Entry, common: type | None) -> type:
             default = field(default=setting.default)
         fields.append((setting.name, setting.type, default))
     return dataclasses.make_dataclass(f"{group}_{entry.name}", fields)
-
-
-def _resolved_fields(node: type) -> list[Any]:
-    """The fields of a dataclass with their annotations as types, fit for another dataclass."""
-    import typing
-
-    hints = typing.get_type_hints(node)
-    fields = []
-    for item in dataclasses.fields(node):
-        fresh = field(default=item.default)
-        fresh.name, fresh.type = item.name, hints[item.name]
-        fields.append(fresh)
-    return fields

@@ -50,7 +50,9 @@ class State:
     def counts(self) -> Counter[str]:
         """Runs by status: those of records, "skipped" by the plan, and "missing"."""
         counts = Counter(record.status for record in self.records.values() if record.status != SKIPPED)
-        return counts + Counter({SKIPPED: len(self.skipped), "missing": len([r for r in self.missing if r.id not in self.records])})
+        return counts + Counter(
+            {SKIPPED: len(self.skipped), "missing": len([r for r in self.missing if r.id not in self.records])}
+        )
 
     def estimate(self) -> Estimate:
         """The work that is left."""
@@ -64,9 +66,7 @@ def look(plan: Plan) -> State:
     records = {record.id: record for record in scan.records if record.id in planned}
     retry = plan.settings["retry_failed"]
     skipped = tuple(run for run in plan.runs if run.skip_reason is not None)
-    missing = tuple(
-        run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), retry)
-    )
+    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), retry))
     return State(plan, scan, records, missing, skipped)
 
 
@@ -84,7 +84,9 @@ def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     logger = settings["logger"]
     package = LOGGER_PACKAGES.get(logger["_target_"].rpartition(".")[2]) if logger else None
     if package is not None and importlib.util.find_spec(package) is None:
-        raise ConfigError(f"this logger needs the package {package}, which is not installed: pip install 'normlib[{package}]'")
+        raise ConfigError(
+            f"this logger needs the package {package}, which is not installed: pip install 'normlib[{package}]'"
+        )
     return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], logger)
 
 
@@ -128,7 +130,9 @@ def run_one(run: Run, settings: Mapping[str, Any]) -> Record:
     place = place_of([run], settings)
     record = do_run(run, place)
     if record is None:
-        raise ConfigError(f"run {run.id} is being trained by another process right now; wait for its record in {place.store.runs}")
+        raise ConfigError(
+            f"run {run.id} is being trained by another process right now; wait for its record in {place.store.runs}"
+        )
     return record
 
 

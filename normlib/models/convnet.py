@@ -25,7 +25,9 @@ class ConvNet(nn.Module):
         if depth < 1 or width < 1:
             raise ValueError(f"convnet: depth and width are at least 1, got depth={depth}, width={width}")
         if len(input_shape) != 3:
-            raise ValueError(f"convnet: needs images (C, H, W), but the data's input is {tuple(input_shape)}; use model=mlp or other data")
+            raise ValueError(
+                f"convnet: needs images (C, H, W), but the data's input is {tuple(input_shape)}; use model=mlp or other data"
+            )
         in_channels, *sides = input_shape
         self.layers = nn.ModuleList()
         self.sites = nn.ModuleList()

@@ -50,7 +50,9 @@ class ResNet(nn.Module):
         if width < 1:
             raise ValueError(f"resnet: width is at least 1, got {width}")
         if len(input_shape) != 3:
-            raise ValueError(f"resnet: needs images (C, H, W), but the data's input is {tuple(input_shape)}; use model=mlp or other data")
+            raise ValueError(
+                f"resnet: needs images (C, H, W), but the data's input is {tuple(input_shape)}; use model=mlp or other data"
+            )
         self.stem = nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False)
         self.stem_site = sites(width, ahead=self.stem)
         blocks, in_channels = [], width

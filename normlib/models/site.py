@@ -17,6 +17,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "gelu": F.gelu,
 }
+GAINS = {"relu": 2**0.5, "sigmoid": 1.0, "tanh": 5 / 3, "gelu": 2**0.5}  # as torch.nn.init.calculate_gain; gelu as relu
 
 
 class Site(nn.Module):
@@ -96,5 +97,5 @@ class Sites:
         site = Site(num_features, self.activation if activation else None, self.placement, self.dropout)
         self.sites.append(site)
         if ahead is not None and activation:
-            self.gains[ahead] = nn.init.calculate_gain("relu" if self.activation == "gelu" else self.activation)
+            self.gains[ahead] = GAINS[self.activation]
         return site

@@ -24,6 +24,13 @@ class Chunk(NamedTuple):
     flips: Tensor | None
     shifts: Tensor | None
 
+    def to(self, device: torch.device) -> Chunk:
+        return Chunk(
+            self.indices.to(device),
+            None if self.flips is None else self.flips.to(device),
+            None if self.shifts is None else self.shifts.to(device),
+        )
+
 
 @dataclass(frozen=True)
 class BatchPlan:
@@ -60,9 +67,7 @@ class EpochChunks(Sequence[Chunk]):
 
     def __init__(self, plan: BatchPlan, epoch: int, steps_per_chunk: int) -> None:
         whole = plan.epoch(epoch)
-        self.chunks = list(
-            zip(*(_split(part, len(whole.indices), steps_per_chunk) for part in whole), strict=True)
-        )
+        self.chunks = list(zip(*(_split(part, len(whole.indices), steps_per_chunk) for part in whole), strict=True))
 
     def __len__(self) -> int:
         return len(self.chunks)

@@ -12,6 +12,7 @@ import torch
 from normlib.training.batches import BatchPlan, Chunk, EpochChunks
 from normlib.training.inputs import splits_on_device
 
+
 class SplitData(pl.LightningDataModule):
     """The splits of one dataset, whole on the device; training steps come as chunks of sample numbers."""
 

@@ -22,9 +22,7 @@ def make_dataset(data: Mapping[str, Any]) -> Dataset:
     return datasets[data["name"]].cls(**settings)
 
 
-def splits_on_device(
-    data: Mapping[str, Any], data_dir: Path, device: torch.device
-) -> tuple[dict[str, Samples], str]:
+def splits_on_device(data: Mapping[str, Any], data_dir: Path, device: torch.device) -> tuple[dict[str, Samples], str]:
     """The three splits on `device`, and the hash of their content. A worker loads each dataset once."""
     what = {key: value for key, value in data.items() if key not in ("batch_size", "flip", "crop")}
     return _load(json.dumps(what, sort_keys=True), data_dir, device)

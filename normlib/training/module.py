@@ -51,7 +51,7 @@ class Classifier(pl.LightningModule):
         self.steps_done = 0
         self.seconds_training = 0.0
         self.diverged_at: int | None = None
-        self.train_curve: dict[str, list[float]] = {"step": [], "loss": []}
+        self.train_curve: dict[str, list[float | None]] = {"step": [], "loss": []}
         self.validation_curve: dict[str, list[float | None]] = {
             key: [] for key in ("step", "samples", "seconds", "loss", "accuracy")
         }
@@ -65,10 +65,11 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, chunk: Chunk, chunk_number: int) -> None:
         optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
         groups = optimizer.param_groups
         train, device, crop = self.splits["train"], self.device, self.spec["data"]["crop"]
         started = time.perf_counter()
-        on_device = Chunk(*(part if part is None else part.to(device) for part in chunk))
+        on_device = chunk.to(device)
         for fed, (indices, flips, shifts) in zip(_steps(chunk), _steps(on_device), strict=True):
             if self.diverged_at is not None:
                 break
@@ -97,7 +98,8 @@ class Classifier(pl.LightningModule):
         self.seconds_training += time.perf_counter() - started
 
     def _reach_milestone(self) -> None:
-        step, figures = self.steps_done, {}
+        step = self.steps_done
+        figures: dict[str, float | None] = {}
         if step in self.curve_steps:
             figures["train/loss"] = math.fsum(self._window) / len(self._window)
             self.train_curve["step"].append(step)
@@ -106,14 +108,16 @@ class Classifier(pl.LightningModule):
         if step in self.evaluation_steps:
             scores = self.evaluate("validation")
             samples = step * self.spec["data"]["batch_size"]
-            for key, value in (("step", step), ("samples", samples), ("seconds", self.seconds_training), *scores.items()):
+            point = {"step": step, "samples": samples, "seconds": self.seconds_training}
+            point |= {key: scores[key] for key in ("loss", "accuracy")}
+            for key, value in point.items():
                 self.validation_curve[key].append(value)
-            figures |= {f"validation/{key}": value for key, value in scores.items() if value is not None}
+            figures |= {f"validation/{key}": scores[key] for key in ("loss", "accuracy") if scores[key] is not None}
         for logger in self.loggers:
             logger.log_metrics(figures, step=step)
 
     def evaluate(self, split: str) -> dict[str, float | None]:
-        """Mean cross-entropy (None if it is not finite) and accuracy on one split, in evaluation mode."""
+        """Mean cross-entropy (None if it is not finite), accuracy and number of samples of a split, in evaluation mode."""
         samples, batch_size = self.splits[split], self.spec["evaluation"]["batch_size"]
         was_training = self.network.training
         self.network.eval()
@@ -127,7 +131,11 @@ class Classifier(pl.LightningModule):
                 correct += int((logits.argmax(1) == targets).sum())
         self.network.train(was_training)
         mean = loss.item() / len(samples)
-        return {"loss": mean if math.isfinite(mean) else None, "accuracy": correct / len(samples)}
+        return {
+            "loss": mean if math.isfinite(mean) else None,
+            "accuracy": correct / len(samples),
+            "samples": len(samples),
+        }
 
 
 def _steps(chunk: Chunk) -> Iterator[Chunk]:
@@ -148,7 +156,7 @@ def make_optimizer(
     decayed = [p for name, p in parameters.items() if settings["decay_norm"] or name not in norm_parameter_names]
     exempt = [p for name, p in parameters.items() if not settings["decay_norm"] and name in norm_parameter_names]
     if not settings["weight_decay"]:
-        groups = [{"params": list(parameters.values())}]
+        groups: list[dict[str, Any]] = [{"params": list(parameters.values())}]
     else:
         groups = [{"params": decayed}, {"params": exempt, "weight_decay": 0.0}]
         groups = [group for group in groups if group["params"]]

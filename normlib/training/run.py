@@ -95,17 +95,17 @@ def _train(
     module.to(device)
     metrics = {split: module.evaluate(split) for split in ("train", "validation", "test")}
     broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
-    for logger in loggers:
-        logger.log_metrics(
+    for each in loggers:
+        each.log_metrics(
             {
                 f"final/{split}/{key}": value
                 for split, scores in metrics.items()
                 for key, value in scores.items()
-                if value is not None
+                if value is not None and key != "samples"
             },
             step=module.steps_done,
         )
-        logger.finalize("success")
+        each.finalize("success")
     if weights_file is not None:
         weights_file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(module.network.state_dict(), weights_file)
