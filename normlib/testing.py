@@ -11,6 +11,7 @@ import io
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,14 +52,14 @@ class Subject:
     """The norm under test: its class and the settings it is built with."""
 
     cls: type[Norm]
-    settings: dict[str, object]
+    settings: dict[str, Any]
 
-    def build(self, num_features: int = CHANNELS, **supplied: object) -> Norm:
-        norm = self.cls(num_features, **self.settings, **supplied)  # type: ignore[arg-type]
+    def build(self, num_features: int = CHANNELS, **supplied: Any) -> Norm:
+        norm = self.cls(num_features, **self.settings, **supplied)
         norm.set_total_steps(10)
         return norm.train()
 
-    def warmed_up(self, **supplied: object) -> Norm:
+    def warmed_up(self, **supplied: Any) -> Norm:
         """A norm whose affine parameters and running statistics are not those of a new one."""
         norm = self.build(**supplied)
         with torch.no_grad():
@@ -69,7 +70,7 @@ class Subject:
         return norm
 
 
-def subject(norm: str | type[Norm], **settings: object) -> Subject:
+def subject(norm: str | type[Norm], **settings: Any) -> Subject:
     """The norm registered as `norm`, or the class itself, with settings of its own."""
     return Subject(norms[norm].cls if isinstance(norm, str) else norm, dict(settings))
 
@@ -100,7 +101,7 @@ def accepted(norm: Norm, x: Tensor) -> Tensor | None:
         return None
 
 
-def check_shapes(norm: str | type[Norm], **settings: object) -> None:
+def check_shapes(norm: str | type[Norm], **settings: Any) -> None:
     """Any rank from (N, C) to (N, C, D, H, W) keeps its shape and type; channels last is the same moved; wrong channels are refused."""
     of = subject(norm, **settings)
     require(accepted(of.build(), draw(IMAGES)) is not None, f"refuses an input of shape {IMAGES}")
@@ -123,7 +124,7 @@ def check_shapes(norm: str | type[Norm], **settings: object) -> None:
     require(accepted(of.build(), draw((CHANNELS,))) is None, "an input of rank 1 is accepted")
 
 
-def check_gradients(norm: str | type[Norm], **settings: object) -> None:
+def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
     """In float64, gradients to the input and the parameters are those of finite differences, in training and in eval mode."""
     of = subject(norm, **settings)
     module = of.warmed_up().double()
@@ -150,7 +151,7 @@ def check_gradients(norm: str | type[Norm], **settings: object) -> None:
     check("training")
 
 
-def check_dtypes(norm: str | type[Norm], **settings: object) -> None:
+def check_dtypes(norm: str | type[Norm], **settings: Any) -> None:
     """Half precision and autocast: the input's type comes out, statistics are in float32, nothing overflows; float64 stays float64."""
     of = subject(norm, **settings)
     for dtype, precision in (
@@ -172,7 +173,7 @@ def check_dtypes(norm: str | type[Norm], **settings: object) -> None:
     require(of.build()(x).dtype is torch.float64, "float64 does not stay float64 where the parameters are float32")
 
 
-def check_precision(norm: str | type[Norm], **settings: object) -> None:
+def check_precision(norm: str | type[Norm], **settings: Any) -> None:
     """Float32 agrees with float64, at mean 1000 and spread 0.01 too, in every memory format, forward and backward."""
     of = subject(norm, **settings)
     for shape in ((64, CHANNELS), (8, CHANNELS, 16, 16), (4, CHANNELS, 6, 6, 6), (32, CHANNELS, 32, 32)):
@@ -196,7 +197,7 @@ def check_precision(norm: str | type[Norm], **settings: object) -> None:
                 require_close(x.grad / scale, exact.grad / scale, tolerance, f"gradient, {what}")
 
 
-def check_memory_formats(norm: str | type[Norm], **settings: object) -> None:
+def check_memory_formats(norm: str | type[Norm], **settings: Any) -> None:
     """channels_last comes out as channels_last, contiguous as contiguous; values and gradients do not depend on the layout."""
     of = subject(norm, **settings)
     for shape in SHAPES[1:]:
@@ -228,7 +229,7 @@ def check_memory_formats(norm: str | type[Norm], **settings: object) -> None:
                     )
 
 
-def check_modes(norm: str | type[Norm], **settings: object) -> None:
+def check_modes(norm: str | type[Norm], **settings: Any) -> None:
     """Eval mode changes no state and treats every sample alone; a frozen norm changes and trains nothing, after train() too."""
     of = subject(norm, **settings)
     module = of.warmed_up().eval()
@@ -259,7 +260,7 @@ def check_modes(norm: str | type[Norm], **settings: object) -> None:
     require(has_state != _same(before, module.state_dict()), "the running statistics stay put in training")
 
 
-def check_state(norm: str | type[Norm], **settings: object) -> None:
+def check_state(norm: str | type[Norm], **settings: Any) -> None:
     """A state_dict, a deep copy and a pickle each carry on where the norm stood, bit by bit."""
     of = subject(norm, **settings)
     module = of.warmed_up()
@@ -280,7 +281,7 @@ def check_state(norm: str | type[Norm], **settings: object) -> None:
         )
 
 
-def check_degenerate(norm: str | type[Norm], **settings: object) -> None:
+def check_degenerate(norm: str | type[Norm], **settings: Any) -> None:
     """An empty batch passes through and changes nothing; a statistic of one value is refused, at one sample and at two, without data too."""
     of = subject(norm, **settings)
     for shape in SHAPES:
@@ -315,7 +316,7 @@ def check_degenerate(norm: str | type[Norm], **settings: object) -> None:
             )
 
 
-def check_dependence(norm: str | type[Norm], **settings: object) -> None:
+def check_dependence(norm: str | type[Norm], **settings: Any) -> None:
     """In training, a sample's output depends on the rest of the batch if and only if the norm declares `depends_on_batch`."""
     of = subject(norm, **settings)
     x = draw(IMAGES) * 30 + 100  # far from the running averages: batch renorm within its bounds is the same alone
@@ -330,7 +331,7 @@ def check_dependence(norm: str | type[Norm], **settings: object) -> None:
     )
 
 
-def check_parameters(norm: str | type[Norm], **settings: object) -> None:
+def check_parameters(norm: str | type[Norm], **settings: Any) -> None:
     """Parameters are `weight` of ones and `bias` of zeros, one a channel, or none at all; nothing draws random numbers."""
     of = subject(norm, **settings)
     state = torch.get_rng_state()
@@ -350,7 +351,7 @@ def check_parameters(norm: str | type[Norm], **settings: object) -> None:
             )
 
 
-def check_meta(norm: str | type[Norm], **settings: object) -> None:
+def check_meta(norm: str | type[Norm], **settings: Any) -> None:
     """Forward runs without data, on the meta device, in training and in eval mode."""
     of = subject(norm, **settings)
     module = of.build().to("meta")
@@ -363,7 +364,7 @@ def check_meta(norm: str | type[Norm], **settings: object) -> None:
             )
 
 
-def check_non_finite(norm: str | type[Norm], **settings: object) -> None:
+def check_non_finite(norm: str | type[Norm], **settings: Any) -> None:
     """A batch that is not finite leaves no trace in the state under float16 or autocast, where a loss scaler skips its step."""
     of = subject(norm, **settings)
     for dtype, autocast in ((torch.float16, False), (torch.float32, True)):
@@ -387,31 +388,31 @@ CHECKS: dict[str, Callable[..., None]] = {
         check_gradients,
         check_precision,
         check_dtypes,
-        check_memory_formats,  # fmt: skip
+        check_memory_formats,
         check_modes,
         check_state,
         check_degenerate,
         check_dependence,
         check_meta,
         check_non_finite,
-    )  # fmt: skip
+    )
 }
 
 
-def findings(norm: str | type[Norm], **settings: object) -> Iterator[Finding]:
+def findings(norm: str | type[Norm], **settings: Any) -> Iterator[Finding]:
     """Run every check, one after the other."""
     for name, check in CHECKS.items():
         try:
             check(norm, **settings)
         except ContractError as broken:
             yield Finding(name, "FAILED", str(broken))
-        except Exception as error:  # a check that cannot even run has found something
+        except Exception as error:  # a check that cannot even run has found something, whatever it is
             yield Finding(name, "FAILED", f"{type(error).__name__}: {error}")
         else:
             yield Finding(name, "ok")
 
 
-def check_norm(norm: str | type[Norm], **settings: object) -> list[Finding]:
+def check_norm(norm: str | type[Norm], **settings: Any) -> list[Finding]:
     """Run every check on a norm, given by its registered name or as a class; raise ContractError with all that it breaks."""
     found = list(findings(norm, **settings))
     broken = [finding for finding in found if finding.status == "FAILED"]

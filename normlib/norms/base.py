@@ -20,6 +20,8 @@ class Norm(nn.Module):
     """
 
     depends_on_batch: ClassVar[bool] = False
+    #: What the gradient takes as constant although it depends on the input; finite differences do not apply then.
+    constant_in_gradient: ClassVar[str] = ""
     weight: Any  # nn.Parameter or None, as in torch.nn
     bias: Any
 
@@ -48,7 +50,9 @@ class Norm(nn.Module):
         if self.num_features < 1:
             raise ValueError(f"{self._name} needs at least one channel, got num_features={self.num_features}")
         if channel_dim not in (1, -1):
-            raise ValueError(f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts")
+            raise ValueError(
+                f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts"
+            )
         self.channel_dim = channel_dim
         #: Whether running statistics move; they do so in training mode only.
         self.update_running = True
@@ -61,7 +65,9 @@ class Norm(nn.Module):
 
     def normalize(self, x: Tensor) -> Tensor:
         """Standardize `x` (N, C, *positions), given in float32 or better; the base class scales and shifts the result."""
-        raise NotImplementedError(f"{type(self).__qualname__} has to implement normalize(self, x), for x of shape (N, C, *positions)")
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has to implement normalize(self, x), for x of shape (N, C, *positions)"
+        )
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
         """`normalize`, scale and shift. A norm whose kernel does all three at once, or that keeps running statistics, overrides this.
@@ -101,7 +107,9 @@ class Norm(nn.Module):
         if self.norm_batch_size is None or not self.training or not self.depends_on_batch:
             return 1
         if self.norm_batch_size < 1:
-            raise ValueError(f"norm_batch_size is at least 1 sample, or None for all of them; got {self.norm_batch_size}")
+            raise ValueError(
+                f"norm_batch_size is at least 1 sample, or None for all of them; got {self.norm_batch_size}"
+            )
         return max(1, num_samples // self.norm_batch_size)
 
     def require_several_values(self, count: int, x: Tensor, over: str, fix: str) -> None:
@@ -122,7 +130,11 @@ class Norm(nn.Module):
     @property
     def uses_batch_statistics(self) -> bool:
         """Whether the next input will be normalized with its own statistics."""
-        return self._statistics == "batch" or (self._statistics == "auto" and self.training) or not self.has_running_statistics
+        return (
+            self._statistics == "batch"
+            or (self._statistics == "auto" and self.training)
+            or not self.has_running_statistics
+        )
 
     @property
     def moves_running_statistics(self) -> bool:
@@ -139,7 +151,9 @@ class Norm(nn.Module):
         if which not in ("auto", "batch", "running"):
             raise ValueError(f'statistics is "auto", "batch" or "running", got {which!r}')
         if which == "running" and not self.has_running_statistics:
-            raise ValueError(f'{self._name} keeps no running statistics to normalize with, so statistics="running" is not possible; use "auto" or "batch"')
+            raise ValueError(
+                f'{self._name} keeps no running statistics to normalize with, so statistics="running" is not possible; use "auto" or "batch"'
+            )
         self._statistics = which
 
     def train_affine(self, train: bool = True) -> None:

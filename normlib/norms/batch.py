@@ -72,7 +72,11 @@ class BatchNorm(Norm, _BatchNorm):
             normalize_over_batch(part, means[i], variances[i], weight, bias, 1.0, self.eps)
             for i, part in enumerate(split(x if by_batch else x.detach(), groups))
         ]
-        y = torch.cat(parts) if by_batch else F.batch_norm(x, _as(mean, x).clone(), _as(var, x).clone(), weight, bias, False, 0.0, self.eps)
+        y = (
+            torch.cat(parts)
+            if by_batch
+            else F.batch_norm(x, _as(mean, x).clone(), _as(var, x).clone(), weight, bias, False, 0.0, self.eps)
+        )
         move_towards({mean: means.mean(0), var: variances.mean(0)}, self.num_batches_tracked, self.momentum, guarded)
         return y
 

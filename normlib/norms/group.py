@@ -45,7 +45,10 @@ class GroupNorm(Norm):
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
         self.require_several_values(
-            x[0].numel() // self.num_groups, x, "the channels of a group and the positions", "use fewer groups (num_groups) or an input with positions"
+            x[0].numel() // self.num_groups,
+            x,
+            "the channels of a group and the positions",
+            "use fewer groups (num_groups) or an input with positions",
         )
         return normalize_groups(x, self.num_groups, *self.parameters_as(x), self.eps)
 
@@ -62,11 +65,15 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
     if x.dim() == 2 or (x.is_contiguous() and x.stride(1) != 1) or torch.compiler.is_compiling():
         return F.group_norm(x, num_groups, weight, bias, eps)
     if x.dim() == 3:
-        return normalize_groups(x.unsqueeze(2), num_groups, weight, bias, eps).squeeze(2)  # channels_last needs (N, C, H, W)
+        return normalize_groups(x.unsqueeze(2), num_groups, weight, bias, eps).squeeze(
+            2
+        )  # channels_last needs (N, C, H, W)
     if not is_channels_last(x):
         return F.group_norm(x.contiguous(), num_groups, weight, bias, eps)
     group_size = x.shape[1] // num_groups
-    reference = x.detach()[(slice(None), slice(None, None, group_size)) + (slice(0, 1),) * (x.dim() - 2)]  # (N, groups, 1, ...)
+    reference = x.detach()[
+        (slice(None), slice(None, None, group_size)) + (slice(0, 1),) * (x.dim() - 2)
+    ]  # (N, groups, 1, ...)
     if group_size > 1 and num_groups > 1:
         reference = reference.repeat_interleave(group_size, dim=1)  # (N, C, 1, ...)
     if weight is None or bias is None:
@@ -99,17 +106,25 @@ class _ChannelsLastGroupNorm(torch.autograd.Function):
             return *(next(gradients) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
         sizes = x.shape[0], x.shape[1], x[0, 0].numel(), ctx.num_groups
         gradient = gradient.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
-        return *torch.ops.aten.native_group_norm_backward(gradient, x, mean, rstd, weight, *sizes, [True] * 3), None, None
+        return (
+            *torch.ops.aten.native_group_norm_backward(gradient, x, mean, rstd, weight, *sizes, [True] * 3),
+            None,
+            None,
+        )
 
 
 def _number_of_groups(width: int, num_groups: int | None, group_size: int | None) -> int:
     if num_groups is not None and group_size is not None:
-        raise ValueError(f"group norm takes num_groups or group_size, not both; got num_groups={num_groups} and group_size={group_size}; leave one out")
+        raise ValueError(
+            f"group norm takes num_groups or group_size, not both; got num_groups={num_groups} and group_size={group_size}; leave one out"
+        )
     if num_groups is None and group_size is None:
         return max(groups for groups in range(1, 9) if width % groups == 0)
     name, divisor = ("group_size", group_size) if num_groups is None else ("num_groups", num_groups)
     assert divisor is not None
     if divisor < 1 or width % divisor:
         divisors = [d for d in range(1, width + 1) if width % d == 0]
-        raise ValueError(f"{name} has to divide num_features, but {width} channels came with {name}={divisor}; use one of {divisors}")
+        raise ValueError(
+            f"{name} has to divide num_features, but {width} channels came with {name}={divisor}; use one of {divisors}"
+        )
     return width // divisor if num_groups is None else divisor

@@ -55,7 +55,12 @@ class InstanceNorm(Norm):
         weight, bias = self.parameters_as(x)
         by_sample, moves = self.uses_batch_statistics, self.moves_running_statistics
         if by_sample or moves:
-            self.require_several_values(x[0, 0].numel(), x, "the positions of a sample's channel", "give it an input with positions, or use another norm")
+            self.require_several_values(
+                x[0, 0].numel(),
+                x,
+                "the positions of a sample's channel",
+                "give it an input with positions, or use another norm",
+            )
         if by_sample:
             y = normalize_groups(x, self.num_features, weight, bias, self.eps)
         else:

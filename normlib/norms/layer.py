@@ -13,7 +13,11 @@ from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
 
 
-@register("layer", statistics_over="channels and positions, per sample (scope=position: channels alone, per position)", paper="arXiv:1607.06450")
+@register(
+    "layer",
+    statistics_over="channels and positions, per sample (scope=position: channels alone, per position)",
+    paper="arXiv:1607.06450",
+)
 class LayerNorm(Norm):
     """Standardizes each sample over all its channels and positions, or each position of each sample over its channels.
 
@@ -41,7 +45,9 @@ class LayerNorm(Norm):
     ) -> None:
         super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
         if scope not in ("sample", "position"):
-            raise ValueError(f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}')
+            raise ValueError(
+                f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
+            )
         self.scope = scope
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
@@ -52,7 +58,9 @@ class LayerNorm(Norm):
                 return F.layer_norm(x, (self.num_features,), weight, bias, self.eps)
             y = F.layer_norm(x.movedim(1, -1), (self.num_features,), weight, bias, self.eps)  # (N, *positions, C)
             return y.movedim(-1, 1)
-        self.require_several_values(x[0].numel(), x, "the channels and positions of a sample", "give it more channels or positions")
+        self.require_several_values(
+            x[0].numel(), x, "the channels and positions of a sample", "give it more channels or positions"
+        )
         return normalize_groups(x, 1, *self.parameters_as(x), self.eps)
 
     def extra_repr(self) -> str:
