@@ -40,9 +40,10 @@ def _cosine(step: int, warmup_steps: float, total_steps: int) -> float:
 
 
 def _one_cycle(step: int, peak: float, last: int) -> float:
+    """As OneCycleLR, to the fraction of a step: a warm-up of less than a step peaks before step 0, at `peak` < 0."""
     if step <= peak:
-        return _between(START_FACTOR, 1.0, step / peak if peak > 0 else 1.0)
-    return _between(1.0, END_FACTOR, (step - max(peak, 0.0)) / max(last - max(peak, 0.0), 1.0))
+        return _between(START_FACTOR, 1.0, step / peak if peak else 1.0)  # torch divides by zero here
+    return _between(1.0, END_FACTOR, (step - peak) / (last - peak))
 
 
 def _between(start: float, end: float, share: float) -> float:
