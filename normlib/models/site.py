@@ -64,7 +64,9 @@ class Site(nn.Module):
     def _drop(self, x: Tensor) -> Tensor:
         if self.dropout_stream is None:  # no stream yet: the network is only being examined
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self.dropout, generator=self.dropout_stream)
+        # Drawn in the order of the dimensions, whatever the memory format in which a norm hands on its output.
+        keep = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        keep.bernoulli_(1 - self.dropout, generator=self.dropout_stream)
         return x * keep / (1 - self.dropout)
 
 
