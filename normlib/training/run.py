@@ -23,6 +23,7 @@ from normlib.training.module import Classifier
 from normlib.training.network import Network, build_network
 from normlib.training.outcome import now, origin, unfinished
 from normlib.training.schedule import learning_rate_factors, shape_hash
+from normlib.training.seeding import global_stream
 from normlib.training.spec import Run, scaled_learning_rate
 
 STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's own cost per batch vanish
@@ -91,9 +92,10 @@ def _train(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, datamodule=splits)
-    module.to(device)
-    metrics = {split: module.evaluate(split) for split in ("train", "validation", "test")}
+        with global_stream(spec["seed"], "training"):  # for norms that draw random numbers; nothing else does
+            trainer.fit(module, datamodule=splits)
+            module.to(device)
+            metrics = {split: module.evaluate(split) for split in ("train", "validation", "test")}
     broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
     for each in loggers:
         each.log_metrics(
