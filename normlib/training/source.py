@@ -64,7 +64,7 @@ def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
-        return [node.module] if node.module else [alias.name for alias in node.names]
+        return [*filter(None, [node.module]), *(alias.name for alias in node.names)]  # a name may be a module too
     return []
 
 
