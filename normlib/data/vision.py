@@ -36,14 +36,15 @@ class TorchvisionDataset(Dataset):
         root = str(data_dir.expanduser())
         try:
             return make(root, train=train, download=False)
-        except RuntimeError:  # torchvision's word for missing files and for wrong checksums
+        except Exception:  # missing files and wrong checksums are RuntimeError, files cut short or garbled are anything
             pass
         try:
             return make(root, train=train, download=True)
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             raise DataError(
-                f"{self.torchvision_name} is not complete in {root} and could not be downloaded ({error}): connect to the "
-                f"network, or put torchvision's files there by hand, or name their folder with data_dir=..."
+                f"{self.torchvision_name} is not complete in {root} and could not be downloaded ({type(error).__name__}: "
+                f"{error}): connect to the network, or delete damaged files there, or put torchvision's files there by "
+                "hand, or name their folder with data_dir=..."
             ) from error
 
     def _samples(self, dataset: Any) -> Samples:
