@@ -27,12 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb is None:
         parser.print_help()
         return 2
-    if rest and options.verb != "train":
+    flags = [item for item in rest if item.startswith("-")]
+    if flags:
         parser.error(
-            f"{options.verb} does not know {' '.join(rest)}; settings are given as key=value, e.g. norm=batch,group"
+            f"{options.verb} does not know {' '.join(flags)}; settings are given as key=value, e.g. norm=batch,group"
         )
-    options.overrides += [item for item in rest if not item.startswith("-")]
-    options.hydra_flags = [item for item in rest if item.startswith("-")]
+    options.overrides += rest  # settings behind a flag
     try:
         return VERBS[options.verb](options)
     except KeyboardInterrupt:
@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         if verb == "train":
             sub.add_argument("-m", "--multirun", action="store_true", help="Hydra's multirun, with any launcher")
+            for flags, keywords in HYDRA_FLAGS.items():
+                sub.add_argument(*flags, **keywords)
     return parser
 
 
@@ -119,10 +121,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    if options.hydra_flags or options.multirun:
+    flags = _hydra_flags(options)
+    if flags or options.multirun:
         from normlib.hydra_app import multirun
 
-        return _exit_code(multirun(options.overrides, options.config_dir, options.hydra_flags, options.multirun))
+        return _exit_code(multirun(options.overrides, options.config_dir, flags, options.multirun))
     from rich.console import Console
 
     from normlib.experiments.plan import make_run
@@ -133,6 +136,16 @@ def _train(options: argparse.Namespace) -> int:
     record = run_one(run, settings)
     show_record(Console(), record, settings["results_dir"])
     return _exit_code([record.status])
+
+
+def _hydra_flags(options: argparse.Namespace) -> list[str]:
+    """Hydra's own flags, as Hydra takes them."""
+    flags = []
+    for long, *_ in HYDRA_FLAGS:
+        value = getattr(options, long.removeprefix("--").replace("-", "_"))
+        if value:
+            flags += [long] if value is True else [long, value]
+    return flags
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -148,4 +161,18 @@ def _exit_code(statuses: Sequence[str]) -> int:
     return 1 if "failed" in statuses else 0
 
 
+HYDRA_FLAGS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("--cfg", "-c"): {
+        "choices": ("job", "hydra", "all"),
+        "help": "print the composed configuration instead of training",
+    },
+    ("--package", "-p"): {"metavar": "KEY", "help": "with --cfg: only this part of it"},
+    ("--resolve",): {"action": "store_true", "help": "with --cfg: interpolations resolved"},
+    ("--info", "-i"): {
+        "nargs": "?",
+        "const": "all",
+        "choices": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+        "help": "print what Hydra knows instead of training",
+    },
+}
 VERBS: dict[str, Any] = {"list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report}
