@@ -31,6 +31,8 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     overrides, flags = list(overrides), list(flags)
     own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
     plan = make_plan(own, config_dirs, default_experiment=False) if sweep else None
+    if plan is not None:
+        place_of(plan.runs, plan.settings)
     search_path = (
         [f"hydra.searchpath=[{','.join(f'file://{Path(d).resolve()}' for d in config_dirs)}]"] if config_dirs else []
     )

@@ -192,6 +192,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 def load_plugin(plugin: str) -> None:
     """Import a user's own module, given as the path of a .py file or as a module name; it registers what it defines.
 
+    A file is imported once, and once more whenever its text has changed, so that a notebook sees an edit.
     Raises RegistryError when the file does not exist or does not import.
     """
     is_path = plugin.endswith(".py") or "/" in plugin
@@ -204,7 +205,8 @@ def load_plugin(plugin: str) -> None:
             raise RegistryError(
                 f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module"
             )
-        name = f"normlib_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
+        name = f"normlib_plugin_{path.stem}_{digest}"
         if name in sys.modules:
             return
         spec = importlib.util.spec_from_file_location(name, path)

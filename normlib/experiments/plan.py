@@ -51,6 +51,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), default
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         fixed = [text for override, text in zip(given, overrides, strict=True) if not override.is_sweep_override()]
+        _check_one_experiment(given)
         first = composer.compose(fixed)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
         axes = _axes([*in_file, *given])
@@ -59,7 +60,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), default
             count *= len(values)
         if count > MOST_RUNS:
             raise ConfigError(
-                f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,}; narrow one of them"
+                f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,} or more; narrow one of them"
             )
         runs = _multiply(composer, axes, config_dirs)
     for name in ("rows", "columns"):
@@ -68,6 +69,15 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), default
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
     ordered = sorted(unique.values(), key=lambda run: (run.spec["seed"], -run.planned_steps))
     return Plan(runs[0].experiment, tuple(ordered), sweeps, first.plain)
+
+
+def _check_one_experiment(given: Sequence[Override]) -> None:
+    """Refuse several experiments at once: each has axes, a folder and a table of its own."""
+    for override in given:
+        if override.get_key_element() == "experiment" and override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line}: a plan is made of one experiment, whose axes it multiplies out; give them one after the other"
+            )
 
 
 def _check_report_axis(name: str, axis: str, run: Run) -> None:
@@ -100,7 +110,8 @@ def _axes(overrides: Sequence[Override]) -> dict[str, list[str]]:
                 raise ConfigError(
                     f"{override.input_line}: a plan needs listed values; use a,b,c or range(...) or glob(...) or choice(...)"
                 )
-            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            listed = itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1)
+            values = [f"{key}={value}" for value in listed]
             if not values:
                 raise ConfigError(f"{override.input_line}: the axis is empty; name at least one value")
             axes[key] = list(dict.fromkeys(values))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,11 +57,12 @@ def resolve(
     spec = {section: dict(plain[section]) for section in SECTIONS} | {key: plain[key] for key in SCALARS}
     if spec["training"]["steps"] is not None:
         spec["training"]["epochs"] = None
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True))
+    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), datasets[spec["data"]["name"]].cls)
     check(spec, dataset)
     spec["accelerator"] = _accelerator(spec["accelerator"])
     total_steps = planned_steps(spec, dataset.sizes["train"])
-    code = _code(spec["norm"]["name"], spec["model"]["name"], spec["data"]["name"])
+    classes = norms[spec["norm"]["name"]].cls, models[spec["model"]["name"]].cls, datasets[spec["data"]["name"]].cls
+    code = _code(*classes)
     labels = {group: str(choices.get(group) or spec[group]["name"]) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "site")}
     return Run(
@@ -72,7 +74,7 @@ def resolve(
         data_version=dataset.version,
         command=_command(overrides, config_dirs),
         plugins=tuple(plain["plugins"]),
-        skip_reason=_examine(json.dumps(examined, sort_keys=True)),
+        skip_reason=_examine(json.dumps(examined, sort_keys=True), classes),
         planned_steps=total_steps,
     )
 
@@ -83,12 +85,17 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         section, _, name = key.partition(".")
         if spec[section][name] not in known:
             raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
+    for key, value in _numbers(spec):
+        _require(
+            math.isfinite(value), f"{key} is a finite number, because neither training nor records can hold {value}"
+        )
     data, training, site, evaluation = spec["data"], spec["training"], spec["site"], spec["evaluation"]
     num_train = dataset.sizes["train"]
     _require(
         1 <= data["batch_size"] <= num_train,
         f"data.batch_size is at least 1 and at most the {num_train} training samples of {data['name']}, got {data['batch_size']}",
     )
+    _require(data["split_seed"] >= 0, f"data.split_seed is at least 0, got {data['split_seed']}")
     _require(
         training["steps"] is not None or training["epochs"] is not None,
         "a run needs a budget, but training.epochs and training.steps are both null: set one of them",
@@ -127,13 +134,22 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         )
 
 
+def _numbers(spec: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every floating-point setting with its key."""
+    for section, node in spec.items():
+        for name, value in node.items() if isinstance(node, Mapping) else ():
+            if isinstance(value, float):
+                yield f"{section}.{name}", value
+
+
 def _require(holds: bool, rule: str) -> None:
     if not holds:
         raise ConfigError(rule)
 
 
 @functools.lru_cache(maxsize=1024)
-def _dataset(data: str) -> Dataset:
+def _dataset(data: str, cls: type) -> Dataset:
+    """The dataset of a spec; `cls` is only there so that an edited plugin, loaded again, is not answered from the cache."""
     try:
         return make_dataset(json.loads(data))
     except (ValueError, TypeError) as error:
@@ -149,23 +165,24 @@ def _accelerator(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _code(norm: str, model: str, data: str) -> dict[str, str]:
+def _code(norm: type, model: type, data: type) -> dict[str, str]:
     return {
-        "norm": source.class_hash(norms[norm].cls),
-        "model": source.class_hash(models[model].cls),
-        "data": source.class_hash(datasets[data].cls),
+        "norm": source.class_hash(norm),
+        "model": source.class_hash(model),
+        "data": source.class_hash(data),
         "training": source.files_hash(TRAINING_FILES),
     }
 
 
 @functools.lru_cache(maxsize=65536)
-def _examine(examined: str) -> str | None:
+def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
     """Build the network without memory and run one batch through it: why this cannot make sense, or None.
 
     A norm says so with a ValueError when it is called; a ValueError on construction is a wrong setting (ConfigError).
+    `classes` are the norm's, the model's and the dataset's, for the cache: an edited plugin is examined again.
     """
     spec = json.loads(examined) | {"seed": 0, "init": {"scheme": "he", "scale": 1.0}}
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True))
+    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), classes[2])
     try:
         with torch.device("meta"):
             network = build_network(spec, tuple(dataset.input_shape), dataset.num_classes, total_steps=1)
