@@ -43,7 +43,7 @@ class TorchvisionDataset(Dataset):
         except Exception as error:
             raise DataError(
                 f"{self.torchvision_name} is not complete in {root} and could not be downloaded ({type(error).__name__}: "
-                f"{error}): connect to the network, or delete damaged files there, or put torchvision's files there by "
+                f"{' '.join(str(error).split())}): connect to the network, or delete damaged files there, or put torchvision's files there by "
                 "hand, or name their folder with data_dir=..."
             ) from error
 
