@@ -1,0 +1,65 @@
+"""What the tests of every room share: torch on one thread, runs as the plan makes them, registrations that are taken back."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, which not every test does
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Any]:
+    """``make_run(*overrides)``: the run that `normlib train` would make of the overrides, on the CPU; planned once a session."""
+    import torch
+
+    from normlib.experiments.plan import make_run as plan_run
+
+    torch.set_num_threads(1)
+
+    @functools.cache
+    def planned(*overrides: str) -> Any:
+        given = {override.partition("=")[0] for override in overrides}
+        return plan_run([*overrides, *([] if "accelerator" in given else ["accelerator=cpu"])])[0]
+
+    return planned
+
+
+@pytest.fixture(scope="session")
+def train(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """``train(*overrides, **options)``: the record of such a run, trained anew in this process each time."""
+    data_dir: Path = tmp_path_factory.mktemp("data")
+
+    def trained(*overrides: str, **options: Any) -> Any:
+        from normlib.training.run import train_run
+
+        return train_run(make_run(*overrides), data_dir, **options)
+
+    return trained
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[..., Callable[[type], type]]]:
+    """``@registered(norms, "name")`` registers a class for the length of one test. Names must differ between tests."""
+    from hydra.core.config_store import ConfigStore
+
+    from normlib.experiments.schema import GROUPS
+
+    added: list[tuple[Any, str]] = []
+
+    def decorator(registry: Any, name: str, **metadata: Any) -> Callable[[type], type]:
+        registry.load()
+        added.append((registry, name))
+        return registry.register(name, **metadata)
+
+    yield decorator
+    for registry, name in added:
+        registry._entries.pop(name, None)
+        for group, of_group in GROUPS.items():
+            if of_group is registry:  # else glob(*) in a later test would find the name
+                ConfigStore.instance().repo.get(group, {}).pop(f"{name}.yaml", None)

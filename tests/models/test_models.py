@@ -1,0 +1,219 @@
+"""Checks every registered model: it builds, trains with every norm, has no bias ahead of a site, and keeps its shapes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normlib.models import models
+from normlib.models import names as model_names
+from normlib.models.convnet import SMALLEST_SIDE
+from normlib.models.site import Site, Sites
+from normlib.norms import names as norm_names
+from normlib.training.network import build_network
+
+IMAGE = (1, 8, 8)
+SMALLEST = {"resnet": ("model.depth=8",)}  # its depths are 6n+2; the others take depth=2
+
+
+def small(model: str) -> tuple[str, ...]:
+    return (f"model={model}", "model.width=16", *SMALLEST.get(model, ("model.depth=2",)), "data.batch_size=4")
+
+
+def build(name: str, **settings: object) -> tuple[nn.Module, list[Site]]:
+    """A plain trunk, its sites empty."""
+    sites = Sites()
+    model = models[name].cls(sites, IMAGE, 10, **{"width": 8, **settings})
+    return model, sites.sites
+
+
+def layers_with_bias_ahead_of_sites(model: nn.Module) -> list[str]:
+    """Names of the modules with a bias whose very output enters a site, declared as being ahead of it or not."""
+    made_by: dict[int, str] = {}
+    kept: list[Tensor] = []  # so that no two outputs share an id
+    found: list[str] = []
+
+    def after(name: str):
+        def hook(module: nn.Module, _: object, output: Tensor) -> None:
+            made_by[id(output)] = name
+            kept.append(output)
+
+        return hook
+
+    def before_site(site: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        name = made_by.get(id(inputs[0]))
+        if name is not None and getattr(model.get_submodule(name), "bias", None) is not None:
+            found.append(name)
+
+    for name, module in model.named_modules():
+        if isinstance(module, Site):
+            module.register_forward_pre_hook(before_site)
+        elif not list(module.children()):
+            module.register_forward_hook(after(name))
+    model(torch.zeros(2, *IMAGE))
+    return found
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_every_norm_trains_a_step_or_is_refused_with_the_reason(model: str, make_run, train) -> None:
+    refused = set()
+    for norm in norm_names():
+        overrides = (*small(model), f"norm={norm}", "training.steps=1")
+        record = train(*overrides)
+        if make_run(*overrides).skip_reason is not None:
+            refused.add(norm)
+            assert record.reason == f"ValueError: {make_run(*overrides).skip_reason}", "the plan and the run disagree"
+        else:
+            assert (record.status, record.steps) == ("done", 1), record.traceback
+    # Only features without positions, at a batch of 4, give a norm nothing to take statistics over.
+    assert refused <= {"instance"}
+    assert bool(refused) == (model == "mlp")
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_output_is_one_row_of_logits_a_sample(model: str) -> None:
+    network, sites = build(model)
+    assert network(torch.zeros(3, *IMAGE)).shape == (3, 10)
+    assert sites
+    assert all(isinstance(site, Site) for site in sites)
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_no_bias_stands_ahead_of_a_site(model: str) -> None:
+    network, _ = build(model)
+    assert layers_with_bias_ahead_of_sites(network) == []
+    assert network.classifier.bias is not None, "the last layer, with no site behind it, keeps its bias"
+
+
+class BiasAhead(nn.Module):
+    """Planted: a bias ahead of a site, which the model declares or keeps to itself."""
+
+    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, declared: bool = True) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 8)
+        self.site = sites(8, ahead=self.layer if declared else None)
+        self.classifier = nn.Linear(8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.site(self.layer(x.flatten(1))))
+
+
+def test_planted_bias_ahead_of_a_site_is_found() -> None:
+    assert layers_with_bias_ahead_of_sites(BiasAhead(Sites(), IMAGE, 10, declared=False)) == ["layer"]
+
+
+def test_a_model_with_a_bias_ahead_of_a_site_is_refused(registered, make_run) -> None:
+    registered(models, "planted_bias")(BiasAhead)
+    with pytest.raises(ValueError, match=r"no bias, because the norm brings the shift.*bias=False.*model=planted_bias"):
+        make_run("model=planted_bias")
+
+
+def test_a_site_outside_the_network_is_refused(registered, make_run) -> None:
+    @registered(models, "planted_loose_site")
+    class LooseSite(nn.Module):
+        """Keeps its site in a list, where torch does not see it."""
+
+        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+            super().__init__()
+            self.loose = [sites(64)]
+            self.classifier = nn.Linear(64, num_classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.classifier(self.loose[0](x.flatten(1)))
+
+    with pytest.raises(ValueError, match="site that is not part of the network: keep every site as an attribute"):
+        make_run("model=planted_loose_site")
+
+
+def test_parameters_of_the_mlp() -> None:
+    network, _ = build("mlp", depth=3)
+    shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    assert shapes == {
+        "layers.0.weight": (8, 64), "layers.1.weight": (8, 8), "layers.2.weight": (8, 8),
+        "classifier.weight": (10, 8), "classifier.bias": (10,),
+    }  # fmt: skip
+
+
+def test_the_convnet_halves_at_every_second_layer_and_doubles_its_width_down_to_the_smallest_side() -> None:
+    network, sites = build("convnet", depth=10)
+    widths = [layer.weight.shape[0] for layer in network.layers]
+    positions: list[tuple[int, ...]] = []
+    for site in sites:
+        site.register_forward_pre_hook(lambda _, inputs: positions.append(tuple(inputs[0].shape[2:])))
+    network(torch.zeros(2, *IMAGE))
+    for index, (width, (height, breadth)) in enumerate(zip(widths, positions, strict=True)):
+        assert height == breadth
+        assert width * height == 8 * 8, "the width is doubled wherever the side is halved"
+        halved = height < (positions[index - 1][0] if index else 8)
+        assert halved == (index % 2 == 1 and positions[index - 1][0] >= 2 * SMALLEST_SIDE)
+    assert SMALLEST_SIDE <= positions[-1][0] < 2 * SMALLEST_SIDE
+    assert [site.num_features for site in sites] == widths
+    assert {tuple(layer.weight.shape[2:]) for layer in network.layers} == {(3, 3)}
+    assert network.classifier.weight.shape == (10, widths[-1])
+
+
+@pytest.mark.parametrize("depth", [8, 14])
+def test_parameters_of_the_resnet(depth: int) -> None:
+    network, sites = build("resnet", depth=depth)
+    assert len(sites) == depth - 1  # a site behind each layer but the classifier
+    assert len(network.blocks) == (depth - 2) // 2
+    assert {block.conv2.weight.shape[0] for block in network.blocks} == {8, 16, 32}
+    assert [block.stride for block in network.blocks].count(2) == 2
+    # Only the stem, the two convolutions of a block and the classifier: shortcuts have no parameters.
+    assert len(list(network.parameters())) == depth + 1
+    assert network.classifier.weight.shape == (10, 32)
+
+
+def test_a_shortcut_of_the_resnet_is_strided_and_padded_with_zero_channels() -> None:
+    network, _ = build("resnet", depth=8)
+    block = network.blocks[1]  # 8 to 16 channels, stride 2
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.rand(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = block(x)
+    assert torch.equal(y[:, 4:12], x[:, :, ::2, ::2])
+    assert not y[:, :4].any()
+    assert not y[:, 12:].any()
+
+
+@pytest.mark.parametrize("depth", [2, 7, 9, 10, 13])
+def test_depths_of_the_resnet_are_6n_plus_2(depth: int, make_run) -> None:
+    with pytest.raises(ValueError, match=rf"resnet: depth is 6n\+2 \(8, 14, 20, ...\), got {depth}"):
+        build("resnet", depth=depth)
+    with pytest.raises(ValueError, match="6n"):
+        make_run("model=resnet", f"model.depth={depth}")
+
+
+@pytest.mark.parametrize("model", model_names())
+@pytest.mark.parametrize("setting", ["depth", "width"])
+def test_settings_below_one_are_refused(model: str, setting: str) -> None:
+    with pytest.raises(ValueError, match=f"{model}: .*{setting}.* is|are .*got .*0"):
+        build(model, **{setting: 0})
+
+
+@pytest.mark.parametrize("model", ["convnet", "resnet"])
+def test_networks_of_convolutions_need_images(model: str, make_run) -> None:
+    with pytest.raises(ValueError, match=rf"{model}: needs images \(C, H, W\), but the data's input is \(64,\)"):
+        make_run(f"model={model}", "data=synthetic", "data.shape=[64]")
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_norm_parameters_and_the_sites_shifts_are_counted_apart_from_the_trunk(model: str, make_run) -> None:
+    counts = {}
+    for norm in ("batch", "none"):
+        spec = json.loads(json.dumps(make_run(*small(model), f"norm={norm}").spec))
+        network = build_network(spec, IMAGE, 10, total_steps=1)
+        counts[norm] = network.count_parameters()
+        channels = sum(site.num_features for site in network.sites.values())
+        # none has no shift of its own, so the site adds one; batch norm brings weight and bias.
+        assert counts[norm]["norm"] == channels * {"batch": 2, "none": 1}[norm]
+        shifts = [name for name in network.norm_parameter_names if name.endswith(".shift")]
+        assert len(shifts) == (len(network.sites) if norm == "none" else 0)
+    assert counts["batch"]["trunk"] == counts["none"]["trunk"] == sum(p.numel() for p in plain(model).parameters())
+
+
+def plain(model: str) -> nn.Module:
+    return build(model, depth=8 if model == "resnet" else 2, width=16)[0]
