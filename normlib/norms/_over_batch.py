@@ -1,11 +1,10 @@
-"""Statistics over the batch, and running averages of them: what batch norm, batch renorm and tracking instance norm share.
+"""Normalization over the batch: what batch norm and batch renorm share.
 
 In come tensors of shape (N, C, *positions) in float32 or better; out go normalized tensors, or statistics of shape (C,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -65,12 +64,14 @@ def normalize_over_batch(
             running_var.lerp_(measured.var * (count / (count - 1)), momentum)
         return apply_statistics(x, measured, weight, bias, eps)
     if _native_kernel_is_right(x):
+        if running_mean is not None and running_var is not None:
+            running_mean, running_var = _unwatched(running_mean), _unwatched(running_var)
         return F.batch_norm(x, running_mean, running_var, weight, bias, True, momentum, eps)
     reference = _first_value_of_channels(x)  # (1, C, 1, ...)
-    if running_mean is None:
-        return F.batch_norm(x - reference, None, running_var, weight, bias, True, momentum, eps)
+    if running_mean is None or running_var is None:
+        return F.batch_norm(x - reference, None, None, weight, bias, True, momentum, eps)
     shifted_running_mean = running_mean - reference.flatten()
-    y = F.batch_norm(x - reference, shifted_running_mean, running_var, weight, bias, True, momentum, eps)
+    y = F.batch_norm(x - reference, shifted_running_mean, _unwatched(running_var), weight, bias, True, momentum, eps)
     running_mean.copy_(shifted_running_mean + reference.flatten())
     return y
 
@@ -172,6 +173,20 @@ def _mean_and_var(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
 
 
+def _unwatched(buffer: Tensor) -> Tensor:
+    """The same memory, out of sight of autograd.
+
+    It keeps the running statistics for the backward pass, although that reads them in eval mode only, and would refuse to
+    go back through a norm once a second call has moved them.
+    """
+    if torch.compiler.is_compiling():
+        return buffer
+    try:
+        return buffer.data
+    except RuntimeError:  # under torch.func.vmap there is no such thing, nor a second call
+        return buffer
+
+
 def _native_kernel_is_right(x: Tensor) -> bool:
     return x.numel() <= FEW_VALUES * x.shape[1] or _is_channels_first(x)
 
@@ -182,24 +197,3 @@ def _is_channels_first(x: Tensor) -> bool:
 
 def _first_value_of_channels(x: Tensor) -> Tensor:
     return x.detach()[(slice(0, 1), slice(None)) + (slice(0, 1),) * (x.dim() - 2)]
-
-
-def move_towards(
-    new_values: Mapping[Tensor, Tensor], num_batches_tracked: Tensor, momentum: float | None, guarded: bool
-) -> None:
-    """Move each running buffer towards its new value by `momentum` (None: the mean of all batches), and count the batch.
-
-    `guarded`: where any new value is not finite, nothing moves and nothing is counted. Nothing here waits for the device.
-    """
-    if guarded:
-        finite = torch.stack([value.isfinite().all() for value in new_values.values()]).all()
-        num_batches_tracked.add_(finite)
-    else:
-        num_batches_tracked.add_(1)
-    for buffer, value in new_values.items():
-        if not guarded and momentum is not None and buffer.dtype is value.dtype:
-            buffer.lerp_(value, momentum)
-            continue
-        weight = (1.0 / num_batches_tracked).to(value.dtype) if momentum is None else momentum
-        moved = torch.lerp(buffer.to(value.dtype), value, weight)
-        buffer.copy_(torch.where(finite, moved, buffer) if guarded else moved)

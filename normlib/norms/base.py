@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from normlib.norms._switches import Switches
 
-class Norm(nn.Module):
+
+class Norm(Switches):
     """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
 
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
@@ -54,12 +56,10 @@ class Norm(nn.Module):
                 f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts"
             )
         self.channel_dim = channel_dim
-        #: Whether running statistics move; they do so in training mode only.
-        self.update_running = True
         #: In training, take batch statistics over consecutive groups of about this many samples. Inert where
         #: `depends_on_batch` is False; None takes them over all samples.
         self.norm_batch_size: int | None = None
-        self._statistics = "auto"
+        self._statistics, self.update_running = "auto", True
 
     # ---- what a norm implements -------------------------------------------------------------------------------
 
@@ -120,59 +120,7 @@ class Norm(nn.Module):
                 f"(samples, channels, *positions) has only one value for each: it would always come out as zero; {fix}"
             )
 
-    # ---- the switches -----------------------------------------------------------------------------------------
-
-    @property
-    def has_running_statistics(self) -> bool:
-        """Whether the norm keeps running statistics to normalize with."""
-        return getattr(self, "running_mean", None) is not None
-
-    @property
-    def uses_batch_statistics(self) -> bool:
-        """Whether the next input will be normalized with its own statistics."""
-        return (
-            self._statistics == "batch"
-            or (self._statistics == "auto" and self.training)
-            or not self.has_running_statistics
-        )
-
-    @property
-    def moves_running_statistics(self) -> bool:
-        """Whether the next input will move the running statistics."""
-        return self.training and self.update_running and self.has_running_statistics
-
-    @property
-    def statistics(self) -> str:
-        """Which statistics normalize: "batch", "running", or "auto" (the batch's in training, the running ones in eval mode)."""
-        return self._statistics
-
-    @statistics.setter
-    def statistics(self, which: str) -> None:
-        if which not in ("auto", "batch", "running"):
-            raise ValueError(f'statistics is "auto", "batch" or "running", got {which!r}')
-        if which == "running" and not self.has_running_statistics:
-            raise ValueError(
-                f'{self._name} keeps no running statistics to normalize with, so statistics="running" is not possible; use "auto" or "batch"'
-            )
-        self._statistics = which
-
-    def train_affine(self, train: bool = True) -> None:
-        """Whether `weight` and `bias` are trained."""
-        for parameter in self.parameters(recurse=False):
-            parameter.requires_grad_(train)
-
-    def freeze(self) -> None:
-        """Normalize with the running statistics, where there are any, move nothing and train nothing; `train()` does not undo it."""
-        if self.has_running_statistics:
-            self.statistics = "running"
-        self.update_running = False
-        self.train_affine(False)
-
-    def unfreeze(self) -> None:
-        """Set the three switches back to where a new norm has them."""
-        self.statistics = "auto"
-        self.update_running = True
-        self.train_affine(True)
+    # ---- what a run may tell and ask ------------------------------------------------------------------------------
 
     def set_total_steps(self, total_steps: int) -> None:
         """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
-from normlib.norms._over_batch import move_towards, normalize_over_batch, require_batch, split
+from normlib.norms._over_batch import normalize_over_batch, require_batch, split
+from normlib.norms._running import move_towards
 from normlib.norms.base import Norm
 
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._over_batch import apply_statistics, measure, move_towards, require_batch, split
+from normlib.norms._over_batch import apply_statistics, measure, require_batch, split
 from normlib.norms._renorm_schedule import schedule_from
+from normlib.norms._running import move_towards
 from normlib.norms.base import Norm
 
 
@@ -158,7 +159,7 @@ class BatchRenorm(Norm):
     def _correction(self, mean_difference: Tensor, sigma_batch: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """r and d of each channel; in training, counts the clipped ones."""
         wanted = torch.stack((sigma_batch, mean_difference)) / sigma  # (2, C)
-        greatest = self.bounds()
+        greatest = self.bounds().to(wanted.dtype)
         clipped = wanted.clamp(torch.where(self.is_r, 1 / greatest, -greatest), greatest)
         if self.training:
             self.clipped.copy_(wanted != clipped)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._over_batch import move_towards
+from normlib.norms._running import move_towards
 from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
 
