@@ -93,7 +93,7 @@ def _train(
             num_sanity_val_steps=0,
         )
         with global_stream(spec["seed"], "training"):  # for norms that draw random numbers; nothing else does
-            trainer.fit(module, datamodule=splits)
+            _fit(trainer, module, splits)
             module.to(device)
             metrics = {split: module.evaluate(split) for split in ("train", "validation", "test")}
     broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
@@ -138,6 +138,15 @@ def _train(
         ended=now(),
         curves={"train": module.train_curve, "validation": module.validation_curve},
     )
+
+
+def _fit(trainer: pl.Trainer, module: Classifier, splits: SplitData) -> None:
+    try:
+        trainer.fit(module, datamodule=splits)
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):  # Lightning makes an exit with code 1 of Ctrl-C
+            raise stopped.__context__ from None
+        raise
 
 
 def make_loggers(settings: Mapping[str, Any] | None, run: Run) -> list[Any]:
