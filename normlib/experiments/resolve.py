@@ -188,6 +188,8 @@ def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
             network = build_network(spec, tuple(dataset.input_shape), dataset.num_classes, total_steps=1)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{error} (norm={spec['norm']['name']}, model={spec['model']['name']})") from error
+    except Exception:
+        return None  # as below: a constructor that reads a value cannot run without memory
     try:
         with torch.no_grad():
             network.module(torch.empty(spec["data"]["batch_size"], *dataset.input_shape, device="meta"))
