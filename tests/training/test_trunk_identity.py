@@ -1,0 +1,230 @@
+"""Checks identity: trunk, data order, augmentation and dropout follow from the seed, and no norm can shift any of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normlib.models import models
+from normlib.models import names as model_names
+from normlib.models.site import Sites
+from normlib.norms import norms
+from normlib.norms.base import Norm
+from normlib.norms.none import NoNorm
+from normlib.training.network import IdenticalTrunkError, Network, build_network
+from normlib.training.seeding import generator, global_stream, stream_seed
+
+IMAGE = (1, 8, 8)
+# Everything that is random in a run: order, flips, crops, dropout; two epochs, the second cut short.
+ALL_RANDOM = (
+    "model=convnet", "model.width=8", "model.depth=2", "data.batch_size=100", "data.flip=true", "data.crop=1",
+    "site.dropout=0.3", "training.steps=15", "evaluation.points=3",
+)  # fmt: skip
+
+
+class Draws(Norm):
+    """Draws from torch's global random numbers when it is built and whenever it runs."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.noise = float(torch.rand(()))
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return x + self.noise * torch.randn_like(x)
+
+
+class DrawsInVain(NoNorm):
+    """Draws as well, but hands on what came: its runs must equal those of `none` to the last bit."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        torch.randn(num_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.randn(3)
+        return super().forward(x)
+
+
+def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = None) -> Network:
+    spec = json.loads(json.dumps(make_run(*overrides).spec))
+    if norm is not None:
+        spec["norm"] = {"name": norm}
+    return build_network(spec, IMAGE, 10, total_steps=10)
+
+
+def trunk(of: Network) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in of.module.named_parameters() if name not in of.norm_parameter_names}
+
+
+def without_seconds(curves: dict[str, dict[str, list]]) -> dict[str, dict[str, list]]:
+    return {name: {key: v for key, v in curve.items() if key != "seconds"} for name, curve in curves.items()}
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_the_trunk_is_the_same_for_every_norm(model: str, registered, make_run) -> None:
+    registered(norms, f"draws_{model}")(Draws)
+    networks = {norm: network(make_run, f"model={model}", "model.width=8", norm=norm) for norm in norms.names()}
+    assert f"draws_{model}" in networks
+    reference = networks["none"]
+    for norm, other in networks.items():
+        assert other.trunk_hash == reference.trunk_hash, norm
+        assert trunk(other).keys() == trunk(reference).keys()
+        assert all(torch.equal(trunk(other)[name], value) for name, value in trunk(reference).items()), norm
+
+
+def test_planted_difference_in_the_trunk_changes_its_hash(make_run, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("model=mlp", "model.width=8")
+    reference = network(make_run, *small).trunk_hash
+    from normlib.training import network as module
+
+    fill = module._fill
+
+    def shifted(trunk: nn.Module, *rest: Any) -> None:
+        fill(trunk, *rest)
+        with torch.no_grad():
+            next(trunk.parameters())[0, 0] += 1e-6
+
+    monkeypatch.setattr(module, "_fill", shifted)
+    assert network(make_run, *small).trunk_hash != reference
+
+
+def test_runs_of_every_norm_are_fed_the_same(registered, train) -> None:
+    registered(norms, "draws_while_trained")(Draws)
+    records = {norm: train(*ALL_RANDOM, f"norm={norm}") for norm in norms.names()}
+    assert "draws_while_trained" in records
+    for norm, record in records.items():
+        assert record.status == "done", record.traceback
+        assert record.hashes == records["none"].hashes, norm
+    assert len(records["none"].hashes["batches"]) == 2
+
+
+def test_a_norm_that_draws_in_vain_changes_no_number(registered, train) -> None:
+    registered(norms, "draws_in_vain")(DrawsInVain)
+    plain, drawing = (train(*ALL_RANDOM, f"norm={norm}") for norm in ("none", "draws_in_vain"))
+    assert drawing.metrics == plain.metrics
+    assert without_seconds(drawing.curves) == without_seconds(plain.curves)
+    assert drawing.hashes == plain.hashes
+
+
+def test_a_norm_that_draws_gives_the_same_numbers_again(registered, train) -> None:
+    registered(norms, "draws_again")(Draws)
+    torch.manual_seed(1)
+    first = train(*ALL_RANDOM, "norm=draws_again")
+    torch.manual_seed(2)
+    again = train(*ALL_RANDOM, "norm=draws_again", steps_per_chunk=4)
+    assert first.metrics == again.metrics
+    assert first.metrics != train(*ALL_RANDOM, "norm=none").metrics, "the noise matters"
+    assert first.metrics != train(*ALL_RANDOM, "norm=draws_again", "seed=1").metrics
+
+
+def test_training_leaves_the_global_random_numbers_as_they_were(registered, train) -> None:
+    registered(norms, "draws_and_leaves")(Draws)
+    before = torch.get_rng_state()
+    train(*ALL_RANDOM, "norm=draws_and_leaves")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class RandomModel(nn.Module):
+    """Planted: draws from the global random numbers in its forward pass, by torch's own dropout."""
+
+    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 8, bias=False)
+        self.site = sites(8, ahead=self.layer)
+        self.dropout = nn.Dropout(0.5)
+        self.classifier = nn.Linear(8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.site(self.layer(x.flatten(1)))))
+
+
+def test_a_model_that_draws_global_random_numbers_is_refused(registered, make_run, train) -> None:
+    registered(models, "random_model")(RandomModel)
+    with pytest.raises(IdenticalTrunkError, match=r"draws from torch's global random state.*use site\.dropout"):
+        network(make_run, "model=random_model")
+    record = train("model=random_model", "training.steps=2")
+    assert record.status == "failed"
+    assert record.reason.startswith("IdenticalTrunkError: model 'random_model' draws from")
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_seeds_differ_in_every_weight(model: str, make_run) -> None:
+    one, other = (trunk(network(make_run, f"model={model}", "model.width=8", f"seed={seed}")) for seed in (0, 1))
+    for name in one:
+        assert torch.equal(one[name], other[name]) == (name == "classifier.bias"), name  # biases start at zero
+
+
+def test_parameters_follow_from_seed_and_name_alone(make_run) -> None:
+    shallow, deep = (trunk(network(make_run, "model=mlp", "model.width=8", f"model.depth={depth}")) for depth in (2, 3))
+    assert set(deep) - set(shallow) == {"layers.2.weight"}
+    assert all(torch.equal(deep[name], value) for name, value in shallow.items())
+    expected = torch.empty(8, 64).normal_(0, math.sqrt(2 / 64), generator=generator(0, "init", "layers.0.weight"))
+    assert torch.equal(deep["layers.0.weight"], expected)
+
+
+def test_site_settings_and_placement_leave_the_trunk_alone(make_run) -> None:
+    small = ("model=convnet", "model.width=8", "model.depth=2")
+    reference = network(make_run, *small).trunk_hash
+    for override in ("site.placement=after", "site.dropout=0.5", "site.norm_batch_size=2", "data.batch_size=7"):
+        assert network(make_run, *small, override).trunk_hash == reference
+    for override in ("seed=1", "site.activation=tanh", "init.scheme=torch", "init.scale=2"):
+        assert network(make_run, *small, override).trunk_hash != reference
+
+
+def test_schemes_and_scales_of_the_start(make_run) -> None:
+    plain, scaled = (trunk(network(make_run, "model=mlp", f"init.scale={scale}")) for scale in (1, 2))
+    assert torch.equal(scaled["layers.0.weight"], 2 * plain["layers.0.weight"])
+    of_torch = trunk(network(make_run, "model=mlp", "init.scheme=torch"))
+    for name, fan_in in (("layers.0.weight", 64), ("classifier.weight", 128), ("classifier.bias", 128)):
+        bound = 1 / math.sqrt(fan_in)
+        largest = float(of_torch[name].abs().max())
+        assert largest <= bound
+        # Of n uniform values the largest is on average 1/n below the bound; even of the ten biases it is above half.
+        assert largest > bound / 2
+    assert of_torch["classifier.bias"].any()
+    assert not plain["classifier.bias"].any()
+
+
+def test_a_model_with_layers_of_other_kinds_starts_from_the_seed(registered, make_run) -> None:
+    @registered(models, "with_embedding")
+    class WithOthers(nn.Module):
+        """Holds a layer with a start of torch's own, and one that draws when it is made."""
+
+        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+            super().__init__()
+            self.site = sites(64)
+            self.prelu = nn.PReLU()
+            self.mix = nn.Bilinear(64, 2, 8)
+            self.raw = nn.Parameter(torch.randn(2))
+            self.classifier = nn.Linear(8, num_classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.prelu(self.site(x.flatten(1)))
+            return self.classifier(self.mix(x, self.raw.expand(len(x), 2)))
+
+    torch.manual_seed(1)
+    one = network(make_run, "model=with_embedding")
+    torch.manual_seed(2)
+    assert network(make_run, "model=with_embedding", norm="none").trunk_hash == one.trunk_hash
+    assert network(make_run, "model=with_embedding", "seed=1").trunk_hash != one.trunk_hash
+
+
+def test_streams_are_unrelated_and_the_global_one_is_put_back() -> None:
+    seeds = {stream_seed(*stream) for stream in [(0, "order", 0), (0, "order", 1), (1, "order", 0), (0, "dropout", 0)]}
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert stream_seed(0, "order", 1) == 4489457307835839548, "the same in every process, on every machine"
+    before = torch.get_rng_state()
+    with global_stream(0, "test"):
+        inside = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(RuntimeError, match="planted"), global_stream(0, "test"):
+        assert torch.equal(torch.rand(3), inside)
+        raise RuntimeError("planted")
+    assert torch.equal(torch.get_rng_state(), before)
