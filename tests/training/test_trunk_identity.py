@@ -224,7 +224,12 @@ def test_streams_are_unrelated_and_the_global_one_is_put_back() -> None:
     with global_stream(0, "test"):
         inside = torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(RuntimeError, match="planted"), global_stream(0, "test"):
-        assert torch.equal(torch.rand(3), inside)
-        raise RuntimeError("planted")
+
+    def interrupted() -> None:
+        with global_stream(0, "test"):
+            assert torch.equal(torch.rand(3), inside)
+            raise RuntimeError("planted")
+
+    with pytest.raises(RuntimeError, match="planted"):
+        interrupted()
     assert torch.equal(torch.get_rng_state(), before)
