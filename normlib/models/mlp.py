@@ -18,7 +18,7 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, depth: int = 6, width: int = 128
+        self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, depth: int = 4, width: int = 128
     ) -> None:
         super().__init__()
         if depth < 1 or width < 1:

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -64,6 +64,10 @@ class Classifier(pl.LightningModule):
         self.batch_hasher.start_epoch()
 
     def training_step(self, chunk: Chunk, chunk_number: int) -> None:
+        with _onednn(self.spec["training"]["onednn"]):
+            self._take_steps(chunk)
+
+    def _take_steps(self, chunk: Chunk) -> None:
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         groups = optimizer.param_groups
@@ -99,11 +103,11 @@ class Classifier(pl.LightningModule):
 
     def _reach_milestone(self) -> None:
         step = self.steps_done
-        figures: dict[str, float | None] = {}
+        figures: dict[str, float] = {}
         if step in self.curve_steps:
-            figures["train/loss"] = math.fsum(self._window) / len(self._window)
+            loss = figures["train/loss"] = math.fsum(self._window) / len(self._window)
             self.train_curve["step"].append(step)
-            self.train_curve["loss"].append(figures["train/loss"])
+            self.train_curve["loss"].append(loss)
             self._window.clear()
         if step in self.evaluation_steps:
             scores = self.evaluate("validation")
@@ -112,7 +116,7 @@ class Classifier(pl.LightningModule):
             point |= {key: scores[key] for key in ("loss", "accuracy")}
             for key, value in point.items():
                 self.validation_curve[key].append(value)
-            figures |= {f"validation/{key}": scores[key] for key in ("loss", "accuracy") if scores[key] is not None}
+            figures |= {f"validation/{key}": value for key, value in scores.items() if value is not None}
         for logger in self.loggers:
             logger.log_metrics(figures, step=step)
 
@@ -123,7 +127,11 @@ class Classifier(pl.LightningModule):
         self.network.eval()
         loss = torch.zeros((), dtype=torch.float64)
         correct = 0
-        with torch.no_grad(), torch.autocast(samples.targets.device.type, torch.bfloat16, enabled=self.mixed):
+        with (
+            torch.no_grad(),
+            _onednn(True),
+            torch.autocast(samples.targets.device.type, torch.bfloat16, enabled=self.mixed),
+        ):
             for start in range(0, len(samples), batch_size):
                 inputs, targets = (part[start : start + batch_size] for part in (samples.inputs, samples.targets))
                 logits: Tensor = self.network(inputs).float()
@@ -164,6 +172,17 @@ def make_optimizer(
     if settings["name"] == "sgd":
         return torch.optim.SGD(groups, momentum=settings["momentum"], nesterov=settings["nesterov"], **common)
     return torch.optim.AdamW(groups, betas=(settings["beta1"], settings["beta2"]), eps=settings["eps"], **common)
+
+
+@contextmanager
+def _onednn(enabled: bool) -> Iterator[None]:
+    """Convolutions on the CPU through oneDNN, or through torch's own kernels."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 def _outside_autocast(device: torch.device, mixed: bool) -> AbstractContextManager[Any]:

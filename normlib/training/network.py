@@ -16,7 +16,8 @@ from normlib.models.site import Site, Sites
 from normlib.norms import factory
 from normlib.training.seeding import generator, global_stream
 
-FILLED_BY_FAN_IN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
 
 
 class IdenticalTrunkError(ValueError):
@@ -97,6 +98,22 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
         _apply_batch_sizes(site.norm, spec, total_steps)
     norm_names = frozenset(name for name, _ in trunk.named_parameters()) - trunk_names
     return Network(trunk, named_sites, norm_names, trunk_hash)
+
+
+def largest_convolution(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int) -> int:
+    """Multiplications in the largest convolution of one forward pass of the trunk; 0 without any. Takes no memory."""
+    found = [0]
+
+    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        found.append(output.numel() * layer.weight[0].numel())  # type: ignore[index,operator]
+
+    with torch.device("meta"), torch.no_grad():
+        trunk, _ = build_trunk(spec, input_shape, num_classes)
+        for layer in trunk.modules():
+            if isinstance(layer, CONVOLUTIONS):
+                layer.register_forward_hook(count)
+        trunk(torch.empty(spec["data"]["batch_size"], *input_shape))
+    return max(found)
 
 
 def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
