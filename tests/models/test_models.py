@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from normlib.models import models
 from normlib.models import names as model_names
-from normlib.models.convnet import SMALLEST_SIDE
 from normlib.models.site import Site, Sites
 from normlib.norms import names as norm_names
 from normlib.training.network import build_network
@@ -137,22 +136,24 @@ def test_parameters_of_the_mlp() -> None:
     }  # fmt: skip
 
 
-def test_the_convnet_halves_at_every_second_layer_and_doubles_its_width_down_to_the_smallest_side() -> None:
-    network, sites = build("convnet", depth=10)
+@pytest.mark.parametrize("side", [8, 16])
+def test_the_convnet_halves_at_every_second_layer_and_doubles_its_width_down_to_a_smallest_side(side: int) -> None:
+    sites = Sites()
+    network = models["convnet"].cls(sites, (1, side, side), 10, depth=12, width=2)
     widths = [layer.weight.shape[0] for layer in network.layers]
-    positions: list[tuple[int, ...]] = []
-    for site in sites:
-        site.register_forward_pre_hook(lambda _, inputs: positions.append(tuple(inputs[0].shape[2:])))
-    network(torch.zeros(2, *IMAGE))
-    for index, (width, (height, breadth)) in enumerate(zip(widths, positions, strict=True)):
+    seen: list[tuple[int, ...]] = []
+    for site in sites.sites:
+        site.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    network(torch.zeros(2, 1, side, side))
+    assert len(seen) == len(widths) == 12
+    sides = [side, *(height for height, _ in seen)]
+    for index, (width, (height, breadth)) in enumerate(zip(widths, seen)):
         assert height == breadth
-        assert width * height == 8 * 8, "the width is doubled wherever the side is halved"
-        halved = height < (positions[index - 1][0] if index else 8)
-        assert halved == (index % 2 == 1 and positions[index - 1][0] >= 2 * SMALLEST_SIDE)
-    assert SMALLEST_SIDE <= positions[-1][0] < 2 * SMALLEST_SIDE
-    assert [site.num_features for site in sites] == widths
+        assert width * height == 2 * side, "the width is doubled wherever the side is halved"
+        assert (height < sides[index]) == (index % 2 == 1 and sides[index] > sides[-1])
+    assert 2 <= sides[-1] < side, "the last site sees several positions"
+    assert [site.num_features for site in sites.sites] == widths
     assert {tuple(layer.weight.shape[2:]) for layer in network.layers} == {(3, 3)}
-    assert network.classifier.weight.shape == (10, widths[-1])
 
 
 @pytest.mark.parametrize("depth", [8, 14])
