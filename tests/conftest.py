@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -15,17 +16,39 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, which
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Any]:
-    """``make_run(*overrides)``: the run that `normlib train` would make of the overrides, on the CPU; planned once a session."""
-    import torch
+    """``make_run(*overrides)``: the run that `normlib train` would make of the overrides, on the CPU.
 
-    from normlib.experiments.plan import make_run as plan_run
+    Hydra composes once a session for each choice of groups (composing takes most of the time of a short run);
+    tests/training/test_run_fixture.py holds the result against the plan's.
+    """
+    import torch
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    from normlib.experiments.config import configuration
+    from normlib.experiments.resolve import resolve
+    from normlib.experiments.schema import GROUPS
 
     torch.set_num_threads(1)
+    parser = OverridesParser.create()
+    groups = {*GROUPS, "optimizer", "schedule"}
+
+    @functools.cache
+    def composed(*choices: str) -> Any:
+        with configuration(choices) as composer:
+            return composer.compose(choices)
 
     @functools.cache
     def planned(*overrides: str) -> Any:
-        given = {override.partition("=")[0] for override in overrides}
-        return plan_run([*overrides, *([] if "accelerator" in given else ["accelerator=cpu"])])[0]
+        if not any(override.startswith("accelerator=") for override in overrides):
+            overrides = (*overrides, "accelerator=cpu")
+        values = {override.get_key_element(): override for override in parser.parse_overrides(list(overrides))}
+        base = composed(*(override.input_line for key, override in values.items() if key in groups))
+        config = copy.deepcopy(base.config)
+        for key, override in values.items():
+            if key not in groups:
+                OmegaConf.update(config, key, override.value())
+        return resolve(OmegaConf.to_container(config, resolve=True), base.choices, overrides)
 
     return planned
 
