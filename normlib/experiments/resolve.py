@@ -23,8 +23,8 @@ from normlib.registry import unknown_name
 from normlib.training import source
 from normlib.training.environment import resolve_accelerator
 from normlib.training.inputs import make_dataset
-from normlib.training.network import build_network, largest_convolution
-from normlib.training.spec import CHOICES, SCALARS, SECTIONS, Run, planned_steps, prefers_onednn, run_id
+from normlib.training.network import build_network
+from normlib.training.spec import CHOICES, SCALARS, SECTIONS, Run, planned_steps, run_id
 
 TRAINING_FILES = (
     "data/dataset.py", "models/site.py", "training/batches.py", "training/inputs.py", "training/module.py",
@@ -61,9 +61,6 @@ def resolve(
     dataset = _dataset(json.dumps(spec["data"], sort_keys=True), classes[2])
     check(spec, dataset)
     spec["accelerator"] = _accelerator(spec["accelerator"])
-    if spec["training"]["onednn"] is None:
-        examined = {section: spec[section] for section in ("model", "data", "site")}
-        spec["training"]["onednn"] = prefers_onednn(_largest_convolution(json.dumps(examined, sort_keys=True), classes))
     total_steps = planned_steps(spec, dataset.sizes["train"])
     code = _code(*classes)
     labels = {group: str(choices.get(group) or spec[group]["name"]) for group in LABELLED}
@@ -202,16 +199,6 @@ def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
     except Exception:
         return None  # not every operation runs without memory; a real fault shows in the run, with its traceback
     return None
-
-
-@functools.lru_cache(maxsize=65536)
-def _largest_convolution(examined: str, classes: tuple[type, ...]) -> int:
-    spec = json.loads(examined) | {"seed": 0}
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), classes[2])
-    try:
-        return largest_convolution(spec, tuple(dataset.input_shape), dataset.num_classes)
-    except Exception:
-        return 0  # a model that refuses or cannot run without memory: `_examine` says what is to be said
 
 
 def _command(overrides: Sequence[str], config_dirs: Sequence[str]) -> str:

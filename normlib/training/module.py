@@ -24,7 +24,8 @@ TRAIN_CURVE_POINTS = 20
 class Classifier(pl.LightningModule):
     """Trains a network on chunks of optimizer steps and keeps the curves, the batch hashes and the clock.
 
-    `factors` has one learning-rate factor for each optimizer step of the run; `splits` lie on the device.
+    `factors` has one learning-rate factor for each optimizer step of the run; `splits` lie on the device;
+    `onednn` says whether convolutions on the CPU go through oneDNN.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Classifier(pl.LightningModule):
         spec: Mapping[str, Any],
         peak_learning_rate: float,
         factors: tuple[float, ...],
+        onednn: bool = True,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -44,6 +46,7 @@ class Classifier(pl.LightningModule):
         self.mixed = spec["training"]["precision"] == "bf16-mixed"
         self.peak_learning_rate = peak_learning_rate
         self.factors = factors
+        self.onednn = onednn
         total = len(factors)
         self.evaluation_steps = milestones(total, spec["evaluation"]["points"])
         self.curve_steps = milestones(total, TRAIN_CURVE_POINTS)
@@ -64,7 +67,7 @@ class Classifier(pl.LightningModule):
         self.batch_hasher.start_epoch()
 
     def training_step(self, chunk: Chunk, chunk_number: int) -> None:
-        with _onednn(self.spec["training"]["onednn"]):
+        with _onednn(self.onednn):
             self._take_steps(chunk)
 
     def _take_steps(self, chunk: Chunk) -> None:

@@ -20,7 +20,7 @@ from normlib.training.datamodule import SplitData
 from normlib.training.environment import PeakMemory, describe
 from normlib.training.inputs import make_dataset
 from normlib.training.module import Classifier
-from normlib.training.network import Network, build_network
+from normlib.training.network import Network, build_network, prefers_onednn
 from normlib.training.outcome import now, origin, unfinished
 from normlib.training.schedule import learning_rate_factors, shape_hash
 from normlib.training.seeding import global_stream
@@ -78,7 +78,10 @@ def _train(
     network.open_streams(spec["seed"], device)
     factors = learning_rate_factors(spec["schedule"], run.planned_steps)
     peak = scaled_learning_rate(spec["optimizer"]["lr"], data["batch_size"], spec["optimizer"]["lr_rule"])
-    module = Classifier(network, splits.splits, spec, peak, factors)
+    onednn = training["onednn"]
+    if onednn is None:
+        onednn = prefers_onednn(spec, tuple(dataset.input_shape), dataset.num_classes)
+    module = Classifier(network, splits.splits, spec, peak, factors, onednn)
     loggers = make_loggers(logger, run)
     with _quiet_lightning():
         trainer = pl.Trainer(
@@ -134,7 +137,7 @@ def _train(
         peak_memory_bytes=memory.read(),
         parameters=network.count_parameters(),
         state_size=network.state_size(),
-        environment=describe(spec["accelerator"], spec["threads"]),
+        environment=describe(spec["accelerator"], spec["threads"]) | {"onednn": onednn},
         started=started,
         ended=now(),
         curves={"train": module.train_curve, "validation": module.validation_curve},

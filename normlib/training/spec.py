@@ -109,8 +109,8 @@ SCHEDULES = {"constant": ConstantSettings, "cosine": CosineSettings, "one_cycle"
 class TrainingSettings:
     """The budget: `epochs`, or `steps` (optimizer steps), which takes the place of epochs when it is given.
 
-    `onednn`: whether convolutions on a CPU go through oneDNN; None decides by their size (`prefers_onednn`), the same
-    for every norm.
+    `onednn`: whether convolutions on a CPU go through oneDNN; None decides by their size, the same for every norm, and
+    the record's environment says how.
     """
 
     epochs: int | None = 5
@@ -171,15 +171,6 @@ def planned_steps(spec: Mapping[str, Any], num_train: int) -> int:
     if training["steps"] is not None:
         return int(training["steps"])
     return int(training["epochs"]) * steps_per_epoch(num_train, spec["data"]["batch_size"])
-
-
-def prefers_onednn(largest_convolution: int) -> bool:
-    """Whether oneDNN is the faster way, by the multiplications of the largest convolution in one forward pass.
-
-    Setting up a oneDNN call costs more than a small convolution: below a million multiplications torch's own kernels
-    take a third to all of oneDNN's time, above they fall behind (measured at batches of 2 to 16, 1 to 128 channels).
-    """
-    return not 0 < largest_convolution < 1_000_000
 
 
 def scaled_learning_rate(lr: float, batch_size: int, rule: str) -> float:
