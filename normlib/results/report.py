@@ -66,7 +66,7 @@ def write_report(
     kept, superseded = latest(records)
     runs = frame(kept)
     chosen = filtered(runs, filters or {})
-    shown = {run_id: None for run_id in chosen["id"]}
+    shown = dict.fromkeys(chosen["id"])
     try:
         store_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

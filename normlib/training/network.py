@@ -28,12 +28,25 @@ class IdenticalTrunkError(ValueError):
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its norms in place, and the names of the parameters that belong to them (the rest is trunk)."""
+    """A network with its norms in place, and the names of the parameters that belong to them (the rest is trunk).
+
+    `largest_convolution` counts multiplications for one sample.
+    """
 
     module: nn.Module
     sites: Mapping[str, Site]
     norm_parameter_names: frozenset[str]
     trunk_hash: str
+    largest_convolution: int
+
+    def prefers_onednn(self, batch_size: int) -> bool:
+        """Whether the convolutions are faster through oneDNN than through torch's own kernels, by their size.
+
+        Setting up a oneDNN call costs more than a small convolution. Where the largest one takes less than a million
+        multiplications a batch, torch's own kernels need a third to all of oneDNN's time; above they fall behind
+        (measured forward and backward on one core, at batches of 2 to 16 with 1 to 128 channels). Blind to the norm.
+        """
+        return not 0 < self.largest_convolution * batch_size < SMALL_CONVOLUTION
 
     def open_streams(self, seed: int, device: torch.device) -> None:
         """Give every site's dropout its own generator on the device of the run."""
@@ -84,11 +97,11 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
     from the global random state while it runs.
     """
     trunk, sites = build_trunk(spec, input_shape, num_classes)
-    examined = next(iter(trunk.parameters())).device.type != "meta"
-    if examined:
+    trunk_hash, largest_convolution = "", 0
+    if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
-        _refuse_global_randomness(trunk, input_shape, spec["model"]["name"])
-    trunk_hash = _hash_state(trunk) if examined else ""
+        largest_convolution = _examine_trunk(trunk, input_shape, spec["model"]["name"])
+        trunk_hash = _hash_state(trunk)
     trunk_names = {name for name, _ in trunk.named_parameters()}
     settings = {key: value for key, value in spec["norm"].items() if key != "name"}
     make_norm = factory(spec["norm"]["name"], **settings)
@@ -99,28 +112,7 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
     for site in named_sites.values():
         _apply_batch_sizes(site.norm, spec, total_steps)
     norm_names = frozenset(name for name, _ in trunk.named_parameters()) - trunk_names
-    return Network(trunk, named_sites, norm_names, trunk_hash)
-
-
-def prefers_onednn(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int) -> bool:
-    """Whether the trunk's convolutions are faster through oneDNN than through torch's own kernels, by their size.
-
-    Setting up a oneDNN call costs more than a small convolution. Where the largest one takes less than a million
-    multiplications, torch's own kernels need a third to all of oneDNN's time; above they fall behind (measured forward
-    and backward on one core, at batches of 2 to 16 with 1 to 128 channels). A pure function of the spec, blind to the norm.
-    """
-    found = [0]
-
-    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        found.append(output.numel() * layer.weight[0].numel())  # type: ignore[index]
-
-    with torch.device("meta"), torch.no_grad():
-        trunk, _ = build_trunk(spec, input_shape, num_classes)
-        for layer in trunk.modules():
-            if isinstance(layer, CONVOLUTIONS):
-                layer.register_forward_hook(count)
-        trunk(torch.empty(spec["data"]["batch_size"], *input_shape))
-    return not 0 < max(found) < SMALL_CONVOLUTION
+    return Network(trunk, named_sites, norm_names, trunk_hash, largest_convolution)
 
 
 def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
@@ -153,15 +145,25 @@ def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) 
                 module.reset_parameters()
 
 
-def _refuse_global_randomness(trunk: nn.Module, input_shape: tuple[int, ...], name: str) -> None:
+def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], name: str) -> int:
+    """Run two samples through the trunk: refuse global randomness, and return the size of its largest convolution."""
+    found = [0]
+
+    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        found.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
+
+    hooks = [layer.register_forward_hook(count) for layer in trunk.modules() if isinstance(layer, CONVOLUTIONS)]
     before = torch.get_rng_state()
     with torch.no_grad():
         trunk(torch.zeros(2, *input_shape))
+    for hook in hooks:
+        hook.remove()
     if not torch.equal(before, torch.get_rng_state()):
         raise IdenticalTrunkError(
             f"model {name!r} draws from torch's global random state in its forward pass, which a norm could shift; use "
             "site.dropout, which has a stream of its own, or a torch.Generator of the model's"
         )
+    return max(found)
 
 
 def _hash_state(trunk: nn.Module) -> str:

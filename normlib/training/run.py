@@ -20,7 +20,7 @@ from normlib.training.datamodule import SplitData
 from normlib.training.environment import PeakMemory, describe
 from normlib.training.inputs import make_dataset
 from normlib.training.module import Classifier
-from normlib.training.network import Network, build_network, prefers_onednn
+from normlib.training.network import Network, build_network
 from normlib.training.outcome import now, origin, unfinished
 from normlib.training.schedule import learning_rate_factors, shape_hash
 from normlib.training.seeding import global_stream
@@ -80,7 +80,7 @@ def _train(
     peak = scaled_learning_rate(spec["optimizer"]["lr"], data["batch_size"], spec["optimizer"]["lr_rule"])
     onednn = training["onednn"]
     if onednn is None:
-        onednn = prefers_onednn(spec, tuple(dataset.input_shape), dataset.num_classes)
+        onednn = network.prefers_onednn(data["batch_size"])
     module = Classifier(network, splits.splits, spec, peak, factors, onednn)
     loggers = make_loggers(logger, run)
     with _quiet_lightning():
