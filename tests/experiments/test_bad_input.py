@@ -1,0 +1,167 @@
+"""Checks bad input: exit code 2, one message with what came and the rule or the valid names, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from normlib.cli import main
+from normlib.experiments.config import ConfigError
+from tests.experiments.tiny_sweeps import TINY, files_in
+
+# Arguments, and what the message must hold: the offending value, and the rule or the closest name.
+CASES: list[tuple[str, tuple[str, ...]]] = [
+    ("compare norm=grup", ("'grup'", "did you mean 'group'")),
+    ("compare model=mpl", ("'mpl'", "did you mean 'mlp'")),
+    ("compare data=digit", ("'digit'", "did you mean 'digits'")),
+    ("compare optimizer=sdg", ("'sdg'", "'sgd'")),
+    ("compare schedule=foo", ("'foo'", "one_cycle")),
+    ("compare logger=foo", ("'foo'", "tensorboard")),
+    ("compare experiment=smallbatch", ("'smallbatch'", "did you mean 'small_batch'")),
+    ("compare experiment=small_batch,small_batch", ("small_batch,small_batch", "one experiment")),
+    ("compare nrom=batch", ("'nrom'", "Did you mean 'norm'")),
+    ("compare training.step=3", ("'training.step'", "'steps'")),
+    ("compare norm=group norm.num_group=4", ("'norm.num_group'", "'num_groups'")),
+    ("compare norm=batch norm.num_groups=4", ("'norm.num_groups'", "momentum")),
+    ("compare norm=group norm.num_groups=four", ("num_groups=four", "Integer")),
+    ("compare norm=layer norm.scope=samples", ("'samples'", "sample, position")),
+    ("compare optimizer.lr=high", ("optimizer.lr=high", "Float")),
+    ("compare optimizer.lr=0.1,high", ("optimizer.lr=high", "Float")),
+    ("compare optimizer.lr=nan", ("nan", "optimizer.lr")),
+    ("compare norm=layer norm.eps=inf", ("norm.eps", "finite", "inf")),
+    ("compare seed=1.5", ("seed=1.5", "Integer")),
+    ("compare seed=range(1000000000)", ("at most 1,000,000 runs",)),
+    ("compare seed=interval(0,1)", ("seed=interval(0,1)", "listed values")),
+    ("compare norm=glob(x*)", ("norm=glob(x*)", "empty")),
+    ("compare site.activation=rellu", ("'rellu'", "did you mean 'relu'")),
+    ("compare training.precision=16", ("'16'", "bf16-mixed")),
+    ("compare norm=group norm.num_groups=3 model=convnet", ("num_groups=3", "divide")),
+    ("compare data.batch_size=0", ("data.batch_size", "at least 1", "got 0")),
+    ("compare data.batch_size=5000", ("data.batch_size", "at most the 1297 training samples", "got 5000")),
+    ("compare data.batch_size=8 site.norm_batch_size=9", ("site.norm_batch_size", "got 9")),
+    ("compare data.split_seed=-1", ("data.split_seed", "got -1")),
+    ("compare data=synthetic data.classes=1", ("classes=1", "at least 2 classes")),
+    ("compare model=resnet model.depth=9", ("6n+2", "got 9")),
+    ("compare training.steps=null training.epochs=0", ("training.epochs", "got 0")),
+    ("compare training.steps=null training.epochs=null", ("budget",)),
+    ("compare site.dropout=1", ("site.dropout", "got 1")),
+    ("compare threads=0", ("threads", "got 0")),
+    ("compare jobs=0", ("jobs", "got 0")),
+    ("compare accelerator=tpu", ("'tpu'", "cpu")),
+    ("compare rows=foo", ("rows=foo", "optimizer.lr")),
+    ("compare plugins=[broken.py]", ("'broken.py'", "nosuchmodule")),
+    ("compare plugins=[misspelt.py]", ("'misspelt.py'", "no file")),
+    ("compare plugins=[no_such_module]", ("'no_such_module'", "does not import")),
+    ("compare --config-dir nowhere", ("'nowhere'", "--config-dir")),
+    ("compare norm=[batch", ("norm=[batch", "override grammar")),
+    ("compare seed=range(3", ("seed=range(3", "quotes")),
+    ("compare results_dir=a_file", ("a_file", "results_dir=")),
+    ("train results_dir=a_file", ("a_file", "results_dir=")),
+    ("train -m norm=layer results_dir=a_file", ("a_file", "results_dir=")),
+    ("train -m norm=grup,batch", ("'grup'", "'group'")),
+    ("train norm=batch,layer", ("norm=batch,layer", "train -m")),
+    ("train norm=instance", ("only one value", "(8, 8)")),
+    ("train norm=batch data.batch_size=1", ("only one value", "(1, 8)")),
+    ("plan norm=grup", ("'grup'", "'group'")),
+    ("list plugins=[broken.py]", ("'broken.py'", "nosuchmodule")),
+    ("report", ("no records", "results/small_batch/runs")),
+    ("report results_dir=nowhere", ("nowhere", "no records")),
+]  # fmt: skip
+NARROW = [
+    "norm=layer",
+    "seed=0",
+    "data.batch_size=8",
+    "model=mlp",
+    "model.width=8",
+    "model.depth=2",
+    "training.steps=3",
+]
+
+
+def run(line: str) -> int:
+    """A verb with the arguments of a line, narrowed to one tiny run wherever the line does not say otherwise."""
+    verb, *given = line.split()
+    keys = {word.partition("=")[0] for word in given}
+    rest = [] if verb in ("list", "report") else [word for word in NARROW if word.partition("=")[0] not in keys]
+    return main([verb, *rest, *given])
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NORMLIB_DEBUG", raising=False)
+    (tmp_path / "broken.py").write_text("import nosuchmodule\n")
+    (tmp_path / "a_file").write_text("a file where a folder should be\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES, ids=[line for line, _ in CASES])
+def test_one_message_and_nothing_written(
+    line: str, expected: tuple[str, ...], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files_in(place)
+    assert run(line) == 2
+    shown, complaint = capsys.readouterr()
+    assert complaint.startswith(f"normlib {line.split()[0]}: ")
+    assert len(complaint.splitlines()) == 1, "one message in one piece"
+    for part in expected:
+        assert part in complaint
+    assert "Traceback" not in shown + complaint
+    assert files_in(place) == before
+
+
+def test_the_narrowed_command_itself_is_good(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else every case above would pass for a reason of its own."""
+    assert run("plan seed=0") == 0
+    assert re.search(r"missing +1\b", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("flags", ["compare --nosuchflag", "train --nosuchflag", "frobnicate", "train --cfg nothing"])
+def test_unknown_flags_and_verbs(flags: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(flags.split())
+    assert exit_.value.code == 2
+    assert flags.split()[-1] in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "closed").mkdir(mode=0o500)
+    assert run("compare results_dir=closed") == 2
+    assert "closed" in capsys.readouterr().err
+
+
+def test_the_debug_switch_shows_the_traceback(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMLIB_DEBUG", "1")
+    with pytest.raises(ConfigError, match="grup"):
+        run("plan norm=grup")
+
+
+def test_a_fault_of_the_program_is_not_passed_off_as_bad_input(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("normlib.experiments.plan._multiply", faulty)
+    with pytest.raises(ValueError, match="a bug"):
+        run("plan norm=layer")
+
+
+def test_a_selection_that_no_record_meets_keeps_the_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *TINY, "experiment=small_batch", "norm=layer"]) == 0
+    assert main(["report"]) == 0
+    table = (place / "results" / "small_batch" / "table.csv").read_text()
+    capsys.readouterr()
+    for line, expected in {
+        "report norm=grup": ("grup", "layer"),
+        "report seed=5": ("seed=5", "0"),
+        "report rows=foo": ("foo", "norm"),
+        "report rows=norm columns=norm": ("norm",),
+        "report nonsense=1": ("nonsense",),
+    }.items():
+        assert main(line.split()) == 2, line
+        complaint = capsys.readouterr().err
+        assert all(part in complaint for part in expected) and len(complaint.splitlines()) == 1
+    assert (place / "results" / "small_batch" / "table.csv").read_text() == table
