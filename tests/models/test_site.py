@@ -155,3 +155,11 @@ def test_dropout_drops_its_share() -> None:
     site.dropout_stream = torch.Generator().manual_seed(0)
     dropped = float((site(torch.ones(100, 3, 10, 10)) == 0).float().mean())
     assert math.isclose(dropped, 0.3, abs_tol=0.014)  # 30,000 draws: a deviation of 0.0027, times 5
+
+
+def test_sites_of_one_shape_drop_differently(make_run) -> None:
+    run = make_run("model=mlp", "model.width=64", "model.depth=2", "site.dropout=0.5")
+    network = build_network(run.spec, (1, 8, 8), 10, total_steps=1)
+    network.open_streams(0, torch.device("cpu"))
+    one, other = (site.dropout_stream for site in network.sites.values())
+    assert not torch.equal(torch.rand(8, generator=one), torch.rand(8, generator=other))
