@@ -115,8 +115,9 @@ class Norm(Switches):
     def require_several_values(self, count: int, x: Tensor, over: str, fix: str) -> None:
         """Refuse statistics over a single value: it would always be normalized to zero."""
         if count < 2:
+            samples = x.shape[0] if self.depends_on_batch else "any"
             raise ValueError(
-                f"{self._name} takes its statistics over {over}, but an input of shape {tuple(x.shape)} "
+                f"{self._name} takes its statistics over {over}, but an input of shape ({samples}, {', '.join(map(str, x.shape[1:]))}) "
                 f"(samples, channels, *positions) has only one value for each: it would always come out as zero; {fix}"
             )
 
