@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ AXES = [
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for folder in ("norm", "experiment"):
         (tmp_path / "conf" / folder).mkdir(parents=True)
@@ -27,7 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "conf" / "experiment" / "own.yaml").write_text(
         "# @package _global_\nhydra:\n  sweeper:\n    params:\n      norm: layer,none\n      seed: 0,1\n"
     )
-    yield tmp_path
+    return tmp_path
 
 
 def stored_ids(experiment: str) -> set[str]:

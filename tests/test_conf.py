@@ -1,0 +1,92 @@
+"""Checks the configuration: every choice composes, every experiment plans, and no list of names disagrees with another."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from normlib import help as help_texts
+from normlib.experiments.config import Composer, configuration
+from normlib.experiments.plan import make_plan, make_run
+from normlib.experiments.schema import GROUPS
+from normlib.training.spec import OPTIMIZERS, SCHEDULES
+
+CHOICES = help_texts.choices()
+ROOMS = {"norm": "norms", "model": "models", "data": "data"}
+CONF = help_texts.config_dir()
+
+
+def misnamed(room: Path) -> list[str]:
+    """Files of a room that register something else than one class under the file's own name."""
+    wrong = []
+    for file in sorted(room.glob("*.py")):
+        registered = re.findall(r'^@register\(\s*"(\w+)"', file.read_text(), re.MULTILINE)
+        if registered and registered != [file.stem]:
+            wrong.append(file.stem)
+    return wrong
+
+
+@pytest.mark.parametrize("group", sorted(CHOICES))
+def test_every_choice_composes(group: str) -> None:
+    with configuration([]) as composer:
+        assert sorted(composer.group_choices(group)) == sorted(CHOICES[group])
+        for choice in CHOICES[group]:
+            composed = composer.compose([f"{group}={choice}"])
+            assert composed.choices[group] == choice
+            if group in (*ROOMS, "optimizer", "schedule"):
+                _is_complete(composer, group, choice)
+
+
+def _is_complete(composer: Composer, group: str, choice: str) -> None:
+    """The node of a choice holds a name and every setting of the class that is registered under it."""
+    node = composer.compose([f"{group}={choice}"]).plain[group]
+    if group in GROUPS:
+        assert set(GROUPS[group][node["name"]].settings) < set(node)
+    if (CONF / group / f"{choice}.yaml").exists():
+        assert node["name"] in CHOICES[group], "an arm is a registered norm with settings"
+    else:
+        assert node["name"] == choice
+
+
+@pytest.mark.parametrize("group", sorted(ROOMS))
+def test_help_the_registry_and_the_files_name_the_same(group: str) -> None:
+    room = help_texts.PACKAGE / ROOMS[group]
+    assert help_texts.registered(ROOMS[group]) == GROUPS[group].names()
+    assert set(GROUPS[group].names()) <= {file.stem for file in room.glob("*.py")}
+    assert misnamed(room) == []
+
+
+def test_a_file_that_registers_another_name_is_caught(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text('@register("good", paper="")\nclass Good: ...\n')
+    (tmp_path / "odd.py").write_text('@register("other")\nclass Odd: ...\n')
+    (tmp_path / "two.py").write_text('@register("two")\nclass A: ...\n@register("three")\nclass B: ...\n')
+    (tmp_path / "base.py").write_text("class Base: ...\n")
+    assert misnamed(tmp_path) == ["odd", "two"]
+
+
+def test_the_groups_without_files_are_those_of_the_spec() -> None:
+    assert sorted(CHOICES["optimizer"]) == sorted(OPTIMIZERS) and sorted(CHOICES["schedule"]) == sorted(SCHEDULES)
+
+
+def test_every_file_is_a_choice_of_a_group() -> None:
+    for file in CONF.rglob("*.yaml"):
+        if file != CONF / "config.yaml":
+            assert file.stem in CHOICES[file.parent.name]
+
+
+@pytest.mark.parametrize("experiment", CHOICES["experiment"])
+def test_every_experiment_plans(experiment: str) -> None:
+    plan = make_plan([f"experiment={experiment}"])
+    assert plan.experiment == experiment
+    assert len({run.id for run in plan.runs}) == len(plan.runs) > 1
+    assert any(run.skip_reason is None for run in plan.runs)
+
+
+@pytest.mark.parametrize("arm", sorted(set(CHOICES["norm"]) - set(help_texts.registered("norms"))))
+def test_every_arm_is_labelled_by_its_file(arm: str) -> None:
+    run, _ = make_run([f"norm={arm}"])
+    assert run.labels["norm"] == arm != run.spec["norm"]["name"]
+    plain, _ = make_run([f"norm={run.spec['norm']['name']}"])
+    assert run.id != plain.id, "an arm that changes nothing is no arm"

@@ -1,0 +1,68 @@
+"""Checks what `import normlib` offers: every public name, and the verbs as functions."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import normlib
+from normlib.experiments.config import ConfigError
+from normlib.registry import RegistryError
+from normlib.results.record import Record
+from tests.experiments.tiny_sweeps import TINY, contents, files_in, statuses
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    for name in normlib.__all__:
+        assert getattr(normlib, name) is getattr(normlib, name)
+    assert dir(normlib) == sorted(normlib.__all__)
+    with pytest.raises(AttributeError, match=r"'Batchnorm'.*BatchNorm"):
+        _ = normlib.Batchnorm
+
+
+def test_type_checkers_see_the_names_that_python_serves() -> None:
+    tree = ast.parse(Path(normlib.__file__).read_text())
+    imported = {
+        alias.asname: (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    assert imported == normlib._PUBLIC
+    assert set(normlib.__all__) == {*normlib._PUBLIC, "__version__"}
+    assert (Path(normlib.__file__).parent / "py.typed").exists()
+
+
+def test_train_returns_a_record_and_trains_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = normlib.train(*TINY, "norm=layer", "seed=3")
+    assert isinstance(record, Record) and record.status == "done"
+    assert record.spec["seed"] == 3 and record.labels["norm"] == "layer" and record.steps == 3
+    assert files_in(tmp_path) == {f"results/train/runs/{record.id}.json"}
+    assert normlib.train(*TINY, "norm=layer", "seed=3") == record
+
+
+def test_compare_returns_the_runs_in_whatever_folder_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path / "one", tmp_path / "two"):  # a notebook may change its folder between two sweeps
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        frame = normlib.compare(*TINY, "norm=layer,none", "seed=0", "jobs=1", quiet=True)
+        assert isinstance(frame, pd.DataFrame) and list(frame["status"]) == ["done", "done"]
+        assert set(statuses(folder / "results")) == {("layer", 0), ("none", 0)}
+        assert set(frame["id"]) == set(contents(folder / "results"))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error"),
+    [(["norm=grup"], ConfigError), (["norm=batch,layer"], ConfigError), (["plugins=[none.py]"], RegistryError)],
+)
+def test_bad_input_is_an_error_of_ours(overrides: list[str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        normlib.train(*TINY, *overrides)
