@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision
 
+import normlib
 from normlib.training import module
 
 # Two epochs, the second cut short; chunks that do not divide them; evaluations in the middle of chunks.
@@ -111,7 +114,13 @@ from normlib.training.run import train_run
 record = train_run(make_run({[*EVERYTHING, "accelerator=cpu"]})[0], pathlib.Path("unused"))
 print(json.dumps([record.id, record.metrics, dict(record.hashes), record.curves["train"]]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(normlib.__file__).parents[1]),
+    }  # the same files, installed or not
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     record = train(*EVERYTHING)
     here = [record.id, record.metrics, dict(record.hashes), record.curves["train"]]
