@@ -53,12 +53,9 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
             table.add_row(f"{group}={name}", _defaults(node, prefix=f"{group}.", without=("name",)))
     for section in ("site", "init", "training", "evaluation"):
         table.add_row(section, _defaults(type(getattr(Root(), section)), prefix=f"{section}."))
-    table.add_row(
-        "run",
-        _defaults(
-            Root, "", ("norm", "model", "data", "optimizer", "schedule", "site", "init", "training", "evaluation")
-        ),
-    )
+    in_groups = ("norm", "model", "data", "optimizer", "schedule", "logger", "site", "init", "training", "evaluation")
+    table.add_row("run", _defaults(Root, "", without=in_groups))
+    table.add_row("logger", Text(f"none  ({'|'.join(group_files('logger', config_dirs))})"))
     console.print(table)
 
 
