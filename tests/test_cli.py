@@ -1,0 +1,160 @@
+"""Checks the verbs: what they print, which exit code they return, and that they write nothing outside the results folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from normlib.cli import VERBS, main
+from normlib.help import EXAMPLES, choices
+from normlib.results.store import Store
+from tests.experiments.tiny_sweeps import TINY, contents, files_in
+from tests.pristine_registries import pristine_registries as pristine_registries
+
+NARROW = [*TINY, "norm=layer,instance", "seed=0,1", "jobs=2"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_train_prints_the_run_and_writes_its_record(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *TINY, "norm=layer", "seed=3"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("done: norm=layer model=mlp data=synthetic seed=3\n")
+    for split in ("train", "validation", "test"):
+        assert re.search(rf"{split} +accuracy +\d+\.\d\d %   loss \d+\.\d{{4}}", shown)
+    (run_id,) = contents(place / "results", "train")
+    assert f"record: results/train/runs/{run_id}.json" in shown
+    before = contents(place / "results", "train")
+    assert main(["train", *TINY, "norm=layer", "seed=3"]) == 0
+    assert contents(place / "results", "train") == before
+    assert files_in(place) == {f"results/train/runs/{run_id}.json"}
+
+
+def test_settings_may_stand_before_and_behind_flags(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for words in ("--cfg job norm=group", "norm=group --cfg job", "norm=group -c job -p norm", "norm=group --cfg=job"):
+        assert main(["train", *words.split()]) == 0
+        assert "name: group" in capfd.readouterr().out
+    assert main(["train", "--info", "searchpath"]) == 0
+    assert files_in(place) == set()
+
+
+def test_multirun_trains_and_litters_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-m", *NARROW]) == 0
+    records = contents(place / "results", "train")
+    assert len(records) == 4
+    assert files_in(place) == {f"results/train/runs/{run_id}.json" for run_id in records}
+    assert sorted(path.name for path in (place / "results").iterdir()) == ["train"]
+
+
+def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The three verbs on one folder, in order, so that the sweep is trained once."""
+    assert main(["plan", *NARROW]) == 0
+    shown = capsys.readouterr().out
+    assert "experiment small_batch: 4 runs in results/small_batch" in shown
+    counts = dict(re.findall(r"^ +(done|diverged|failed|missing|skipped) +(\d+)", shown, re.MULTILINE))
+    assert counts == {"done": "0", "diverged": "0", "failed": "0", "missing": "2", "skipped": "2"}
+    assert "2 × norm=instance model=mlp: InstanceNorm takes" in shown and "estimated time" in shown
+    assert files_in(place) == set(), "a plan writes nothing"
+
+    assert main(["compare", *NARROW]) == 0
+    shown = capsys.readouterr().out
+    assert "small_batch: 4 runs: 0 done before, 2 to do in 2 processes, 2 skipped" in shown and "2/2 done" in shown
+    folder = place / "results" / "small_batch"
+    reports = {"runs.csv", "table.csv", "table.md", "accuracy.png", "accuracy.svg"}
+    assert {path.name for path in folder.iterdir()} == {*reports, "runs"}
+    assert {name.partition("/")[0] for name in files_in(place)} == {"results"}
+    assert len(files_in(place)) == len(reports) + 4
+    table = shown.partition("Test accuracy")[2]
+
+    assert main(["plan", *NARROW]) == 0
+    assert "nothing to train" in capsys.readouterr().out
+
+    before = contents(place / "results")
+    assert main(["compare", *NARROW]) == 0
+    assert "2 done before, 0 to do" in capsys.readouterr().out and contents(place / "results") == before
+
+    text = {name: (folder / name).read_text() for name in ("table.md", "table.csv", "runs.csv")}
+    for name in reports:
+        (folder / name).unlink()
+    assert main(["report"]) == 0
+    assert {name: (folder / name).read_text() for name in text} == text, "from the records alone"
+    assert capsys.readouterr().out.partition("Test accuracy")[2] == table
+
+
+def test_a_broken_record_is_named_and_the_report_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (0, 1):
+        assert main(["train", *TINY, "norm=layer", "experiment=small_batch", f"seed={seed}"]) == 0
+    cut, whole = sorted(contents(place / "results"))
+    file = Store("results", "small_batch").path(cut)
+    file.write_bytes(file.read_bytes()[:300])
+    capsys.readouterr()
+    assert main(["report"]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    assert f"{cut}.json" in shown and "cutshort" in shown
+    runs = (place / "results" / "small_batch" / "runs.csv").read_text()
+    assert whole in runs and cut not in runs
+
+
+def test_list_shows_every_name_and_setting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from normlib.experiments.schema import GROUPS
+
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for names in choices().values():
+        for name in names:
+            assert re.search(rf"\b{name}\b", shown), name
+    for registry in GROUPS.values():
+        for entry in registry.entries():
+            for setting in entry.settings:
+                assert f"{setting}=" in shown
+    for setting in ("site.placement=before", "training.epochs=5", "seed=0", "results_dir=results", "optimizer.lr=0.1"):
+        assert setting in shown
+
+
+def test_no_verb_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in VERBS) and "normlib compare" in shown
+
+
+def examples() -> list[str]:
+    return sorted({line.partition("#")[0].strip() for lines in EXAMPLES.values() for line in lines})
+
+
+@pytest.mark.parametrize("example", [e for e in examples() if re.match(r"normlib (train|compare|plan)\b", e)])
+def test_every_example_of_the_help_plans(example: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Planned instead of trained: the same parsing and checks without the training."""
+    (place / "my_norm.py").write_text(
+        "import normlib\n@normlib.register('my_norm')\nclass N(normlib.Norm):\n    def normalize(self, x): return x\n"
+    )
+    words = shlex.split(example)[1:]
+    if "--cfg" in words:
+        assert main(words) == 0
+        return
+    overrides = [word for word in words[1:] if word != "-m"]
+    narrow = [] if any(word.startswith("seed=") for word in words) else ["seed=0"]
+    assert main(["plan", *overrides, *narrow]) == 0
+    assert "experiment small_batch" in capfd.readouterr().out
+
+
+def test_as_a_process(place: Path) -> None:
+    """`python -m normlib` and its exit codes, once from outside."""
+    quiet = {key: value for key, value in os.environ.items() if key != "NORMLIB_DEBUG"}
+    command = [sys.executable, "-m", "normlib", "report", "results_dir=nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, env=quiet)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("normlib report: there are no records in nowhere/")
+    debug = subprocess.run(command, capture_output=True, text=True, env=quiet | {"NORMLIB_DEBUG": "1"})
+    assert debug.returncode != 0 and "Traceback" in debug.stderr
+    assert files_in(place) == set()
