@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from normlib.data.digits import Digits
 from normlib.training.batches import BatchPlan
 from normlib.training.inputs import splits_on_device
 from normlib.training.module import make_optimizer, milestones
@@ -126,7 +127,7 @@ def test_a_run_is_a_plain_loop_over_the_planned_batches(
         optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=10, cycle_momentum=False)
     splits, _ = splits_on_device(run.spec["data"], tmp_path, torch.device("cpu"))
-    plan = BatchPlan(0, 1297, 300, 10, run.spec["data"]["flip"], run.spec["data"]["crop"])
+    plan = BatchPlan(0, Digits.sizes["train"], 300, 10, run.spec["data"]["flip"], run.spec["data"]["crop"])
     losses = []
     for epoch in range(plan.num_epochs):
         for indices, flips, shifts in _steps(plan.epoch(epoch)):

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from normlib.data.digits import Digits
 from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.results.record import Record
@@ -24,7 +25,8 @@ from normlib.training.run import EXPECTED_WARNINGS
 from normlib.training.schedule import learning_rate_factors
 from normlib.training.spec import scaled_learning_rate
 
-SMALL = ("model.width=8", "model.depth=2", "data.batch_size=100")  # 12 steps an epoch
+SMALL = ("model.width=8", "model.depth=2", "data.batch_size=100")
+STEPS_PER_EPOCH = Digits.sizes["train"] // 100  # more than 6 and at most 13: some runs below end in the second epoch
 
 
 def test_a_finished_run_leaves_every_fact_in_its_record(make_run, train) -> None:
@@ -37,7 +39,7 @@ def test_a_finished_run_leaves_every_fact_in_its_record(make_run, train) -> None
     assert record.command.startswith("normlib train model.width=8")
     assert (record.planned_steps, record.steps, record.samples) == (15, 15, 1500)
     assert set(record.metrics) == {"train", "validation", "test"}
-    for split, size in (("train", 1297), ("validation", 200), ("test", 300)):
+    for split, size in Digits.sizes.items():
         scores = record.metrics[split]
         assert scores["samples"] == size
         assert 0 <= scores["accuracy"] <= 1
@@ -67,9 +69,9 @@ def test_a_record_names_no_host(train) -> None:
 
 
 def test_the_network_learns(train) -> None:
-    record = train("data.batch_size=32", "training.epochs=1", "model.width=32", "model.depth=2", "norm=batch")
+    record = train("data.batch_size=32", "training.epochs=2", "model.width=32", "model.depth=2", "norm=batch")
     assert record.metrics["test"]["accuracy"] > 0.7  # chance is a tenth
-    assert record.steps == 1297 // 32
+    assert record.steps == 2 * (Digits.sizes["train"] // 32)
 
 
 # ---- budgets and curves
@@ -77,13 +79,17 @@ def test_the_network_learns(train) -> None:
 
 @pytest.mark.parametrize(
     ("overrides", "steps"),
-    [(("training.epochs=2",), 24), (("training.steps=5",), 5), (("training.steps=30", "training.epochs=1"), 30)],
+    [
+        (("training.epochs=2",), 2 * STEPS_PER_EPOCH),
+        (("training.steps=5",), 5),
+        (("training.steps=30", "training.epochs=1"), 30),
+    ],
 )
 def test_budgets_count_optimizer_steps(overrides: tuple[str, ...], steps: int, make_run, train) -> None:
     assert make_run(*SMALL, *overrides).planned_steps == steps
     record = train(*SMALL, *overrides)
     assert (record.planned_steps, record.steps) == (steps, steps)
-    assert len(record.hashes["batches"]) == -(-steps // 12)
+    assert len(record.hashes["batches"]) == -(-steps // STEPS_PER_EPOCH)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,7 @@ def test_the_evaluation_batch_changes_rounding_only(train) -> None:
     one, other = (train(*SMALL, "training.steps=5", f"evaluation.batch_size={size}") for size in (7, 512))
     for split in ("train", "validation", "test"):
         assert one.metrics[split]["accuracy"] == other.metrics[split]["accuracy"]
-        # Sums of up to 1,297 float32 losses of order one, each batch summed on its own: far less than 1e-5 a loss.
+        # Sums of at most 1,797 float32 losses of order one, each batch summed on its own: far less than 1e-5 a loss.
         assert one.metrics[split]["loss"] == pytest.approx(other.metrics[split]["loss"], rel=1e-5)
 
 
@@ -313,7 +319,7 @@ def test_module_and_data_work_in_a_plain_trainer(make_run, train, tmp_path: Path
     overrides = (*SMALL, "training.steps=15", "evaluation.points=3", "data.crop=1")
     run, record = make_run(*overrides), train(*overrides)
     spec = run.spec
-    plan = BatchPlan(spec["seed"], 1297, 100, 15, crop=1)
+    plan = BatchPlan(spec["seed"], Digits.sizes["train"], 100, 15, crop=1)
     data = SplitData(spec["data"], plan, tmp_path, torch.device("cpu"), steps_per_chunk=4)
     network = build_network(spec, (1, 8, 8), 10, 15)
     peak = scaled_learning_rate(spec["optimizer"]["lr"], 100, spec["optimizer"]["lr_rule"])
