@@ -85,11 +85,12 @@ class Sites:
         """The activation of this network, for places without a norm."""
         return ACTIVATIONS[self.activation]
 
-    def __call__(self, num_features: int, ahead: nn.Module | None = None, activation: bool = True) -> Site:
+    def __call__(self, num_features: int, ahead: nn.Module | None, activation: bool = True) -> Site:
         """A site for (N, num_features, *positions).
 
-        `ahead` is the layer whose output the site normalizes: it must have no bias (ValueError), and its weights start
-        with the gain of the activation that follows. `activation=False` makes a site that only normalizes.
+        `ahead` is the layer whose output the site normalizes, None where there is no such layer: it must have no bias
+        (ValueError), and its weights start with the gain of the activation that follows. `activation=False` makes a
+        site that only normalizes.
         """
         if ahead is not None and getattr(ahead, "bias", None) is not None:
             raise ValueError(

@@ -117,7 +117,7 @@ def test_a_site_outside_the_network_is_refused(registered, make_run) -> None:
 
         def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
             super().__init__()
-            self.loose = [sites(64)]
+            self.loose = [sites(64, ahead=None)]
             self.classifier = nn.Linear(64, num_classes)
 
         def forward(self, x: Tensor) -> Tensor:

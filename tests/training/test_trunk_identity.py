@@ -198,7 +198,7 @@ def test_a_model_with_layers_of_other_kinds_starts_from_the_seed(registered, mak
 
         def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
             super().__init__()
-            self.site = sites(64)
+            self.site = sites(64, ahead=None)
             self.prelu = nn.PReLU()
             self.mix = nn.Bilinear(64, 2, 8)
             self.raw = nn.Parameter(torch.randn(2))
