@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the records' factory of the tests
 
-from normlib.results.report import write_report  # noqa: E402
-from normlib.results.store import Store  # noqa: E402
-from tests.results.factories import make_record  # noqa: E402
+from normlib.results.report import write_report
+from normlib.results.store import Store
+from tests.results.factories import make_record
 
 NORMS = {"batch": 60.0, "layer": 2.0, "instance": 4.0, "group": 3.0, "batch_renorm": 20.0}
 """By norm, how many points it loses at batch size 2; the loss halves as the batch doubles."""

@@ -44,7 +44,7 @@ class Report:
         from rich.text import Text
 
         if self.tables:
-            console.print(terminal(self.tables))
+            console.print(terminal(self.tables, styled=console.is_terminal))
         for message in self.messages:
             console.print(Text(message))
         console.print(Text(f"{', '.join(file.name for file in self.files)} in {self.folder}", style="dim"))

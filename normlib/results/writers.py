@@ -59,8 +59,8 @@ def tidy_csv(tables: Sequence[Table]) -> str:
     return out.getvalue()
 
 
-def terminal(tables: Sequence[Table]) -> Group:
-    """The same tables for a rich console."""
+def terminal(tables: Sequence[Table], styled: bool = True) -> Group:
+    """The same tables for a rich console; where it cannot show bold (`styled` False), a star stands for it."""
     from rich import box
     from rich.console import Group
     from rich.table import Table as RichTable
@@ -77,10 +77,11 @@ def terminal(tables: Sequence[Table]) -> Group:
             grid.add_column(Text(column + updates), justify="right", overflow="fold")
         for row in table.rows:
             cells = [table.cell(row, column) for column in table.columns]
-            words = (text.cell(cell).replace("± ", "±").replace(", ", "\n") for cell in cells)
+            best = "{}" if styled else "{}*"
+            words = (text.cell(cell, best).replace("± ", "±").replace(", ", "\n") for cell in cells)
             styles = ("bold" if cell.in_best else "" for cell in cells)
             grid.add_row(Text(row), *(Text(word, style) for word, style in zip(words, styles, strict=True)))
-        shown += [Text(title, style="bold"), grid, Text("\n".join(text.notes()) + "\n", style="dim")]
+        shown += [Text(title, style="bold"), grid, Text("\n".join(text.notes("Bold" if styled else "*")) + "\n", style="dim")]
     return Group(*shown)
 
 
@@ -125,7 +126,7 @@ class _Text:
             parts.append(("skipped" if only else f"skipped {cell.skipped}") + marks)
         return ", ".join(parts) or EMPTY
 
-    def notes(self) -> list[str]:
+    def notes(self, best_mark: str = "Bold") -> list[str]:
         """What the numbers are, in the order in which a reader will ask."""
         table, cells = self.table, list(self.table.cells.values())
         notes = []
@@ -136,7 +137,7 @@ class _Text:
         if any(cell.in_best for cell in cells):
             best = "lowest" if lower_is_better(table.value) else "highest"
             notes.append(
-                f"Bold: cannot be told from the {best} mean of its column "
+                f"{best_mark}: cannot be told from the {best} mean of its column "
                 "(the 95 % t interval of the difference, seed by seed, contains 0; one seed cannot tell)."
             )
         if any(cell.diverged for cell in cells):

@@ -103,3 +103,12 @@ def test_hostile_names_do_no_harm() -> None:
 
 def test_no_tables_make_no_text() -> None:
     assert markdown([]) == "" and tidy_csv([]).strip() == ",".join(CSV_COLUMNS)
+
+
+def test_where_bold_cannot_be_shown_a_star_stands_for_it() -> None:
+    tables = comparison(frame([make_record(norm=norm, seed=seed) for norm in ("batch", "group") for seed in range(3)]))
+    plain, styled = (Console(width=120, file=io.StringIO()) for _ in range(2))
+    plain.print(terminal(tables, styled=False))
+    styled.print(terminal(tables))
+    assert "*: cannot be told" in plain.file.getvalue()
+    assert "*" not in styled.file.getvalue()
