@@ -81,7 +81,11 @@ def terminal(tables: Sequence[Table], styled: bool = True) -> Group:
             words = (text.cell(cell, best).replace("± ", "±").replace(", ", "\n") for cell in cells)
             styles = ("bold" if cell.in_best else "" for cell in cells)
             grid.add_row(Text(row), *(Text(word, style) for word, style in zip(words, styles, strict=True)))
-        shown += [Text(title, style="bold"), grid, Text("\n".join(text.notes("Bold" if styled else "*")) + "\n", style="dim")]
+        shown += [
+            Text(title, style="bold"),
+            grid,
+            Text("\n".join(text.notes("Bold" if styled else "*")) + "\n", style="dim"),
+        ]
     return Group(*shown)
 
 
