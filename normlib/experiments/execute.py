@@ -147,8 +147,7 @@ def _context() -> Any:
 @contextmanager
 def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
     """A pebble pool whose processes fork from a server that has imported torch once (where the system can fork)."""
-    here = [list(plugins), list(sys.path), os.getcwd()]
-    pool = ProcessPool(jobs, context=_context(), initializer=_start_worker, initargs=here)
+    pool = ProcessPool(jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path)])
     try:
         yield pool
         pool.close()
@@ -159,9 +158,8 @@ def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
         pool.join()
 
 
-def _start_worker(plugins: Sequence[str], path: Sequence[str], folder: str) -> None:
+def _start_worker(plugins: Sequence[str], path: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it stops the pool
-    os.chdir(folder)  # a worker starts where its parent once did; a notebook may have moved since
     sys.path[:] = path
     os.environ["OMP_NUM_THREADS"] = "1"
     for plugin in plugins:
