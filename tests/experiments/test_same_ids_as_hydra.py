@@ -9,7 +9,7 @@ import pytest
 from normlib.experiments.plan import make_plan
 from normlib.hydra_app import multirun
 from normlib.results.store import Store
-from tests.experiments.tiny_sweeps import TINY, files_in, ids
+from tests.experiments.tiny_sweeps import TINY, files_in, ids, write_plugin
 
 # An arm file, floats in two spellings, a null, a quoted string and a setting of the norm's.
 AXES = [
@@ -49,7 +49,8 @@ def test_axes_of_an_experiment_file(place: Path) -> None:
 
 def test_a_launcher_that_works_in_other_processes(place: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="hydra-joblib-launcher is not installed")
-    overrides = [*TINY, "norm=layer,group8", "seed=0"]
+    plugin = write_plugin(place, "plain", "my_norm")  # which the other process has to load for itself
+    overrides = [*TINY, f"plugins=[{plugin}]", "norm=group8,my_norm", "seed=0"]
     flags = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     assert multirun([*overrides, *flags], ["conf"], [], True) == ["done", "done"]
     assert stored_ids("train") == ids(make_plan(overrides, ["conf"], default_experiment=False))
