@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.experiments.config import DEFAULT_EXPERIMENT, Composed, Composer, ConfigError, clear_errors, configuration
@@ -125,10 +125,11 @@ def _multiply(composer: Composer, axes: Mapping[str, list[str]], config_dirs: Se
     fixed = [key for key, values in axes.items() if len(values) == 1 and key not in groups]
     varying = [key for key, values in axes.items() if len(values) > 1 and key not in groups]
     fixed_overrides = [axes[key][0] for key in fixed]
+    parsed = {key: composer.parse(axes[key]) for key in varying}
     runs = []
     for group_overrides in itertools.product(*(axes[key] for key in groups)):
         base = composer.compose([*group_overrides, *fixed_overrides])
-        setters = {key: [_setter(composer, base, text) for text in axes[key]] for key in varying}
+        setters = {key: _setters(base.config, overrides) for key, overrides in parsed.items()}
         for values in itertools.product(*(setters[key] for key in varying)):
             texts = [text for text, _, _ in values]
             everything = [*group_overrides, *texts, *fixed_overrides]
@@ -141,22 +142,26 @@ def _multiply(composer: Composer, axes: Mapping[str, list[str]], config_dirs: Se
     return runs
 
 
-def _setter(composer: Composer, base: Composed, text: str) -> tuple[str, tuple[str, ...], Any]:
-    """An override of one value, checked by the configuration's types: its text, its path and the typed value."""
-    override = composer.parse([text])[0]
-    key = override.get_key_element()
-    config = copy.deepcopy(base.config)
-    with clear_errors([text]):
-        if key.startswith(("+", "~")):
-            raise ConfigError(f"{text}: an axis changes a setting that exists; leave out the {key[0]!r}")
-        try:
-            OmegaConf.update(config, key, override.value(), merge=True)
-            value = OmegaConf.select(config, key, throw_on_missing=True)
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
-    if OmegaConf.is_config(value):
-        value = OmegaConf.to_container(value, resolve=True)
-    return text, tuple(key.split(".")), value
+def _setters(config: DictConfig, overrides: Sequence[Override]) -> list[tuple[str, tuple[str, ...], Any]]:
+    """Overrides of one setting, checked by the configuration's types: the text, the path and the typed value of each."""
+    own = copy.deepcopy(config)
+    setters = []
+    for override in overrides:
+        key, text = override.get_key_element(), str(override.input_line)
+        given = override.value()
+        changed = copy.deepcopy(config) if isinstance(given, dict) else own  # a mapping is merged into what is there
+        with clear_errors([text]):
+            if key.startswith(("+", "~")):
+                raise ConfigError(f"{text}: an axis changes a setting that exists; leave out the {key[0]!r}")
+            try:
+                OmegaConf.update(changed, key, given, merge=True)
+                value = OmegaConf.select(changed, key, throw_on_missing=True)
+            except OmegaConfBaseException as error:
+                raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
+        if OmegaConf.is_config(value):
+            value = OmegaConf.to_container(value, resolve=True)
+        setters.append((text, tuple(key.split(".")), value))
+    return setters
 
 
 def _with_values(plain: Mapping[str, Any], values: Sequence[tuple[str, tuple[str, ...], Any]]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Norm(Switches):
         """The attributes that are no part of the state_dict: where the channels are, and the three switches."""
         if self.num_features < 1:
             raise ValueError(f"{self._name} needs at least one channel, got num_features={self.num_features}")
+        if self.eps < 0:
+            raise ValueError(f"{self._name} adds eps to a variance, so eps is not negative; got {self.eps}")
         if channel_dim not in (1, -1):
             raise ValueError(
                 f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts"

@@ -213,3 +213,11 @@ def test_planning_trains_nothing(kind: str, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     assert len(make_plan([*TINY, f"plugins=[{plugin}]", f"norm=my_{kind}", "seed=0"]).runs) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_mapping_on_an_axis_is_merged_into_what_is_there() -> None:
+    plan = make_plan(
+        ["norm=batch", "model=mlp", "data.batch_size=8", "seed=0", "optimizer={lr:0.1},{weight_decay:0.5}"]
+    )
+    settings = [(run.spec["optimizer"]["lr"], run.spec["optimizer"]["weight_decay"]) for run in plan.runs]
+    assert sorted(settings) == [(0.005, 0.5), (0.1, 0.0)]  # the experiment's own: 0.005 and 0

@@ -149,3 +149,9 @@ def test_wrong_inputs_say_rule_what_came_and_fix() -> None:
 def test_default_groups() -> None:
     widths = {1: 1, 7: 7, 8: 8, 20: 5, 64: 8, 66: 6, 13: 1}
     assert {width: normlib.norms.create("group", width).num_groups for width in widths} == widths
+
+
+@pytest.mark.parametrize("name", sorted(set(normlib.names()) - {"none"}))
+def test_a_negative_eps_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="eps is not negative"):
+        normlib.create(name, 8, eps=-1.0)

@@ -32,7 +32,9 @@ PAPERS = [
 @pytest.mark.parametrize(
     "shape", [*SHAPES, (32, 8, 20, 20)], ids=str
 )  # the last is large enough for the other code path
-@pytest.mark.parametrize(("name", "settings", "reference"), PAPERS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "settings", "reference"), PAPERS, ids=[f"{name} {settings}" for name, settings, _ in PAPERS]
+)
 def test_values_and_gradients_are_the_papers(name, settings, reference, shape) -> None:
     if name == "instance" and len(shape) == 2:
         pytest.skip("instance norm has no statistics without positions")

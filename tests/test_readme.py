@@ -1,0 +1,89 @@
+"""Checks that the README is true: every command and every piece of code runs, its files exist, its table is the gallery's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from normlib.cli import main
+from normlib.results.record import Record
+from results.update_readme import with_table
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+# A sweep of the README is run for real, but with as little training as a run can have. Later settings win.
+TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
+FIRST_COMMAND = "pip install -e . && normlib compare"
+TEST_COMMAND = 'pip install -e ".[test]" && pytest -n 2'
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in one language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return [text for name, text in fenced if name == language]
+
+
+def commands() -> list[str]:
+    """Every `normlib` command of the README, without its comment; a line that ends in an open quote goes on."""
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    inline = [text.replace("\n", " ") for text in re.findall(r"`(normlib [a-z]+\s[^`]+)`", README)]
+    return [line for line in [*lines, *inline] if line.startswith("normlib ")]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the README tells to write, and records to report on."""
+    monkeypatch.chdir(tmp_path)
+    own_norm = next(block for block in blocks("python") if block.startswith("# my_norm.py"))
+    (tmp_path / "my_norm.py").write_text(own_norm)
+    for folder in ("norm", "experiment"):
+        (tmp_path / "my_conf" / folder).mkdir(parents=True)
+    (tmp_path / "my_conf" / "norm" / "group8.yaml").write_text(blocks("yaml")[0])
+    experiment = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      norm: batch,group8\n"
+    (tmp_path / "my_conf" / "experiment" / "mine.yaml").write_text(experiment)
+    return tmp_path
+
+
+def test_the_two_commands_stand_in_the_first_screen() -> None:
+    assert blocks("bash")[0].strip() == FIRST_COMMAND
+    assert blocks("bash")[1].strip() == TEST_COMMAND
+
+
+def test_every_command_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = commands()
+    assert len(found) >= 10
+    for command in sorted(found, key=lambda text: "report" in text):  # a report needs records
+        arguments = shlex.split(command, comments=True)[1:]
+        if arguments[0] == "compare" or "-m" in arguments:
+            arguments += [setting for setting in TINY if "norm=rms" not in command or "model" not in setting]
+        assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+def test_the_python_of_the_readme_runs(project: Path) -> None:
+    names: dict[str, object] = {}
+    for block in blocks("python"):
+        tiny = block.replace('"seed=range(3)"', '"seed=0"').replace('"data.batch_size=2,32"', '"data.batch_size=32"')
+        if not block.startswith("# my_norm.py"):  # a file of its own, run by the commands
+            exec(compile(tiny, "README.md", "exec"), names)
+    assert isinstance(names["record"], Record)
+    assert names["record"].status == "done"
+    assert isinstance(names["runs"], pd.DataFrame)
+    assert set(names["runs"]["norm"]) == {"batch", "group"}
+
+
+def test_links_and_the_tree_name_what_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    tree = re.findall(r"^(\S+/|\S+\.py) {2,}", next(b for b in blocks("") if "normlib/norms/" in b), re.MULTILINE)
+    assert len(tree) > 8
+    for name in [*links, *tree]:
+        assert (ROOT / name).exists(), name
+
+
+def test_the_table_is_the_gallerys() -> None:
+    table = (ROOT / "results" / "gallery" / "small_batch" / "table.md").read_text()
+    assert "batch" in table
+    assert with_table(README, table) == README, "run: python results/update_readme.py"
