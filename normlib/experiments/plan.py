@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from normlib.experiments.config import DEFAULT_EXPERIMENT, Composed, Composer, ConfigError, clear_errors, configuration
+from normlib.experiments.config import DEFAULT_EXPERIMENT, Composer, ConfigError, clear_errors, configuration
 from normlib.experiments.resolve import resolve
 from normlib.registry import unknown_name
 from normlib.training.spec import Run
