@@ -70,7 +70,7 @@ def terminal(tables: Sequence[Table], styled: bool = True) -> Group:
     for table in tables:
         text = _Text(table)
         title = f"{text.title}; columns: {table.column_axis}" + (" (updates)" if table.updates else "")
-        grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+        grid = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         grid.add_column(Text(table.row_axis), no_wrap=True)
         for column in table.columns:
             updates = f"\n({table.updates[column]})" if column in table.updates else ""
@@ -82,9 +82,9 @@ def terminal(tables: Sequence[Table], styled: bool = True) -> Group:
             styles = ("bold" if cell.in_best else "" for cell in cells)
             grid.add_row(Text(row), *(Text(word, style) for word, style in zip(words, styles, strict=True)))
         shown += [
-            Text(title, style="bold"),
+            Text(title + "\n", style="bold"),
             grid,
-            Text("\n".join(text.notes("Bold" if styled else "*")) + "\n", style="dim"),
+            Text("\n" + "\n".join(text.notes("Bold" if styled else "*")) + "\n", style="dim"),
         ]
     return Group(*shown)
 
