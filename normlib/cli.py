@@ -131,9 +131,13 @@ def _train(options: argparse.Namespace) -> int:
     from normlib.experiments.plan import make_run
     from normlib.experiments.sweep import run_one
     from normlib.listing import show_record
+    from normlib.training.outcome import now
 
     run, settings = make_run(options.overrides, options.config_dir)
+    began = now()
     record = run_one(run, settings)
+    if record.started < began:
+        print(f"this run has a record already and was not trained again (to have that, delete {run.id}.json)")
     show_record(Console(), record, settings["results_dir"])
     return _exit_code([record.status])
 

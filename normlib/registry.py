@@ -14,6 +14,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pkgutil
 import re
 import sys
@@ -189,6 +190,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"no {kind} is named {name!r}{hint} Known: {', '.join(known)}"
 
 
+_loaded_plugins: dict[Path, str] = {}  # the module that a plugin's file was last imported as
+
+
 def load_plugin(plugin: str) -> None:
     """Import a user's own module, given as the path of a .py file or as a module name; it registers what it defines.
 
@@ -198,6 +202,8 @@ def load_plugin(plugin: str) -> None:
     is_path = plugin.endswith(".py") or "/" in plugin
     try:
         if not is_path:
+            if os.getcwd() not in sys.path:
+                sys.path.append(os.getcwd())  # `python -m normlib` has it there; so `normlib` does too
             importlib.import_module(plugin)
             return
         path = Path(plugin).expanduser().resolve()
@@ -207,7 +213,7 @@ def load_plugin(plugin: str) -> None:
             )
         digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
         name = f"normlib_plugin_{path.stem}_{digest}"
-        if name in sys.modules:
+        if _loaded_plugins.get(path) == name and name in sys.modules:
             return
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
@@ -218,6 +224,7 @@ def load_plugin(plugin: str) -> None:
         except BaseException:
             del sys.modules[name]
             raise
+        _loaded_plugins[path] = name
     except RegistryError:
         raise
     except Exception as error:

@@ -6,8 +6,11 @@ import importlib.metadata
 from pathlib import Path
 
 import pytest
+import torch
 
+import normlib
 from normlib.cli import main
+from normlib.experiments import resolve
 from normlib.experiments.plan import make_plan, make_run
 from normlib.norms import norms
 from normlib.registry import RegistryError
@@ -118,3 +121,54 @@ def test_an_installed_package(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(norms, "_loaded", False)
     run = make_plan([*TINY, "norm=glob(my_*)", "seed=0"]).runs[0]
     assert run.labels["norm"] == "my_norm" and run.plugins == ()
+
+
+def test_an_edited_dataset_is_trained_on_in_the_same_process(place: Path) -> None:
+    file = place / "my_data.py"
+    overrides = [
+        "plugins=[my_data.py]",
+        "data=my_data",
+        "model=mlp",
+        "norm=none",
+        "data.batch_size=8",
+        "training.steps=2",
+    ]
+    hashes = []
+    for divisor in (96, 48):
+        file.write_text(MINE.replace("/ 96", f"/ {divisor}"))
+        hashes.append(normlib.train(*overrides).hashes["data"])
+    assert hashes[0] != hashes[1]
+
+
+def test_an_edit_that_is_taken_back_is_the_first_run_again(place: Path) -> None:
+    file = place / "my_plain.py"
+    first, text = make(), file.read_text()
+    file.write_text(text.replace("return x", "return 2 * x"))
+    second = make()
+    file.write_text(text)
+    assert (make(), second != first) == (first, True)
+    assert norms["my_norm"].cls(4).normalize(torch.ones(1, 4)).max() == 1, (
+        "the class behind the id is the first one too"
+    )
+
+
+def test_an_edit_deep_in_a_package_makes_new_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(place)
+    (place / "my_package" / "numbers").mkdir(parents=True)
+    factor = place / "my_package" / "numbers" / "factors.py"
+    factor.write_text("FACTOR = 1.0\n")
+    text = "from my_package.numbers.factors import FACTOR\n" + (place / "my_plain.py").read_text().replace(
+        "x\n", "x * FACTOR\n"
+    )
+    (place / "my_package" / "norm.py").write_text(text)
+    before = make(plugin="my_package.norm")
+    resolve._code.cache_clear()  # as in another process
+    factor.write_text("FACTOR = 2.0\n")
+    assert make(plugin="my_package.norm") != before
+
+
+def test_a_norm_without_a_file_is_told_to_get_one() -> None:
+    code = "import normlib\n@normlib.register('my_typed')\nclass Typed(normlib.Norm):\n    def normalize(self, x): return x\n"
+    exec(compile(code, "<stdin>", "exec"), {"__name__": "my_session"})
+    with pytest.raises(RegistryError, match="put the class into a file"):
+        make_run([*TINY, "norm=my_typed"])

@@ -118,12 +118,18 @@ def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> lis
 
 
 def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any]:
-    """The raw content of an experiment's file, nothing composed; {} if there is none of that name."""
+    """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none."""
     for folder in (*map(Path, config_dirs), config_dir()):
         file = folder / "experiment" / f"{name}.yaml"
         if file.is_file():
-            content = OmegaConf.to_container(OmegaConf.load(file))
-            return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+            content = OmegaConf.load(file)
+            if not isinstance(content, DictConfig):
+                return {}
+            inherited = [entry for entry in content.pop("defaults", []) if isinstance(entry, str) and entry != "_self_"]
+            parents = [experiment_file(entry, config_dirs) for entry in inherited]
+            merged = OmegaConf.to_container(OmegaConf.merge(*parents, content))
+            assert isinstance(merged, dict)
+            return {str(key): value for key, value in merged.items()}
     return {}
 
 

@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 
 ELSEWHERE_SECONDS = 0.5  # how long to wait before asking again for a run that another process is doing
+MOST_STARTS_IN_VAIN = 3  # pools whose workers all died before one of them finished a run
 QUEUED_PER_WORKER = 4  # enough that no worker waits for the next run, few enough that a stop is prompt
+
+
+class WorkersError(ValueError):
+    """Worker processes that die before they do anything; the message names the usual causes."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +42,24 @@ class Place:
     save_weights: bool = False
     logger: Mapping[str, Any] | None = None
 
+    def weights_file(self, run_id: str) -> Path:
+        """Where the final weights of a run are kept, if asked for."""
+        return self.store.folder / "weights" / f"{run_id}.pt"
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: its record, and whether this process trained it just now."""
+    """What became of a run."""
 
     run: Run
     record: Record
-    fresh: bool
 
 
-def settled(record: Record | None, retry_failed: bool) -> bool:
-    """Whether a run with this record is not to be done again."""
-    return record is not None and not (record.status == FAILED and retry_failed)
+def settled(record: Record | None, place: Place) -> bool:
+    """Whether a run with this record is not to be done again: not if it failed, nor if its weights are asked for and missing."""
+    if record is None or (record.status == FAILED and place.retry_failed):
+        return False
+    return not (place.save_weights and record.trained and not place.weights_file(record.id).is_file())
 
 
 def do_run(run: Run, place: Place) -> Record | None:
@@ -65,14 +76,14 @@ def do_run(run: Run, place: Place) -> Record | None:
         except RecordError:
             store.set_aside(run.id)
             existing = None
-        if existing is not None and settled(existing, place.retry_failed):
+        if existing is not None and settled(existing, place):
             return existing
         if run.skip_reason is not None:
             record = unfinished(run, SKIPPED, run.skip_reason)
         else:
             from normlib.training.run import train_run  # Lightning takes seconds to import; only workers need it
 
-            weights = store.folder / "weights" / f"{run.id}.pt" if place.save_weights else None
+            weights = place.weights_file(run.id) if place.save_weights else None
             record = train_run(run, place.data_dir, place.logger, weights)
         store.write(record)
         return record
@@ -90,26 +101,66 @@ def work_through(
     A worker that dies costs its one run, recorded as failed. KeyboardInterrupt stops the workers and passes on; every
     finished run keeps its record.
     """
-    waiting = list(reversed(runs))
-    later: list[tuple[float, Run]] = []
-    running: dict[Any, Run] = {}
-    with _pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins]) as pool:
-        while waiting or later or running:
-            now = time.monotonic()
-            waiting += [run for due, run in later if due <= now]
-            later = [(due, run) for due, run in later if due > now]
-            while waiting and len(running) < jobs * QUEUED_PER_WORKER:
-                run = waiting.pop()
-                running[pool.schedule(do_run, args=[run, place])] = run
-                on_start(run)
-            done, _ = wait(running, timeout=ELSEWHERE_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                run = running.pop(future)
-                record = _result(future, run, place.store)
-                if record is None:
-                    later.append((time.monotonic() + ELSEWHERE_SECONDS, run))
-                else:
-                    on_outcome(Outcome(run, record, fresh=True))
+    work = _Work(list(reversed(runs)))
+    starts_in_vain = 0
+    while work.left:
+        before = work.done
+        try:
+            with _pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins]) as pool:
+                _work_in_pool(pool, work, place, jobs * QUEUED_PER_WORKER, on_outcome, on_start)
+        except BrokenProcessPool as error:  # every worker died, between two runs or while it was starting
+            work.waiting += work.running.values()
+            work.running.clear()
+            starts_in_vain = starts_in_vain + 1 if work.done == before else 0
+            if starts_in_vain == MOST_STARTS_IN_VAIN:
+                raise WorkersError(
+                    f"the worker processes died {MOST_STARTS_IN_VAIN} times before they finished a run; {work.done} runs are kept. "
+                    "There may be too little memory for jobs="
+                    + str(jobs)
+                    + ", or a plugin ends the process; and a script has to "
+                    'call normlib.compare under `if __name__ == "__main__":`, because worker processes import it'
+                ) from error
+
+
+@dataclass
+class _Work:
+    """The runs that are left: waiting, with the last one next; held by another sweep and to be asked for again; running."""
+
+    waiting: list[Run]
+    later: list[tuple[float, Run]] = field(default_factory=list)
+    running: dict[Any, Run] = field(default_factory=dict)
+    done: int = 0
+
+    @property
+    def left(self) -> bool:
+        return bool(self.waiting or self.later or self.running)
+
+
+def _work_in_pool(
+    pool: ProcessPool,
+    work: _Work,
+    place: Place,
+    most_queued: int,
+    on_outcome: Callable[[Outcome], None],
+    on_start: Callable[[Run], None],
+) -> None:
+    while work.left:
+        now = time.monotonic()
+        work.waiting += [run for due, run in work.later if due <= now]
+        work.later = [(due, run) for due, run in work.later if due > now]
+        while work.waiting and len(work.running) < most_queued:
+            scheduled = pool.schedule(do_run, args=[work.waiting[-1], place])
+            work.running[scheduled] = work.waiting.pop()
+            on_start(work.running[scheduled])
+        done, _ = wait(work.running, timeout=ELSEWHERE_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            record = _result(future, work.running[future], place.store)
+            run = work.running.pop(future)
+            if record is None:
+                work.later.append((time.monotonic() + ELSEWHERE_SECONDS, run))
+            else:
+                work.done += 1
+                on_outcome(Outcome(run, record))
 
 
 def _result(future: Any, run: Run, store: Store) -> Record | None:

@@ -64,7 +64,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), default
             )
         runs = _multiply(composer, axes, config_dirs)
     for name in ("rows", "columns"):
-        _check_report_axis(name, first.plain[name], runs[0])
+        _check_report_axis(name, first.plain[name], runs)
     unique = {run.id: run for run in runs}
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
     ordered = sorted(unique.values(), key=lambda run: (run.spec["seed"], -run.planned_steps))
@@ -80,10 +80,12 @@ def _check_one_experiment(given: Sequence[Override]) -> None:
             )
 
 
-def _check_report_axis(name: str, axis: str, run: Run) -> None:
+def _check_report_axis(name: str, axis: str, runs: Sequence[Run]) -> None:
     """Refuse a table that could not be made, before anything is trained for it."""
-    sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
-    known = [*run.labels, *(f"{key}.{setting}" for key, node in sections.items() for setting in node)]
+    known = {"accelerator", "threads"}
+    for run in {tuple(run.labels.values()): run for run in runs}.values():
+        sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
+        known |= {*run.labels, *(f"{key}.{setting}" for key, node in sections.items() for setting in node)}
     if axis not in known:
         raise ConfigError(f"{name}={axis}: {unknown_name('setting', axis, known)}")
 

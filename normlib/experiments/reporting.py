@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Glob, Override
 
 from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, clear_errors, experiment_file, plain_text
 from normlib.registry import unknown_name
-from normlib.results.axes import as_text, check_axis
+from normlib.results.axes import as_text, check_axis, same_text
 from normlib.results.frame import SEED, frame
 from normlib.results.record import Record
 from normlib.results.store import Store
@@ -19,7 +19,15 @@ from normlib.results.store import Store
 if TYPE_CHECKING:
     from normlib.results.report import Report
 
-OWN_KEYS = ("experiment", "results_dir", "rows", "columns", "plugins")
+OWN_KEYS = ("experiment", "results_dir", "rows", "columns")
+OTHER_VERBS_KEYS = (
+    "plugins",
+    "jobs",
+    "retry_failed",
+    "logger",
+    "save_weights",
+    "data_dir",
+)  # so that a line can be reused
 
 
 def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Report:
@@ -33,7 +41,7 @@ def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = (
     with clear_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     given = {override.get_key_element(): override for override in parsed}
-    asked = {key: plain_text(given[key].value()) for key in OWN_KEYS if key in given and key != "plugins"}
+    asked = {key: plain_text(given[key].value()) for key in OWN_KEYS if key in given}
     name = asked.get("experiment", DEFAULT_EXPERIMENT)
     file = experiment_file(name, config_dirs)
     store = Store(asked.get("results_dir", "results"), name)
@@ -42,7 +50,8 @@ def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = (
         raise ConfigError(
             f"there are no records in {store.runs}: make them with `normlib compare experiment={name}`, or name another folder with results_dir=..."
         )
-    filters = {key: _values(override, scan.records) for key, override in given.items() if key not in OWN_KEYS}
+    selecting = {key: override for key, override in given.items() if key not in (*OWN_KEYS, *OTHER_VERBS_KEYS)}
+    filters = {key: _values(override, scan.records) for key, override in selecting.items()}
     _check_filters(filters, scan.records)
     params = file.get("hydra", {}).get("sweeper", {}).get("params", {})
     return write_report(
@@ -78,7 +87,10 @@ def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -
         if key != SEED:
             check_axis(runs, key)
         known = {as_text(value) for value in runs[key]}
-        for value in values - known:
+        unknown = {value for value in values if same_text(value) not in {same_text(there) for there in known}}
+        if key == SEED and len(unknown) < len(values):
+            continue  # fewer seeds than asked for are a sweep that is not at its end
+        for value in sorted(unknown):
             raise ConfigError(f"{key}={value}: {unknown_name('value among the records', value, known)}")
 
 

@@ -115,6 +115,12 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
     _require(
         site["horizon"] is None or site["horizon"] >= 1, f"site.horizon is at least 1 sample, got {site['horizon']}"
     )
+    momentum = norms[spec["norm"]["name"]].settings.get("momentum")
+    _require(
+        site["horizon"] is None or momentum is None or spec["norm"]["momentum"] == momentum.default,
+        f"site.horizon={site['horizon']} sets the momentum of running averages, so norm.momentum cannot be set as well; got "
+        f"norm.momentum={spec['norm'].get('momentum')}: add site.horizon=null, or leave norm.momentum out",
+    )
     for name in ("points", "batch_size"):
         _require(evaluation[name] >= 1, f"evaluation.{name} is at least 1, got {evaluation[name]}")
     warmup = spec["schedule"].get("warmup", 0.0)

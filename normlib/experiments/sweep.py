@@ -61,12 +61,13 @@ class State:
 
 def look(plan: Plan) -> State:
     """Hold a plan against the store; changes nothing."""
-    scan = Store(plan.settings["results_dir"], plan.experiment).scan()
+    store = Store(plan.settings["results_dir"], plan.experiment)
+    scan = store.scan()
     planned = {run.id for run in plan.runs}
     records = {record.id: record for record in scan.records if record.id in planned}
-    retry = plan.settings["retry_failed"]
+    place = Place(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
     skipped = tuple(run for run in plan.runs if run.skip_reason is not None)
-    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), retry))
+    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), place))
     return State(plan, scan, records, missing, skipped)
 
 
@@ -142,12 +143,12 @@ def report_on(plan: Plan) -> Report:
 
     store = Store(plan.settings["results_dir"], plan.experiment)
     scan = store.scan()
-    planned = {run.id for run in plan.runs}
     return write_report(
         store.folder,
-        [record for record in scan.records if record.id in planned],
+        scan.records,
         scan.problems,
         rows=plan.settings["rows"],
         columns=plan.settings["columns"],
         order=plan.order,
+        ids={run.id for run in plan.runs},
     )

@@ -16,6 +16,7 @@ import pandas as pd
 
 from normlib.results.frame import SEED, settings
 
+EXACT = 2.0**53  # above, not every whole number is a float
 Order = Mapping[str, Sequence[str]]
 """For a setting, its values in the order of the plan; others follow by number, then by alphabet."""
 
@@ -92,7 +93,8 @@ def as_text(value: Any) -> str:
         return "null"
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return str(bool(value)).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < EXACT
+    return str(int(value)) if whole else str(value)
 
 
 def same_text(value: Any) -> str:

@@ -58,14 +58,18 @@ def write_report(
     columns: str = "data.batch_size",
     order: Order | None = None,
     filters: Mapping[str, Collection[Any]] | None = None,
+    ids: Collection[str] | None = None,
 ) -> Report:
-    """Write every file and return the report. `filters` keeps the runs whose settings are among the values given.
+    """Write every file and return the report. `filters` keeps the runs whose settings are among the values given, `ids`
+    those of a plan; runs.csv has all runs nevertheless.
 
     IdentityError where runs are compared that are not paired, ReportError for unknown axes; runs.csv is there by then.
     """
-    kept, superseded = latest(records)
-    runs = frame(kept)
-    chosen = filtered(runs, filters or {})
+    records = list(records)
+    planned = records if ids is None else [record for record in records if record.id in ids]
+    kept, superseded = latest(planned)
+    runs = frame(latest(records)[0])
+    chosen = filtered(frame(kept), filters or {})
     shown = dict.fromkeys(chosen["id"])
     try:
         store_folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +82,11 @@ def write_report(
     files.append(_write(store_folder / "table.csv", tidy_csv(tables)))
     drawn = _write_figure(store_folder, tables)
     messages = _messages(chosen, len(runs), problems, superseded, bool(drawn))
+    if len(planned) < len(records):
+        others = _runs(len(records) - len(planned))
+        messages.append(
+            f"{others} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
+        )
     return Report(store_folder, chosen, tuple(tables), (*files, *drawn), tuple(messages))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 EMPTY = "–"
+WIDEST_LABEL, NARROWEST_CELL = 30, 6  # of a terminal's columns: a long name of an arm leaves room for the figures
 CSV_COLUMNS = (
     "section", "row", "column", "updates", "value", "mean", "half_width", "n",
     "diverged", "failed", "skipped", "in_best",
@@ -71,10 +72,10 @@ def terminal(tables: Sequence[Table], styled: bool = True) -> Group:
         text = _Text(table)
         title = f"{text.title}; columns: {table.column_axis}" + (" (updates)" if table.updates else "")
         grid = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        grid.add_column(Text(table.row_axis), no_wrap=True)
+        grid.add_column(Text(table.row_axis), overflow="fold", max_width=WIDEST_LABEL)
         for column in table.columns:
             updates = f"\n({table.updates[column]})" if column in table.updates else ""
-            grid.add_column(Text(column + updates), justify="right", overflow="fold")
+            grid.add_column(Text(column + updates), justify="right", overflow="fold", min_width=NARROWEST_CELL)
         for row in table.rows:
             cells = [table.cell(row, column) for column in table.columns]
             best = "{}" if styled else "{}*"

@@ -25,11 +25,12 @@ def make_dataset(data: Mapping[str, Any]) -> Dataset:
 def splits_on_device(data: Mapping[str, Any], data_dir: Path, device: torch.device) -> tuple[dict[str, Samples], str]:
     """The three splits on `device`, and the hash of their content. A worker loads each dataset once."""
     what = {key: value for key, value in data.items() if key not in ("batch_size", "flip", "crop")}
-    return _load(json.dumps(what, sort_keys=True), data_dir, device)
+    return _load(json.dumps(what, sort_keys=True), data_dir, device, datasets[data["name"]].cls)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(data: str, data_dir: Path, device: torch.device) -> tuple[dict[str, Samples], str]:
+def _load(data: str, data_dir: Path, device: torch.device, cls: type) -> tuple[dict[str, Samples], str]:
+    """`cls` is the dataset's class, for the cache: an edited dataset is loaded again."""
     section = json.loads(data)
     splits = load_splits(make_dataset(section), section["split_seed"], data_dir)
     return {name: part.to(device) for name, part in splits.items()}, content_hash(splits)

@@ -48,11 +48,13 @@ def train_run(
 
     `logger` holds the settings of a Lightning logger; `steps_per_chunk` changes the speed and nothing in the record. KeyboardInterrupt passes through.
     """
-    started = now()
+    started, threads = now(), torch.get_num_threads()
     try:
         return _train(run, started, data_dir, logger, weights_file, steps_per_chunk)
     except Exception as error:
         return unfinished(run, FAILED, f"{type(error).__name__}: {error}", started, traceback.format_exc())
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _train(

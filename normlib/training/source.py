@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from normlib.registry import RegistryError
+
+PACKAGE_DEPTH = 4  # folders around a file in which a dotted name of its own project may begin
 FOREIGN = ("torch", "pytorch_lightning", "builtins", "abc", "typing", "collections", "torchvision", "timm")
 
 
@@ -22,9 +25,16 @@ def class_hash(cls: type) -> str:
     files: set[Path] = set()
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] not in FOREIGN:
-            source = inspect.getsourcefile(base)
-            if source is not None:
-                _collect(Path(source), files)
+            try:
+                source = Path(str(inspect.getsourcefile(base)))
+            except (OSError, TypeError):
+                source = Path("")
+            if not source.is_file():
+                raise RegistryError(
+                    f"{cls.__qualname__} has no source file, but a run's id is a hash of the code behind it: put the class "
+                    "into a file, my_norm.py, and name that with plugins=[my_norm.py]"
+                )
+            _collect(source, files)
     return _combined(files)
 
 
@@ -49,15 +59,20 @@ def _file_hash(path: Path, modified: int) -> str:
 
 
 def _collect(path: Path, files: set[Path]) -> None:
-    """Add a file and, again and again, the modules beside it that it imports (a package's __init__ left out)."""
+    """Add a file and, again and again, the modules of its own project that it imports (a package's __init__ left out).
+
+    These lie beside it, or where a dotted or relative name leads from one of the folders around it.
+    """
     if path in files:
         return
     files.add(path)
     for node in ast.walk(ast.parse(path.read_text())):
         for name in _imported(node):
-            sibling = path.parent / f"{name.rpartition('.')[2]}.py"
-            if sibling.is_file() and sibling.name != "__init__.py":
-                _collect(sibling, files)
+            around = (folder.joinpath(*name.split(".")) for folder in path.parents[:PACKAGE_DEPTH])
+            for module in (path.parent / name.rpartition(".")[2], *around):
+                file = module.with_name(f"{module.name}.py")
+                if file.is_file() and file.name != "__init__.py":
+                    _collect(file, files)
 
 
 def _imported(node: ast.AST) -> list[str]:

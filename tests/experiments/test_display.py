@@ -35,7 +35,7 @@ def sweep(state: State, terminal: bool) -> str:
             id=run.id, labels=run.labels, spec=dict(run.spec), status=[FAILED, DIVERGED, DONE, DONE][number],
             reason="boom" if number == 0 else None, accuracy=0.875,
         )  # fmt: skip
-        display.ended(Outcome(run, record, fresh=True))
+        display.ended(Outcome(run, record))
         if display.live is not None:
             display.live.refresh()
     display.stop()

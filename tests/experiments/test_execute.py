@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
+from normlib.experiments.execute import WorkersError
 from normlib.experiments.plan import Plan, make_plan
 from normlib.experiments.sweep import look, run_missing
 from normlib.results.store import Store
@@ -99,3 +100,46 @@ def test_a_death_and_an_exception_cost_one_run_each(tmp_path: Path, capfd: pytes
     after = contents(tmp_path)
     kept = {run_id for run_id in before if b'"status": "done"' in before[run_id]}
     assert len(kept) == 2 and all((before[i] == after[i]) == (i in kept) for i in before), "only failed runs again"
+
+
+DYING = """
+import multiprocessing, os, signal
+from pathlib import Path
+deaths = Path({deaths!r})
+deaths.touch()
+if multiprocessing.parent_process() is not None and len(deaths.read_text()) < {times}:
+    deaths.write_text(deaths.read_text() + ".")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def dying_at_start(folder: Path, times: int) -> str:
+    """A plugin that kills the process which imports it, so often, unless that is the first of them all."""
+    plugin = Path(write_plugin(folder, "plain"))
+    plugin.write_text(plugin.read_text() + DYING.format(deaths=str(folder / "deaths"), times=times))
+    return str(plugin)
+
+
+def test_a_worker_that_dies_while_it_starts_costs_no_run(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path, f"plugins=[{dying_at_start(tmp_path, 1)}]", "norm=plain", "seed=0,1", "jobs=1")
+    work(plan)
+    assert set(statuses(tmp_path).values()) == {"done"}
+    assert set(contents(tmp_path)) == ids(plan)
+
+
+def test_workers_that_always_die_end_in_a_message(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path, f"plugins=[{dying_at_start(tmp_path, 1000)}]", "norm=plain", "seed=0", "jobs=1")
+    with pytest.raises(WorkersError, match="__main__"):
+        work(plan)
+    assert contents(tmp_path) == {}
+
+
+def test_weights_asked_for_later_are_made_and_the_record_stays_the_same(tmp_path: Path) -> None:
+    work(plan_in(tmp_path, "norm=layer", "seed=0"))
+    (before,) = Store(tmp_path, "small_batch").scan().records
+    plan = plan_in(tmp_path, "norm=layer", "seed=0", "save_weights=true")
+    assert len(work(plan).ended_runs) == 1
+    (after,) = Store(tmp_path, "small_batch").scan().records
+    assert (after.id, after.metrics, after.hashes) == (before.id, before.metrics, before.hashes)
+    assert (tmp_path / "small_batch" / "weights" / f"{after.id}.pt").is_file()
+    assert work(plan).ended_runs == []

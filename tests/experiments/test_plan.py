@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from normlib.experiments.config import Composer, ConfigError
+from normlib.experiments.config import Composer, ConfigError, experiment_file
 from normlib.experiments.plan import Plan, make_plan, make_run
 from tests.experiments.tiny_sweeps import ACTIONS, TASK, TINY, ids, write_plugin
 
@@ -221,3 +221,23 @@ def test_a_mapping_on_an_axis_is_merged_into_what_is_there() -> None:
     )
     settings = [(run.spec["optimizer"]["lr"], run.spec["optimizer"]["weight_decay"]) for run in plan.runs]
     assert sorted(settings) == [(0.005, 0.5), (0.1, 0.0)]  # the experiment's own: 0.005 and 0
+
+
+def test_a_momentum_that_the_horizon_would_override_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"site\.horizon=320 sets the momentum"):
+        make_plan(["norm=batch", "norm.momentum=0.5", "seed=0"])
+    assert make_plan(["norm=batch", "norm.momentum=0.5", "site.horizon=null", "seed=0"]).runs
+
+
+def test_any_setting_of_any_arm_can_span_a_table() -> None:
+    assert make_plan(["norm=batch", "threads=1,2", "columns=threads", "seed=0"]).runs
+    assert make_plan(["norm=batch,group", "columns=norm.num_groups", "seed=0"]).runs
+
+
+def test_an_experiment_that_builds_on_another_has_its_settings(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    head = "# @package _global_\n"
+    (tmp_path / "experiment" / "base.yaml").write_text(head + "columns: optimizer.lr\nrows: model\n")
+    (tmp_path / "experiment" / "child.yaml").write_text(head + "defaults: [base]\nrows: norm\n")
+    file = experiment_file("child", [str(tmp_path)])
+    assert (file["columns"], file["rows"]) == ("optimizer.lr", "norm")

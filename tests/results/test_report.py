@@ -144,3 +144,11 @@ def test_a_report_never_imports_what_trains(tmp_path: Path) -> None:
     Store(tmp_path, "x").write(make_record(experiment="x"))
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_narrower_plan_keeps_every_run_in_runs_csv(tmp_path: Path) -> None:
+    records = _records()
+    report = write_report(tmp_path, records, ids={records[0].id})
+    assert len(report.frame) == 1
+    assert len(pd.read_csv(tmp_path / "runs.csv")) == len(records)
+    assert "`normlib report` shows" in _printed(report)

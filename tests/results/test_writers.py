@@ -112,3 +112,12 @@ def test_where_bold_cannot_be_shown_a_star_stands_for_it() -> None:
     styled.print(terminal(tables))
     assert "*: cannot be told" in plain.file.getvalue()
     assert "*" not in styled.file.getvalue()
+
+
+def test_a_long_name_of_an_arm_leaves_room_for_the_figures() -> None:
+    records = [
+        make_record(norm="an_arm_with_" + "a_very_" * 12 + "long_name", batch_size=size) for size in (2, 4, 8, 32)
+    ]
+    console = Console(width=80, file=io.StringIO())
+    console.print(terminal(comparison(frame(records))))
+    assert console.file.getvalue().count("90.0") == 4

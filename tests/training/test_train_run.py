@@ -304,12 +304,12 @@ def test_precision_is_that_of_the_layers_not_of_the_parameters(registered, train
     assert seen == {"32": {torch.float32}, "bf16-mixed": {torch.bfloat16}}
 
 
-def test_threads_of_the_spec_are_used(train) -> None:
-    try:
-        record = train(*SMALL, "training.steps=1", "threads=2")
-        assert (torch.get_num_threads(), record.environment["threads"]) == (2, 2)
-    finally:
-        torch.set_num_threads(1)
+def test_threads_of_the_spec_are_used(train, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(Classifier, "on_train_start", lambda self: seen.append(torch.get_num_threads()))
+    record = train(*SMALL, "training.steps=1", "threads=2")
+    assert (seen, record.environment["threads"]) == ([2], 2)
+    assert torch.get_num_threads() == 1, "the caller's own number is put back"
 
 
 # ---- Lightning's own
