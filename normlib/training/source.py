@@ -16,7 +16,6 @@ from typing import Any
 
 from normlib.registry import RegistryError
 
-PACKAGE_DEPTH = 4  # folders around a file in which a dotted name of its own project may begin
 FOREIGN = ("torch", "pytorch_lightning", "builtins", "abc", "typing", "collections", "torchvision", "timm")
 
 
@@ -34,7 +33,8 @@ def class_hash(cls: type) -> str:
                     f"{cls.__qualname__} has no source file, but a run's id is a hash of the code behind it: put the class "
                     "into a file, my_norm.py, and name that with plugins=[my_norm.py]"
                 )
-            _collect(source, files)
+            depth = base.__module__.count(".")
+            _collect(source, source.parents[depth], base.__module__.partition(".")[0], files)
     return _combined(files)
 
 
@@ -58,29 +58,36 @@ def _file_hash(path: Path, modified: int) -> str:
     return syntax_hash(path.read_text())
 
 
-def _collect(path: Path, files: set[Path]) -> None:
+def _collect(path: Path, root: Path, package: str, files: set[Path]) -> None:
     """Add a file and, again and again, the modules of its own project that it imports (a package's __init__ left out).
 
-    These lie beside it, or where a dotted or relative name leads from one of the folders around it.
+    These lie beside it, or belong to `package`, which lies in the folder `root`. Where the project is installed, and what
+    else is installed there, changes nothing.
     """
     if path in files:
         return
     files.add(path)
     for node in ast.walk(ast.parse(path.read_text())):
-        for name in _imported(node):
-            around = (folder.joinpath(*name.split(".")) for folder in path.parents[:PACKAGE_DEPTH])
-            for module in (path.parent / name.rpartition(".")[2], *around):
-                file = module.with_name(f"{module.name}.py")
-                if file.is_file() and file.name != "__init__.py":
-                    _collect(file, files)
+        for module in _imported(node, path, root, package):
+            file = module.with_name(f"{module.name}.py")
+            if file.is_file() and file.name != "__init__.py":
+                _collect(file, root, package, files)
 
 
-def _imported(node: ast.AST) -> list[str]:
+def _imported(node: ast.AST, path: Path, root: Path, package: str) -> list[Path]:
+    """Where the modules that a statement may import would lie, without their ending."""
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [*filter(None, [node.module]), *(alias.name for alias in node.names)]  # a name may be a module too
-    return []
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        own = node.module or ""
+        names = [own, *(f"{own}.{alias.name}".lstrip(".") for alias in node.names)]  # a name may be a module too
+    else:
+        return []
+    names = [name for name in names if name]
+    if isinstance(node, ast.ImportFrom) and node.level:
+        return [path.parents[node.level - 1].joinpath(*name.split(".")) for name in names]
+    beside = [path.parent / name.rpartition(".")[2] for name in names]
+    return beside + [root.joinpath(*name.split(".")) for name in names if name.startswith(f"{package}.")]
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:

@@ -224,3 +224,22 @@ def test_the_same_file_under_another_name_is_not_silently_taken(tmp_path: Path) 
     load_plugin(str(tmp_path / "one.py"))
     with pytest.raises(ValueError, match="the norm name 'edited_norm' is taken by"):
         load_plugin(str(tmp_path / "two.py"))
+
+
+def test_where_a_package_is_installed_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import typing\nfrom my_installed.inner import part\nclass Mine:\n    value = part.VALUE\n"
+    hashes = []
+    for place, neighbours in (("bare", []), ("crowded", ["typing.py", "my_other.py"])):
+        folder = tmp_path / place / "lib"
+        (folder / "site" / "my_installed" / "inner").mkdir(parents=True)
+        (folder / "site" / "my_installed" / "inner" / "part.py").write_text("VALUE = 1\n")
+        (folder / "site" / "my_installed" / "norm.py").write_text(text)
+        for neighbour in neighbours:  # as the standard library lies around site-packages
+            (folder / neighbour).write_text("X = 1\n")
+            (folder / "site" / neighbour).write_text("X = 2\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "path", [*sys.path, str(folder / "site")])
+            hashes.append(class_hash(importlib.import_module("my_installed.norm").Mine))
+        for name in [name for name in sys.modules if name.startswith("my_installed")]:
+            del sys.modules[name]
+    assert hashes[0] == hashes[1]
