@@ -12,6 +12,8 @@ from normlib.results.record import Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from normlib.results.report import Report
+
 
 def train(*overrides: str, config_dirs: Sequence[str] = ()) -> Record:
     """Train one run, e.g. ``train("norm=group", "data.batch_size=8", "seed=3")``, and return its record.
@@ -31,15 +33,22 @@ def compare(*overrides: str, config_dirs: Sequence[str] = (), quiet: bool = Fals
     ``compare("experiment=small_batch", "norm=batch,group", "seed=range(3)")`` does what the command line does. In a
     script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
     """
-    from normlib.experiments.display import SweepDisplay
+    return compare_on(Console(quiet=quiet), overrides, config_dirs)[1].frame
+
+
+def compare_on(
+    console: Console, overrides: Sequence[str], config_dirs: Sequence[str] = ()
+) -> tuple[dict[str, Record], Report]:
+    """The whole comparison, shown on a console: the plan's records by id, and the report. What the command line runs."""
     from normlib.experiments.execute import warm_up
+
+    warm_up()  # the workers' imports go on while this process plans
+    from normlib.experiments.display import SweepDisplay
     from normlib.experiments.plan import make_plan
     from normlib.experiments.sweep import report_on, run_missing
 
-    warm_up()
-    console = Console(quiet=quiet)
     plan = make_plan(overrides, config_dirs)
-    run_missing(plan, SweepDisplay(console))
+    records = run_missing(plan, SweepDisplay(console))
     report = report_on(plan)
     report.render(console)
-    return report.frame
+    return records, report

@@ -106,17 +106,9 @@ def _plan(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from normlib.experiments.execute import warm_up
+    from normlib.api import compare_on
 
-    warm_up()  # the workers' imports go on while this process plans
-    from normlib.experiments.display import SweepDisplay
-    from normlib.experiments.plan import make_plan
-    from normlib.experiments.sweep import report_on, run_missing
-
-    console = Console()
-    plan = make_plan(options.overrides, options.config_dir)
-    records = run_missing(plan, SweepDisplay(console))
-    report_on(plan).render(console)
+    records, _ = compare_on(Console(), options.overrides, options.config_dir)
     return _exit_code([record.status for record in records.values()])
 
 

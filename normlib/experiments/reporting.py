@@ -82,6 +82,8 @@ def _values(override: Override, records: Sequence[Record]) -> set[str]:
 
 def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -> None:
     """Refuse a selection that no record meets, before it replaces the tables that are there."""
+    if not filters:
+        return
     runs = frame(records)
     for key, values in filters.items():
         if key != SEED:

@@ -68,8 +68,9 @@ def write_report(
     records = list(records)
     planned = records if ids is None else [record for record in records if record.id in ids]
     kept, superseded = latest(planned)
-    runs = frame(latest(records)[0])
-    chosen = filtered(frame(kept), filters or {})
+    shown_runs = frame(kept)
+    runs = shown_runs if ids is None else frame(records)
+    chosen = filtered(shown_runs, filters or {})
     shown = dict.fromkeys(chosen["id"])
     try:
         store_folder.mkdir(parents=True, exist_ok=True)
