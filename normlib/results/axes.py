@@ -16,6 +16,8 @@ import pandas as pd
 
 from normlib.results.frame import SEED, settings
 
+SPLIT_SEED = "data.split_seed"
+"""Splits of the data are replicates, as seeds are, unless the reader spreads them over an axis."""
 EXACT = 2.0**53  # above, not every whole number is a float
 Order = Mapping[str, Sequence[str]]
 """For a setting, its values in the order of the plan; others follow by number, then by alphabet."""
@@ -76,7 +78,7 @@ def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
     keys: list[str] = []
     for name in settings(table):
         group = name.partition(".")[0]
-        if name in (*axes, SEED) or group in axes or table[name].nunique(dropna=False) < 2:
+        if name in (*axes, SEED, SPLIT_SEED) or group in axes or table[name].nunique(dropna=False) < 2:
             continue
         told_by = [key for key in keys if key.partition(".")[0] == group]
         if name in (group, f"{group}.name"):

@@ -1,0 +1,64 @@
+"""A sheet: one table in words, as every writer reads it: Markdown, CSV, LaTeX, terminal and page.
+
+In: what an analysis has to say. Out: titles, cells and notes as plain text, with the unrounded figures beside them.
+This file computes nothing, and knows no file format: escaping is the writers' work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EMPTY = "–"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell: its words, the number that it sorts by (None: by its words), and whether it stands out."""
+
+    text: str
+    sort: float | None = None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of cells; `arm` is the label on the rows' axis that it speaks of, by which a reader filters."""
+
+    arm: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table. Sheets with one `name` share their files, `<name>.md`, `.csv` and `.tex`, one below the other.
+
+    The first `num_labels` columns name what a row is about, the others hold figures. `tidy` has what the CSV holds:
+    one mapping a line, unrounded, accuracies as fractions.
+    """
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    tidy: tuple[Mapping[str, Any], ...] = ()
+    num_labels: int = 1
+    in_terminal: bool = True
+    """Whether it is shown at the end of a comparison too, or in files and on the page only."""
+
+
+def points(fraction: float, sign: bool = False) -> str:
+    """An accuracy, or a difference of two, in percent or percentage points with one decimal; – where there is none."""
+    if fraction != fraction:
+        return EMPTY
+    text = f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"
+    return text.replace("-0.0", "0.0") if float(text) == 0 and not sign else text.replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """A p value with two significant digits, down to 0.001."""
+    if p != p:
+        return EMPTY
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"

@@ -1,0 +1,165 @@
+"""A study: the runs of a report laid out by condition, arm and replicate, which is what every analysis reads.
+
+In: the frame of runs and the question asked of them. Out: for each condition, arrays of shape (replicates,) by arm.
+A replicate is a seed. Where the data are split anew too, a split is the replicate, unless each seed has a split of its
+own. This file computes no statistic and drops no run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from normlib.results.axes import SPLIT_SEED, Order, Places, ReportError, places
+from normlib.results.frame import SEED
+from normlib.results.record import DIVERGED, TRAINED
+
+ACCURACY = "test.accuracy"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the runs: the axes of the tables, the baseline of the comparisons, and what counts as equal.
+
+    `rope` is in percentage points of accuracy; `target` a fraction, or None for 95 % of the baseline's final validation
+    accuracy in each condition; `order` the order of labels along axes.
+    """
+
+    rows: str = "norm"
+    columns: str = "data.batch_size"
+    value: str = ACCURACY
+    baseline: str = "batch"
+    rope: float = 0.5
+    target: float | None = None
+    order: Order = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The runs of one section and column. Arrays are of shape (replicates,), in the order of `replicates`."""
+
+    section: str
+    column: str
+    runs: pd.DataFrame
+    """The runs of the condition, of every status."""
+    positions: Mapping[str, NDArray[np.int64]]
+    """By arm: its rows in `runs`."""
+    replicate: NDArray[np.int64]
+    """For each row of `runs` the number of its replicate."""
+    replicates: tuple[str, ...]
+    """The replicates' names: seeds, or splits."""
+    runs_a_replicate: NDArray[np.int64]
+    """How many runs an arm needs for each replicate: 1, or the number of seeds on that split."""
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that have runs here."""
+        return tuple(self.positions)
+
+    def array(self, arm: str, value: str) -> NDArray[np.float64]:
+        """A measured value by replicate, (replicates,): NaN where the arm has no trained run with that value."""
+        positions = self.trained(arm)
+        if value not in self.runs or not len(positions):
+            return np.full(len(self.replicates), math.nan)
+        found = self.runs[value].to_numpy(dtype=float, na_value=math.nan)[positions]
+        return self._by_replicate(found, positions)
+
+    def array_of(self, arm: str, by_id: Mapping[str, float]) -> NDArray[np.float64]:
+        """As `array`, for a value that is known by the runs' ids."""
+        positions = self.trained(arm)
+        names = self.runs["id"].to_numpy()[positions]
+        return self._by_replicate(np.array([by_id.get(name, math.nan) for name in names], dtype=float), positions)
+
+    def diverged(self, arm: str) -> NDArray[np.bool_]:
+        """By replicate, whether a run of it diverged, (replicates,)."""
+        status = self.runs["status"].to_numpy()
+        broken = np.zeros(len(self.replicates), dtype=bool)
+        mine = self.positions.get(arm, np.zeros(0, dtype=np.int64))
+        broken[self.replicate[mine[status[mine] == DIVERGED]]] = True
+        return broken
+
+    def trained(self, arm: str) -> NDArray[np.int64]:
+        """The rows in `runs` of an arm's trained runs."""
+        mine = self.positions.get(arm, np.zeros(0, dtype=np.int64))
+        return mine[np.isin(self.runs["status"].to_numpy()[mine], list(TRAINED))]
+
+    def _by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Means over the runs of a replicate; NaN unless all of them are there, or two arms would average other seeds."""
+        mine, size = self.replicate[positions], len(self.replicates)
+        with np.errstate(invalid="ignore"):
+            total = np.bincount(mine, values, size)
+            return np.where(np.bincount(mine, minlength=size) == self.runs_a_replicate, total, math.nan) / np.maximum(
+                self.runs_a_replicate, 1
+            )
+
+
+@dataclass(frozen=True)
+class Study:
+    """All conditions of a report, section by section, with the question and the learning curves."""
+
+    runs: pd.DataFrame
+    question: Question
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By run id, the record's curves."""
+
+    @cached_property
+    def places(self) -> Places:
+        """Where each run belongs. ReportError for axes that are no settings of the runs."""
+        return places(self.runs, self.question.rows, self.question.columns, self.question.order)
+
+    @cached_property
+    def conditions(self) -> Mapping[str, tuple[Condition, ...]]:
+        """The conditions of each section, in the order of the columns. ReportError where a cell has two runs a seed."""
+        return {section: self._of_section(section) for section in self.places.sections}
+
+    @property
+    def replicates_are_splits(self) -> bool:
+        """Whether a replicate is a split of the data, with the mean of its seeds, rather than a seed."""
+        return replicates_are_splits(self.runs, (self.question.rows, self.question.columns))
+
+    def arms(self, section: str) -> tuple[str, ...]:
+        """The arms of a section, in the order of the rows."""
+        here = set(self.places.rows[(self.places.section == section).to_numpy()])
+        return tuple(label for label in self.places.row_labels if label in here)
+
+    def _of_section(self, section: str) -> tuple[Condition, ...]:
+        inside = (self.places.section == section).to_numpy()
+        columns = self.places.columns[inside]
+        runs, rows = self.runs[inside], self.places.rows[inside]
+        labels = (label for label in self.places.column_labels if (columns == label).any())
+        return tuple(
+            self._condition(section, label, runs[chosen], rows[chosen])
+            for label in labels
+            for chosen in [(columns == label).to_numpy()]
+        )
+
+    def _condition(self, section: str, column: str, runs: pd.DataFrame, rows: pd.Series) -> Condition:
+        by = SPLIT_SEED if self.replicates_are_splits else SEED
+        names, replicate = np.unique(runs[by].to_numpy(), return_inverse=True)
+        positions = {str(arm): found for arm, found in rows.groupby(rows).indices.items()}
+        needed = np.ones(len(names), dtype=np.int64)
+        if by == SPLIT_SEED:
+            needed = runs.groupby(replicate)[SEED].nunique().to_numpy()
+        condition = Condition(
+            section, column, runs, {arm: positions[arm] for arm in self.arms(section) if arm in positions},
+            replicate, tuple(str(name) for name in names), needed,
+        )  # fmt: skip
+        for arm in condition.arms:
+            counts = np.bincount(replicate[condition.trained(arm)], minlength=len(names))
+            if (counts > needed).any():
+                raise ReportError(f"a cell holds one run a seed, and {arm} has several; filter the runs to one of them")
+        return condition
+
+
+def replicates_are_splits(runs: pd.DataFrame, axes: tuple[str, str]) -> bool:
+    """Whether seeds meet several splits of the data: then a split is the replicate, since its seeds share its samples."""
+    if SPLIT_SEED not in runs or SPLIT_SEED in axes or runs[SPLIT_SEED].nunique() < 2:
+        return False
+    return bool((runs.groupby(SEED)[SPLIT_SEED].nunique() > 1).any())
