@@ -1,0 +1,118 @@
+"""Intervals of means, of differences between two arms, and of a median.
+
+In: arrays of replicates (axis 0, NaN where one is missing). Out: the figure with its interval.
+This file never resamples: every interval here is a formula.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.95
+"""The confidence level of every interval unless said otherwise."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval, mean ± half_width, from n replicates. Shapes are those of one replicate.
+
+    The mean is NaN without replicates, the half-width with fewer than two: one replicate says nothing about spread.
+    """
+
+    mean: NDArray[np.float64]
+    half_width: NDArray[np.float64]
+    n: NDArray[np.int64]
+
+
+def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """Mean over replicates with its t interval; `values` has shape (replicates, *conditions), NaN where missing.
+
+    Exact for normal values. Percentile bootstrap would cover only 73/83/89/91 % at n=3/5/10/20.
+    """
+    from scipy.special import stdtrit  # a third of the import time of scipy.stats
+
+    n, mean, variance = _moments(values)
+    with np.errstate(invalid="ignore", divide="ignore"):  # no replicates: 0 / 0 is the NaN that we promise
+        quantile = stdtrit(np.where(n > 1, n - 1, np.nan), 0.5 + level / 2)
+        half_width = quantile * np.sqrt(variance / n)
+    return Interval(mean, np.asarray(half_width), n)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
+    """Mean of a - b over the replicates that both have, with its t interval; both are (replicates, *conditions)."""
+    return mean_interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), level)
+
+
+def welch_difference(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
+    """Mean of a minus mean of b with Welch's t interval, for arms that are not paired; shapes (n_a,) and (n_b,).
+
+    The degrees of freedom are Welch–Satterthwaite's. `n` counts the values of both arms. The half-width is NaN where an
+    arm has fewer than two values, and 0 where neither has any spread.
+    """
+    from scipy.special import stdtrit
+
+    difference, standard_error, freedom, n = _welch(a, b)
+    # Without any spread the degrees of freedom are 0 / 0, and whatever the quantile is, the width is 0.
+    half_width = standard_error if standard_error == 0 else stdtrit(freedom, 0.5 + level / 2) * standard_error
+    return Interval(np.asarray(difference), np.asarray(half_width), np.asarray(n))
+
+
+def welch_p(a: ArrayLike, b: ArrayLike) -> float:
+    """Two-sided p of Welch's t test for arms that are not paired; shapes (n_a,) and (n_b,).
+
+    NaN where the test says nothing: an arm has fewer than two values, or neither has any spread.
+    """
+    from scipy.special import stdtr
+
+    difference, standard_error, freedom, _ = _welch(a, b)
+    if not standard_error > 0:
+        return float("nan")
+    return float(2 * stdtr(freedom, -abs(difference) / standard_error))
+
+
+def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float, float]:
+    """Median, low and high end of its exact interval from order statistics; `values` has shape (n,), NaN dropped.
+
+    A value may be +inf, such as the time to a target that was never reached: it is a value like the others, so that the
+    median or the high end may come out infinite. Of an even number the median is the mean of the two in the middle,
+    infinite if one is. The ends are the k-th values from either side with the largest k for which fewer than k of n
+    values fall on one side of the true median with a probability of at most (1 - level) / 2. At 95 % there is no such k
+    under n = 6, and both ends are NaN.
+    """
+    from scipy.special import bdtr
+
+    array = np.asarray(values, dtype=np.float64)
+    present = np.sort(array[~np.isnan(array)])
+    n = len(present)
+    if n == 0:
+        return float("nan"), float("nan"), float("nan")
+    median = float((present[(n - 1) // 2] + present[n // 2]) / 2)
+    k = int(np.sum(bdtr(np.arange(n, dtype=np.float64), n, 0.5) <= (1 - level) / 2))
+    if k == 0:
+        return median, float("nan"), float("nan")
+    return median, float(present[k - 1]), float(present[n - k])
+
+
+def _moments(values: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Number of replicates present, their mean and their sample variance, along axis 0."""
+    array = np.asarray(values, dtype=np.float64)
+    present = ~np.isnan(array)
+    n = np.asarray(present.sum(axis=0))
+    with np.errstate(invalid="ignore", divide="ignore"):  # see mean_interval; infinite values have no spread
+        mean = np.asarray(np.where(present, array, 0.0).sum(axis=0) / n)
+        variance = np.where(present, (array - mean) ** 2, 0.0).sum(axis=0) / (n - 1)
+    return n, mean, np.asarray(np.where(n > 1, variance, np.nan))
+
+
+def _welch(a: ArrayLike, b: ArrayLike) -> tuple[float, float, float, int]:
+    """Difference of means, its standard error, the degrees of freedom, and the number of values of both arms."""
+    n_a, mean_a, variance_a = _moments(a)
+    n_b, mean_b, variance_b = _moments(b)
+    with np.errstate(invalid="ignore", divide="ignore"):  # an empty arm, or no spread: the NaN that the callers handle
+        share_a, share_b = variance_a / n_a, variance_b / n_b
+        total = share_a + share_b
+        freedom = total**2 / (share_a**2 / (n_a - 1) + share_b**2 / (n_b - 1))
+    return float(mean_a - mean_b), float(np.sqrt(total)), float(freedom), int(n_a + n_b)
