@@ -35,7 +35,13 @@ GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets}
 
 @dataclass
 class Root:
-    """Everything that can be set. The settings below `data_dir` cannot change a run's numbers and are not in its id."""
+    """Everything that can be set. The settings from `data_dir` on cannot change a run's numbers and are not in its id.
+
+    `baseline`: the label on the rows that every other one is held against. `rope`: points of accuracy within which arms are
+    equal for practical purposes. `target`: validation accuracy to reach, a fraction; None is 95 % of the baseline's final one
+    in each condition. `control`: whether the baseline runs a second time under another name, as a check of the comparison
+    itself. `tuning`: {axis: a setting, values: a list, replicates: a number} to choose that setting for each arm alike.
+    """
 
     norm: Any = MISSING
     model: Any = MISSING
@@ -58,6 +64,11 @@ class Root:
     logger: Any = None
     rows: str = "norm"
     columns: str = "data.batch_size"
+    baseline: str = "batch"
+    rope: float = 0.5
+    target: float | None = None
+    control: bool = True
+    tuning: Any = None
 
 
 def store_schema() -> None:
