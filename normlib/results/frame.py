@@ -1,7 +1,8 @@
 """Records become one tidy pandas frame: a row a run, a column a fact. This is what `runs.csv` holds.
 
 In: records. Out: a frame whose columns are settings (a label for each config group, then every key of the spec, as
-`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Accuracies are fractions.
+`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Accuracies are fractions, lists
+are JSON text.
 This file never averages, judges or drops a run, but for those that a newer version of the code has superseded.
 """
 
@@ -23,7 +24,7 @@ SCALARS_BEHIND = (
     "planned_steps", "steps", "samples", "seconds_training", "seconds_per_step", "samples_per_second",
     "peak_memory_bytes", "state_size", "data_version", "started", "ended", "command",
 )  # fmt: skip
-RESULT_GROUPS = ("train", "validation", "test", "parameters", "norm_report", "code", "environment")
+RESULT_GROUPS = ("train", "validation", "test", "parameters", "norm_report", "hashes", "code", "environment")
 _NOT_SETTINGS = frozenset(SCALARS_AHEAD + SCALARS_BEHIND)
 
 

@@ -71,13 +71,12 @@ def write_report(
     shown_runs = frame(kept)
     runs = shown_runs if ids is None else frame(records)
     chosen = filtered(shown_runs, filters or {})
-    shown = dict.fromkeys(chosen["id"])
     try:
         store_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(store_folder, error) from error
     files = [_write(store_folder / "runs.csv", runs.to_csv(index=False, lineterminator="\n"))]
-    check_paired(record for record in kept if record.id in shown)
+    check_paired(chosen)
     tables = comparison(chosen, rows, columns, ACCURACY, order) if len(chosen) else []
     files.append(_write(store_folder / "table.md", markdown(tables)))
     files.append(_write(store_folder / "table.csv", tidy_csv(tables)))

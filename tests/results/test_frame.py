@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 from normlib.results.frame import frame, latest, mixed_code, settings
@@ -22,6 +24,7 @@ def test_a_row_a_run_and_a_column_a_fact() -> None:
     assert (second["seed"], second["norm.num_groups"], second["data.batch_size"]) == (3, 8, 32)
     assert (first["parameters.trunk"], first["parameters.norm"], first["steps"]) == (92_682, 1536, 200)
     assert third["status"] == "skipped" and third["reason"] == "no positions" and third["planned_steps"] == 200
+    assert json.loads(first["hashes.batches"]) == records[0].hashes["batches"] and pd.isna(third["hashes.trunk"])
     assert pd.isna(third["steps"]) and pd.isna(third["test.accuracy"]) and pd.isna(third["seconds_per_step"])
 
 
@@ -34,7 +37,7 @@ def test_settings_are_what_was_chosen_and_nothing_measured() -> None:
     names = settings(frame([make_record()]))
     assert names[:4] == ["norm", "model", "data", "optimizer"]
     assert {"seed", "data.batch_size", "training.epochs", "threads"} <= set(names)
-    assert not {"status", "steps", "test.accuracy", "code.norm", "environment.threads", "parameters.norm"} & set(names)
+    assert not {"status", "steps", "test.accuracy", "code.norm", "hashes.trunk", "environment.threads"} & set(names)
 
 
 def test_lists_in_a_spec_become_text() -> None:
