@@ -1,0 +1,111 @@
+"""Learning curves: how validation accuracy and training loss go along the run, by arm, over the replicates.
+
+In: a study with the curves of its runs. Out: for each arm of a condition arrays over evaluation points. A run that
+diverged keeps the accuracy of its broken network from where it stopped, as it does in the tables; otherwise the curve
+would be that of the survivors. This file never smooths, interpolates or drops a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlib.results.record import DIVERGED
+from normlib.results.statistics import mean_interval
+from normlib.results.study import Condition, Study
+
+VALIDATION_ACCURACY = "validation.accuracy"
+"""The frame's column with the accuracy after the last step."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One arm in one condition, over evaluation points (points,) and points of the training loss (train points,)."""
+
+    steps: NDArray[np.float64]
+    """Optimizer steps done, (points,)."""
+    samples: NDArray[np.float64]
+    """Training samples seen, repeats counted, (points,)."""
+    seconds: NDArray[np.float64]
+    """Seconds of training, mean over the runs that got there, (points,)."""
+    accuracy: NDArray[np.float64]
+    """Mean validation accuracy over replicates, a fraction, (points,)."""
+    half_width: NDArray[np.float64]
+    """Of its 95 % t interval, (points,); NaN with fewer than two replicates."""
+    n: NDArray[np.int64]
+    """Replicates at the point, (points,)."""
+    train_steps: NDArray[np.float64]
+    """Optimizer steps done, (train points,)."""
+    train_loss: NDArray[np.float64]
+    """Mean cross-entropy in nats since the point before, over the runs that got there, (train points,)."""
+
+
+def learning_curves(study: Study, section: str, column: str) -> dict[str, Curve]:
+    """The curves of the arms of one condition, in the order of the rows; arms without any curve are left out.
+
+    KeyError for a section that the study lacks; empty for a column that the section lacks.
+    """
+    conditions = (condition for condition in study.conditions[section] if condition.column == column)
+    return {
+        arm: curve
+        for condition in conditions
+        for arm in condition.arms
+        for curve in [_curve(condition, arm, study.curves)]
+        if curve is not None
+    }
+
+
+def _curve(condition: Condition, arm: str, curves: Mapping[str, Mapping[str, Any]]) -> Curve | None:
+    rows = condition.trained(arm)
+    own = [curves.get(name, {}) for name in condition.runs["id"].to_numpy()[rows]]
+    diverged = condition.runs["status"].to_numpy()[rows] == DIVERGED
+    validation = [curve.get("validation", {}) for curve in own]
+    steps = _grid(validation, diverged)
+    if not len(steps):
+        return None
+    accuracy = _laid_out(validation, "accuracy", steps)  # (runs, points)
+    stopped = steps > condition.runs["steps"].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
+    final = condition.runs[VALIDATION_ACCURACY].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
+    accuracy = np.where(stopped & diverged[:, np.newaxis], final, accuracy)
+    interval = mean_interval(_by_replicate(condition, rows, accuracy))
+    train = [curve.get("train", {}) for curve in own]
+    train_steps = _grid(train, diverged)
+    return Curve(
+        steps=steps,
+        samples=_mean(_laid_out(validation, "samples", steps)),
+        seconds=_mean(_laid_out(validation, "seconds", steps)),
+        accuracy=interval.mean, half_width=interval.half_width, n=interval.n,
+        train_steps=train_steps, train_loss=_mean(_laid_out(train, "loss", train_steps)),
+    )  # fmt: skip
+
+
+def _grid(curves: Sequence[Mapping[str, Any]], diverged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """All steps at which a run has a point; those of diverged runs count where there are no others."""
+    whole = [curve for curve, broken in zip(curves, diverged, strict=True) if not broken] or curves
+    return np.array(sorted({step for curve in whole for step in curve.get("step", ())}), dtype=float)
+
+
+def _laid_out(curves: Sequence[Mapping[str, Any]], key: str, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One key of each run's curve on common steps, (runs, points); NaN where a run has no such point or no figure."""
+    by_step = [dict(zip(curve.get("step", ()), curve.get(key, ()))) for curve in curves]
+    values = [[known.get(step) for step in steps.tolist()] for known in by_step]
+    return np.array(values, dtype=float).reshape(len(curves), len(steps))  # None becomes NaN
+
+
+def _by_replicate(condition: Condition, rows: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over the runs of each replicate, (runs, points) to (replicates, points); NaN unless all runs are there."""
+    total = np.zeros((len(condition.replicates), values.shape[1]))
+    np.add.at(total, condition.replicate[rows], values)
+    found = np.bincount(condition.replicate[rows], minlength=len(total))
+    total[found != condition.runs_a_replicate] = math.nan
+    return total / np.maximum(condition.runs_a_replicate, 1)[:, np.newaxis]
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over the runs that have a figure, (runs, points) to (points,); NaN where none has."""
+    return mean_interval(values).mean
