@@ -18,6 +18,8 @@ from normlib.results.record import Record
 
 SEED = "seed"
 """The column that numbers the replicates."""
+MACHINE = "machine"
+"""The label of records that were merged from machines which contradict each other; else there is no such column."""
 
 SCALARS_AHEAD = ("id", "experiment", "status", "reason")
 SCALARS_BEHIND = (
@@ -31,12 +33,13 @@ _NOT_SETTINGS = frozenset(SCALARS_AHEAD + SCALARS_BEHIND)
 def latest(records: Iterable[Record]) -> tuple[list[Record], int]:
     """Keep the newest record of each spec, in the order given; the second value counts the superseded.
 
-    Two records share a spec when the code (an edited norm) or the data's version changed between their runs.
+    Two records share a spec when the code (an edited norm) or the data's version changed between their runs. Records
+    that were merged from machines which contradict each other supersede those of their own machine alone.
     """
     records = list(records)
     newest: dict[str, Record] = {}
     for record in records:
-        key = json.dumps(record.spec, sort_keys=True)
+        key = json.dumps([record.spec, record.labels.get(MACHINE)], sort_keys=True)
         rival = newest.get(key)
         if rival is None or (record.started, record.id) > (rival.started, rival.id):
             newest[key] = record
