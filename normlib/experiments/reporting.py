@@ -37,6 +37,7 @@ def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = (
     there are no records.
     """
     from normlib.results.report import write_report
+    from normlib.results.study import Question
 
     with clear_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -58,9 +59,11 @@ def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = (
         store.folder,
         scan.records,
         scan.problems,
-        rows=asked.get("rows", file.get("rows", "norm")),
-        columns=asked.get("columns", file.get("columns", "data.batch_size")),
-        order=_order(params),
+        Question(
+            rows=asked.get("rows", file.get("rows", "norm")),
+            columns=asked.get("columns", file.get("columns", "data.batch_size")),
+            order=_order(params),
+        ),
         filters=filters,
     )
 

@@ -1,6 +1,6 @@
 """The comparison: runs become tables of means with intervals, one table a section. Numbers only, no text layout.
 
-In: the frame of runs. Out: `Table`s, whose cells count every run, the ones that broke, failed or were skipped included.
+In: a study. Out: `Table`s, whose cells count every run, the ones that broke, failed or were skipped included.
 This file never formats a number and never decides what varies; see writers.py and axes.py.
 """
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.frame import SEED, is_setting
+from normlib.results.axes import ReportError
+from normlib.results.frame import is_setting
 from normlib.results.record import DIVERGED, FAILED, SKIPPED, TRAINED
 from normlib.results.statistics import mean_interval, not_worse_than_best
+from normlib.results.study import Condition, Study
 
-ACCURACY = "test.accuracy"
 HIGHER_IS_BETTER = ("accuracy", "samples_per_second")
 """How the names of values end that are better when larger; of anything else (loss, seconds, bytes) less is better."""
 
@@ -63,25 +63,19 @@ class Table:
     """By row: the smallest and the largest number of trunk parameters among its runs."""
     norm_parameters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By row: the same for the parameters of the norms."""
+    replicates_are_splits: bool = False
 
     def cell(self, row: str, column: str) -> Cell:
         """The cell, which counts nothing where there is no run."""
         return self.cells.get((row, column), Cell())
 
 
-def comparison(
-    runs: pd.DataFrame,
-    rows: str = "norm",
-    columns: str = "data.batch_size",
-    value: str = ACCURACY,
-    order: Order | None = None,
-) -> list[Table]:
-    """One table for each combination of the settings that vary beside rows, columns and seed."""
-    where = places(runs, rows, columns, order)
-    if runs["status"].isin(TRAINED).any():
-        _check_value(runs, value)
-    constant = _constant(runs, (rows, columns))
-    return [_table(runs, where, section, value, constant) for section in where.sections]
+def comparison(study: Study) -> list[Table]:
+    """One table for each combination of the settings that vary beside rows, columns and replicates."""
+    if study.runs["status"].isin(TRAINED).any():
+        check_value(study.runs, study.question.value)
+    constant = _constant(study.runs, (study.question.rows, study.question.columns))
+    return [_table(study, section, constant) for section in study.places.sections]
 
 
 def lower_is_better(value: str) -> bool:
@@ -89,44 +83,41 @@ def lower_is_better(value: str) -> bool:
     return not value.endswith(HIGHER_IS_BETTER)
 
 
-def _table(runs: pd.DataFrame, where: Places, section: str, value: str, constant: Mapping[str, str]) -> Table:
+def _table(study: Study, section: str, constant: Mapping[str, str]) -> Table:
+    where, conditions = study.places, study.conditions[section]
     inside = (where.section == section).to_numpy()
-    part, row, column = runs[inside], where.rows[inside], where.columns[inside]
-    columns = tuple(label for label in where.column_labels if (column == label).any())
+    part, row = study.runs[inside], where.rows[inside]
     cells: dict[tuple[str, str], Cell] = {}
     updates = {}
-    for label in columns:
-        chosen = (column == label).to_numpy()
-        cells |= {(arm, label): cell for arm, cell in _column(part[chosen], row[chosen], value).items()}
-        planned = part.loc[chosen, "planned_steps"]
+    for condition in conditions:
+        found = _column(condition, study.question.value)
+        cells |= {(arm, condition.column): cell for arm, cell in found.items()}
+        planned = condition.runs["planned_steps"]
         if len(steps := set(planned[planned > 0])) == 1:
-            updates[label] = int(steps.pop())
-    rows = tuple(label for label in where.row_labels if (row == label).any())
+            updates[condition.column] = int(steps.pop())
+    rows = study.arms(section)
     return Table(
-        section, where.row_axis, where.column_axis, value, rows, columns, updates, cells,
+        section, where.row_axis, where.column_axis, study.question.value, rows,
+        tuple(condition.column for condition in conditions), updates, cells,
         constant=constant, test_samples=_one(part, "test.samples"),
         trunk_parameters=_ranges(part, row, "parameters.trunk", rows),
         norm_parameters=_ranges(part, row, "parameters.norm", rows),
+        replicates_are_splits=study.replicates_are_splits,
     )  # fmt: skip
 
 
-def _column(part: pd.DataFrame, row: pd.Series, value: str) -> dict[str, Cell]:
+def _column(condition: Condition, value: str) -> dict[str, Cell]:
     """The cells of one column, by row label: all runs of one condition."""
-    status = part["status"].to_numpy()
-    seeds, replicate = np.unique(part[SEED].to_numpy(), return_inverse=True)
-    measured = part[value].to_numpy(dtype=float, na_value=math.nan) if value in part else np.full(len(part), math.nan)
+    status = condition.runs["status"].to_numpy()
     cells, values = {}, {}
-    for arm, positions in row.groupby(row).indices.items():
+    for arm, positions in condition.positions.items():
         mine = status[positions]
-        trained = positions[np.isin(mine, list(TRAINED))]
-        if len(set(replicate[trained])) < len(trained):
-            raise ReportError(f"a cell holds one run a seed, and {arm} has several; filter the runs to one of them")
-        values[arm] = np.full(len(seeds), math.nan)  # shape (replicates,)
-        values[arm][replicate[trained]] = measured[trained]
+        values[arm] = condition.array(arm, value)
         interval = mean_interval(values[arm])
-        reasons = part["reason"].to_numpy()[positions[mine == SKIPPED]]
-        cells[str(arm)] = Cell(
-            mean=float(interval.mean), half_width=float(interval.half_width), n=int(interval.n), trained=len(trained),
+        reasons = condition.runs["reason"].to_numpy()[positions[mine == SKIPPED]]
+        cells[arm] = Cell(
+            mean=float(interval.mean), half_width=float(interval.half_width), n=int(interval.n),
+            trained=int(np.isin(mine, list(TRAINED)).sum()),
             diverged=int((mine == DIVERGED).sum()), failed=int((mine == FAILED).sum()), skipped=len(reasons),
             skip_reasons=tuple(dict.fromkeys(str(reason) for reason in reasons)),
         )  # fmt: skip
@@ -135,7 +126,8 @@ def _column(part: pd.DataFrame, row: pd.Series, value: str) -> dict[str, Cell]:
     return {arm: Cell(**{**vars(cell), "in_best": compared and arm in best}) for arm, cell in cells.items()}
 
 
-def _check_value(runs: pd.DataFrame, value: str) -> None:
+def check_value(runs: pd.DataFrame, value: str) -> None:
+    """ReportError, with the closest names, for a value that is no measured number of the runs."""
     valid = [name for name in runs if not is_setting(name) and pd.api.types.is_numeric_dtype(runs[name])]
     if value not in valid:
         close = difflib.get_close_matches(value, valid, n=3) or valid

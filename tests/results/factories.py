@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
+from normlib.results.frame import frame
 from normlib.results.record import DIVERGED, DONE, Record
+from normlib.results.sheet import Sheet
+from normlib.results.study import Question, Study
+from normlib.results.table_sheet import main_sheet
+from normlib.results.tables import Table, comparison
 
 TRAIN_SAMPLES = 1296
 
@@ -95,3 +101,19 @@ def make_record(
     if status == DIVERGED:
         values["reason"] = "the loss was no longer finite at step 7"
     return Record(**(values | over))
+
+
+def study_of(records: Iterable[Record], **question: Any) -> Study:
+    """The study of the records; keywords are those of `Question`."""
+    records = list(records)
+    return Study(frame(records), Question(**question), {record.id: record.curves for record in records})
+
+
+def tables_of(records: Iterable[Record], **question: Any) -> list[Table]:
+    """The main tables of the records."""
+    return comparison(study_of(records, **question))
+
+
+def sheets_of(records: Iterable[Record], **question: Any) -> list[Sheet]:
+    """The main tables of the records in words."""
+    return [main_sheet(table) for table in tables_of(records, **question)]

@@ -6,10 +6,8 @@ import matplotlib as mpl
 import pytest
 
 from normlib.results.figures import OTHER_STYLES, STYLES, draw, image, styles
-from normlib.results.frame import frame
 from normlib.results.record import Record
-from normlib.results.tables import comparison
-from tests.results.factories import make_record
+from tests.results.factories import make_record, tables_of
 
 
 def _records() -> list[Record]:
@@ -24,7 +22,7 @@ def _records() -> list[Record]:
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_the_same_tables_give_the_same_bytes(kind: str) -> None:
-    first, second = (draw(comparison(frame(_records()))) for _ in range(2))
+    first, second = (draw(tables_of(_records())) for _ in range(2))
     assert first is not None and second is not None
     data = image(first, kind)
     with mpl.rc_context({"font.size": 30, "svg.hashsalt": "a user's own"}):
@@ -34,27 +32,25 @@ def test_the_same_tables_give_the_same_bytes(kind: str) -> None:
 
 
 def test_batch_sizes_stand_on_a_log_axis_and_words_side_by_side() -> None:
-    figure = draw(comparison(frame(_records())))
+    figure = draw(tables_of(_records()))
     assert figure is not None
     left, right = figure.axes
     assert left.get_xscale() == right.get_xscale() == "log"
     assert [label.get_text() for label in left.get_xticklabels()] == ["2", "32"]
     assert left.get_ylabel() == "test accuracy (%)" and "batch size" in left.get_xlabel()
-    figure = draw(comparison(frame(_records()), rows="norm", columns="model"))
+    figure = draw(tables_of(_records(), rows="norm", columns="model"))
     assert figure is not None and figure.axes[0].get_xscale() == "linear"
 
 
 @pytest.mark.parametrize("size", [0, 2])
 def test_one_seed_one_column_and_a_column_at_zero_are_drawn(size: int) -> None:
-    figure = draw(
-        comparison(frame([make_record(batch_size=1)]), columns="data.crop" if size == 0 else "data.batch_size")
-    )
+    figure = draw(tables_of([make_record(batch_size=1)], columns="data.crop" if size == 0 else "data.batch_size"))
     assert figure is not None and image(figure, "png")
 
 
 def test_more_panels_than_fit_a_line() -> None:
     records = [make_record(batch_size=size, spec={"threads": threads}) for size in (2, 4) for threads in range(5)]
-    figure = draw(comparison(frame(records)))
+    figure = draw(tables_of(records))
     assert figure is not None and image(figure, "svg")
 
 
@@ -65,7 +61,7 @@ def test_every_point_lies_inside_its_panel() -> None:
         for norm, accuracy in norms.items()
         for size in (2, 32)
     ]
-    figure = draw(comparison(frame(records)))
+    figure = draw(tables_of(records))
     assert figure is not None
     for panel in figure.axes:
         bottom, top = panel.get_ylim()
@@ -74,7 +70,7 @@ def test_every_point_lies_inside_its_panel() -> None:
 
 def test_nothing_to_draw() -> None:
     assert draw([]) is None
-    assert draw(comparison(frame([make_record(status="skipped", reason="why")]))) is None
+    assert draw(tables_of([make_record(status="skipped", reason="why")])) is None
 
 
 def test_a_norm_looks_the_same_everywhere() -> None:

@@ -17,9 +17,11 @@ from normlib.results.identity import IdentityError
 from normlib.results.record import Record
 from normlib.results.report import Report, write_report
 from normlib.results.store import Store
+from normlib.results.study import Question
 from tests.results.factories import make_record
 
-FILES = ["accuracy.png", "accuracy.svg", "runs.csv", "table.csv", "table.md"]
+TABLES = [f"tables/{name}.{end}" for name in ("accuracy", "differences", "paired") for end in ("csv", "md", "tex")]
+FILES = ["figures/accuracy.png", "figures/accuracy.svg", "runs.csv", *TABLES, "verdicts.md"]
 
 
 def _records() -> list[Record]:
@@ -38,14 +40,14 @@ def _printed(report: Report) -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
     report = write_report(tmp_path, _records())
-    assert _names(tmp_path) == FILES == sorted(path.name for path in report.files)
+    assert _names(tmp_path) == FILES == sorted(str(path.relative_to(tmp_path)) for path in report.files)
     assert len(pd.read_csv(tmp_path / "runs.csv")) == len(report.frame) == 8
-    assert "80.5 ± 6.4" in (tmp_path / "table.md").read_text()
+    assert "80.5 ± 6.4" in (tmp_path / "tables" / "accuracy.md").read_text()
     assert "80.5 ±6.4" in _printed(report) and report.messages == ()
 
 
@@ -112,7 +114,7 @@ def test_superseded_and_mixed_versions_are_said(tmp_path: Path) -> None:
 
 def test_filters_keep_what_was_asked_for(tmp_path: Path) -> None:
     report = write_report(tmp_path, _records(), filters={"norm": {"batch"}, "data.batch_size": {2}, "seed": {0, 1}})
-    assert len(report.frame) == 2 and report.tables[0].columns == ("2",)
+    assert len(report.frame) == 2 and report.findings[0].tables[0].columns == ("2",)
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 8  # every run is a row of the file, whatever is shown
     assert len(write_report(tmp_path, _records(), filters={"data.batch_size": {"32.0"}}).frame) == 4
     assert "none of 8 runs" in _printed(write_report(tmp_path, _records(), filters={"norm": set()}))
@@ -122,7 +124,7 @@ def test_filters_keep_what_was_asked_for(tmp_path: Path) -> None:
 
 def test_an_unknown_axis_is_refused_with_the_rows_written(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="optimizer.lr"):
-        write_report(tmp_path, _records(), columns="optimiser.lr")
+        write_report(tmp_path, _records(), question=Question(columns="optimiser.lr"))
     assert (tmp_path / "runs.csv").exists()
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 import pytest
 
 from normlib.results.axes import ReportError, as_text, same_text
-from normlib.results.frame import frame
 from normlib.results.record import Record
-from normlib.results.tables import Table, comparison
-from tests.results.factories import make_record
+from normlib.results.tables import Table
+from tests.results.factories import make_record, tables_of
 
 T_2 = 0.95 * math.sqrt(2 / (1 - 0.95**2))  # 97.5 % quantile of Student's t with 2 degrees of freedom, closed form
 ROUNDING = 1e-12  # float64 on numbers near 1
@@ -26,7 +25,7 @@ def _arms(accuracies: dict[str, list[float]], **over: object) -> list[Record]:
 
 
 def _only(records: Iterable[Record], **options: object) -> Table:
-    (table,) = comparison(frame(records), **options)  # type: ignore[arg-type]
+    (table,) = tables_of(records, **options)  # type: ignore[arg-type]
     return table
 
 
@@ -76,7 +75,7 @@ def test_a_broken_runs_loss_is_not_a_number_and_less_is_better() -> None:
 
 def test_what_varies_beside_the_axes_makes_sections() -> None:
     records = [make_record(model=model, norm=norm) for model in ("mlp", "convnet") for norm in ("batch", "group")]
-    tables = comparison(frame(records), order={"model": ["mlp", "convnet"]})
+    tables = tables_of(records, order={"model": ["mlp", "convnet"]})
     assert [table.section for table in tables] == ["model=mlp", "model=convnet"]  # width follows from the model
     assert all(table.rows == ("batch", "group") for table in tables)
     assert tables[0].constant == {"data": "digits", "optimizer": "sgd"}
@@ -87,10 +86,10 @@ def test_any_two_axes_tabulate() -> None:
         return make_record(norm=norm, batch_size=size, spec={"optimizer": {"name": "sgd", "lr": lr}})
 
     records = [record(norm, lr, size) for norm in ("batch", "group") for lr in (0.1, 1.0, 0.01) for size in (2, 32)]
-    tables = comparison(frame(records), rows="norm", columns="optimizer.lr")
+    tables = tables_of(records, rows="norm", columns="optimizer.lr")
     assert [table.section for table in tables] == ["data.batch_size=2", "data.batch_size=32"]
     assert tables[0].columns == ("0.01", "0.1", "1") and tables[0].updates["0.1"] == 3240
-    tables = comparison(frame(records), rows="optimizer.lr", columns="data.batch_size")
+    tables = tables_of(records, rows="optimizer.lr", columns="data.batch_size")
     assert [table.section for table in tables] == ["norm=batch", "norm=group"]
     assert tables[0].rows == ("0.01", "0.1", "1")
 
@@ -100,9 +99,9 @@ def test_a_setting_that_varies_along_with_rows_or_columns_is_no_secret() -> None
         return make_record(norm=norm, batch_size=size, spec={"optimizer": {"name": "sgd", "lr": lr}})
 
     with_columns = [record(norm, size, size / 320) for norm in ("batch", "group") for size in (2, 32)]
-    assert [table.section for table in comparison(frame(with_columns))] == ["optimizer.lr=0.00625", "optimizer.lr=0.1"]
+    assert [table.section for table in tables_of(with_columns)] == ["optimizer.lr=0.00625", "optimizer.lr=0.1"]
     with_rows = [record(norm, size, 0.1 if norm == "batch" else 0.2) for norm in ("batch", "group") for size in (2, 32)]
-    assert [table.section for table in comparison(frame(with_rows))] == ["optimizer.lr=0.1", "optimizer.lr=0.2"]
+    assert [table.section for table in tables_of(with_rows)] == ["optimizer.lr=0.1", "optimizer.lr=0.2"]
 
 
 def test_a_label_follows_from_an_axis_in_its_own_group() -> None:
@@ -145,7 +144,7 @@ def test_an_absent_cell_counts_nothing() -> None:
 
 
 def test_no_runs_make_no_tables() -> None:
-    assert comparison(frame([])) == []
+    assert tables_of([]) == []
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped"])
@@ -169,7 +168,7 @@ def test_untrained_runs_alone_make_a_table(status: str) -> None:
 )
 def test_what_cannot_be_tabulated_is_refused_with_the_closest_names(options: dict[str, str], message: str) -> None:
     with pytest.raises(ReportError, match=message):
-        comparison(frame([make_record()]), **options)  # type: ignore[arg-type]
+        tables_of([make_record()], **options)  # type: ignore[arg-type]
 
 
 def test_one_number_has_one_text_however_it_is_spelled() -> None:

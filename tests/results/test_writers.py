@@ -7,13 +7,16 @@ import io
 
 from rich.console import Console
 
-from normlib.results.frame import frame
 from normlib.results.record import Record
-from normlib.results.tables import comparison
-from normlib.results.writers import CSV_COLUMNS, markdown, terminal, tidy_csv
-from tests.results.factories import make_record
+from normlib.results.sheet import Entry, Line, Sheet
+from normlib.results.writers import latex, markdown, terminal, tidy_csv
+from tests.results.factories import make_record, sheets_of, tables_of
 
 REASON = "instance norm needs positions"
+CSV_COLUMNS = (
+    "section", "row", "column", "updates", "value", "mean", "half_width", "n",
+    "diverged", "failed", "skipped", "in_best",
+)  # fmt: skip
 
 
 def _records() -> list[Record]:
@@ -41,7 +44,7 @@ GOLDEN = """\
 
 | norm \\ data.batch_size | 2 (3240 updates) | 32 (200 updates) |
 |:---|---:|---:|
-| batch | **37.7 ± 59.5**, diverged 1/3 | **91.0 ± 12.7** (n=2), failed 1/3 |
+| batch | **37.7 ± 59.5, diverged 1/3** | **91.0 ± 12.7 (n=2), failed 1/3** |
 | group | **91.0 ± 2.5** | **91.0 ± 2.5** |
 | instance | skipped¹ | skipped¹ |
 
@@ -59,15 +62,15 @@ contains 0; one seed cannot tell).
 
 
 def test_markdown_golden() -> None:
-    assert markdown(comparison(frame(_records()))) == GOLDEN
+    assert markdown(sheets_of(_records())) == GOLDEN
 
 
 def test_the_csv_is_tidy_and_unrounded() -> None:
-    tables = comparison(frame(_records()))
-    rows = list(csv.DictReader(io.StringIO(tidy_csv(tables))))
+    sheets = sheets_of(_records())
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(sheets))))
     assert tuple(rows[0]) == CSV_COLUMNS and len(rows) == 6
     batch = next(row for row in rows if (row["row"], row["column"]) == ("batch", "2"))
-    assert float(batch["mean"]) == tables[0].cell("batch", "2").mean
+    assert float(batch["mean"]) == tables_of(_records())[0].cell("batch", "2").mean
     assert (batch["n"], batch["diverged"], batch["updates"], batch["value"]) == ("3", "1", "3240", "test.accuracy")
     skipped = next(row for row in rows if row["row"] == "instance")
     assert (skipped["mean"], skipped["half_width"], skipped["n"], skipped["skipped"]) == ("", "", "0", "3")
@@ -75,41 +78,41 @@ def test_the_csv_is_tidy_and_unrounded() -> None:
 
 def test_the_terminal_shows_the_same_table() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(terminal(comparison(frame(_records()))))
+    console.print(terminal(sheets_of(_records())))
     text = console.export_text()
     for words in ("37.7 ±59.5", "diverged 1/3", "skipped¹", REASON, "(3240)", "data.batch_size"):
         assert words in text
 
 
 def test_one_seed_is_shown_without_a_width() -> None:
-    text = markdown(comparison(frame([make_record(norm="batch"), make_record(norm="group", accuracy=0.8)])))
+    text = markdown(sheets_of([make_record(norm="batch"), make_record(norm="group", accuracy=0.8)]))
     assert "| batch | **90.0** |" in text and "Mean over seeds; n = 1." in text
 
 
 def test_other_quantities_keep_their_unit() -> None:
-    text = markdown(comparison(frame([make_record(seed=seed) for seed in range(2)]), value="seconds_per_step"))
+    text = markdown(sheets_of([make_record(seed=seed) for seed in range(2)], value="seconds_per_step"))
     assert "### Seconds per step" in text and "| batch | 0.0004 ± 0 |" in text and "%" not in text.split("\n- ")[0]
 
 
 def test_hostile_names_do_no_harm() -> None:
     name = "<script>|*x*[bold]"
-    tables = comparison(frame([make_record(norm=name, status="skipped", reason="a|b\n<c>")]))
-    text = markdown(tables)
+    sheets = sheets_of([make_record(norm=name, status="skipped", reason="a|b\n<c>")])
+    text = markdown(sheets)
     assert "<script>" not in text and "\\|\\*x\\*[bold]" in text and "a\\|b &lt;c>" in text
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(terminal(tables))
+    console.print(terminal(sheets))
     assert name in console.export_text()
 
 
 def test_no_tables_make_no_text() -> None:
-    assert markdown([]) == "" and tidy_csv([]).strip() == ",".join(CSV_COLUMNS)
+    assert markdown([]) == tidy_csv([]) == latex([]) == ""
 
 
 def test_where_bold_cannot_be_shown_a_star_stands_for_it() -> None:
-    tables = comparison(frame([make_record(norm=norm, seed=seed) for norm in ("batch", "group") for seed in range(3)]))
+    sheets = sheets_of([make_record(norm=norm, seed=seed) for norm in ("batch", "group") for seed in range(3)])
     plain, styled = (Console(width=120, file=io.StringIO()) for _ in range(2))
-    plain.print(terminal(tables, styled=False))
-    styled.print(terminal(tables))
+    plain.print(terminal(sheets, styled=False))
+    styled.print(terminal(sheets))
     assert "*: cannot be told" in plain.file.getvalue()
     assert "*" not in styled.file.getvalue()
 
@@ -119,5 +122,29 @@ def test_a_long_name_of_an_arm_leaves_room_for_the_figures() -> None:
         make_record(norm="an_arm_with_" + "a_very_" * 12 + "long_name", batch_size=size) for size in (2, 4, 8, 32)
     ]
     console = Console(width=80, file=io.StringIO())
-    console.print(terminal(comparison(frame(records))))
+    console.print(terminal(sheets_of(records)))
     assert console.file.getvalue().count("90.0") == 4
+
+
+HOSTILE = r"50 % of $x_1$ & {y} #~^\end{table}<|> ± ² – ¹²"
+
+
+def test_latex_is_a_booktabs_table_in_which_no_name_is_a_command() -> None:
+    line = Line("a", (Entry(HOSTILE), Entry("−1.0 ± 0.5", -1.0, strong=True)))
+    text = latex([Sheet("paired", "A title", ("arm", "2"), (line,), (HOSTILE,))])
+    safe = (
+        r"50 \% of \$x\_1\$ \& \{y\} \#\textasciitilde{}\textasciicircum{}\textbackslash{}end\{table\}"
+        r"\textless{}\textbar{}\textgreater{} $\pm$ $^{2}$ -- $^{12}$"
+    )
+    assert text.splitlines() == [
+        r"\begin{table}", r"\centering", rf"\caption{{A title. {safe}.}}", r"\label{tab:paired-a-title}",
+        r"\begin{tabular}{lr}", r"\toprule", r"arm & 2 \\", r"\midrule", rf"{safe} & \textbf{{$-$1.0 $\pm$ 0.5}} \\",
+        r"\bottomrule", r"\end{tabular}", r"\end{table}",
+    ]  # fmt: skip
+
+
+def test_every_main_table_sets_in_latex_and_a_sheet_of_notes_alone_does_not() -> None:
+    text = latex(sheets_of(_records()))
+    assert text.isascii() and text.count("{") == text.count("}")
+    assert latex([Sheet("paired", "Nothing to compare", (), (), ("Choose one.",))]) == ""
+    assert markdown([Sheet("paired", "Nothing", (), (), ("Choose one.",))]) == "### Nothing\n\n- Choose one.\n"

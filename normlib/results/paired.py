@@ -1,0 +1,214 @@
+"""The paired table: each arm against one baseline, replicate by replicate, in every condition. Numbers only.
+
+In: a study, or the frame of runs. Out: `Comparison`s, or a frame of them. Where runs share seeds, trunks and batches, the
+differences are taken seed by seed; where they cannot, the comparison is of two samples (Welch) and says so.
+This file never words a result; see verdicts.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from normlib.results.axes import ReportError
+from normlib.results.frame import SEED
+from normlib.results.identity import check_paired, pairing
+from normlib.results.record import FAILED, SKIPPED
+from normlib.results.statistics import (
+    holm,
+    outperformance,
+    pair_correlation,
+    paired_difference,
+    replicates_needed,
+    sign_flip_p,
+    smallest_sign_flip_p,
+    welch_difference,
+    welch_p,
+)
+from normlib.results.study import ACCURACY, Condition, Question, Study
+from normlib.results.tables import check_value, lower_is_better
+
+SIGNIFICANCE = 0.05
+"""Of a whole table, after Holm's correction."""
+BETTER, WORSE, EQUAL, UNKNOWN, TOO_FEW, NONE = "better", "worse", "equal", "unknown", "too few", "none"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the baseline in one condition. Differences are arm minus baseline, in the value's own unit.
+
+    `n` counts the replicates that both have (of two samples: the smaller one). `p` is the exact two-sided sign-flip p of
+    the mean difference (of two samples: Welch's), `p_holm` the same corrected over the comparisons of its section.
+    `outperforms` is the share of pairs that the arm wins, ties half; figures that cannot be are NaN.
+    """
+
+    section: str
+    column: str
+    arm: str
+    baseline: str
+    n: int = 0
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    outperforms: float = math.nan
+    outperforms_low: float = math.nan
+    outperforms_high: float = math.nan
+    wins: int = 0
+    ties: int = 0
+    p: float = math.nan
+    p_holm: float = math.nan
+    n_needed: int = 0
+    """Replicates with which the smallest possible p passes the correction."""
+    correlation: float = math.nan
+    unpaired: str = ""
+    """Why the two are compared as unpaired samples; empty where they are paired."""
+    verdict: str = NONE
+    """better, worse, equal (the interval lies within the rope), unknown, too few (replicates to show anything), none."""
+    why_none: str = ""
+    """Why there is no comparison: all runs failed, skipped, no baseline here."""
+
+    @property
+    def within(self) -> float:
+        """The larger end of the interval, without its sign: the difference is within this either way."""
+        return max(abs(self.low), abs(self.high))
+
+
+def paired(study: Study) -> list[Comparison]:
+    """Every arm against the baseline in every condition, Holm-corrected within each section.
+
+    Empty where the baseline is no row of the study at all. The caller has seen to it that the runs are what they claim to be
+    (`identity.check_paired`).
+    """
+    question = study.question
+    if question.baseline not in study.places.row_labels:
+        return []
+    found: list[Comparison] = []
+    for section, conditions in study.conditions.items():
+        arms = [arm for arm in study.arms(section) if arm != question.baseline]
+        compared = [
+            _compare(study, condition, arm) for condition in conditions for arm in arms if arm in condition.arms
+        ]
+        found += _judged(compared, question)
+    return found
+
+
+def compare_arms(
+    frame: pd.DataFrame,
+    baseline: str = "batch",
+    rows: str = "norm",
+    columns: str = "data.batch_size",
+    value: str = ACCURACY,
+    rope: float = 0.5,
+) -> pd.DataFrame:
+    """The paired table of a frame of runs (`normlib.load_results`): one row for each arm and condition but the baseline's.
+
+    Columns are the fields of `Comparison`: differences are arm minus `baseline` in the unit of `value` (accuracies are
+    fractions), `low` and `high` the ends of the 95 % interval; `rope` is in percentage points of accuracy.
+    IdentityError where runs claim to be paired and are not; ReportError for axes, values or a baseline that are not there.
+    """
+    study = Study(frame, Question(rows=rows, columns=columns, value=value, baseline=baseline, rope=rope))
+    check_value(frame, value)
+    check_baseline(study)
+    check_paired(frame)
+    fields = [field.name for field in dataclasses.fields(Comparison)]
+    return pd.DataFrame([dataclasses.asdict(comparison) for comparison in paired(study)], columns=fields)
+
+
+def check_baseline(study: Study) -> None:
+    """ReportError, with the closest labels, for a baseline that is none of the rows."""
+    question, labels = study.question, study.places.row_labels
+    if question.baseline not in labels:
+        raise ReportError(
+            f"the baseline is one of the rows, {question.rows}, and {question.baseline!r} is none of them: there are "
+            f"{', '.join(labels) or 'no runs'}; choose one with baseline=..."
+        )
+
+
+def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
+    """The figures of one comparison, before the correction."""
+    question = study.question
+    made = Comparison(condition.section, condition.column, arm, question.baseline)
+    a, b = (condition.array(label, question.value) for label in (arm, question.baseline))
+    both = ~np.isnan(a) & ~np.isnan(b)
+    n = int(both.sum())
+    if not (~np.isnan(a)).any() or not (~np.isnan(b)).any():
+        missing = arm if not (~np.isnan(a)).any() else question.baseline
+        return dataclasses.replace(made, why_none=f"{missing}: {_nothing_of(condition, missing)}")
+    unpaired = _why_unpaired(study, condition, arm, n, min((~np.isnan(a)).sum(), (~np.isnan(b)).sum()))
+    if unpaired:
+        return _of_two_samples(made, a[~np.isnan(a)], b[~np.isnan(b)], unpaired)
+    interval = paired_difference(a, b)
+    wins = outperformance(
+        a, b, condition.diverged(arm), condition.diverged(question.baseline), lower_is_better(question.value)
+    )
+    return dataclasses.replace(
+        made, n=n, difference=float(interval.mean),
+        low=float(interval.mean - interval.half_width), high=float(interval.mean + interval.half_width),
+        outperforms=float(wins.mean), outperforms_low=float(wins.low), outperforms_high=float(wins.high),
+        wins=int(wins.wins), ties=int(wins.ties),
+        p=sign_flip_p(a - b), correlation=pair_correlation(a, b),
+    )  # fmt: skip
+
+
+def _of_two_samples(made: Comparison, a: NDArray[np.float64], b: NDArray[np.float64], why: str) -> Comparison:
+    interval = welch_difference(a, b)
+    mean, width = float(interval.mean), float(interval.half_width)
+    return dataclasses.replace(
+        made, n=min(len(a), len(b)), difference=mean, low=mean - width, high=mean + width, p=welch_p(a, b), unpaired=why
+    )
+
+
+def _why_unpaired(study: Study, condition: Condition, arm: str, n: int, smaller: int) -> str:
+    """Why two arms are not compared seed by seed; empty where they are."""
+    baseline, rows = study.question.baseline, study.question.rows
+    if n < 2 and smaller > n:
+        return "no two seeds in common" if n else "no seed in common"
+    if rows.partition(".")[0] == "norm":
+        return ""  # `check_paired` has verified them
+    keys = [SEED] if "data.split_seed" not in condition.runs else [SEED, "data.split_seed"]
+    mine, theirs = (condition.runs.iloc[condition.trained(label)].set_index(keys) for label in (arm, baseline))
+    return pairing(mine, theirs)
+
+
+def _nothing_of(condition: Condition, arm: str) -> str:
+    """Why an arm has no figure in a condition."""
+    if arm not in condition.arms:
+        return "no run"
+    status = condition.runs["status"].to_numpy()[condition.positions[arm]]
+    if (status == SKIPPED).any():
+        return "skipped"
+    failed = int((status == FAILED).sum())
+    return f"failed {failed}/{len(status)}" if failed else "no figure"
+
+
+def _judged(compared: Sequence[Comparison], question: Question) -> list[Comparison]:
+    """The comparisons of one section with the corrected p values and verdicts."""
+    corrected = holm([comparison.p for comparison in compared])
+    family = int(sum(comparison.p == comparison.p for comparison in compared))
+    needed = replicates_needed(max(family, 1))
+    judged = (
+        dataclasses.replace(comparison, p_holm=float(p), n_needed=needed)
+        for comparison, p in zip(compared, corrected, strict=True)
+    )
+    return [dataclasses.replace(each, verdict=_verdict(each, question, family)) for each in judged]
+
+
+def _verdict(comparison: Comparison, question: Question, family: int) -> str:
+    """What the figures allow to say: a difference needs the corrected p and the interval to agree."""
+    if comparison.why_none:
+        return NONE
+    apart = comparison.low > 0 or comparison.high < 0
+    if comparison.p_holm <= SIGNIFICANCE and apart:
+        return BETTER if (comparison.difference > 0) != lower_is_better(question.value) else WORSE
+    if question.value.endswith("accuracy") and comparison.within <= question.rope / 100:
+        return EQUAL
+    no_interval = comparison.low != comparison.low
+    if no_interval or (not comparison.unpaired and smallest_sign_flip_p(comparison.n) * family > SIGNIFICANCE):
+        return TOO_FEW
+    return UNKNOWN

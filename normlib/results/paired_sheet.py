@@ -1,0 +1,210 @@
+"""The paired table in words: a grid of differences for one look, and every figure of every comparison.
+
+In: `Comparison`s. Out: `Sheet`s. This file never computes a statistic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from normlib.results.paired import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
+from normlib.results.study import Study
+from normlib.results.table_sheet import title
+
+WORDS = {
+    BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "cannot be told apart", NONE: "not compared",
+}  # fmt: skip
+
+
+def difference_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[Sheet]:
+    """By section, the mean differences to the baseline with their intervals: arms × conditions."""
+    sheets = []
+    for section, mine in _by_section(study, comparisons).items():
+        columns = tuple(dict.fromkeys(each.column for each in mine))
+        cells = {(each.arm, each.column): each for each in mine}
+        arms = tuple(arm for arm in study.arms(section) if any(each.arm == arm for each in mine))
+        usual_n = _usual_n(mine)
+        lines = []
+        for arm in arms:
+            entries = [_grid_entry(study, cells.get((arm, column)), usual_n) for column in columns]
+            lines.append(Line(arm, (Entry(arm), *entries)))
+        question = study.question
+        sheets.append(Sheet(
+            name="differences",
+            title=f"{title(question.value, section)}: difference to {question.baseline}"
+            + (" in points" if _is_accuracy(study) else ""),
+            header=(f"{question.rows} \\ {question.columns}", *columns),
+            lines=tuple(lines),
+            notes=_grid_notes(study, mine, usual_n),
+            tidy=tuple(_tidy(each) for each in mine),
+        ))  # fmt: skip
+    return sheets
+
+
+def paired_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[Sheet]:
+    """By section, a line for each comparison: difference, outperformance, p, Holm, n, correlation, verdict."""
+    sheets = []
+    question = study.question
+    unit = " (points)" if _is_accuracy(study) else ""
+    header = (
+        question.columns, question.rows, f"difference{unit}", "95 % interval", "outperforms (%)", "95 % interval",
+        "p", "p (Holm)", "n", "r", "verdict",
+    )  # fmt: skip
+    for section, mine in _by_section(study, comparisons).items():
+        lines = tuple(Line(each.arm, _entries(study, each)) for each in mine)
+        heading = f"{title(question.value, section)}: every arm against {question.baseline}"
+        sheets.append(
+            Sheet(
+                "paired", heading, header, lines, _notes(study, mine), tuple(map(_tidy, mine)), num_labels=2,
+                in_terminal=False,
+            )
+        )  # fmt: skip
+    return sheets
+
+
+def no_baseline_sheet(study: Study) -> Sheet:
+    """What stands in the place of the paired table where the baseline is none of the rows."""
+    question = study.question
+    rows = ", ".join(study.places.row_labels)
+    note = (
+        f"Nothing is compared: the baseline, {question.baseline!r}, is none of the rows ({question.rows}: {rows}). "
+        "Choose one with baseline=..."
+    )
+    return Sheet("differences", f"Differences to {question.baseline}", (), (), (note,))
+
+
+def _by_section(study: Study, comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
+    by_section: dict[str, list[Comparison]] = {section: [] for section in study.places.sections}
+    for comparison in comparisons:
+        by_section[comparison.section].append(comparison)
+    return {section: mine for section, mine in by_section.items() if mine}
+
+
+def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> Entry:
+    if comparison is None:
+        return Entry(EMPTY)
+    if comparison.verdict == NONE:
+        return Entry(_short(comparison.why_none, comparison.arm))
+    text = _signed(study, comparison.difference)
+    if comparison.low == comparison.low:
+        text += f" ({_signed(study, comparison.low)} to {_signed(study, comparison.high)})"
+    if comparison.verdict == EQUAL:
+        text += " ≈"
+    if comparison.unpaired:
+        text += ", unpaired"
+    if comparison.verdict == TOO_FEW:
+        text += f", n={comparison.n} cannot show it; {comparison.n_needed} needed"
+    elif comparison.n != usual_n:
+        text += f", n={comparison.n}"
+    return Entry(text, comparison.difference, comparison.verdict in (BETTER, WORSE))
+
+
+def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
+    if each.verdict == NONE:
+        figures = [Entry(EMPTY)] * 6 + [Entry("0", 0.0), Entry(EMPTY), Entry(_short(each.why_none, each.arm))]
+        return (Entry(each.column, _number(each.column)), Entry(each.arm), *figures)
+    verdict = WORDS.get(each.verdict, f"n={each.n} cannot show it; {each.n_needed} needed")
+    return (
+        Entry(each.column, _number(each.column)),
+        Entry(each.arm),
+        Entry(_signed(study, each.difference), each.difference, each.verdict in (BETTER, WORSE)),
+        Entry(_interval(_signed(study, each.low), _signed(study, each.high)), each.low),
+        Entry(_percent(each.outperforms), _sortable(each.outperforms)),
+        Entry(_interval(_percent(each.outperforms_low), _percent(each.outperforms_high)), _sortable(each.outperforms_low)),
+        Entry(p_value(each.p), _sortable(each.p)),
+        Entry(p_value(each.p_holm), _sortable(each.p_holm)),
+        Entry(str(each.n), float(each.n)),
+        Entry(EMPTY if each.correlation != each.correlation else f"{each.correlation:.2f}", _sortable(each.correlation)),
+        Entry(verdict + (f" (unpaired: {each.unpaired})" if each.unpaired else "")),
+    )  # fmt: skip
+
+
+def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple[str, ...]:
+    question = study.question
+    over = "split by split, each the mean of its seeds" if study.replicates_are_splits else "seed by seed"
+    notes = [
+        f"Mean of arm − {question.baseline}, {over}, with its 95 % t interval; n = {usual_n}"
+        + (", unless a cell says otherwise." if any(each.n != usual_n for each in mine) else ".")
+    ]
+    family = sum(each.p == each.p for each in mine)
+    if any(each.verdict in (BETTER, WORSE) for each in mine):
+        notes.append(
+            f"Bold: differs from {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for "
+            f"the {family} comparisons of this table)."
+        )
+    if any(each.verdict == EQUAL for each in mine):
+        notes.append(f"≈: equal in practice, the interval lies within ± {question.rope:g} points.")
+    return tuple(notes + _common_notes(mine, family))
+
+
+def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
+    question = study.question
+    family = sum(each.p == each.p for each in mine)
+    replicate = "split" if study.replicates_are_splits else "seed"
+    notes = [
+        f"Difference: mean of arm − {question.baseline}, {replicate} by {replicate}, with its 95 % t interval.",
+        f"Outperforms: the share of {replicate}s in which the arm is ahead, ties half, a diverged run as a loss; "
+        "Clopper–Pearson interval.",
+        "p: exact two-sided sign-flip test of the mean difference; p (Holm): corrected for the "
+        f"{family} comparisons of this table. r: correlation within pairs.",
+        f"Equal in practice: the interval lies within ± {question.rope:g} points (rope={question.rope:g}).",
+    ]
+    return tuple(notes + _common_notes(mine, family))
+
+
+def _common_notes(mine: Sequence[Comparison], family: int) -> list[str]:
+    notes = []
+    too_few = [each for each in mine if each.verdict == TOO_FEW]
+    if too_few:
+        notes.append(
+            f"n cannot show it: the smallest p of n replicates, 2/2ⁿ, times the {family} comparisons of this table is above "
+            f"{SIGNIFICANCE}; {too_few[0].n_needed} replicates are needed. It does not mean that there is no difference."
+        )
+    if any(each.unpaired for each in mine):
+        notes.append("unpaired: the runs share no seeds or no batches, so that two samples are compared (Welch's t).")
+    return notes
+
+
+def _tidy(each: Comparison) -> dict[str, object]:
+    return dataclasses.asdict(each)
+
+
+def _usual_n(mine: Sequence[Comparison]) -> int:
+    counts = [each.n for each in mine if each.n]
+    return max(set(counts), key=counts.count) if counts else 0
+
+
+def _short(why_none: str, arm: str) -> str:
+    """Why there is no comparison; whose fault it is is said only where it is not the arm's own."""
+    return why_none.removeprefix(f"{arm}: ")
+
+
+def _signed(study: Study, value: float) -> str:
+    if value != value:
+        return EMPTY
+    return points(value, sign=True) if _is_accuracy(study) else f"{value:+.4g}"
+
+
+def _percent(share: float) -> str:
+    return EMPTY if share != share else f"{100 * share:.0f}"
+
+
+def _interval(low: str, high: str) -> str:
+    return EMPTY if EMPTY in (low, high) else f"{low} to {high}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _sortable(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _is_accuracy(study: Study) -> bool:
+    return study.question.value.endswith("accuracy")

@@ -1,0 +1,171 @@
+"""Verdicts: the figures of a comparison in one sentence, never stronger than they are.
+
+In: `Comparison`s and the question. Out: a sentence each, a line for each condition, and a headline. This file computes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from normlib.results.paired import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.sheet import p_value, points
+from normlib.results.study import Question
+from normlib.results.writers import markdown_text
+
+
+def sentence(comparison: Comparison, question: Question, family: int) -> str:
+    """What one comparison shows, with its figures. `family` is the number of comparisons in its table."""
+    arm, baseline = comparison.arm, comparison.baseline
+    where = f"At {_condition(question.columns, comparison.column)}, "
+    if comparison.verdict == NONE:
+        return f"{where}{arm} and {baseline} are not compared: {comparison.why_none}."
+    size, low, high = (_amount(x, question) for x in (comparison.difference, comparison.low, comparison.high))
+    if comparison.verdict in (BETTER, WORSE):
+        better = comparison.verdict == BETTER
+        least, most = sorted((abs(comparison.low), abs(comparison.high)))
+        inside = _is_accuracy(question) and comparison.within <= question.rope / 100
+        tail = f", which is less than the {question.rope:g} points that count as equal" if inside else ""
+        return (
+            f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by {_amount(abs(comparison.difference), question)} "
+            f"({_amount(least, question, unit=False)} to {_amount(most, question, unit=False)}; "
+            f"{_evidence(comparison, better)}; p {_relation(comparison.p_holm)}){tail}."
+        )
+    if comparison.verdict == EQUAL:
+        return (
+            f"{where}{arm} and {baseline} are equal for practical purposes: the difference is within "
+            f"{_amount(comparison.within, question)} either way, and {question.rope:g} count as equal."
+        )
+    if comparison.verdict == TOO_FEW:
+        measured = f"measured: {size}" if comparison.n < 2 else f"measured: {size}, interval {low} to {high}"
+        return (
+            f"{where}n={comparison.n} cannot show a difference between {arm} and {baseline} among {family} comparisons; "
+            f"{comparison.n_needed} needed ({measured})."
+        )
+    unpaired = f" (unpaired: {comparison.unpaired})" if comparison.unpaired else ""
+    return (
+        f"{where}{arm} and {baseline} cannot be told apart{unpaired}: the difference is within "
+        f"{_amount(comparison.within, question)} either way."
+    )
+
+
+def verdicts(comparisons: Sequence[Comparison], question: Question) -> dict[str, list[tuple[Comparison, str]]]:
+    """Every comparison with its sentence, by section."""
+    by_section: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_section.setdefault(comparison.section, []).append(comparison)
+    return {
+        section: [(each, sentence(each, question, sum(other.p == other.p for other in mine))) for each in mine]
+        for section, mine in by_section.items()
+    }
+
+
+def digest(comparisons: Sequence[Comparison], question: Question) -> dict[str, list[str]]:
+    """A line for each condition, by section: who beats the baseline, who loses to it, who cannot be told from it."""
+    lines: dict[str, list[str]] = {}
+    for section, said in verdicts(comparisons, question).items():
+        mine = [comparison for comparison, _ in said]
+        by_column: dict[str, list[Comparison]] = {}
+        for comparison in mine:
+            by_column.setdefault(comparison.column, []).append(comparison)
+        lines[section] = [_digest_of_condition(column, found, question) for column, found in by_column.items()]
+        lines[section] += _noise_floor(mine, question)
+    return lines
+
+
+def headline(comparisons: Sequence[Comparison], question: Question) -> str | None:
+    """The sentence on the largest difference that is beyond doubt, or None if there is none."""
+    clear = [each for each in comparisons if each.verdict in (BETTER, WORSE) and not is_control(each.arm, question)]
+    if not clear:
+        return None
+    largest = max(clear, key=lambda each: abs(each.difference))
+    section = f"{largest.section}: " if largest.section else ""
+    family = sum(each.p == each.p for each in comparisons if each.section == largest.section)
+    return section + sentence(largest, question, family)
+
+
+def verdicts_markdown(comparisons: Sequence[Comparison], question: Question) -> str:
+    """The headline, a line for each condition, then every comparison, as Markdown."""
+    said, lines = verdicts(comparisons, question), []
+    first = headline(comparisons, question)
+    lines += [markdown_text(first), ""] if first else []
+    for section, digested in digest(comparisons, question).items():
+        lines += [f"## {markdown_text(section)}" if section else "## Verdicts", ""]
+        lines += [f"- {markdown_text(line)}" for line in digested]
+        lines += ["", "Each comparison:", "", *(f"- {markdown_text(text)}" for _, text in said[section]), ""]
+    return "\n".join(lines)
+
+
+def is_control(arm: str, question: Question) -> bool:
+    """Whether an arm is the baseline under a second name."""
+    return arm == f"{question.baseline}_control"
+
+
+def _digest_of_condition(column: str, found: Sequence[Comparison], question: Question) -> str:
+    """One condition in one sentence; arms in the order of their differences."""
+    baseline = found[0].baseline
+    words = {
+        BETTER: ("beats {}", "beat {}"),
+        WORSE: ("loses to {}", "lose to {}"),
+        EQUAL: ("is equal to {} for practical purposes", "are equal to {} for practical purposes"),
+        UNKNOWN: ("cannot be told from {}",) * 2,
+        TOO_FEW: ("cannot be told from {} with so few replicates",) * 2,
+    }
+    clauses = []
+    for verdict, (one, several) in words.items():
+        arms = sorted((each for each in found if each.verdict == verdict), key=lambda each: -each.difference)
+        if arms:
+            listed = [f"{each.arm} ({_amount(each.difference, question, unit=False, sign=True)})" for each in arms]
+            clauses.append(f"{_listed(listed)} {(several if len(arms) > 1 else one).format(baseline)}")
+    absent = dict.fromkeys(each.why_none for each in found if each.verdict == NONE)
+    clauses += [f"not compared: {', '.join(absent)}"] if absent else []
+    return f"At {_condition(question.columns, column)}, {'; '.join(clauses)}."
+
+
+def _noise_floor(comparisons: Sequence[Comparison], question: Question) -> list[str]:
+    """What the control says: how far the same norm ends from itself on another trajectory."""
+    control = [each for each in comparisons if is_control(each.arm, question) and each.n]
+    if not control:
+        return []
+    widest = max(control, key=lambda each: abs(each.difference))
+    told = [each.column for each in control if each.verdict in (BETTER, WORSE)]
+    verdict = (
+        f"but it is told apart at {', '.join(told)}, so this table says more than its data do" if told
+        else "and is told apart nowhere, as it must be"
+    )  # fmt: skip
+    return [
+        f"Noise floor: {control[0].arm} is {control[0].baseline} on another trajectory; its mean differs by up to "
+        f"{_amount(abs(widest.difference), question)} (at {_condition(question.columns, widest.column)}), {verdict}."
+    ]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _evidence(comparison: Comparison, better: bool) -> str:
+    """How many of the replicates agree with the sentence, or that there are no pairs."""
+    if comparison.unpaired:
+        return f"unpaired: {comparison.unpaired}; n = {comparison.n}"
+    losses = comparison.n - comparison.wins - comparison.ties
+    return f"{comparison.wins if better else losses} of {comparison.n} seeds"
+
+
+def _condition(axis: str, column: str) -> str:
+    return f"batch {column}" if axis == "data.batch_size" else f"{axis}={column}"
+
+
+def _is_accuracy(question: Question) -> bool:
+    return question.value.endswith("accuracy")
+
+
+def _amount(value: float, question: Question, unit: bool = True, sign: bool = False) -> str:
+    """Points for accuracies, four digits for anything else."""
+    if _is_accuracy(question):
+        return points(value, sign) + (" points" if unit else "")
+    return f"{value:+.4g}" if sign else f"{value:.4g}"
+
+
+def _relation(p: float) -> str:
+    text = p_value(p)
+    return text if re.match("<", text) else f"= {text}"
