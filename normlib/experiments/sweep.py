@@ -140,15 +140,16 @@ def run_one(run: Run, settings: Mapping[str, Any]) -> Record:
 def report_on(plan: Plan) -> Report:
     """Write the tables and the figure of a plan's runs, as far as they have records."""
     from normlib.results.report import write_report
+    from normlib.results.study import Question
 
-    store = Store(plan.settings["results_dir"], plan.experiment)
+    settings = plan.settings
+    store = Store(settings["results_dir"], plan.experiment)
     scan = store.scan()
+    asked = {name: settings[name] for name in ("rows", "columns", "baseline", "rope", "target")}
     return write_report(
         store.folder,
         scan.records,
         scan.problems,
-        rows=plan.settings["rows"],
-        columns=plan.settings["columns"],
-        order=plan.order,
+        Question(**asked, order=plan.order),
         ids={run.id for run in plan.runs},
     )
