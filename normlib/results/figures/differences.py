@@ -1,0 +1,71 @@
+"""The figure of the paired table: differences to the baseline by condition, with intervals, against the rope.
+
+In: a study and its `Comparison`s. Out: a matplotlib Figure with a panel a section: a point an arm with its 95 % interval, a
+line at zero, and the region of practical equivalence as a grey band. This file never computes a statistic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from normlib.results.figures.panels import dodged, finish, horizontal, legend, section_panels
+from normlib.results.figures.style import Style, line_settings, plain_style, styles
+from normlib.results.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from normlib.results.paired import Comparison
+
+LINEAR_POINTS = 5.0
+"""Up to here the axis is linear, beyond it logarithmic: a fall of 50 points and a gain of 1 are seen in one panel."""
+ROPE_COLOUR, ZERO_COLOUR = "0.88", "0.35"
+
+
+def draw_differences(study: Study, comparisons: Sequence[Comparison]) -> Figure | None:
+    """The figure of all comparisons, or None where no difference could be measured."""
+    measured = [each for each in comparisons if not math.isnan(each.difference)]
+    by_section = {
+        section: [each for each in measured if each.section == section]
+        for section in dict.fromkeys(each.section for each in measured)
+    }
+    if not by_section:
+        return None
+    present = {each.arm for each in measured}
+    chosen = styles(present)
+    style = {arm: chosen[arm] for arm in study.places.row_labels if arm in present}
+    with plain_style():
+        figure, panels = section_panels(len(by_section), share_y=False)
+        for panel, (section, own) in zip(panels, by_section.items(), strict=True):
+            _draw_panel(panel, study, section, own, style)
+        legend(figure, style)
+    return figure
+
+
+def _draw_panel(panel: Axes, study: Study, section: str, own: Sequence[Comparison], style: dict[str, Style]) -> None:
+    columns = [condition.column for condition in study.conditions[section]]
+    where = horizontal(panel, columns, study.question.columns)
+    accuracy = study.question.value.endswith("accuracy")
+    unit = 100.0 if accuracy else 1.0
+    if accuracy:
+        panel.axhspan(-study.question.rope, study.question.rope, color=ROPE_COLOUR, linewidth=0, zorder=0)
+    panel.axhline(0, color=ZERO_COLOUR, linewidth=0.8, zorder=1)
+    for place, (arm, look) in enumerate(style.items()):
+        mine = [each for each in own if each.arm == arm]
+        if not mine:
+            continue
+        x = dodged(panel, (where[each.column] for each in mine), place, len(style))
+        y = [unit * each.difference for each in mine]
+        settings = line_settings(arm, look)
+        panel.plot(x, y, **settings | {"linewidth": settings["linewidth"] / 2})
+        with_interval = [not math.isnan(each.low) for each in mine]
+        panel.vlines(
+            [at for at, known in zip(x, with_interval, strict=True) if known],
+            [unit * each.low for each in mine if not math.isnan(each.low)],
+            [unit * each.high for each in mine if not math.isnan(each.low)],
+            color=look[0], linewidth=settings["linewidth"], zorder=2,
+        )  # fmt: skip
+    finish(panel, section, f"difference to {study.question.baseline}" + (" (points)" if accuracy else ""))

@@ -1,0 +1,92 @@
+"""Panels: the sheet of small plots that every figure is, its horizontal axes, and its legend.
+
+In: numbers of panels, labels of columns. Out: matplotlib's objects, empty but for axes. This file never draws a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from normlib.results.figures.style import FONT_POINTS, Style, line_settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL_INCHES = (4.4, 3.4)
+LEGEND_INCHES = 0.45
+MAX_COLUMNS = 3
+MAX_LEGEND_COLUMNS = 6
+DODGE = 0.18
+"""Columns (or octaves) between the first and the last row's points at one column, so that equal rows stay visible."""
+
+
+def section_panels(number: int, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, a few beside each other."""
+    columns = 2 if number == 4 else min(number, MAX_COLUMNS)
+    rows = math.ceil(number / columns)
+    figure, grid = panel_grid(rows, columns, PANEL_INCHES, "all" if share_y else "none")
+    panels = [panel for line in grid for panel in line]
+    for panel in panels[number:]:
+        panel.set_axis_off()
+    return figure, panels[:number]
+
+
+def panel_grid(rows: int, columns: int, inches: tuple[float, float], share_y: str) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of rows × columns panels of that width and height; `share_y` is matplotlib's "all", "row" or "none"."""
+    from matplotlib.figure import Figure
+
+    width, height = inches
+    figure = Figure(figsize=(width * columns, height * rows + LEGEND_INCHES), layout="constrained")
+    return figure, figure.subplots(rows, columns, sharey=share_y, squeeze=False).tolist()  # type: ignore[call-overload]
+
+
+def legend(figure: Figure, style: dict[str, Style]) -> None:
+    """One legend for all panels, below them, in the order of `style`."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], **line_settings(name, look)) for name, look in style.items()]
+    figure.legend(
+        handles, list(style), loc="outside lower center", ncols=min(len(style), MAX_LEGEND_COLUMNS),
+        frameon=False, handlelength=4.0,  # long enough to show a whole period of every line style
+    )  # fmt: skip
+
+
+def horizontal(panel: Axes, columns: Sequence[str], axis: str) -> dict[str, float]:
+    """Where each column stands: on a log2 axis if they are positive numbers, else side by side; sets ticks and label."""
+    name = words(axis)
+    try:
+        numbers = [float(column) for column in columns]
+    except ValueError:
+        numbers = []
+    if numbers and min(numbers) > 0 and len(set(numbers)) > 1:
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(numbers, columns)
+        panel.set_xticks([], minor=True)
+        panel.set_xlabel(name + (" (samples, log scale)" if name == "batch size" else " (log scale)"))
+        return dict(zip(columns, numbers, strict=True))
+    panel.set_xticks(range(len(columns)), columns)
+    panel.set_xlim(-0.5, len(columns) - 0.5)
+    panel.set_xlabel(name)
+    return {column: float(place) for place, column in enumerate(columns)}
+
+
+def dodged(panel: Axes, x: Iterable[float], place: int, places: int) -> list[float]:
+    """The places of one of several rows on the horizontal axis, set a little apart from the others'."""
+    shift = (place - (places - 1) / 2) * DODGE / max(places - 1, 1)
+    return [at * 2**shift if panel.get_xscale() == "log" else at + shift for at in x]
+
+
+def finish(panel: Axes, title: str, y_label: str) -> None:
+    """Title, label and grid, the same in every figure."""
+    panel.set_title(title, fontsize=FONT_POINTS + 1)
+    panel.set_ylabel(y_label)
+    panel.grid(axis="y", color="0.9", linewidth=0.6)
+    panel.set_axisbelow(True)
+
+
+def words(setting: str) -> str:
+    """The name of a setting as a reader says it: batch size, optimizer lr."""
+    return setting.removeprefix("data.").replace("_", " ").replace(".", " ")
