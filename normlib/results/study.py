@@ -40,6 +40,17 @@ class Question:
     target: float | None = None
     order: Order = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """ReportError for a region of equivalence or a target that cannot be."""
+        if not 0 <= self.rope < math.inf:
+            raise ReportError(
+                f"rope is the percentage points of accuracy within which arms are equal in practice, 0 or more, got {self.rope}"
+            )
+        if self.target is not None and not 0 < self.target <= 1:
+            raise ReportError(
+                f"target is the accuracy to reach, a fraction above 0 and up to 1 (0.95 is 95 %), got {self.target}"
+            )
+
 
 @dataclass(frozen=True)
 class Condition:
