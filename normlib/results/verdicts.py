@@ -20,7 +20,8 @@ def sentence(comparison: Comparison, question: Question, family: int) -> str:
     where = f"At {_condition(question.columns, comparison.column)}, "
     if comparison.verdict == NONE:
         return f"{where}{arm} and {baseline} are not compared: {comparison.why_none}."
-    size, low, high = (_amount(x, question) for x in (comparison.difference, comparison.low, comparison.high))
+    size = _amount(comparison.difference, question, sign=True)
+    low, high = (_amount(end, question, unit=False, sign=True) for end in (comparison.low, comparison.high))
     if comparison.verdict in (BETTER, WORSE):
         better = comparison.verdict == BETTER
         least, most = sorted((abs(comparison.low), abs(comparison.high)))
@@ -37,12 +38,17 @@ def sentence(comparison: Comparison, question: Question, family: int) -> str:
             f"{_amount(comparison.within, question)} either way, and {question.rope:g} count as equal."
         )
     if comparison.verdict == TOO_FEW:
-        measured = f"measured: {size}" if comparison.n < 2 else f"measured: {size}, interval {low} to {high}"
+        measured = f"measured: {size}" if comparison.low != comparison.low else f"measured: {size}, {low} to {high}"
         return (
             f"{where}n={comparison.n} cannot show a difference between {arm} and {baseline} among {family} comparisons; "
             f"{comparison.n_needed} needed ({measured})."
         )
     unpaired = f" (unpaired: {comparison.unpaired})" if comparison.unpaired else ""
+    if comparison.low > 0 or comparison.high < 0:
+        return (
+            f"{where}{arm} and {baseline} cannot be told apart once {family} comparisons are corrected for{unpaired}: "
+            f"{size} ({low} to {high}), p {_relation(comparison.p)}, corrected {p_value(comparison.p_holm)}."
+        )
     return (
         f"{where}{arm} and {baseline} cannot be told apart{unpaired}: the difference is within "
         f"{_amount(comparison.within, question)} either way."
@@ -68,8 +74,9 @@ def digest(comparisons: Sequence[Comparison], question: Question) -> dict[str, l
         by_column: dict[str, list[Comparison]] = {}
         for comparison in mine:
             by_column.setdefault(comparison.column, []).append(comparison)
-        lines[section] = [_digest_of_condition(column, found, question) for column, found in by_column.items()]
-        lines[section] += _noise_floor(mine, question)
+        compared = {column: [each for each in found if each.verdict != NONE] for column, found in by_column.items()}
+        lines[section] = [_digest_of_condition(found, question) for found in compared.values() if found]
+        lines[section] += _noise_floor(mine, question) + _not_compared(mine, question)
     return lines
 
 
@@ -84,11 +91,21 @@ def headline(comparisons: Sequence[Comparison], question: Question) -> str | Non
     return section + sentence(largest, question, family)
 
 
+def what_p_is(question: Question) -> str:
+    """The line under the verdicts that says how they are come by."""
+    unit = "points of accuracy" if _is_accuracy(question) else question.value
+    return (
+        f"Differences are arm − {question.baseline} in {unit}, with 95 % intervals; p is that of the exact sign-flip test, "
+        "corrected (Holm) for all comparisons of a table."
+    )
+
+
 def verdicts_markdown(comparisons: Sequence[Comparison], question: Question) -> str:
     """The headline, a line for each condition, then every comparison, as Markdown."""
     said, lines = verdicts(comparisons, question), []
     first = headline(comparisons, question)
     lines += [markdown_text(first), ""] if first else []
+    lines += [what_p_is(question), ""] if comparisons else []
     for section, digested in digest(comparisons, question).items():
         lines += [f"## {markdown_text(section)}" if section else "## Verdicts", ""]
         lines += [f"- {markdown_text(line)}" for line in digested]
@@ -101,7 +118,7 @@ def is_control(arm: str, question: Question) -> bool:
     return arm == f"{question.baseline}_control"
 
 
-def _digest_of_condition(column: str, found: Sequence[Comparison], question: Question) -> str:
+def _digest_of_condition(found: Sequence[Comparison], question: Question) -> str:
     """One condition in one sentence; arms in the order of their differences."""
     baseline = found[0].baseline
     words = {
@@ -117,9 +134,20 @@ def _digest_of_condition(column: str, found: Sequence[Comparison], question: Que
         if arms:
             listed = [f"{each.arm} ({_amount(each.difference, question, unit=False, sign=True)})" for each in arms]
             clauses.append(f"{_listed(listed)} {(several if len(arms) > 1 else one).format(baseline)}")
-    absent = dict.fromkeys(each.why_none for each in found if each.verdict == NONE)
-    clauses += [f"not compared: {', '.join(absent)}"] if absent else []
-    return f"At {_condition(question.columns, column)}, {'; '.join(clauses)}."
+    return f"At {_condition(question.columns, found[0].column)}, {'; '.join(clauses)}."
+
+
+def _not_compared(comparisons: Sequence[Comparison], question: Question) -> list[str]:
+    """A line for each reason why comparisons could not be made, with where that is."""
+    columns: dict[str, list[str]] = {}
+    for each in comparisons:
+        if each.verdict == NONE:
+            columns.setdefault(each.why_none, []).append(each.column)
+    everywhere = len({each.column for each in comparisons})
+    return [
+        f"Not compared: {why}" + ("." if len(set(found)) == everywhere else f" (at {', '.join(dict.fromkeys(found))}).")
+        for why, found in columns.items()
+    ]
 
 
 def _noise_floor(comparisons: Sequence[Comparison], question: Question) -> list[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from normlib.results.sheet import Entry, Sheet
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 WIDEST_LABEL, NARROWEST_CELL = 30, 6  # of a terminal's columns: a long name of an arm leaves room for the figures
 LATEX = {
@@ -102,15 +103,15 @@ def terminal(sheets: Sequence[Sheet], styled: bool = True) -> Group:
     return Group(*shown)
 
 
-def _in_terminal(entry: Entry, styled: bool) -> object:
+def _in_terminal(entry: Entry, styled: bool) -> Text:
     from rich.text import Text
 
     words = entry.text.replace("± ", "±").replace(", ", "\n").replace(" (", "\n(", 1)
     return Text(words + ("*" if entry.strong and not styled else ""), "bold" if entry.strong else "")
 
 
-def _line(cells: object) -> str:
-    return "| " + " | ".join(cells) + " |"  # type: ignore[call-overload]
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _bold(entry: Entry) -> str:

@@ -1,0 +1,128 @@
+"""Checks that the words are those of the figures and never stronger; golden sentences, and the lines of a table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from normlib.results.paired import Comparison
+from normlib.results.sheet import p_value, points
+from normlib.results.study import Question
+from normlib.results.verdicts import digest, headline, sentence, verdicts_markdown
+
+QUESTION = Question()
+
+
+def _comparison(**over: Any) -> Comparison:
+    values: dict[str, Any] = {
+        "section": "model=mlp", "column": "2", "arm": "group", "baseline": "batch", "n": 10, "difference": 0.412,
+        "low": 0.38, "high": 0.444, "outperforms": 1.0, "wins": 10, "p": 0.002, "p_holm": 0.008, "n_needed": 9,
+        "verdict": "better",
+    }  # fmt: skip
+    return Comparison(**(values | over))
+
+
+SENTENCES = [
+    ({}, "At batch 2, group beats batch by 41.2 points (38.0 to 44.4; 10 of 10 seeds; p = 0.008)."),
+    (
+        {"difference": -0.02, "low": -0.03, "high": -0.01, "wins": 1, "verdict": "worse", "p_holm": 0.0001},
+        "At batch 2, group loses to batch by 2.0 points (1.0 to 3.0; 9 of 10 seeds; p < 0.001).",
+    ),
+    (
+        {"difference": 0.002, "low": 0.001, "high": 0.003},
+        "At batch 2, group beats batch by 0.2 points (0.1 to 0.3; 10 of 10 seeds; p = 0.008), which is less than the 0.5 "
+        "points that count as equal.",
+    ),
+    (
+        {"difference": 0.001, "low": -0.002, "high": 0.004, "verdict": "equal", "p_holm": 1.0},
+        "At batch 2, group and batch are equal for practical purposes: the difference is within 0.4 points either way, and "
+        "0.5 count as equal.",
+    ),
+    (
+        {"difference": 0.001, "low": -0.004, "high": 0.006, "verdict": "unknown", "p_holm": 1.0},
+        "At batch 2, group and batch cannot be told apart: the difference is within 0.6 points either way.",
+    ),
+    (
+        {"difference": -0.01, "low": -0.015, "high": -0.005, "verdict": "unknown", "p": 0.004, "p_holm": 0.09},
+        "At batch 2, group and batch cannot be told apart once 20 comparisons are corrected for: −1.0 points (−1.5 to −0.5), "
+        "p = 0.004, corrected 0.09.",
+    ),
+    (
+        {"n": 5, "verdict": "too few", "n_needed": 10},
+        "At batch 2, n=5 cannot show a difference between group and batch among 20 comparisons; 10 needed (measured: +41.2 "
+        "points, +38.0 to +44.4).",
+    ),
+    (
+        {"n": 1, "verdict": "too few", "n_needed": 10, "low": math.nan, "high": math.nan},
+        "At batch 2, n=1 cannot show a difference between group and batch among 20 comparisons; 10 needed (measured: +41.2 "
+        "points).",
+    ),
+    (
+        {"verdict": "none", "why_none": "group: failed 10/10"},
+        "At batch 2, group and batch are not compared: group: failed 10/10.",
+    ),
+    (
+        {"unpaired": "no seed in common", "n": 4},
+        "At batch 2, group beats batch by 41.2 points (38.0 to 44.4; unpaired: no seed in common; n = 4; p = 0.008).",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("over", "words"), SENTENCES)
+def test_each_verdict_in_words(over: dict[str, Any], words: str) -> None:
+    assert sentence(_comparison(**over), QUESTION, family=20) == words
+
+
+def test_other_axes_and_quantities_keep_their_names() -> None:
+    question = Question(columns="optimizer.lr", value="test.loss")
+    words = sentence(_comparison(column="0.1", verdict="worse", wins=0), question, 1)
+    assert words == "At optimizer.lr=0.1, group loses to batch by 0.412 (0.38 to 0.444; 10 of 10 seeds; p = 0.008)."
+
+
+def test_a_table_in_a_line_a_condition() -> None:
+    comparisons = [
+        _comparison(),
+        _comparison(arm="layer", difference=0.5),
+        _comparison(arm="none", verdict="unknown", difference=-0.01, p_holm=1.0),
+        _comparison(arm="instance", verdict="none", why_none="instance: skipped", p=math.nan),
+        _comparison(arm="batch_control", verdict="unknown", difference=0.004, p_holm=1.0),
+    ]
+    assert digest(comparisons, QUESTION)["model=mlp"] == [
+        "At batch 2, layer (+50.0) and group (+41.2) beat batch; batch_control (+0.4) and none (−1.0) cannot be told from batch.",
+        "Noise floor: batch_control is batch on another trajectory; its mean differs by up to 0.4 points (at batch 2), and is "
+        "told apart nowhere, as it must be.",
+        "Not compared: instance: skipped.",
+    ]
+    assert headline(comparisons, QUESTION) == (
+        "model=mlp: At batch 2, layer beats batch by 50.0 points (38.0 to 44.4; 10 of 10 seeds; p = 0.008)."
+    )
+
+
+def test_a_control_that_is_told_apart_is_an_alarm_and_no_headline() -> None:
+    comparisons = [_comparison(arm="batch_control")]
+    assert "says more than its data do" in digest(comparisons, QUESTION)["model=mlp"][1]
+    assert headline(comparisons, QUESTION) is None
+
+
+def test_hostile_names_stay_text_in_markdown() -> None:
+    text = verdicts_markdown([_comparison(arm="<script>|*")], QUESTION)
+    assert "<script>" not in text and "&lt;script>\\|\\*" in text
+
+
+def test_no_comparisons_make_no_verdicts() -> None:
+    assert verdicts_markdown([], QUESTION) == "" and headline([], QUESTION) is None and digest([], QUESTION) == {}
+
+
+def test_numbers_in_words() -> None:
+    assert [points(x) for x in (0.4123, -0.0004, math.nan)] == ["41.2", "0.0", "–"]
+    assert [points(x, sign=True) for x in (0.4123, -0.01)] == ["+41.2", "−1.0"]
+    assert [p_value(p) for p in (0.0004, 0.0081, 0.0488, 0.3, 1.0, math.nan)] == [
+        "< 0.001",
+        "0.0081",
+        "0.049",
+        "0.30",
+        "1.00",
+        "–",
+    ]
