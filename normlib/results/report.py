@@ -73,9 +73,11 @@ def write_report(
     filters: Mapping[str, Collection[Any]] | None = None,
     ids: Collection[str] | None = None,
     command: str = "normlib report",
+    warnings: Sequence[str] = (),
 ) -> Report:
     """Write every file and return the report. `filters` keeps the runs whose settings are among the values given, `ids`
-    those of a plan; runs.csv has all runs nevertheless. `command` is what makes the report again, for the page.
+    those of a plan; runs.csv has all runs nevertheless. `command` is what makes the report again, for the page;
+    `warnings` is what a reader must be told of how the records came together.
 
     IdentityError where runs are compared that are not paired, ReportError for unknown axes; runs.csv is there by then.
     """
@@ -94,7 +96,7 @@ def write_report(
     files += _write_tables(folder / TABLES, sheets)
     files.append(_write(folder / "verdicts.md", verdicts_markdown(found[0].comparisons, question)))
     drawn = _write_figures(folder / FIGURES, found)
-    messages = messages_of(chosen, len(all_runs), problems, superseded, bool(drawn))
+    messages = [*warnings, *messages_of(chosen, len(all_runs), problems, superseded, bool(drawn))]
     if len(planned) < len(records):
         others = runs(len(records) - len(planned))
         messages.append(
