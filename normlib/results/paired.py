@@ -143,7 +143,7 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     unpaired = _why_unpaired(study, condition, arm, n, min((~np.isnan(a)).sum(), (~np.isnan(b)).sum()))
     if unpaired:
         return _of_two_samples(made, a[~np.isnan(a)], b[~np.isnan(b)], unpaired)
-    interval = paired_difference(a, b)
+    interval = paired_difference(a, b, resolution=condition.resolution(question.value))
     wins = outperformance(
         a, b, condition.diverged(arm), condition.diverged(question.baseline), lower_is_better(question.value)
     )

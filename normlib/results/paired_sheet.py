@@ -90,7 +90,7 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
     text = _signed(study, comparison.difference)
     if comparison.low == comparison.low:
         text += f" ({_signed(study, comparison.low)} to {_signed(study, comparison.high)})"
-    if comparison.verdict == EQUAL:
+    if _within_rope(study, comparison):
         text += " ≈"
     if comparison.unpaired:
         text += ", unpaired"
@@ -134,7 +134,7 @@ def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple
             f"Bold: differs from {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for "
             f"the {family} comparisons of this table)."
         )
-    if any(each.verdict == EQUAL for each in mine):
+    if any(_within_rope(study, each) for each in mine):
         notes.append(f"≈: equal in practice, the interval lies within ± {question.rope:g} points.")
     return tuple(notes + _common_notes(mine, family))
 
@@ -204,6 +204,10 @@ def _number(text: str) -> float | None:
 
 def _sortable(value: float) -> float | None:
     return None if value != value else value
+
+
+def _within_rope(study: Study, comparison: Comparison) -> bool:
+    return _is_accuracy(study) and comparison.within <= study.question.rope / 100
 
 
 def _is_accuracy(study: Study) -> bool:

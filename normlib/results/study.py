@@ -88,6 +88,12 @@ class Condition:
         names = self.runs["id"].to_numpy()[positions]
         return self._by_replicate(np.array([by_id.get(name, math.nan) for name in names], dtype=float), positions)
 
+    def resolution(self, value: str) -> float:
+        """The step of a value that comes in steps: 1 / samples of its split for an accuracy, else 0."""
+        split, _, name = value.rpartition(".")
+        samples = self.runs[f"{split}.samples"].min() if f"{split}.samples" in self.runs else math.nan
+        return 1 / float(samples) if name == "accuracy" and samples > 0 else 0.0
+
     def diverged(self, arm: str) -> NDArray[np.bool_]:
         """By replicate, whether a run of it diverged, (replicates,)."""
         status = self.runs["status"].to_numpy()

@@ -109,11 +109,12 @@ def _table(study: Study, section: str, constant: Mapping[str, str]) -> Table:
 def _column(condition: Condition, value: str) -> dict[str, Cell]:
     """The cells of one column, by row label: all runs of one condition."""
     status = condition.runs["status"].to_numpy()
+    resolution = condition.resolution(value)
     cells, values = {}, {}
     for arm, positions in condition.positions.items():
         mine = status[positions]
         values[arm] = condition.array(arm, value)
-        interval = mean_interval(values[arm])
+        interval = mean_interval(values[arm], resolution=resolution)
         reasons = condition.runs["reason"].to_numpy()[positions[mine == SKIPPED]]
         cells[arm] = Cell(
             mean=float(interval.mean), half_width=float(interval.half_width), n=int(interval.n),
@@ -121,7 +122,7 @@ def _column(condition: Condition, value: str) -> dict[str, Cell]:
             diverged=int((mine == DIVERGED).sum()), failed=int((mine == FAILED).sum()), skipped=len(reasons),
             skip_reasons=tuple(dict.fromkeys(str(reason) for reason in reasons)),
         )  # fmt: skip
-    best = not_worse_than_best(values, lower_is_better(value))
+    best = not_worse_than_best(values, lower_is_better(value), resolution=resolution)
     compared = sum(cell.n > 0 for cell in cells.values()) > 1  # one arm alone is not the best of anything
     return {arm: Cell(**{**vars(cell), "in_best": compared and arm in best}) for arm, cell in cells.items()}
 

@@ -30,9 +30,9 @@ GRID = """\
 
 | norm \\ data.batch_size | 32 |
 |:---|---:|
-| group | **+2.1 (+1.2 to +3.1)** |
+| group | **+2.1 (+1.1 to +3.1)** |
 | instance | skipped |
-| layer | +0.1 (+0.0 to +0.1) ≈ |
+| layer | +0.1 (−0.1 to +0.2) ≈ |
 | none | −2.2 (−3.6 to −0.8), n=5 cannot show it; 7 needed |
 | renorm | failed 7/7 |
 
@@ -56,7 +56,7 @@ def test_the_long_form_has_every_figure_and_an_unrounded_csv() -> None:
     (sheet,) = paired_sheets(study, comparisons)
     by_arm = {line.arm: [entry.text for entry in line.entries] for line in sheet.lines}
     assert by_arm["group"] == [
-        "32", "group", "+2.1", "+1.2 to +3.1", "100", "59 to 100", "0.016", "0.047", "7", by_arm["group"][9], "better",
+        "32", "group", "+2.1", "+1.1 to +3.1", "100", "59 to 100", "0.016", "0.047", "7", by_arm["group"][9], "better",
     ]  # fmt: skip
     assert by_arm["instance"][-1] == "skipped" and by_arm["instance"][2:8] == ["–"] * 6
     assert by_arm["none"][-1] == "n=5 cannot show it; 7 needed"
