@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from normlib.results.figures.panels import dodged, finish, horizontal, legend, section_panels, words
+from normlib.results.figures.panels import dodged, finish, horizontal, legend, section_panels, settle, words
 from normlib.results.figures.style import Style, line_settings, plain_style, styles
 from normlib.results.tables import Table
 
@@ -36,6 +36,7 @@ def draw(tables: Sequence[Table]) -> Figure | None:
             bottom, top = panels[0].get_ylim()
             panels[0].set_ylim(max(bottom, -1), min(top, 101))
         legend(figure, style)
+        settle(figure)
     return figure
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from normlib.results.figures.panels import dodged, finish, horizontal, legend, section_panels
+from normlib.results.figures.panels import dodged, finish, horizontal, legend, section_panels, settle
 from normlib.results.figures.style import Style, line_settings, plain_style, styles
 from normlib.results.study import Study
 
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from normlib.results.paired import Comparison
 
-LINEAR_POINTS = 5.0
-"""Up to here the axis is linear, beyond it logarithmic: a fall of 50 points and a gain of 1 are seen in one panel."""
+LINEAR_POINTS, WIDE_POINTS = 2.0, 10.0
+"""Where an interval reaches beyond the wide ones, the axis is linear up to the linear ones and logarithmic from there, so
+that a fall of 50 points and a gain of 1 are seen in one panel."""
+TICKS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+DODGE = 0.42
+"""Wider than that of other figures, so that intervals stand beside each other."""
 ROPE_COLOUR, ZERO_COLOUR = "0.88", "0.35"
 
 
@@ -42,6 +46,7 @@ def draw_differences(study: Study, comparisons: Sequence[Comparison]) -> Figure 
         for panel, (section, own) in zip(panels, by_section.items(), strict=True):
             _draw_panel(panel, study, section, own, style)
         legend(figure, style)
+        settle(figure)
     return figure
 
 
@@ -57,7 +62,7 @@ def _draw_panel(panel: Axes, study: Study, section: str, own: Sequence[Compariso
         mine = [each for each in own if each.arm == arm]
         if not mine:
             continue
-        x = dodged(panel, (where[each.column] for each in mine), place, len(style))
+        x = dodged(panel, (where[each.column] for each in mine), place, len(style), DODGE)
         y = [unit * each.difference for each in mine]
         settings = line_settings(arm, look)
         panel.plot(x, y, **settings | {"linewidth": settings["linewidth"] / 2})
@@ -68,4 +73,18 @@ def _draw_panel(panel: Axes, study: Study, section: str, own: Sequence[Compariso
             [unit * each.high for each in mine if not math.isnan(each.low)],
             color=look[0], linewidth=settings["linewidth"], zorder=2,
         )  # fmt: skip
-    finish(panel, section, f"difference to {study.question.baseline}" + (" (points)" if accuracy else ""))
+    wide = accuracy and max(abs(end) for each in own for end in _ends(each)) > WIDE_POINTS / 100
+    if wide:
+        panel.set_yscale("symlog", linthresh=LINEAR_POINTS)
+        bottom, top = panel.get_ylim()
+        ticks = [tick for tick in sorted({0.0, *TICKS, *(-tick for tick in TICKS)}) if bottom <= tick <= top]
+        panel.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+        panel.set_yticks([], minor=True)
+    unit_words = f" (points{f', log beyond ±{LINEAR_POINTS:g}' if wide else ''})" if accuracy else ""
+    finish(panel, section, f"difference to {study.question.baseline}{unit_words}")
+
+
+def _ends(comparison: Comparison) -> tuple[float, ...]:
+    """The ends of the interval, or the difference where there is none."""
+    known = not math.isnan(comparison.low)
+    return (comparison.low, comparison.high) if known else (comparison.difference,)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from normlib.results.analyses.learning_curves import Curve, learning_curves
-from normlib.results.figures.panels import finish, legend, panel_grid, words
+from normlib.results.figures.panels import finish, legend, panel_grid, settle, words
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings, plain_style, styles
 from normlib.results.study import Study
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = (2.6, 2.4)
-MAX_SECTIONS, MAX_CONDITIONS = 3, 5
+MAX_SECTIONS, MAX_CONDITIONS = 2, 5
 """More panels cannot be read in print."""
 Item = TypeVar("Item")
 
@@ -40,7 +40,7 @@ def draw_learning_curves(study: Study) -> Figure | None:
     chosen = styles(present)
     style = {arm: chosen[arm] for arm in study.places.row_labels if arm in present}
     with plain_style():
-        figure, grid = panel_grid(len(shown), max(map(len, shown.values())), PANEL_INCHES, "row")
+        figure, grid = panel_grid(len(shown), max(map(len, shown.values())), PANEL_INCHES, "row", "row")
         for line, (section, columns) in zip(grid, shown.items(), strict=True):
             for panel, (column, curves) in zip(line, columns.items(), strict=False):
                 _draw_panel(panel, f"{words(study.question.columns)} {column}", curves, style)
@@ -52,6 +52,7 @@ def draw_learning_curves(study: Study) -> Figure | None:
         legend(figure, style)
         if left_out := _left_out(study, sections, shown):
             figure.suptitle(left_out, fontsize=FONT_POINTS, color="0.35")
+        settle(figure)
     return figure
 
 
@@ -96,4 +97,5 @@ def _draw_panel(panel: Axes, title: str, curves: Mapping[str, Curve], style: Map
             linewidth=0,
             zorder=2,
         )
+    panel.set_xlim(left=0)
     finish(panel, title, "")

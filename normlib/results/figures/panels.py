@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings
 
@@ -19,6 +19,7 @@ PANEL_INCHES = (4.4, 3.4)
 LEGEND_INCHES = 0.45
 MAX_COLUMNS = 3
 MAX_LEGEND_COLUMNS = 6
+Sharing = Literal["all", "row", "none"]
 DODGE = 0.18
 """Columns (or octaves) between the first and the last row's points at one column, so that equal rows stay visible."""
 
@@ -27,20 +28,22 @@ def section_panels(number: int, share_y: bool) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, a few beside each other."""
     columns = 2 if number == 4 else min(number, MAX_COLUMNS)
     rows = math.ceil(number / columns)
-    figure, grid = panel_grid(rows, columns, PANEL_INCHES, "all" if share_y else "none")
+    figure, grid = panel_grid(rows, columns, PANEL_INCHES, "none", "all" if share_y else "none")
     panels = [panel for line in grid for panel in line]
     for panel in panels[number:]:
         panel.set_axis_off()
     return figure, panels[:number]
 
 
-def panel_grid(rows: int, columns: int, inches: tuple[float, float], share_y: str) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of rows × columns panels of that width and height; `share_y` is matplotlib's "all", "row" or "none"."""
+def panel_grid(
+    rows: int, columns: int, inches: tuple[float, float], share_x: Sharing, share_y: Sharing
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of rows × columns panels of that width and height, which share their axes so far."""
     from matplotlib.figure import Figure
 
     width, height = inches
     figure = Figure(figsize=(width * columns, height * rows + LEGEND_INCHES), layout="constrained")
-    return figure, figure.subplots(rows, columns, sharey=share_y, squeeze=False).tolist()  # type: ignore[call-overload]
+    return figure, figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).tolist()
 
 
 def legend(figure: Figure, style: dict[str, Style]) -> None:
@@ -73,9 +76,9 @@ def horizontal(panel: Axes, columns: Sequence[str], axis: str) -> dict[str, floa
     return {column: float(place) for place, column in enumerate(columns)}
 
 
-def dodged(panel: Axes, x: Iterable[float], place: int, places: int) -> list[float]:
+def dodged(panel: Axes, x: Iterable[float], place: int, places: int, width: float = DODGE) -> list[float]:
     """The places of one of several rows on the horizontal axis, set a little apart from the others'."""
-    shift = (place - (places - 1) / 2) * DODGE / max(places - 1, 1)
+    shift = (place - (places - 1) / 2) * width / max(places - 1, 1)
     return [at * 2**shift if panel.get_xscale() == "log" else at + shift for at in x]
 
 
@@ -85,6 +88,14 @@ def finish(panel: Axes, title: str, y_label: str) -> None:
     panel.set_ylabel(y_label)
     panel.grid(axis="y", color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)
+
+
+def settle(figure: Figure) -> None:
+    """Lay the finished figure out once and for all; otherwise it would be done again for every file."""
+    engine = figure.get_layout_engine()
+    assert engine is not None  # see panel_grid
+    engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def words(setting: str) -> str:
