@@ -1,19 +1,25 @@
-"""Puts the gallery's table into the README, between its markers. Run it after the gallery was made again."""
+"""Puts the gallery's first verdict and its table into the README, between the markers. Run it after the gallery was made again."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->"
+GALLERY = ROOT / "results" / "gallery" / "small_batch"
+BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->"
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README's text with the table between the markers."""
+def results_section(folder: Path) -> str:
+    """The headline of an experiment's verdicts, as a quotation, and its main tables."""
+    headline = (folder / "verdicts.md").read_text().splitlines()[0]
+    return f"> {headline}\n\n{(folder / 'tables' / 'accuracy.md').read_text().strip()}"
+
+
+def with_results(readme: str, section: str) -> str:
+    """The README's text with the section between the markers."""
     head, rest = readme.split(BEGIN)
     _, tail = rest.split(END)
-    return f"{head}{BEGIN}{table.strip()}\n{END}{tail}"
+    return f"{head}{BEGIN}{section}\n{END}{tail}"
 
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    table = (ROOT / "results" / "gallery" / "small_batch" / "table.md").read_text()
-    readme.write_text(with_table(readme.read_text(), table))
+    readme.write_text(with_results(readme.read_text(), results_section(GALLERY)))
