@@ -1,0 +1,120 @@
+"""The plots of a value against the columns' axis: accuracy, train-minus-test gap, time of a step.
+
+In: a study. Out: `Plot`s with a point for each arm and condition, whose hover text has the figure of every replicate.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlib.results.page.plots import (
+    Bounds,
+    Panel,
+    Plot,
+    column_axis,
+    condition_name,
+    placed,
+    signed,
+    text_lines,
+    words,
+)
+from normlib.results.statistics import mean_interval, median_interval
+from normlib.results.study import ACCURACY, Condition, Study
+
+TRAIN_ACCURACY = "train.accuracy"
+MOST_LISTED = 30
+"""Of so many replicates hovering shows each; the rest are counted."""
+A_LINE = 2
+"""Replicates on one line of a hover text."""
+
+
+def accuracy(study: Study) -> Plot | None:
+    """The value of the tables against the columns' axis, with 95 % t intervals; None where no run has it."""
+    value = study.question.value
+    percent = value.endswith("accuracy")
+    unit = 100 if percent else 1
+
+    def summary(condition: Condition, values: NDArray[np.float64]) -> Bounds:
+        return _mean(values, unit * condition.resolution(value))
+
+    return _by_column(
+        study, "accuracy", lambda condition, arm: unit * condition.array(arm, value), summary,
+        unit=" %" if percent else "", digits="{:.1f}" if percent else "{:.4g}", top=100.0 if percent else None,
+        y_title=words(value) + (" (%)" if percent else ""), caption=f"{words(value).capitalize()}: mean with 95 % t interval.",
+    )  # fmt: skip
+
+
+def gap(study: Study) -> Plot | None:
+    """Train accuracy minus test accuracy; None where no run has both."""
+
+    def points(condition: Condition, arm: str) -> NDArray[np.float64]:
+        return 100 * (condition.array(arm, TRAIN_ACCURACY) - condition.array(arm, ACCURACY))
+
+    def summary(condition: Condition, values: NDArray[np.float64]) -> Bounds:
+        return _mean(values, 100 * max(condition.resolution(TRAIN_ACCURACY), condition.resolution(ACCURACY)))
+
+    return _by_column(
+        study, "gap", points, summary, unit=" points", digits="{:+.1f}", y_title="train − test accuracy (points)",
+        caption="Train accuracy minus test accuracy, run by run: mean with 95 % t interval.",
+    )  # fmt: skip
+
+
+def cost(study: Study) -> Plot | None:
+    """Milliseconds an optimizer step; None where no run was timed."""
+    return _by_column(
+        study, "cost", lambda condition, arm: 1000 * condition.array(arm, "seconds_per_step"),
+        lambda _, values: median_interval(values), unit=" ms", digits="{:.3g}", y_title="time of a step (ms)",
+        caption="Time of an optimizer step: median, and its 95 % interval from order statistics where n suffices (n ≥ 6).",
+        from_zero=True,
+    )  # fmt: skip
+
+
+def _mean(values: NDArray[np.float64], resolution: float) -> Bounds:
+    interval = mean_interval(values, resolution=resolution)
+    mean, width = float(interval.mean), float(interval.half_width)
+    return mean, mean - width, mean + width
+
+
+def _by_column(
+    study: Study, name: str, values: Callable[[Condition, str], NDArray[np.float64]],
+    summary: Callable[[Condition, NDArray[np.float64]], Bounds], *, unit: str, digits: str, y_title: str, caption: str,
+    top: float | None = None, from_zero: bool = False,
+) -> Plot | None:  # fmt: skip
+    """A value of each replicate, (replicates,), against the columns' axis, summarized by arm and condition."""
+    panels = []
+    for section, conditions in study.conditions.items():
+        traces = []
+        for arm in study.arms(section):
+            found = [(condition, values(condition, arm)) for condition in conditions if arm in condition.arms]
+            cells = [
+                (condition.column, bounds, _hover(study, condition, arm, array, bounds, digits, unit))
+                for condition, array in found if np.isfinite(array).any()
+                for bounds in [summary(condition, np.where(np.isfinite(array), array, math.nan))]
+            ]  # fmt: skip
+            traces += [placed(study, arm, cells)] if cells else []
+        panels += [Panel(section, traces)] if traces else []
+    if not panels:
+        return None
+    return Plot(name, caption, panels, html.escape(y_title), column_axis(study), top=top, from_zero=from_zero)
+
+
+def _hover(
+    study: Study, condition: Condition, arm: str, values: NDArray[np.float64], bounds: Bounds, digits: str, unit: str
+) -> str:
+    """The summary, and the figure of every replicate."""
+    middle, low, high = (signed(digits.format(bound)) for bound in bounds)
+    interval = f" ({low} to {high})" if math.isfinite(sum(bounds)) else ""
+    name, broken = "split" if study.replicates_are_splits else "seed", condition.diverged(arm)
+    each = [
+        f"{name} {replicate}: {signed(digits.format(value))}{unit}{' (diverged)' if lost else ''}"
+        for replicate, value, lost in zip(condition.replicates, values, broken, strict=True) if math.isfinite(value)
+    ]  # fmt: skip
+    listed = [" · ".join(each[place : place + A_LINE]) for place in range(0, min(len(each), MOST_LISTED), A_LINE)]
+    listed += [f"and {len(each) - MOST_LISTED} more"] if len(each) > MOST_LISTED else []
+    summary = f"{middle}{unit}{interval}, n = {len(each)}"
+    return text_lines([arm, condition_name(study, condition.column), summary, *listed])

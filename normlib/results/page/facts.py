@@ -1,0 +1,119 @@
+"""What a reader must know beside the figures: what was verified, on which machines, and how far the figures reach.
+
+In: a study whose runs `identity.check_paired` has let through. Out: sentences, hashes and environments.
+This file verifies nothing itself and computes no statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from normlib.results.axes import SPLIT_SEED, as_text
+from normlib.results.record import TRAINED
+from normlib.results.study import Study
+
+HASHES = {
+    "trunk": "the initial parameters of all that is not a norm: equal in every arm of a seed",
+    "batches": "the samples really fed, in their order and augmentation, epoch by epoch: equal in every arm of a seed",
+    "schedule": "the learning rate along the run, divided by its base rate: equal in every arm",
+    "data": "the dataset: equal in every arm",
+}
+"""What each hash of a record stands for."""
+_ENVIRONMENT = "environment."
+
+
+@dataclass(frozen=True)
+class Hash:
+    """One of the hashes: what it stands for, how many trained runs carry it, and how many different ones there are."""
+
+    name: str
+    meaning: str
+    runs: int
+    different: int
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Machines and software: what all runs have in common, and each combination of what differs with its runs."""
+
+    common: Sequence[tuple[str, str]]
+    different: Sequence[tuple[Sequence[tuple[str, str]], int]]
+
+
+def summary(study: Study) -> str:
+    """How much was run, in one line."""
+    conditions = [condition for section in study.conditions.values() for condition in section]
+    replicates = sorted({int(seed) for seed in study.runs["seed"]}) if len(study.runs) else []
+    counts = [
+        (len(study.runs), "run"), (len(study.places.row_labels), "arm"), (len(conditions), "condition"),
+        (len(replicates), "seed"),
+    ]  # fmt: skip
+    text = ", ".join(f"{number:,} {word}{'' if number == 1 else 's'}" for number, word in counts)
+    days = sorted({str(day)[:10] for day in study.runs["started"]}) if len(study.runs) else []
+    made = "" if not days else f"; made {days[0]}" if len(days) == 1 else f"; made {days[0]} to {days[-1]}"
+    return text + made
+
+
+def hashes(study: Study) -> list[Hash]:
+    """The hashes of the trained runs, as far as the records carry them."""
+    trained = study.runs[study.runs["status"].isin(TRAINED)]
+    columns = {name: trained[f"hashes.{name}"].dropna() for name in HASHES if f"hashes.{name}" in trained}
+    return [Hash(name, HASHES[name], len(found), found.nunique()) for name, found in columns.items() if len(found)]
+
+
+def num_trained(study: Study) -> int:
+    """How many runs were trained to an end, diverged ones included."""
+    return int(study.runs["status"].isin(TRAINED).sum())
+
+
+def environment(runs: pd.DataFrame) -> Environment:
+    """Where the runs were made; skipped runs were made nowhere. The most frequent combination comes first."""
+    names = [name for name in runs if name.startswith(_ENVIRONMENT) and runs[name].notna().any()]
+    made = runs.loc[runs[names].notna().any(axis=1), names].apply(lambda column: column.map(as_text, na_action=None))
+    common = [name for name in names if made[name].nunique() == 1]
+    varying = [name for name in names if name not in common]
+    counts = made.value_counts(varying, sort=False).reset_index(name="runs") if varying else made[:0].assign(runs=0)
+    counts = counts.sort_values(["runs", *varying], ascending=[False, *(True for _ in varying)])
+    return Environment(
+        [(_named(name), made[name].iloc[0]) for name in common],
+        [([(_named(name), row[name]) for name in varying], int(row["runs"])) for row in counts.to_dict("records")],
+    )
+
+
+def _named(column: str) -> str:
+    return column.removeprefix(_ENVIRONMENT)
+
+
+def limits(study: Study) -> list[str]:
+    """How far the figures reach: splits, size of the test set, number of replicates."""
+    runs, said = study.runs, []
+    splits = int(runs[SPLIT_SEED].nunique()) if SPLIT_SEED in runs else 0
+    if splits > 1 and study.replicates_are_splits:
+        said.append(
+            f"{splits} splits of the data: a replicate is a split, so the intervals include what the split adds."
+        )
+    elif splits > 1:
+        said.append(f"{splits} splits of the data.")
+    else:
+        said.append(
+            "One split of the data: the intervals speak of the seed alone (initial values, order of the data), not of "
+            "other data or another split."
+        )
+    samples = sorted({int(size) for size in runs["test.samples"].dropna()}) if "test.samples" in runs else []
+    for size in samples:
+        said.append(f"The test set has {size:,} samples: one of them is {100 / size:.2g} points of accuracy.")
+    counts = [
+        int(np.isfinite(condition.array(arm, study.question.value)).sum())
+        for conditions in study.conditions.values() for condition in conditions for arm in condition.arms
+    ]  # fmt: skip
+    present = sorted({count for count in counts if count})
+    if present:
+        n = str(present[0]) if len(present) == 1 else f"{present[0]} to {present[-1]}"
+        said.append(
+            f"n = {n} replicates in a cell. Few replicates tell little apart; the paired tables say where they cannot."
+        )
+    return said

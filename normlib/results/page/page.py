@@ -1,0 +1,149 @@
+"""The page: tables, interactive plots, verdicts and the small print of one report, in one file that opens offline.
+
+In: `PageContent`. Out: the text of an HTML file, the same for the same content; nothing in it comes from elsewhere.
+Names are strangers' texts: the template escapes them, plots.py does so for plotly, and a Content-Security-Policy lets no
+script run but the page's own. This file computes nothing and touches no disk but the package's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup, escape
+
+from normlib.results.page import facts
+from normlib.results.page.by_column import accuracy, cost, gap
+from normlib.results.page.curves import curves
+from normlib.results.page.differences import differences
+from normlib.results.page.irregular import irregular_runs
+from normlib.results.page.marks import marks
+from normlib.results.page.parts import parts
+from normlib.results.page.plots import Plot, words
+from normlib.results.paired import Comparison
+from normlib.results.sheet import Sheet
+from normlib.results.study import Study
+
+LONGEST_FIGURE = 44
+"""Characters; a column with a longer text is one of words, whose lines may break."""
+_PIECES = re.compile(r"[^_.]*[_.]|[^_.]+")
+Said = Sequence[tuple[str, Sequence[str]]]
+"""Sentences under headings, in plain text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageContent:
+    """All that a page shows. `study` holds the runs of the tables, which `identity.check_paired` has let through.
+
+    `sheets` are put in order by their names (see parts.py), those of one name in the order given.
+    """
+
+    experiment: str
+    study: Study
+    sheets: Sequence[Sheet]
+    comparisons: Sequence[Comparison] = ()
+    """The differences to the baseline, for their plot."""
+    headline: str = ""
+    """The most important sentence; it stands below the title."""
+    verdicts: Said = ()
+    """By section, what a reader should not miss; these are open."""
+    details: Said = ()
+    """By section, every other verdict; these are folded away."""
+    messages: Sequence[str] = ()
+    """Warnings, and what was left out."""
+    limits: Sequence[str] = ()
+    """What limits the figures beyond what the runs themselves tell."""
+    commands: Sequence[str] = ()
+    """The exact commands that make the results and the page again."""
+
+
+def page(content: PageContent) -> str:
+    """The whole text of the page."""
+    template = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    template.filters["breakable"] = _breakable
+    study = content.study
+    arms = study.places.row_labels
+    looks = marks(arms)
+    plots = _plots(content)
+    scripts = [_own("page.js"), _plotly()]
+    irregular = irregular_runs(study)
+    return template.from_string(_own("page.html.jinja")).render(
+        content=content,
+        summary=facts.summary(study),
+        arms=looks,
+        row_axis=words(study.question.rows),
+        column_axis=words(study.question.columns),
+        parts=parts(study.question.value, content.sheets, plots),
+        irregular=[irregular] if irregular else [],
+        hashes=facts.hashes(study),
+        num_trained=facts.num_trained(study),
+        environment=facts.environment(study.runs),
+        limits=[*facts.limits(study), *content.limits],
+        kinds_of=_kinds,
+        style=_own("page.css"),
+        scripts=scripts,
+        policy=_policy(scripts),
+        data={
+            "marks": {arm: dataclasses.asdict(look) for arm, look in looks.items()},
+            "plots": {plot.name: dataclasses.asdict(plot) for plot in plots},
+        },
+    )
+
+
+def _plots(content: PageContent) -> list[Plot]:
+    study = content.study
+    made = (accuracy(study), differences(study, content.comparisons), curves(study), gap(study), cost(study))
+    return [plot for plot in made if plot is not None]
+
+
+def _kinds(sheet: Sheet) -> list[str]:
+    """What each column holds: labels, words, or numbers, which stand at the right."""
+    kinds = []
+    for place in range(len(sheet.header)):
+        entries = [line.entries[place] for line in sheet.lines]
+        wordy = any(len(entry.text) > LONGEST_FIGURE for entry in entries)
+        figures = any(entry.sort is not None or any(map(str.isdigit, entry.text)) for entry in entries)
+        kinds.append("label" if place < sheet.num_labels else "number" if figures and not wordy else "words")
+    return kinds
+
+
+def _breakable(text: str) -> Markup:
+    """The text, escaped, with leave to break its line behind an underscore or a dot: names are long, phones narrow."""
+    return Markup("").join(
+        escape(piece) + Markup("<wbr>" if piece[-1:] in "_." else "") for piece in _PIECES.findall(text)
+    )
+
+
+def _own(name: str) -> str:
+    """The text of a file that lies beside this one."""
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """plotly.js as the package brings it along; the browser's parser would take `</script` in it for the end."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).replace("</script", "<\\/script")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Forbids everything from outside, and every script but these; plotly writes styles of its own into the page."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
