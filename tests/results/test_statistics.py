@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from normlib.results.statistics import mean_interval, not_worse_than_best, paired_difference
+from normlib.results.statistics import (
+    mean_interval,
+    median_interval,
+    not_worse_than_best,
+    paired_difference,
+    welch_difference,
+    welch_p,
+)
 
 # Both sides are float64 with fewer than 100 operations on numbers near 1.
 ROUNDING = 1e-12
@@ -67,6 +74,66 @@ def test_without_replicates_there_is_no_mean(values: list[float]) -> None:
 def test_one_replicate_has_a_mean_and_no_width() -> None:
     interval = mean_interval([0.5])
     assert (interval.n, interval.mean) == (1, 0.5) and math.isnan(interval.half_width)
+
+
+@pytest.mark.parametrize("n", [(2, 2), (3, 9), (10, 4)])
+def test_welchs_interval_is_statsmodels_and_its_p_scipys(n: tuple[int, int]) -> None:
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats", reason="statsmodels is not installed")
+    generator = np.random.default_rng(n)
+    a, b = generator.normal(0.9, 0.1, n[0]), generator.normal(0.8, 0.02, n[1])
+    ours = welch_difference([*a, math.nan], b)  # NaN is a missing replicate
+    compared = weightstats.CompareMeans(weightstats.DescrStatsW(a), weightstats.DescrStatsW(b))
+    low, high = compared.tconfint_diff(alpha=0.05, usevar="unequal")
+    assert ours.n == sum(n)
+    assert ours.mean - ours.half_width == pytest.approx(low, abs=ROUNDING)
+    assert ours.mean + ours.half_width == pytest.approx(high, abs=ROUNDING)
+    assert welch_p(a, b) == pytest.approx(scipy.stats.ttest_ind(a, b, equal_var=False).pvalue, abs=ROUNDING)
+
+
+def test_welch_says_nothing_about_single_values_and_no_width_about_no_spread() -> None:
+    assert math.isnan(welch_difference([0.5], [0.1, 0.2]).half_width) and math.isnan(welch_p([0.5], [0.1, 0.2]))
+    assert math.isnan(welch_difference([], [0.1, 0.2]).mean)
+    constant = welch_difference([0.5, 0.5], [0.25, 0.25])
+    assert (constant.mean, constant.half_width) == (0.25, 0.0) and math.isnan(welch_p([0.5, 0.5], [0.25, 0.25]))
+
+
+def test_the_resolution_adds_the_variance_of_rounding_once_for_each_arm() -> None:
+    # Twelve times its variance is the squared step; the 97.5 % quantile of t with 2 degrees is 4.302653.
+    width = 4.302653 * math.sqrt(0.12**2 / 12 / 3)
+    equal = [0.9, 0.9, 0.9]
+    near = {"abs": 1e-6}  # the table's six decimals
+    assert mean_interval(equal, resolution=0.12).half_width == pytest.approx(width, **near)
+    assert paired_difference(equal, [0.8] * 3, resolution=0.12).half_width == pytest.approx(
+        math.sqrt(2) * width, **near
+    )
+    # Equal arms of three: the degrees of freedom are 4, whose quantile is 2.776445.
+    both = math.sqrt(2) * width * 2.776445 / 4.302653
+    assert welch_difference(equal, [0.8] * 3, resolution=0.12).half_width == pytest.approx(both, **near)
+    assert welch_p(equal, [0.8] * 3, resolution=0.12) == pytest.approx(
+        2 * scipy.stats.t.sf(0.1 / (0.12 * math.sqrt(1 / 18)), 4)
+    )
+    assert math.isnan(mean_interval([0.9], resolution=0.12).half_width)
+    assert not_worse_than_best({"a": [0.75, 0.5], "b": [1.0, 0.75]}, resolution=0.1) == {"a", "b"}
+
+
+@pytest.mark.parametrize("n", range(1, 31))
+def test_the_medians_interval_is_as_narrow_as_binomial_probabilities_allow(n: int) -> None:
+    median, low, high = median_interval(np.arange(n, dtype=float))
+    assert median == np.median(np.arange(n))
+    if n < 6:  # two chances of 1/2^n that all values lie on one side
+        assert math.isnan(low) and math.isnan(high)
+        return
+    missed = [2 * scipy.stats.binom.cdf(k - 1, n, 0.5) for k in (low + 1, low + 2)]
+    assert missed[0] <= 0.05 < missed[1] and low + high == n - 1
+
+
+def test_what_never_arrives_counts_in_the_median() -> None:
+    reached = [3.0, 1.0, 2.0, 4.0, 5.0]
+    assert median_interval([*reached, math.inf]) == (3.5, 1.0, math.inf)
+    assert median_interval([*reached, *[math.inf] * 5])[0] == math.inf  # one of the two in the middle
+    assert median_interval([math.inf] * 6) == (math.inf, math.inf, math.inf)
+    assert median_interval([*reached, 6.0, math.nan]) == (3.5, 1.0, 6.0)
+    assert all(math.isnan(end) for end in median_interval([math.nan]))
 
 
 @pytest.mark.parametrize(
