@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from normlib.norms.group import GroupNorm as GroupNorm
     from normlib.norms.instance import InstanceNorm as InstanceNorm
     from normlib.norms.layer import LayerNorm as LayerNorm
+    from normlib.results.folders import load_results as load_results
+    from normlib.results.paired import compare_arms as compare_arms
 
 __version__ = "0.1.0"
 
@@ -34,8 +36,10 @@ _PUBLIC = {
     "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
     "Norm": ("normlib.norms.base", "Norm"),
     "compare": ("normlib.api", "compare"),
+    "compare_arms": ("normlib.results.paired", "compare_arms"),
     "create": ("normlib.norms", "create"),
     "factory": ("normlib.norms", "factory"),
+    "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
@@ -51,8 +55,10 @@ __all__ = [
     "Norm",
     "__version__",
     "compare",
+    "compare_arms",
     "create",
     "factory",
+    "load_results",
     "names",
     "register",
     "register_dataset",

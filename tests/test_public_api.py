@@ -12,7 +12,9 @@ import normlib
 from normlib.experiments.config import ConfigError
 from normlib.registry import RegistryError
 from normlib.results.record import Record
+from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in, statuses
+from tests.results.factories import make_record
 
 
 def test_every_public_name_is_there_and_listed() -> None:
@@ -57,6 +59,17 @@ def test_compare_returns_the_runs_in_whatever_folder_it_is_called(
         assert set(statuses(folder / "results")) == {("layer", 0), ("none", 0)}
         assert set(frame["id"]) == set(contents(folder / "results"))
     assert capsys.readouterr().out == ""
+
+
+def test_results_are_loaded_and_compared_in_two_lines(tmp_path: Path) -> None:
+    for norm, accuracy in (("batch", 0.9), ("group", 0.95)):
+        for seed in range(6):
+            record = make_record(norm=norm, seed=seed, accuracy=accuracy + seed / 1000)
+            Store(tmp_path, "small_batch").write(record)
+    runs = normlib.load_results(tmp_path / "small_batch")
+    (compared,) = normlib.compare_arms(runs, baseline="batch").to_dict("records")
+    assert (compared["arm"], compared["column"], compared["n"]) == ("group", "32", 6)
+    assert compared["difference"] == pytest.approx(0.05) and compared["p"] == 2 / 2**6
 
 
 @pytest.mark.parametrize(

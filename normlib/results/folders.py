@@ -43,13 +43,13 @@ def read_folders(folders: Iterable[str | os.PathLike[str]]) -> Merged:
 
     FolderError for what is no experiment's folder, or has no records.
     """
-    named = {Path(folder).resolve(): str(folder) for folder in map(_expanded, folders)}
+    named = {path.resolve(): path for path in (Path(folder).expanduser() for folder in folders)}
     if not named:
         raise FolderError("results are read from folders that hold runs/, and none was named")
-    scans = {name: _scan(path, name) for path, name in named.items()}
+    scans = {str(path): _scan(path) for path in named.values()}
     records, said = merge(scans)
     problems = tuple(problem for scan in scans.values() for problem in scan.problems)
-    return Merged(tuple(map(Path, scans)), tuple(records), problems, tuple(said))
+    return Merged(tuple(named.values()), tuple(records), problems, tuple(said))
 
 
 def load_results(*folders: str | os.PathLike[str]) -> pd.DataFrame:
@@ -72,32 +72,23 @@ def load_results(*folders: str | os.PathLike[str]) -> pd.DataFrame:
     return frame(kept)
 
 
-def _expanded(folder: str | os.PathLike[str]) -> Path:
-    return Path(folder).expanduser()
-
-
-def _scan(path: Path, name: str) -> Scan:
+def _scan(path: Path) -> Scan:
+    rule = "results are read from an experiment's folder, the one that holds runs/, and"
     if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise FolderError(f"results are read from an experiment's folder, the one that holds runs/, and {name} {what}")
+        raise FolderError(f"{rule} {path} {'is a file' if path.exists() else 'does not exist'}")
     if not (path / "runs").is_dir():
-        raise FolderError(
-            f"results are read from an experiment's folder, the one that holds runs/, and {name} holds none; "
-            f"{_what_there_is(path, name)}"
-        )
+        raise FolderError(f"{rule} {path} holds none; {_what_there_is(path)}")
     scan = Store(path.parent, path.name).scan()
     if not scan.records and not scan.problems:
-        raise FolderError(f"there are no records in {name}/runs: make them with `normlib compare`")
+        raise FolderError(f"there are no records in {path / 'runs'}: make them with `normlib compare`")
     return scan
 
 
-def _what_there_is(path: Path, name: str) -> str:
+def _what_there_is(path: Path) -> str:
     """The experiments that lie near a folder that is none."""
-    if path.name == "runs":
-        return f"name the folder above it, {Path(name).parent}"
-    below = sorted(
-        str(Path(name) / runs.parent.relative_to(path)) for depth in ("*/runs", "*/*/runs") for runs in path.glob(depth)
-    )
+    if path.resolve().name == "runs":
+        return f"name the folder above it, {path.parent}"
+    below = sorted(str(runs.parent) for depth in ("*/runs", "*/*/runs") for runs in path.glob(depth))
     if below:
         return f"it holds experiments: {', '.join(below[:MOST_NAMED])}" + (", …" if len(below) > MOST_NAMED else "")
     entries = sorted(entry.name for entry in path.iterdir())[:MOST_NAMED]
