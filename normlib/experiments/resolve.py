@@ -70,6 +70,8 @@ def resolve(
     code = _code(*classes)
     labels = {group: str(choices.get(group) or spec[group]["name"]) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "site")}
+    examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
+    examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
     return Run(
         id=run_id(spec, code, dataset.version),
         experiment=choices.get("experiment") or NO_EXPERIMENT,
@@ -136,6 +138,8 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
     for name in ("momentum", "beta1", "beta2"):
         value = optimizer.get(name, 0.0)
         _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
+    noise = spec["norm"]["gamma_noise"]
+    _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
     _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
     if data["flip"] or data["crop"]:
         _require(

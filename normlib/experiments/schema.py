@@ -18,19 +18,22 @@ from omegaconf import MISSING
 from normlib.data import datasets
 from normlib.models import models
 from normlib.norms import norms
-from normlib.registry import Entry, Registry
+from normlib.registry import Entry, Registry, RegistryError
 from normlib.training.spec import (
     OPTIMIZERS,
     SCHEDULES,
     DataSettings,
     EvaluationSettings,
     InitSettings,
+    NormSettings,
     SiteSettings,
     TrainingSettings,
 )
 
 PROVIDER = "normlib"
 GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets}
+COMMON: dict[str, type] = {"norm": NormSettings, "data": DataSettings}
+"""What every choice of a group has beside the arguments of its class."""
 
 
 @dataclass
@@ -77,18 +80,27 @@ def store_schema() -> None:
     store.store(name="schema", node=Root, provider=PROVIDER)
     for group, registry in GROUPS.items():
         for entry in registry.entries():
-            common = DataSettings if group == "data" else None
-            store.store(group=group, name=entry.name, node=settings_node(group, entry, common), provider=PROVIDER)
+            node = settings_node(group, entry, COMMON.get(group))
+            store.store(group=group, name=entry.name, node=node, provider=PROVIDER)
     for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         for name, node in choices.items():
             store.store(group=group, name=name, node=node, provider=PROVIDER)
 
 
 def settings_node(group: str, entry: Entry, common: type | None) -> type:
-    """A dataclass with the settings of a registered class: its name, what the group has in common, its arguments."""
+    """A dataclass with the settings of a registered class: its name, what the group has in common, its arguments.
+
+    Raises RegistryError for an argument that has the name of a common setting.
+    """
     fields: list[Any] = [("name", str, field(default=entry.name))]
     if common is not None:
         hints = typing.get_type_hints(common)
+        taken = sorted(set(hints) & set(entry.settings))
+        if taken:
+            raise RegistryError(
+                f"{group} {entry.name!r}: every {group} has the setting {taken[0]!r} from normlib, so the constructor's argument "
+                f"of that name could not be told from it; give the argument another name"
+            )
         fields += [(f.name, hints[f.name], field(default=f.default)) for f in dataclasses.fields(common)]
     for setting in entry.settings.values():
         if isinstance(setting.default, list):

@@ -19,6 +19,8 @@ from normlib.training.seeding import generator, global_stream
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
 
+COMMON_NORM_SETTINGS = ("name", "gamma_noise")
+
 SMALL_CONVOLUTION = 1_000_000  # multiplications
 
 
@@ -103,14 +105,16 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
         largest_convolution = _examine_trunk(trunk, input_shape, spec["model"]["name"])
         trunk_hash = _hash_state(trunk)
     trunk_names = {name for name, _ in trunk.named_parameters()}
-    settings = {key: value for key, value in spec["norm"].items() if key != "name"}
+    settings = {key: value for key, value in spec["norm"].items() if key not in COMMON_NORM_SETTINGS}
     make_norm = factory(spec["norm"]["name"], **settings)
     with global_stream(spec["seed"], "norm"):
         for site in sites.sites:
             site.install(make_norm(site.num_features))
     named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
-    for site in named_sites.values():
+    for name, site in named_sites.items():
         _apply_batch_sizes(site.norm, spec, total_steps)
+        if spec["norm"]["gamma_noise"]:
+            _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
     norm_names = frozenset(name for name, _ in trunk.named_parameters()) - trunk_names
     return Network(trunk, named_sites, norm_names, trunk_hash, largest_convolution)
 
@@ -122,6 +126,16 @@ def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> 
     if horizon is not None and getattr(norm, "momentum", None) is not None:
         norm.momentum = min(1.0, spec["data"]["batch_size"] / horizon)
     norm.set_total_steps(total_steps)
+
+
+def _add_noise(site: Site, size: float, source: torch.Generator) -> None:
+    """Add `size` times standard normal noise to the norm's scales, else to its shifts, or those that the site has in their place."""
+    norm: Any = site.norm
+    parameter = next((p for p in (norm.weight, norm.bias) if p is not None), site.shift)
+    assert parameter is not None, "a site gives a shift to a norm that has none"
+    noise = torch.randn(parameter.shape, generator=source, device="cpu")
+    with torch.no_grad():
+        parameter.add_(noise.to(parameter), alpha=size)
 
 
 def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) -> None:

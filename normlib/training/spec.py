@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -22,6 +22,17 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 BASE_BATCH_SIZE = 32
 SECTIONS = ("norm", "model", "data", "site", "init", "optimizer", "schedule", "training", "evaluation")
 SCALARS = ("seed", "accelerator", "threads")
+
+
+@dataclass
+class NormSettings:
+    """What every norm has beside its own settings.
+
+    `gamma_noise`: the size of noise from a stream of its own that is added to the scales (gamma) before the first step, or,
+    where a norm has none, to its shifts. The same method from the same trunk then takes another trajectory.
+    """
+
+    gamma_noise: float = 0.0
 
 
 @dataclass
@@ -151,7 +162,6 @@ class Run:
     plugins: tuple[str, ...] = ()
     skip_reason: str | None = None
     planned_steps: int = 0
-    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_id(spec: Mapping[str, Any], code: Mapping[str, str], data_version: str) -> str:

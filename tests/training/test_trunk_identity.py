@@ -54,7 +54,7 @@ class DrawsInVain(NoNorm):
 def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = None) -> Network:
     spec = json.loads(json.dumps(make_run(*overrides).spec))
     if norm is not None:
-        spec["norm"] = {"name": norm}
+        spec["norm"] = {"name": norm, "gamma_noise": 0.0}
     return build_network(spec, IMAGE, 10, total_steps=10)
 
 
