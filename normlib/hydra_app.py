@@ -18,7 +18,8 @@ from normlib.experiments.config import config_dir, configuration
 from normlib.experiments.execute import do_run
 from normlib.experiments.plan import make_plan
 from normlib.experiments.resolve import resolve
-from normlib.experiments.sweep import look, place_of
+from normlib.experiments.state import look
+from normlib.experiments.sweep import place_of
 from normlib.listing import show_record
 from normlib.registry import load_plugin
 
@@ -30,7 +31,7 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     """
     overrides, flags = list(overrides), list(flags)
     own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
-    plan = make_plan(own, config_dirs, default_experiment=False) if sweep else None
+    plan = make_plan(own, config_dirs, comparison=False) if sweep else None
     if plan is not None:
         place_of(plan.runs, plan.settings)
     search_path = (
@@ -49,10 +50,11 @@ def complete(arguments: Sequence[str]) -> int:
     """Shell completion of settings after a verb, by Hydra: ``eval "$(normlib -sc install=bash)"``."""
     line = os.environ.get("COMP_LINE")
     if line is not None:
-        words = line.split(" ", 2)
-        if len(words) > 2 and words[1] in ("train", "compare", "plan", "report", "list"):
-            os.environ["COMP_LINE"] = f"{words[0]} {words[2]}"
-            os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - len(words[1]) - 1)
+        program, *words = line[: int(os.environ.get("COMP_POINT", len(line)))].split(" ")
+        if len(words) > 1 and words[0] in ("train", "compare", "plan", "report", "export", "list"):
+            settings = [word for word in words[1:-1] if "=" in word]  # Hydra knows neither verbs nor flags nor folders
+            os.environ["COMP_LINE"] = " ".join([program, *settings, words[-1]])
+            os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
     with configuration([]):
         pass
     _call_hydra(list(arguments), _task([]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from rich.text import Text
 
 from normlib.data import datasets
 from normlib.experiments.config import experiment_file, group_files
-from normlib.experiments.display import duration
-from normlib.experiments.schema import Root
-from normlib.experiments.sweep import State, number_of_jobs
+from normlib.experiments.plan_display import show_state as show_state
+from normlib.experiments.schema import COMMON, Root
 from normlib.models import models
 from normlib.norms import norms
 from normlib.registry import Entry
@@ -51,45 +49,14 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
     for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         for name, node in choices.items():
             table.add_row(f"{group}={name}", _defaults(node, prefix=f"{group}.", without=("name",)))
+    for group, node in COMMON.items():
+        table.add_row(f"{group}, any", _defaults(node, prefix=f"{group}."))
     for section in ("site", "init", "training", "evaluation"):
         table.add_row(section, _defaults(type(getattr(Root(), section)), prefix=f"{section}."))
     in_groups = ("norm", "model", "data", "optimizer", "schedule", "logger", "site", "init", "training", "evaluation")
     table.add_row("run", _defaults(Root, "", without=in_groups))
     table.add_row("logger", Text(f"none  ({'|'.join(group_files('logger', config_dirs))})"))
     console.print(table)
-
-
-def show_state(console: Console, state: State) -> None:
-    """A plan: its runs by status, its axes, the reasons for skipping, and the time that the rest will take."""
-    plan, counts = state.plan, state.counts
-    console.print(
-        Text(
-            f"experiment {plan.experiment}: {len(plan.runs)} runs in {plan.settings['results_dir']}/{plan.experiment}",
-            style="bold",
-        )
-    )
-    for key, values in plan.order.items():
-        console.print(Text(f"  {key}: {', '.join(values)}"))
-    table = _table("status", "runs")
-    for status in ("done", "diverged", "failed", "missing", "skipped"):
-        table.add_row(status, str(counts.get(status, 0)))
-    console.print(table)
-    reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
-    for (norm, model, reason), number in reasons.items():
-        console.print(Text(f"skipped: {number} × norm={norm} model={model}: {reason}"))
-    for problem in state.scan.problems:
-        console.print(Text(f"broken record, will be set aside and run again: {problem}"))
-    left = state.estimate()
-    if not state.missing:
-        console.print("nothing to train")
-        return
-    jobs = number_of_jobs(plan.settings["jobs"])
-    basis = "from records of runs like these"
-    if left.rough_runs:
-        basis = (
-            f"roughly, from operation counts: {left.rough_runs} of the missing runs have no record of their like yet"
-        )
-    console.print(Text(f"estimated time: {duration(left.seconds / jobs)} in {jobs} processes ({basis})"))
 
 
 def show_record(console: Console, record: Record, results_dir: str) -> None:

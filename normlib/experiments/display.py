@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from normlib.experiments.execute import Outcome
-from normlib.experiments.sweep import State, number_of_jobs
+from normlib.experiments.state import State
+from normlib.experiments.sweep import number_of_jobs
 from normlib.results.record import DIVERGED, FAILED, Record
 from normlib.training.spec import Run
 
@@ -40,7 +41,7 @@ class SweepDisplay:
         self.shown_keys = [key for key in axes if key not in ("norm", "seed")]
         there = len(state.plan.runs) - self.total - len(state.skipped)
         self.console.print(
-            f"{state.plan.experiment}: {len(state.plan.runs)} runs: {there} done before, {self.total} to do "
+            f"{state.title}: {len(state.plan.runs)} runs: {there} done before, {self.total} to do "
             f"in {self.jobs} processes, {len(state.skipped)} skipped",
             highlight=False,
         )

@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from normlib.experiments.config import ConfigError
-from normlib.experiments.estimate import Estimate, estimate
-from normlib.experiments.execute import Outcome, Place, do_run, settled, work_through
+from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
+from normlib.experiments.state import State, look
 from normlib.results.record import SKIPPED, Record
-from normlib.results.store import Scan, Store
+from normlib.results.store import Store
+from normlib.results.tuning import FIXED, TRIAL, TUNED
 from normlib.training.inputs import make_dataset
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
@@ -34,41 +34,6 @@ class Display(Protocol):
     def running(self, run: Run) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
     def stop(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a plan has come: its runs with what the store holds of them."""
-
-    plan: Plan
-    scan: Scan
-    records: Mapping[str, Record]
-    missing: tuple[Run, ...]
-    skipped: tuple[Run, ...]
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Runs by status: those of records, "skipped" by the plan, and "missing"."""
-        counts = Counter(record.status for record in self.records.values() if record.status != SKIPPED)
-        return counts + Counter(
-            {SKIPPED: len(self.skipped), "missing": len([r for r in self.missing if r.id not in self.records])}
-        )
-
-    def estimate(self) -> Estimate:
-        """The work that is left."""
-        return estimate(self.missing, self.scan.records)
-
-
-def look(plan: Plan) -> State:
-    """Hold a plan against the store; changes nothing."""
-    store = Store(plan.settings["results_dir"], plan.experiment)
-    scan = store.scan()
-    planned = {run.id for run in plan.runs}
-    records = {record.id: record for record in scan.records if record.id in planned}
-    place = Place(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
-    skipped = tuple(run for run in plan.runs if run.skip_reason is not None)
-    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), place))
-    return State(plan, scan, records, missing, skipped)
 
 
 def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
@@ -101,14 +66,29 @@ def number_of_jobs(jobs: int | None) -> int:
 
 
 def run_missing(plan: Plan, display: Display) -> dict[str, Record]:
-    """Do every run of a plan that has no record, and return all its records by id."""
+    """Do every run of a plan that has no record, and return all its records by id.
+
+    Where the experiment tunes, trials come first, they choose, and evaluation follows.
+    """
     jobs = number_of_jobs(plan.settings["jobs"])
     place = place_of(plan.runs, plan.settings)
-    state = look(plan)
-    for run in state.skipped:
-        if run.id not in state.records:
-            place.store.write(unfinished(run, SKIPPED, str(run.skip_reason)))
+    if plan.tuning is None:
+        return _work(look(plan), place, jobs, display)
+    tried = _work(look(plan).only(TRIAL), place, jobs, display)
+    return tried | _work(look(plan).only(FIXED, TUNED), place, jobs, display)
+
+
+def _work(state: State, place: Place, jobs: int, display: Display) -> dict[str, Record]:
+    """Do what is missing in one stage, and see that every record has the labels of the plan."""
     records = dict(state.records)
+    for run in state.plan.runs:
+        if run.skip_reason is not None and run.id not in records:
+            place.store.write(unfinished(run, SKIPPED, run.skip_reason))
+        elif (
+            run.id in records and records[run.id].labels != run.labels
+        ):  # e.g. a chosen value that has become the fixed one
+            records[run.id] = replace(records[run.id], labels=dict(run.labels))
+            place.store.write(records[run.id])
 
     def ended(outcome: Outcome) -> None:
         records[outcome.run.id] = outcome.record
@@ -142,14 +122,12 @@ def report_on(plan: Plan) -> Report:
     from normlib.results.report import write_report
     from normlib.results.study import Question
 
-    settings = plan.settings
-    store = Store(settings["results_dir"], plan.experiment)
-    scan = store.scan()
+    state, settings = look(plan), plan.settings
     asked = {name: settings[name] for name in ("rows", "columns", "baseline", "rope", "target")}
     return write_report(
-        store.folder,
-        scan.records,
-        scan.problems,
+        Store(settings["results_dir"], plan.experiment).folder,
+        state.scan.records,
+        state.scan.problems,
         Question(**asked, order=plan.order),
-        ids={run.id for run in plan.runs},
+        ids={run.id for run in state.plan.runs},
     )

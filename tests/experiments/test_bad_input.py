@@ -144,7 +144,7 @@ def test_a_fault_of_the_program_is_not_passed_off_as_bad_input(place: Path, monk
     def faulty(*_: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("normlib.experiments.plan._multiply", faulty)
+    monkeypatch.setattr("normlib.experiments.plan.multiply", faulty)
     with pytest.raises(ValueError, match="a bug"):
         run("plan norm=layer")
 
@@ -152,7 +152,7 @@ def test_a_fault_of_the_program_is_not_passed_off_as_bad_input(place: Path, monk
 def test_a_selection_that_no_record_meets_keeps_the_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *TINY, "experiment=small_batch", "norm=layer"]) == 0
     assert main(["report"]) == 0
-    table = (place / "results" / "small_batch" / "table.csv").read_text()
+    table = (place / "results" / "small_batch" / "tables" / "accuracy.csv").read_text()
     capsys.readouterr()
     for line, expected in {
         "report norm=grup": ("grup", "layer"),
@@ -164,4 +164,4 @@ def test_a_selection_that_no_record_meets_keeps_the_report(place: Path, capsys: 
         assert main(line.split()) == 2, line
         complaint = capsys.readouterr().err
         assert all(part in complaint for part in expected) and len(complaint.splitlines()) == 1
-    assert (place / "results" / "small_batch" / "table.csv").read_text() == table
+    assert (place / "results" / "small_batch" / "tables" / "accuracy.csv").read_text() == table

@@ -11,7 +11,7 @@ from rich.console import Console
 from normlib.experiments.display import SweepDisplay, duration
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import make_plan
-from normlib.experiments.sweep import State, look
+from normlib.experiments.state import State, look
 from normlib.results.record import DIVERGED, DONE, FAILED
 from tests.experiments.tiny_sweeps import TINY
 from tests.results.factories import make_record

@@ -36,7 +36,7 @@ def stored_ids(experiment: str) -> set[str]:
 def test_basic_launcher(place: Path) -> None:
     statuses = multirun([*TINY, *AXES], ["conf"], [], True)
     assert statuses == ["done"] * 4
-    assert stored_ids("train") == ids(make_plan([*TINY, *AXES], ["conf"], default_experiment=False))
+    assert stored_ids("train") == ids(make_plan([*TINY, *AXES], ["conf"], comparison=False))
     assert {name.partition("/")[0] for name in files_in(place)} == {"conf", "results"}
     assert not (place / "results" / ".hydra").exists()
 
@@ -53,4 +53,4 @@ def test_a_launcher_that_works_in_other_processes(place: Path) -> None:
     overrides = [*TINY, f"plugins=[{plugin}]", "norm=group8,my_norm", "seed=0"]
     flags = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     assert multirun([*overrides, *flags], ["conf"], [], True) == ["done", "done"]
-    assert stored_ids("train") == ids(make_plan(overrides, ["conf"], default_experiment=False))
+    assert stored_ids("train") == ids(make_plan(overrides, ["conf"], comparison=False))

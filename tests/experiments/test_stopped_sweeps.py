@@ -96,6 +96,7 @@ def test_stopped_twice_and_finished(tmp_path: Path, capsys: pytest.CaptureFixtur
     undisturbed = tmp_path / "undisturbed"
     assert main([*arguments(tmp_path, "range(4)"), f"results_dir={undisturbed}"]) == 0
     assert contents(undisturbed).keys() == finished.keys()
-    for table in ("table.csv", "table.md"):
-        assert (undisturbed / "small_batch" / table).read_text() == (results / "small_batch" / table).read_text()
+    for table in ("accuracy.csv", "accuracy.md"):
+        first, second = (folder / "small_batch" / "tables" / table for folder in (undisturbed, results))
+        assert first.read_text() == second.read_text()
     capsys.readouterr()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import Plan
-from normlib.experiments.sweep import State
+from normlib.experiments.state import State
 from normlib.results.store import Store
 from normlib.training.spec import Run
 

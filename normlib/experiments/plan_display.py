@@ -1,0 +1,90 @@
+"""What `plan` prints: the runs of a plan by stage and status, why runs are skipped, and the time that the rest takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from normlib.experiments.control import CONTROL_NOISE
+from normlib.experiments.display import duration
+from normlib.experiments.estimate import Estimate
+from normlib.experiments.plan import Plan
+from normlib.experiments.state import State
+from normlib.experiments.sweep import number_of_jobs
+from normlib.results.tuning import FIXED, TRIAL, TUNED
+
+STAGES = {TRIAL: "trials", FIXED: "at the fixed value", TUNED: "at chosen values"}
+
+
+def show_state(console: Console, state: State) -> None:
+    """A plan: its axes, its runs by status, the reasons for skipping, and the time that the rest will take."""
+    plan = state.plan
+    where = f"{plan.settings['results_dir']}/{plan.experiment}"
+    console.print(Text(f"experiment {plan.experiment}: {len(plan.runs)} runs in {where}", style="bold"))
+    for key, values in plan.order.items():
+        console.print(Text(f"  {key}: {', '.join(values)}"))
+    if plan.control is not None:
+        console.print(Text(_about_control(plan)))
+    if plan.tuning is not None:
+        console.print(Text(_about_tuning(plan)))
+    stages = {name: state.only(stage) for stage, name in STAGES.items()} if plan.tuning is not None else {"runs": state}
+    console.print(_counts(stages))
+    reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
+    for (norm, model, reason), number in reasons.items():
+        console.print(Text(f"skipped: {number} × norm={norm} model={model}: {reason}"))
+    for problem in state.scan.problems:
+        console.print(Text(f"broken record, will be set aside and run again: {problem}"))
+    if state.undecided:
+        console.print(f"at most {len(state.undecided)} more runs at chosen values, once the trials are done")
+    _show_time(console, state, stages)
+
+
+def _about_control(plan: Plan) -> str:
+    return (
+        f"control: {plan.control} is {plan.settings['baseline']} with noise of {CONTROL_NOISE:g} on its scales at the start: the "
+        "same trunk and batches, another trajectory"
+    )
+
+
+def _about_tuning(plan: Plan) -> str:
+    assert plan.tuning is not None
+    axis, seeds = plan.tuning.axis, plan.tuning.seeds
+    values = ", ".join(value.partition("=")[2] for value in plan.tuning.values)
+    return (
+        f"tuning: {axis} among {values}, for each arm and condition alike, by the mean validation accuracy of {len(seeds)} "
+        f"trials a value, on seeds from {seeds[0]}"
+    )
+
+
+def _counts(stages: Mapping[str, State]) -> Table:
+    table = Table("status", *stages, box=box.SIMPLE_HEAD, pad_edge=False)
+    for status in ("done", "diverged", "failed", "missing", "skipped"):
+        table.add_row(status, *(str(state.counts.get(status, 0)) for state in stages.values()))
+    return table
+
+
+def _show_time(console: Console, state: State, stages: Mapping[str, State]) -> None:
+    if not state.missing:
+        console.print("nothing to train")
+        return
+    jobs = number_of_jobs(state.plan.settings["jobs"])
+    left = {name: stage.estimate() for name, stage in stages.items() if stage.missing}
+    if state.undecided:
+        left[STAGES[TUNED]] = state.estimate_undecided()
+    rough = sum(each.rough_runs for each in left.values())
+    basis = "from records of runs like these"
+    if rough:
+        basis = f"roughly, from operation counts: {rough} of the missing runs have no record of their like yet"
+    seconds = sum(each.seconds for each in left.values()) / jobs
+    parts = "" if len(left) == 1 else f": {_parts(left, jobs)}"
+    most = "at most " if state.undecided else ""
+    console.print(Text(f"estimated time: {most}{duration(seconds)} in {jobs} processes{parts} ({basis})"))
+
+
+def _parts(left: Mapping[str, Estimate], jobs: int) -> str:
+    return ", ".join(f"{duration(each.seconds / jobs)} {name}" for name, each in left.items())

@@ -1,0 +1,92 @@
+"""How far a plan has come: its runs held against the records of its folder. Reads; changes and trains nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from normlib.experiments.estimate import Estimate, estimate
+from normlib.experiments.execute import Place, settled
+from normlib.experiments.plan import Plan
+from normlib.experiments.tuning import chosen, is_trial
+from normlib.results.record import SKIPPED, Record
+from normlib.results.store import Scan, Store
+from normlib.results.tuning import FIXED, STAGE
+from normlib.training.spec import Run
+
+
+@dataclass(frozen=True)
+class State:
+    """A plan with what the store holds of it. Once all trials have records, `plan.runs` has the runs that they choose as well."""
+
+    plan: Plan
+    scan: Scan
+    records: Mapping[str, Record]
+    missing: tuple[Run, ...]
+    skipped: tuple[Run, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Runs by status: those of records, "skipped" by the plan, and "missing"."""
+        counts = Counter(record.status for record in self.records.values() if record.status != SKIPPED)
+        return counts + Counter(
+            {SKIPPED: len(self.skipped), "missing": len([r for r in self.missing if r.id not in self.records])}
+        )
+
+    @property
+    def undecided(self) -> tuple[Run, ...]:
+        """Stand-ins for the runs that trials may still choose: as many as there can be at most, and as long."""
+        if not self.plan.candidates:
+            return ()
+        return tuple(run for run in self.plan.runs if run.labels.get(STAGE) == FIXED and run.skip_reason is None)
+
+    @property
+    def title(self) -> str:
+        """The experiment, and in one with tuning the stage that these runs belong to."""
+        if self.plan.tuning is None:
+            return self.plan.experiment
+        return f"{self.plan.experiment}, {'trials' if all(map(is_trial, self.plan.runs)) else 'evaluation'}"
+
+    def estimate(self) -> Estimate:
+        """The work that is known to be left."""
+        return estimate(self.missing, self.scan.records)
+
+    def estimate_undecided(self) -> Estimate:
+        """The most work that trials may still choose."""
+        return estimate(self.undecided, self.scan.records)
+
+    def only(self, *stages: str) -> State:
+        """The state of some stages alone."""
+
+        def of_stages(runs: Sequence[Run]) -> tuple[Run, ...]:
+            return tuple(run for run in runs if run.labels.get(STAGE) in stages)
+
+        runs = of_stages(self.plan.runs)
+        ids = {run.id for run in runs}
+        records = {run_id: record for run_id, record in self.records.items() if run_id in ids}
+        plan = replace(self.plan, runs=runs)
+        return State(plan, self.scan, records, of_stages(self.missing), of_stages(self.skipped))
+
+
+def look(plan: Plan) -> State:
+    """Hold a plan against the store."""
+    store = Store(plan.settings["results_dir"], plan.experiment)
+    scan = store.scan()
+    by_id = {record.id: record for record in scan.records}
+    plan = _with_choices(plan, by_id)
+    records = {run.id: by_id[run.id] for run in plan.runs if run.id in by_id}
+    place = Place(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
+    skipped = tuple(run for run in plan.runs if run.skip_reason is not None)
+    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), place))
+    return State(plan, scan, records, missing, skipped)
+
+
+def _with_choices(plan: Plan, records: Mapping[str, Record]) -> Plan:
+    """The plan with the runs that its trials choose, as soon as all of them have records."""
+    if plan.tuning is None:
+        return plan
+    trials = [run for run in plan.runs if is_trial(run)]
+    found = chosen(plan.tuning.axis, trials, plan.candidates, records)
+    return plan if found is None else replace(plan, runs=(*plan.runs, *found), candidates=())

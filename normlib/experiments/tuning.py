@@ -1,0 +1,144 @@
+"""Tuning on equal terms: every arm and condition gets the same trials, and the best mean validation accuracy chooses.
+
+In: `tuning: {axis: ..., values: [...], replicates: ...}` and the axes of an experiment. Out: the runs of each stage: trials,
+evaluation at the one fixed value, and evaluation at the values that the trials' records choose. Trials have seeds of their
+own, so that no evaluation is on a seed that had a say in the choice. Trains nothing, and never looks at a test figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from normlib.experiments.config import Composer, ConfigError
+from normlib.experiments.multiply import Axes, multiply
+from normlib.registry import unknown_name
+from normlib.results.frame import frame
+from normlib.results.record import SKIPPED, Record
+from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING, choices, is_chosen
+from normlib.training.outcome import unfinished
+from normlib.training.spec import SECTIONS, Run
+
+FIRST_TUNING_SEED = 1_000_000
+"""Trials have the seeds from here on, far from those that anyone numbers replicates with."""
+
+KEYS = ("axis", "values", "replicates")
+EXAMPLE = "tuning={axis:optimizer.lr,values:[0.001,0.005,0.02],replicates:3}"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned: a setting, its values as overrides write them, and the number of trials of each value."""
+
+    axis: str
+    values: tuple[str, ...]
+    replicates: int
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the trials."""
+        return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.replicates)
+
+
+def read_tuning(declared: Any, settings: Mapping[str, Any], axes: Axes) -> Tuning | None:
+    """The tuning that an experiment declares, None where it declares none. Raises ConfigError for what cannot be tuned."""
+    if declared is None:
+        return None
+    if not isinstance(declared, Mapping) or set(declared) != set(KEYS):
+        raise ConfigError(f"tuning takes {', '.join(KEYS)} and nothing else, as in {EXAMPLE}; got {declared!r}")
+    axis, values, replicates = (declared[key] for key in KEYS)
+    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
+        raise ConfigError(f"tuning.replicates is the number of trials of each value, at least 1, got {replicates!r}")
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) < 2:
+        raise ConfigError(f"tuning.values is a list of at least two values to choose from, got {values!r}")
+    if axis == "seed" or len(axes.get(axis, ())) > 1:
+        raise ConfigError(
+            f"tuning.axis={axis}: an axis of the comparison cannot be tuned as well; give {axis} one value, or tune another setting"
+        )
+    if axis in (settings["rows"], settings["columns"]):
+        raise ConfigError(
+            f"tuning.axis={axis}: what is tuned for each arm cannot span the table; change rows or columns"
+        )
+    return Tuning(str(axis), tuple(f"{axis}={_as_override(value)}" for value in values), replicates)
+
+
+def with_trials(
+    tuning: Tuning,
+    evaluation: Sequence[Run],
+    composer: Composer,
+    axes: Axes,
+    config_dirs: Sequence[str],
+    control_of: str | None,
+) -> tuple[list[Run], list[Run]]:
+    """The runs that are certain, trials and evaluation at the fixed value, and those of which the trials choose.
+
+    Raises ConfigError for an axis that not every arm has, and for values that its type refuses.
+    """
+    for run in evaluation:
+        _check_axis(tuning.axis, run)
+        if run.spec["seed"] in tuning.seeds:
+            raise ConfigError(
+                f"seed={run.spec['seed']}: trials have the seeds {tuning.seeds[0]} to {tuning.seeds[-1]}, and evaluation is on "
+                "fresh ones; number the replicates from 0"
+            )
+    splits = {run.spec["data"]["split_seed"] for run in evaluation}
+    on_trial = {**axes, "seed": [f"seed={seed}" for seed in tuning.seeds], tuning.axis: tuning.values}
+    trials = multiply(composer, on_trial, config_dirs, control_of)
+    if len({run.id for run in trials}) < len(trials):
+        raise ConfigError(
+            f"tuning.values: two of {', '.join(tuning.values)} make the same run, so there is nothing to choose between them; "
+            "leave one out"
+        )
+    if not {run.spec["data"]["split_seed"] for run in trials} <= splits:
+        raise ConfigError(
+            "data.split_seed follows the seed, so trials would choose on samples that evaluation is tested on; list the splits "
+            "instead, as in data.split_seed=0,1,2"
+        )
+    candidates = multiply(composer, {**axes, tuning.axis: tuning.values}, config_dirs, control_of)
+    fixed = {run.id for run in evaluation}
+    axis = tuning.axis
+    certain = [*(_labelled(run, axis, TRIAL) for run in trials), *(_labelled(run, axis, FIXED) for run in evaluation)]
+    return certain, [_labelled(run, axis, TUNED) for run in candidates if run.id not in fixed]
+
+
+def chosen(
+    axis: str, trials: Sequence[Run], candidates: Sequence[Run], records: Mapping[str, Record]
+) -> list[Run] | None:
+    """Those of the candidates that the trials' records choose; None while a trial has no record."""
+    known = [records[run.id] for run in trials if run.id in records]
+    known += [
+        unfinished(run, SKIPPED, str(run.skip_reason)) for run in trials if run.skip_reason and run.id not in records
+    ]
+    if len(known) < len(trials):
+        return None
+    if not candidates:
+        return []
+    as_rows = frame([unfinished(run, SKIPPED, "") for run in candidates])
+    picked = set(as_rows.loc[is_chosen(as_rows, choices(frame(known), axis), axis), "id"])
+    return [run for run in candidates if run.id in picked]
+
+
+def is_trial(run: Run) -> bool:
+    """Whether a run only has a say in a choice."""
+    return run.labels.get(STAGE) == TRIAL
+
+
+def _labelled(run: Run, axis: str, stage: str) -> Run:
+    return replace(run, labels={**run.labels, STAGE: stage, TUNING: axis})
+
+
+def _check_axis(axis: str, run: Run) -> None:
+    """Refuse a setting that a run has not, since tuning on equal terms needs it in every arm."""
+    known = [f"{section}.{key}" for section in SECTIONS for key in run.spec[section] if key != "name"]
+    if axis not in known:
+        where = f"norm={run.labels['norm']} model={run.labels['model']} data={run.labels['data']}"
+        raise ConfigError(f"tuning.axis={axis}: every arm has to have the setting, but with {where} there is none; "
+                          f"{unknown_name('setting', axis, known)}")  # fmt: skip
+
+
+def _as_override(value: Any) -> str:
+    """A value as an override writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "'" + value.replace("'", "\\'") + "'" if isinstance(value, str) else str(value)
