@@ -72,7 +72,9 @@ def _curve(condition: Condition, arm: str, curves: Mapping[str, Mapping[str, Any
     stopped = steps > condition.runs["steps"].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
     final = condition.runs[VALIDATION_ACCURACY].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
     accuracy = np.where(stopped & diverged[:, np.newaxis], final, accuracy)
-    interval = mean_interval(_by_replicate(condition, rows, accuracy))
+    interval = mean_interval(
+        _by_replicate(condition, rows, accuracy), resolution=condition.resolution(VALIDATION_ACCURACY)
+    )
     train = [curve.get("train", {}) for curve in own]
     train_steps = _grid(train, diverged)
     return Curve(

@@ -1,0 +1,93 @@
+"""One figure a replicate of several arms, held against that of the baseline: differences, and tests as one family.
+
+In: arrays of replicates by arm. Out: for each arm but the baseline the mean difference with its interval and the corrected
+p, and the words for them. This file never decides what the figure is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlib.results.analyses.wording import signed_points
+from normlib.results.paired import SIGNIFICANCE
+from normlib.results.sheet import EMPTY, Entry, p_value
+from normlib.results.statistics import holm, paired_difference, replicates_needed, sign_flip_p
+
+
+@dataclass(frozen=True)
+class Against:
+    """An arm minus the baseline, over the n replicates that both have; NaN where n is too small to say anything."""
+
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    p: float = math.nan
+    p_holm: float = math.nan
+    n_needed: int = 0
+    """Replicates with which the smallest possible p passes the correction; 0 where nothing is compared."""
+    why_none: str = ""
+
+    @property
+    def too_few(self) -> bool:
+        """Whether no difference, however large, could pass the correction with so few replicates."""
+        return 0 < self.n < self.n_needed
+
+    @property
+    def clear(self) -> bool:
+        """Whether interval and corrected p both say that there is a difference."""
+        return self.p_holm <= SIGNIFICANCE and not self.low <= 0 <= self.high
+
+
+def against_baseline(
+    values: Mapping[str, NDArray[np.float64]], baseline: str, unpaired: Mapping[str, str], resolution: float = 0.0
+) -> dict[str, Against]:
+    """By arm but the baseline; `values` are of shape (replicates,), rows paired, NaN where missing.
+
+    `unpaired` says of arms why they are not compared at all; `resolution` is the step of the values, if they come in steps.
+    """
+    if baseline not in values:
+        return {}
+    found: dict[str, Against] = {}
+    for arm in (arm for arm in values if arm != baseline):
+        differences = values[arm] - values[baseline]
+        n = int((~np.isnan(differences)).sum())
+        if unpaired.get(arm) or not n:
+            found[arm] = Against(why_none=unpaired.get(arm) or "no replicate in common")
+            continue
+        interval = paired_difference(values[arm], values[baseline], resolution=resolution)
+        mean, width = float(interval.mean), float(interval.half_width)
+        found[arm] = Against(mean, mean - width, mean + width, n, sign_flip_p(differences))
+    corrected = holm([against.p for against in found.values()])
+    family = sum(against.n > 0 for against in found.values())
+    needed = replicates_needed(family) if family else 0
+    return {
+        arm: Against(**vars(against) | {"p_holm": float(p), "n_needed": needed if against.n else 0})
+        for (arm, against), p in zip(found.items(), corrected, strict=True)
+    }
+
+
+def difference_entry(against: Against | None, decimals: int = 1) -> Entry:
+    """The difference in points with its interval, such as "+1.2 (+0.3 to +2.1)"."""
+    if against is None or against.why_none:
+        return Entry(EMPTY)
+    text = signed_points(against.difference, decimals)
+    if not math.isnan(against.low):
+        text += f" ({signed_points(against.low, decimals)} to {signed_points(against.high, decimals)})"
+    return Entry(text, against.difference, against.clear)
+
+
+def p_entry(against: Against | None) -> Entry:
+    """The corrected p, or why there is none: "n=5 cannot show it; 8 needed"."""
+    if against is None:
+        return Entry(EMPTY)
+    if against.why_none:
+        return Entry(against.why_none)
+    if against.too_few:
+        return Entry(f"n={against.n} cannot show it; {against.n_needed} needed", against.p_holm)
+    return Entry(p_value(against.p_holm), against.p_holm)

@@ -1,0 +1,96 @@
+"""The effect of the batch size in words: slopes, areas and the smallest batch size that does no harm.
+
+In: a study. Out: `Sheet`s. This file never computes a statistic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from normlib.results.analyses.against_baseline import Against, difference_entry, p_entry
+from normlib.results.analyses.batch_size_effect import TOLERANCE, Effect, analyse
+from normlib.results.analyses.wording import signed_points
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
+from normlib.results.study import Study
+
+SLOPE_DECIMALS = 2
+"""A slope is a share of a difference over several doublings."""
+
+
+def sheets(study: Study) -> list[Sheet]:
+    """A sheet a section: slopes, areas and smallest batch sizes."""
+    by_section: dict[str, list[Effect]] = {}
+    for effect in analyse(study):
+        by_section.setdefault(effect.section, []).append(effect)
+    return [_sheet(study, section, effects) for section, effects in by_section.items()]
+
+
+def _sheet(study: Study, section: str, effects: Sequence[Effect]) -> Sheet:
+    baseline = study.question.baseline
+    return Sheet(
+        name="batch_size_effect",
+        title="Effect of the batch size on test accuracy" + (f", {section}" if section else ""),
+        header=(
+            study.question.rows, "slope (points a doubling)", f"slope − that of {baseline}", "p of the slope (Holm)",
+            "area (%)", f"area − that of {baseline} (points)", "p of the area (Holm)", "n", "smallest batch within 1 point",
+        ),
+        lines=tuple(Line(effect.arm, _entries(effect)) for effect in effects),
+        notes=_notes(study, effects),
+        tidy=tuple(map(_tidy, effects)),
+        in_terminal=False,
+    )  # fmt: skip
+
+
+def _entries(effect: Effect) -> tuple[Entry, ...]:
+    if effect.why_none:
+        return (Entry(effect.arm), Entry(effect.why_none), *[Entry(EMPTY)] * 7)
+    slope = signed_points(effect.slope, SLOPE_DECIMALS)
+    slope_width = "" if effect.n < 2 else f" ± {100 * effect.slope_half_width:.{SLOPE_DECIMALS}f}"
+    area_width = "" if effect.n < 2 else f" ± {points(effect.area_half_width)}"
+    return (
+        Entry(effect.arm),
+        Entry(slope + slope_width, effect.slope),
+        difference_entry(effect.slope_against, SLOPE_DECIMALS), p_entry(effect.slope_against),
+        Entry(points(effect.area) + area_width, effect.area),
+        difference_entry(effect.area_against), p_entry(effect.area_against),
+        Entry(str(effect.n), float(effect.n)),
+        Entry(effect.smallest_batch, float(effect.smallest_batch)),
+    )  # fmt: skip
+
+
+def _notes(study: Study, effects: Sequence[Effect]) -> tuple[str, ...]:
+    baseline = study.question.baseline
+    replicate = "split" if study.replicates_are_splits else "seed"
+    notes = [
+        f"Slope: least squares of the accuracy over log2(batch size), {replicate} by {replicate}; above 0 the arm gains from "
+        f"larger batches. Mean ± half-width of its 95 % t interval over the n {replicate}s that have every batch size.",
+        "Area: the mean accuracy over log2(batch size), by trapezoids.",
+        f"Smallest batch within {100 * TOLERANCE:g} point: going down from the arm's best batch size, the last one at which its "
+        f"mean is within {100 * TOLERANCE:g} point of the best. Its own best: it says nothing of other arms.",
+    ]
+    compared = [each for effect in effects for each in (effect.slope_against, effect.area_against) if each and each.n]
+    if compared:
+        family = sum(bool(effect.slope_against and effect.slope_against.n) for effect in effects)
+        notes.append(
+            f"− that of {baseline}: mean difference, {replicate} by {replicate}, with its 95 % t interval. p: exact "
+            f"two-sided sign-flip test after Holm's correction, over the {family} slopes and over the {family} areas."
+        )
+    elif not any(effect.arm == baseline and not effect.why_none for effect in effects):
+        notes.append(f"Nothing is compared: {baseline}, the baseline, has no figure here.")
+    if any(each.clear for each in compared):
+        notes.append(f"Bold: differs from {baseline} by p and by interval.")
+    if any(effect.why_none for effect in effects):
+        notes.append("An arm that lacks a batch size has no slope and no area: over other batch sizes they are others.")
+    return tuple(notes)
+
+
+def _tidy(effect: Effect) -> Mapping[str, object]:
+    line: dict[str, object] = {
+        "section": effect.section, "arm": effect.arm, "n": effect.n, "slope_per_doubling": effect.slope,
+        "slope_half_width": effect.slope_half_width, "area": effect.area, "area_half_width": effect.area_half_width,
+        "smallest_batch": effect.smallest_batch, "why_none": effect.why_none,
+    }  # fmt: skip
+    for kind, against in (("slope", effect.slope_against), ("area", effect.area_against)):
+        line |= {f"{kind}_against_{key}": value for key, value in dataclasses.asdict(against or Against()).items()}
+    return line

@@ -1,0 +1,138 @@
+"""Arms across tasks: interquartile mean, average rank, and the signed-rank test against the baseline.
+
+In: a study in which the model or the data vary from section to section: each is a task. Out: figures by arm and condition.
+Batch sizes, learning rates and whatever else varies are conditions, never tasks: they are no independent draws of what an
+arm may meet. A control is left out: it is the baseline once more, and would take a rank. This file draws random numbers for the bootstrap, always from the same seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlib.results.analyses.absence import why_none
+from normlib.results.axes import as_text, section_keys
+from normlib.results.statistics import (
+    average_ranks,
+    interquartile_mean,
+    replicates_needed,
+    stratified_bootstrap,
+    wilcoxon_holm,
+)
+from normlib.results.study import ACCURACY, Condition, Study
+from normlib.results.verdicts import is_control
+
+TASK_GROUPS = ("model", "data")
+"""The config groups whose settings make a task."""
+BOOTSTRAP_SEED, BOOTSTRAP_SAMPLES = 0, 500
+"""With 500 samples the 2.5 % end of an interval lies between the 1.8 % and the 3.2 % end most of the time; more would take
+longer than all else in a report of 10,000 runs."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One arm in one condition, over tasks. Accuracies are fractions; NaN where there is no figure."""
+
+    group: str
+    """What varies beside model, data, rows and columns, such as "optimizer.lr=0.1"."""
+    column: str
+    arm: str
+    tasks: tuple[str, ...]
+    """The tasks of the condition."""
+    mean: float = math.nan
+    """Interquartile mean over tasks and replicates, with its stratified bootstrap interval."""
+    low: float = math.nan
+    high: float = math.nan
+    rank: float = math.nan
+    """Average rank over tasks among the arms that have every task, 1 is best."""
+    ranked: int = 0
+    """How many arms that is."""
+    p_holm: float = math.nan
+    """Signed-rank test against the baseline over tasks, corrected over the arms of the condition."""
+    tasks_needed: int = 0
+    """With so many tasks the smallest possible p passes the correction; 0 where nothing is compared."""
+    why_none: str = ""
+
+
+def analyse(study: Study) -> tuple[Summary, ...]:
+    """Every arm in every condition that has two tasks or more; empty where there is but one task."""
+    return tuple(
+        summary
+        for group, sections in tasks(study).items()
+        for column in study.places.column_labels
+        for conditions in [_with_column(study, sections, column)]
+        if len(conditions) > 1
+        for summary in _of_column(study, group, column, conditions)
+    )
+
+
+def tasks(study: Study) -> dict[str, dict[str, str]]:
+    """By what varies beside model and data: the section of each task. All labels are as in the sections' own."""
+    question, places = study.question, study.places
+    keys = section_keys(study.runs, question.rows, question.columns)
+    found: dict[str, dict[str, str]] = {}
+    first = places.section.drop_duplicates()
+    for section in places.sections:
+        run = study.runs.loc[first.index[first == section][0]]
+        labels = {key: f"{key}={as_text(run[key])}" for key in keys}
+        task = ", ".join(label for key, label in labels.items() if key.partition(".")[0] in TASK_GROUPS)
+        group = ", ".join(label for key, label in labels.items() if key.partition(".")[0] not in TASK_GROUPS)
+        found.setdefault(group, {})[task] = section
+    return found
+
+
+def _with_column(study: Study, sections: Mapping[str, str], column: str) -> dict[str, Condition]:
+    """The conditions of one column, by task."""
+    return {
+        task: condition
+        for task, section in sections.items()
+        for condition in study.conditions[section]
+        if condition.column == column
+    }
+
+
+def _of_column(study: Study, group: str, column: str, conditions: Mapping[str, Condition]) -> list[Summary]:
+    present = {arm for condition in conditions.values() for arm in condition.arms}
+    arms = [arm for arm in study.places.row_labels if arm in present and not is_control(arm, study.question)]
+    scores = {arm: [condition.array(arm, ACCURACY) for condition in conditions.values()] for arm in arms}
+    missing = {arm: _missing(conditions, arm, scores[arm]) for arm in arms}
+    complete = [arm for arm in arms if not missing[arm]]
+    means = np.array([[np.nanmean(own) for own in scores[arm]] for arm in complete]).T  # (tasks, arms)
+    ranks = average_ranks(means) if complete else np.zeros(0)
+    baseline = study.question.baseline
+    compared = len(complete) - 1 if baseline in complete else 0
+    p = wilcoxon_holm(means, complete.index(baseline)) if compared else np.full(len(complete), math.nan)
+    names = tuple(conditions)
+    summaries = {
+        arm: Summary(
+            group, column, arm, names, *_interquartile_mean(scores[arm]), float(rank), len(complete), float(p_arm),
+            replicates_needed(compared) if compared and arm != baseline else 0,
+        )
+        for arm, rank, p_arm in zip(complete, ranks, p, strict=True)
+    }  # fmt: skip
+    return [summaries.get(arm) or Summary(group, column, arm, names, why_none=missing[arm]) for arm in arms]
+
+
+def _missing(conditions: Mapping[str, Condition], arm: str, scores: Sequence[NDArray[np.float64]]) -> str:
+    """Which tasks an arm lacks, and why; empty where it has all."""
+    lacks = (
+        f"{why_none(condition, arm)} in {task}"
+        for (task, condition), own in zip(conditions.items(), scores, strict=True)
+        if np.isnan(own).all()
+    )
+    return ", ".join(lacks)
+
+
+def _interquartile_mean(scores: Sequence[NDArray[np.float64]]) -> tuple[float, float, float]:
+    """Mean, low and high end; tasks may differ in their number of replicates."""
+    laid_out = np.full((max(map(len, scores)), len(scores)), math.nan)  # (replicates, tasks)
+    for task, own in enumerate(scores):
+        laid_out[: len(own), task] = own
+    if np.isfinite(laid_out).sum(axis=0).max() < 2:  # one replicate a task shows no spread
+        return interquartile_mean(laid_out), math.nan, math.nan
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    return interquartile_mean(laid_out), *stratified_bootstrap(laid_out, interquartile_mean, rng, BOOTSTRAP_SAMPLES)

@@ -1,0 +1,89 @@
+"""Arms across tasks in words.
+
+In: a study. Out: `Sheet`s. This file never computes a statistic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from normlib.results.analyses.tasks import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, Summary, analyse
+from normlib.results.analyses.wording import number, sorted_by
+from normlib.results.paired import SIGNIFICANCE
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
+from normlib.results.study import Study
+
+
+def sheets(study: Study) -> list[Sheet]:
+    """A sheet for all tasks, or one for each value of what else varies; none where there is but one task."""
+    by_group: dict[str, list[Summary]] = {}
+    for summary in analyse(study):
+        by_group.setdefault(summary.group, []).append(summary)
+    return [_sheet(study, group, summaries) for group, summaries in by_group.items()]
+
+
+def _sheet(study: Study, group: str, summaries: Sequence[Summary]) -> Sheet:
+    question = study.question
+    return Sheet(
+        name="tasks",
+        title="Test accuracy across tasks" + (f", {group}" if group else ""),
+        header=(
+            question.columns, question.rows, "interquartile mean (%)", "95 % interval", "average rank",
+            f"p against {question.baseline} (Holm)", "tasks",
+        ),
+        lines=tuple(Line(summary.arm, _entries(summary)) for summary in summaries),
+        notes=_notes(study, summaries),
+        tidy=tuple(map(_tidy, summaries)),
+        num_labels=2,
+        in_terminal=False,
+    )  # fmt: skip
+
+
+def _entries(summary: Summary) -> tuple[Entry, ...]:
+    labels = (Entry(summary.column, number(summary.column)), Entry(summary.arm))
+    count = Entry(str(len(summary.tasks)), float(len(summary.tasks)))
+    if summary.why_none:
+        return (*labels, Entry(summary.why_none), Entry(EMPTY), Entry(EMPTY), Entry(EMPTY), count)
+    interval = EMPTY if math.isnan(summary.low) else f"{points(summary.low)} to {points(summary.high)}"
+    return (
+        *labels,
+        Entry(points(summary.mean), summary.mean), Entry(interval, sorted_by(summary.low)),
+        Entry(f"{summary.rank:.2f} of {summary.ranked}", summary.rank), _p_entry(summary), count,
+    )  # fmt: skip
+
+
+def _p_entry(summary: Summary) -> Entry:
+    if len(summary.tasks) < summary.tasks_needed:
+        return Entry(
+            f"{len(summary.tasks)} tasks cannot show it; {summary.tasks_needed} needed", sorted_by(summary.p_holm)
+        )
+    return Entry(p_value(summary.p_holm), sorted_by(summary.p_holm), summary.p_holm <= SIGNIFICANCE)
+
+
+def _notes(study: Study, summaries: Sequence[Summary]) -> tuple[str, ...]:
+    baseline = study.question.baseline
+    names = dict.fromkeys(task for summary in summaries for task in summary.tasks)
+    notes = [
+        f"Tasks: {'; '.join(names)}.",
+        "Interquartile mean: the mean of the middle half of all runs, over tasks and replicates, with its 95 % bootstrap "
+        f"interval (replicates drawn anew within each task, {BOOTSTRAP_SAMPLES} times, seed {BOOTSTRAP_SEED}). It speaks of "
+        "other seeds on these tasks, not of other tasks.",
+        "Average rank: over the tasks, by mean accuracy, 1 is best, among the arms that have every task.",
+    ]
+    if any(summary.tasks_needed for summary in summaries):
+        notes.append(
+            f"p: exact signed-rank test of the means against {baseline} over the tasks, after Holm's correction over the arms "
+            f"of the condition. k tasks allow no p below 2/2^k; where that cannot reach {SIGNIFICANCE}, the cell says how many "
+            "tasks are needed. It does not mean that there is no difference."
+        )
+    else:
+        notes.append(f"Nothing is tested: {baseline}, the baseline, lacks a task, or no other arm has all.")
+    left_out = dict.fromkeys(summary.arm for summary in summaries if summary.why_none)
+    if left_out:
+        notes.append(f"Left out where they lack a task: {', '.join(left_out)}.")
+    return tuple(notes)
+
+
+def _tidy(summary: Summary) -> Mapping[str, object]:
+    return vars(summary) | {"tasks": "; ".join(summary.tasks)}
