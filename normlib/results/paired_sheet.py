@@ -14,7 +14,7 @@ from normlib.results.study import Study
 from normlib.results.table_sheet import title
 
 WORDS = {
-    BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "cannot be told apart", NONE: "not compared",
+    BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "not told apart",
 }  # fmt: skip
 
 
@@ -49,8 +49,7 @@ def paired_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[Sheet
     question = study.question
     unit = " (points)" if _is_accuracy(study) else ""
     header = (
-        question.columns, question.rows, f"difference{unit}", "95 % interval", "outperforms (%)", "95 % interval",
-        "p", "p (Holm)", "n", "r", "verdict",
+        question.columns, question.rows, f"difference{unit}", "outperforms (%)", "p", "p (Holm)", "n", "r", "verdict",
     )  # fmt: skip
     for section, mine in _by_section(study, comparisons).items():
         lines = tuple(Line(each.arm, _entries(study, each)) for each in mine)
@@ -87,9 +86,7 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
         return Entry(EMPTY)
     if comparison.verdict == NONE:
         return Entry(_short(comparison.why_none, comparison.arm))
-    text = _signed(study, comparison.difference)
-    if comparison.low == comparison.low:
-        text += f" ({_signed(study, comparison.low)} to {_signed(study, comparison.high)})"
+    text = _with_interval(study, comparison)
     if _within_rope(study, comparison):
         text += " ≈"
     if comparison.unpaired:
@@ -103,20 +100,18 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
 
 def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
     if each.verdict == NONE:
-        figures = [Entry(EMPTY)] * 6 + [Entry("0", 0.0), Entry(EMPTY), Entry(_short(each.why_none, each.arm))]
+        figures = [Entry(EMPTY)] * 4 + [Entry("0", 0.0), Entry(EMPTY), Entry(_short(each.why_none, each.arm))]
         return (Entry(each.column, _number(each.column)), Entry(each.arm), *figures)
     verdict = WORDS.get(each.verdict, f"n={each.n} cannot show it; {each.n_needed} needed")
     return (
         Entry(each.column, _number(each.column)),
         Entry(each.arm),
-        Entry(_signed(study, each.difference), each.difference, each.verdict in (BETTER, WORSE)),
-        Entry(_interval(_signed(study, each.low), _signed(study, each.high)), each.low),
-        Entry(_percent(each.outperforms), _sortable(each.outperforms)),
-        Entry(_interval(_percent(each.outperforms_low), _percent(each.outperforms_high)), _sortable(each.outperforms_low)),
+        Entry(_with_interval(study, each), each.difference, each.verdict in (BETTER, WORSE)),
+        Entry(_outperforms(each), _sortable(each.outperforms)),
         Entry(p_value(each.p), _sortable(each.p)),
         Entry(p_value(each.p_holm), _sortable(each.p_holm)),
         Entry(str(each.n), float(each.n)),
-        Entry(EMPTY if each.correlation != each.correlation else f"{each.correlation:.2f}", _sortable(each.correlation)),
+        Entry(_correlation(each.correlation), _sortable(each.correlation)),
         Entry(verdict + (f" (unpaired: {each.unpaired})" if each.unpaired else "")),
     )  # fmt: skip
 
@@ -187,12 +182,20 @@ def _signed(study: Study, value: float) -> str:
     return points(value, sign=True) if _is_accuracy(study) else f"{value:+.4g}"
 
 
-def _percent(share: float) -> str:
-    return EMPTY if share != share else f"{100 * share:.0f}"
+def _with_interval(study: Study, each: Comparison) -> str:
+    text = _signed(study, each.difference)
+    if each.low == each.low:
+        text += f" ({_signed(study, each.low)} to {_signed(study, each.high)})"
+    return text
 
 
-def _interval(low: str, high: str) -> str:
-    return EMPTY if EMPTY in (low, high) else f"{low} to {high}"
+def _outperforms(each: Comparison) -> str:
+    share, low, high = (100 * x for x in (each.outperforms, each.outperforms_low, each.outperforms_high))
+    return EMPTY if share != share else f"{share:.0f} ({low:.0f} to {high:.0f})"
+
+
+def _correlation(r: float) -> str:
+    return EMPTY if r != r else f"{r:.2f}".replace("-", "−")
 
 
 def _number(text: str) -> float | None:

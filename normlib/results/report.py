@@ -22,7 +22,7 @@ from normlib.results.messages import messages_of, runs
 from normlib.results.record import Record, RecordError
 from normlib.results.sheet import Sheet
 from normlib.results.study import Question, Study
-from normlib.results.verdicts import digest, verdicts_markdown
+from normlib.results.verdicts import digest, headline, verdicts, verdicts_markdown
 from normlib.results.writers import latex, markdown, terminal, tidy_csv
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def write_report(
         messages.append(
             f"{others} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
         )
-    files += drawn
+    files += [*drawn, *_write_page(folder / PAGE, found[0], sheets, messages, command)]
     return Report(folder, chosen, found, sheets, tuple(files), tuple(messages))
 
 
@@ -154,6 +154,32 @@ def _write_figures(folder: Path, found: Sequence[Findings]) -> list[Path]:
             paths += [_write(folder / f"accuracy.{kind}", figures.image(figure, kind)) for kind in IMAGE_KINDS]
     _remove_others(folder, paths, tuple(f".{kind}" for kind in IMAGE_KINDS))
     return paths
+
+
+def _write_page(
+    path: Path, main: Findings, sheets: Sequence[Sheet], messages: Sequence[str], command: str
+) -> list[Path]:
+    """The page of the main findings with the tables of all; where there is no run to show, an older page goes."""
+    from normlib.results.page import PageContent, page  # plotly and jinja2 take a third of a second to import
+
+    question, runs_shown = main.study.question, main.study.runs
+    if not len(runs_shown):
+        path.unlink(missing_ok=True)
+        return []
+    content = PageContent(
+        experiment=", ".join(dict.fromkeys(runs_shown["experiment"])),
+        study=main.study,
+        sheets=sheets,
+        comparisons=main.comparisons,
+        headline=headline(main.comparisons, question) or "",
+        verdicts=list(digest(main.comparisons, question).items()),
+        details=[
+            (section, [text for _, text in said]) for section, said in verdicts(main.comparisons, question).items()
+        ],
+        messages=messages,
+        commands=[command],
+    )
+    return [_write(path, page(content))]
 
 
 def _remove_others(folder: Path, kept: Sequence[Path], endings: tuple[str, ...]) -> None:

@@ -56,9 +56,9 @@ def test_the_long_form_has_every_figure_and_an_unrounded_csv() -> None:
     (sheet,) = paired_sheets(study, comparisons)
     by_arm = {line.arm: [entry.text for entry in line.entries] for line in sheet.lines}
     assert by_arm["group"] == [
-        "32", "group", "+2.1", "+1.1 to +3.1", "100", "59 to 100", "0.016", "0.047", "7", by_arm["group"][9], "better",
+        "32", "group", "+2.1 (+1.1 to +3.1)", "100 (59 to 100)", "0.016", "0.047", "7", by_arm["group"][7], "better",
     ]  # fmt: skip
-    assert by_arm["instance"][-1] == "skipped" and by_arm["instance"][2:8] == ["–"] * 6
+    assert by_arm["instance"][-1] == "skipped" and by_arm["instance"][2:6] == ["–"] * 4
     assert by_arm["none"][-1] == "n=5 cannot show it; 7 needed"
     rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(tidy_csv([sheet])))}
     group = next(each for each in comparisons if each.arm == "group")
