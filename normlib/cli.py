@@ -62,11 +62,17 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        sub.add_argument("overrides", nargs="*", metavar="key=value", help="settings, in Hydra's override grammar")
+        words = ("DIR|key=value", "experiments' folders, and settings that select among their runs")
+        metavar, told = words if verb in READING else ("key=value", "settings, in Hydra's override grammar")
+        sub.add_argument("overrides", nargs="*", metavar=metavar, help=told)
         sub.add_argument(
             "--config-dir", action="append", default=[], metavar="DIR",
             help="a folder with experiments and arms of your own (experiment/*.yaml, norm/*.yaml); may be repeated",
         )  # fmt: skip
+        if verb in READING:
+            sub.add_argument("--to", **READING[verb])
+        if verb == "report":
+            sub.add_argument("--open", action="store_true", help="open the page in a browser")
         if verb == "train":
             sub.add_argument("-m", "--multirun", action="store_true", help="Hydra's multirun, with any launcher")
             for flags, keywords in HYDRA_FLAGS.items():
@@ -149,7 +155,20 @@ def _report(options: argparse.Namespace) -> int:
 
     from normlib.experiments.reporting import report_from_records
 
-    report_from_records(options.overrides, options.config_dir).render(Console())
+    report = report_from_records(options.overrides, options.config_dir, options.to)
+    report.render(Console())
+    if options.open:
+        import webbrowser
+
+        if not webbrowser.open(report.page.resolve().as_uri()):
+            print(f"there is no browser to open the page with; it is {report.page}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from normlib.experiments.exporting import export_runs
+
+    print("\n".join(export_runs(options.overrides, options.config_dir, options.to)))
     return 0
 
 
@@ -171,4 +190,11 @@ HYDRA_FLAGS: dict[tuple[str, ...], dict[str, Any]] = {
         "help": "print what Hydra knows instead of training",
     },
 }
-VERBS: dict[str, Any] = {"list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report}
+READING: dict[str, dict[str, Any]] = {
+    "report": {"metavar": "DIR", "help": "write here (default: the experiment's own folder; for several, merged/)"},
+    "export": {"metavar": "FILE", "help": "the file to write: .parquet, .csv or .jsonl"},
+}
+"""The verbs that read records and take folders, each with its flag --to."""
+VERBS: dict[str, Any] = {
+    "list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report, "export": _export,
+}  # fmt: skip

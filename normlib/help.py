@@ -10,7 +10,8 @@ SUMMARIES = {
     "plan": "show what a comparison would do: done, missing and skipped runs, and the time left",
     "compare": "do the missing runs of a comparison in parallel, then report",
     "train": "train one run (or, with -m, a Hydra multirun) and write its record",
-    "report": "make the tables and the figure again from the records alone",
+    "report": "make the tables, the figures and the page again from the records alone, of one folder or several",
+    "export": "write the runs, one a row, to a Parquet, CSV or JSON lines file",
 }
 EXAMPLES = {
     None: [
@@ -39,6 +40,12 @@ EXAMPLES = {
     "report": [
         "normlib report experiment=small_batch",
         "normlib report experiment=small_batch norm=batch,group rows=norm columns=data.batch_size",
+        "normlib report experiment=small_batch baseline=group rope=1 target=0.9 --open",
+        "normlib report results/a results/b --to results/both    # other machines, other days",
+    ],
+    "export": [
+        "normlib export experiment=small_batch --to runs.parquet",
+        "normlib export results/a results/b norm=batch,group --to runs.csv",
     ],
 }
 PACKAGE = Path(__file__).resolve().parent
@@ -58,7 +65,8 @@ def epilog(verb: str | None) -> str:
         "other settings (key=value; all with defaults in `normlib list`):",
         "  seed, training.epochs, training.steps, training.precision, site.placement, site.activation, site.dropout,",
         "  site.norm_batch_size, site.horizon, init.scheme, init.scale, evaluation.points, accelerator, threads,",
-        "  results_dir, data_dir, plugins=[file.py], jobs, retry_failed, save_weights, rows, columns",
+        "  norm.gamma_noise, results_dir, data_dir, plugins=[file.py], jobs, retry_failed, save_weights, rows, columns,",
+        "  baseline, rope, target, control, tuning",
         "",
         "Exit codes: 0 all is well, 1 runs failed, 2 bad input.",
     ]

@@ -70,10 +70,9 @@ def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "small_batch: 4 runs: 0 done before, 2 to do in 2 processes, 2 skipped" in shown and "2/2 done" in shown
     folder = place / "results" / "small_batch"
-    reports = {"runs.csv", "table.csv", "table.md", "accuracy.png", "accuracy.svg"}
-    assert {path.name for path in folder.iterdir()} == {*reports, "runs"}
-    assert {name.partition("/")[0] for name in files_in(place)} == {"results"}
-    assert len(files_in(place)) == len(reports) + 4
+    assert {"runs", "runs.csv", "tables", "figures"} <= {path.name for path in folder.iterdir()}
+    assert {"/".join(name.split("/")[:2]) for name in files_in(place)} == {"results/small_batch"}
+    assert len(contents(place / "results")) == 4
     table = shown.partition("Test accuracy")[2]
 
     assert main(["plan", *NARROW]) == 0
@@ -83,11 +82,13 @@ def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]
     assert main(["compare", *NARROW]) == 0
     assert "2 done before, 0 to do" in capsys.readouterr().out and contents(place / "results") == before
 
-    text = {name: (folder / name).read_text() for name in ("table.md", "table.csv", "runs.csv")}
-    for name in reports:
-        (folder / name).unlink()
+    made = [path for path in folder.rglob("*.*") if path.suffix in (".md", ".csv", ".tex")]
+    text = {path: path.read_text() for path in made}
+    assert folder / "tables" / "accuracy.csv" in made
+    for path in made:
+        path.unlink()
     assert main(["report"]) == 0
-    assert {name: (folder / name).read_text() for name in text} == text, "from the records alone"
+    assert {path: path.read_text() for path in made} == text, "from the records alone"
     assert capsys.readouterr().out.partition("Test accuracy")[2] == table
 
 

@@ -20,6 +20,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from normlib.help import config_dir
 from normlib.registry import RegistryError, load_plugin
@@ -91,17 +92,22 @@ def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> 
     """
     from normlib.experiments.schema import store_schema
 
-    for folder in config_dirs:
-        if not Path(folder).is_dir():
-            raise ConfigError(
-                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none"
-            )
+    check_config_dirs(config_dirs)
     for plugin in plugins_of(overrides, config_dirs):
         load_plugin(plugin)
     store_schema()
     search_path = [f"file://{Path(folder).resolve()}" for folder in config_dirs]
     with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="normlib"):
         yield Composer(search_path)
+
+
+def check_config_dirs(config_dirs: Sequence[str]) -> None:
+    """Refuse a config folder that does not exist, or what it should hold would be missed in silence. ConfigError."""
+    for folder in config_dirs:
+        if not Path(folder).is_dir():
+            raise ConfigError(
+                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none"
+            )
 
 
 def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[str]:
@@ -118,11 +124,17 @@ def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> lis
 
 
 def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any]:
-    """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none."""
+    """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none.
+
+    Raises ConfigError for a file that is not YAML.
+    """
     for folder in (*map(Path, config_dirs), config_dir()):
         file = folder / "experiment" / f"{name}.yaml"
         if file.is_file():
-            content = OmegaConf.load(file)
+            try:
+                content = OmegaConf.load(file)
+            except YAMLError as error:
+                raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
             if not isinstance(content, DictConfig):
                 return {}
             inherited = [entry for entry in content.pop("defaults", []) if isinstance(entry, str) and entry != "_self_"]

@@ -1,108 +1,112 @@
-"""`report`: which records, rows and columns the command line asks for. Reads records and YAML; never imports torch."""
+"""`report`: what the command line, or else the experiment's file, asks of the records. Never imports torch.
+
+In: arguments. Out: the files that write_report makes, or one clear error before anything is replaced.
+"""
 
 from __future__ import annotations
 
-import fnmatch
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob
 
-from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, clear_errors, experiment_file, plain_text
+from normlib.experiments.config import ConfigError, clear_errors
+from normlib.experiments.control import control_label
+from normlib.experiments.selection import MERGED, Selection, select
 from normlib.registry import unknown_name
-from normlib.results.axes import as_text, check_axis, same_text
-from normlib.results.frame import SEED, frame
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.axes import as_text
+from normlib.results.frame import frame
+from normlib.results.study import Question, Study
 
 if TYPE_CHECKING:
     from normlib.results.report import Report
 
-OWN_KEYS = ("experiment", "results_dir", "rows", "columns")
-OTHER_VERBS_KEYS = (
-    "plugins",
-    "jobs",
-    "retry_failed",
-    "logger",
-    "save_weights",
-    "data_dir",
-)  # so that a line can be reused
 
+def report_from_records(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None) -> Report:
+    """Tables, figures and page of an experiment's records, or of the folders named; other settings select records.
 
-def report_from_records(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Report:
-    """Tables and figure from what lies in an experiment's folder; other settings select records (norm=batch,group).
-
-    Rows, columns and the order along axes come from the experiment's file unless given. Raises ConfigError where
-    there are no records.
+    What is not asked on the command line comes from the experiment's file. `to` is the folder that is written to, by
+    default the experiment's own, or `<results_dir>/merged` for several. Raises ConfigError where there are no records.
     """
-    from normlib.results.report import write_report
-    from normlib.results.study import Question
+    from normlib.results.report import filtered, write_report
 
-    with clear_errors(overrides):
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    given = {override.get_key_element(): override for override in parsed}
-    asked = {key: plain_text(given[key].value()) for key in OWN_KEYS if key in given}
-    name = asked.get("experiment", DEFAULT_EXPERIMENT)
-    file = experiment_file(name, config_dirs)
-    store = Store(asked.get("results_dir", "results"), name)
-    scan = store.scan()
-    if not scan.records and not scan.problems:
-        raise ConfigError(
-            f"there are no records in {store.runs}: make them with `normlib compare experiment={name}`, or name another folder with results_dir=..."
-        )
-    selecting = {key: override for key, override in given.items() if key not in (*OWN_KEYS, *OTHER_VERBS_KEYS)}
-    filters = {key: _values(override, scan.records) for key, override in selecting.items()}
-    _check_filters(filters, scan.records)
-    params = file.get("hydra", {}).get("sweeper", {}).get("params", {})
+    selection = select(arguments, config_dirs)
+    folder = _target(selection, to)
+    question = _question(selection)
+    if "baseline" in selection.asked:
+        _check_baseline(Study(filtered(frame(selection.found.records), selection.filters), question))
     return write_report(
-        store.folder,
-        scan.records,
-        scan.problems,
-        Question(
-            rows=asked.get("rows", file.get("rows", "norm")),
-            columns=asked.get("columns", file.get("columns", "data.batch_size")),
-            order=_order(params),
-        ),
-        filters=filters,
+        folder,
+        selection.found.records,
+        selection.found.problems,
+        question,
+        filters=selection.filters,
+        command=_command(arguments, config_dirs, to),
+        warnings=selection.found.warnings,
     )
 
 
-def _values(override: Override, records: Sequence[Record]) -> set[str]:
-    """The values that an override lists, as text; a glob stands for the labels that it matches."""
-    value = override.value()
-    if isinstance(value, Glob):
-        labels = {record.labels.get(override.get_key_element(), "") for record in records}
-        return {
-            label for label in labels
-            if any(fnmatch.fnmatch(label, pattern) for pattern in value.include)
-            and not any(fnmatch.fnmatch(label, pattern) for pattern in value.exclude)
-        }  # fmt: skip
-    if override.is_sweep_override():
-        return {item.strip("'\"") for item in override.sweep_string_iterator()}
-    return {as_text(value)}
+def _question(selection: Selection) -> Question:
+    """What is asked: on the command line, else in the experiment's file, else by default."""
+    default = Question()
+    asked = {
+        field: selection.asked.get(field, selection.file.get(field, getattr(default, field)))
+        for field in ("rows", "columns", "baseline", "rope", "target")
+    }
+    asked["rope"] = _number("rope", asked["rope"])
+    asked["target"] = None if asked["target"] in (None, "null") else _number("target", asked["target"])
+    params = selection.file.get("hydra", {}).get("sweeper", {}).get("params", {})
+    asked["baseline"] = as_text(asked["baseline"])  # a file may hold a number, such as a batch size
+    return Question(**asked, order=_order(params, asked["rows"], asked["baseline"]))
 
 
-def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -> None:
-    """Refuse a selection that no record meets, before it replaces the tables that are there."""
-    if not filters:
-        return
-    runs = frame(records)
-    for key, values in filters.items():
-        if key != SEED:
-            check_axis(runs, key)
-        known = {as_text(value) for value in runs[key]}
-        unknown = {value for value in values if same_text(value) not in {same_text(there) for there in known}}
-        if key == SEED and len(unknown) < len(values):
-            continue  # fewer seeds than asked for are a sweep that is not at its end
-        for value in sorted(unknown):
-            raise ConfigError(f"{key}={value}: {unknown_name('value among the records', value, known)}")
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is a number, got {name}={value}") from None
 
 
-def _order(params: dict[str, Any]) -> dict[str, list[str]]:
-    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
-    return {
+def _order(params: Mapping[str, Any], rows: str, baseline: str) -> dict[str, list[str]]:
+    """The labels of each axis as the experiment's file lists them, the control behind the baseline."""
+    axes = [f"{key}={value}" for key, value in params.items()]
+    with clear_errors(axes):
+        parsed = OverridesParser.create().parse_overrides(axes)
+    order = {
         override.get_key_element(): list(override.sweep_string_iterator())
         for override in parsed
         if override.is_sweep_override() and override.is_discrete_sweep() and not isinstance(override.value(), Glob)
     }
+    if baseline in order.get(rows, ()):
+        order[rows].insert(order[rows].index(baseline) + 1, control_label(baseline))
+    return order
+
+
+def _check_baseline(study: Study) -> None:
+    """Refuse a baseline that was asked for and is no row of the tables."""
+    baseline, labels = study.question.baseline, study.places.row_labels
+    if baseline not in labels:
+        raise ConfigError(f"baseline={baseline}: {unknown_name(f'row ({study.question.rows})', baseline, labels)}")
+
+
+def _target(selection: Selection, to: str | None) -> Path:
+    """The folder that the report goes to; never one that holds records which are not its own."""
+    folder = selection.folder if to is None else Path(to).expanduser()
+    if to is not None and folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--to names a folder, and {to} is a file")
+    if any(folder.resolve() == (source / "runs").resolve() for source in selection.found.folders):
+        raise ConfigError(f"--to {to}: nothing but records goes into an experiment's runs/; name another folder")
+    if len(selection.found.folders) > 1 and to is None and (folder / "runs").exists():
+        raise ConfigError(
+            f"a report on several folders goes to {folder}, which holds the records of an experiment {MERGED!r}; name another folder with --to"
+        )
+    return folder
+
+
+def _command(arguments: Sequence[str], config_dirs: Sequence[str], to: str | None) -> str:
+    """The command that makes the report again."""
+    flags = [word for folder in config_dirs for word in ("--config-dir", folder)]
+    return shlex.join(["normlib", "report", *arguments, *flags, *(["--to", to] if to is not None else [])])

@@ -1,0 +1,39 @@
+"""`export`: the runs that the command line selects, as one file. Reads records and YAML; never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from normlib.experiments.config import ConfigError
+from normlib.experiments.selection import select
+from normlib.results.export import WRITERS, check_path, export
+from normlib.results.frame import frame, latest
+from normlib.results.messages import MOST_NAMED, runs
+from normlib.results.report import filtered
+
+
+def export_runs(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None) -> list[str]:
+    """Write the runs of an experiment, or of the folders named, to the file `to`, and return what a reader must be told.
+
+    Raises ConfigError without a file or without runs, ExportError for a place or a format that cannot be.
+    """
+    if to is None:
+        raise ConfigError(f"export writes one file: name it with --to FILE; its suffix is one of {', '.join(WRITERS)}")
+    path = Path(to).expanduser()
+    check_path(path)
+    selection = select(arguments, config_dirs)
+    kept, superseded = latest(selection.found.records)
+    chosen = filtered(frame(kept), selection.filters)
+    if not len(chosen):
+        raise ConfigError(f"there is nothing to export: none of {runs(len(kept))} is among those asked for")
+    export(chosen, path)
+    messages = [
+        *selection.found.warnings,
+        *(f"left out: {problem}" for problem in selection.found.problems[:MOST_NAMED]),
+    ]
+    if len(selection.found.problems) > MOST_NAMED:
+        messages.append(f"left out: {len(selection.found.problems) - MOST_NAMED} more files that are no sound records")
+    if superseded:
+        messages.append(f"{runs(superseded)} left out: newer records of the same spec exist")
+    return [*messages, f"{runs(len(chosen))} with {len(chosen.columns)} columns in {to}"]

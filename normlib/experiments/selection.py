@@ -1,0 +1,134 @@
+"""Which records the command line speaks of: an experiment's folder or folders named outright, and what selects among them.
+
+In: arguments, key=value or folders. Out: a `Selection`. Reads records and YAML; never writes and never imports torch.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, QuotedString
+
+from normlib.experiments.config import (
+    DEFAULT_EXPERIMENT,
+    ConfigError,
+    check_config_dirs,
+    clear_errors,
+    experiment_file,
+    plain_text,
+)
+from normlib.registry import unknown_name
+from normlib.results.axes import as_text, check_axis, same_text
+from normlib.results.folders import Merged, read_folders
+from normlib.results.frame import SEED, frame
+from normlib.results.record import Record
+from normlib.results.store import Store
+
+PLACES = ("experiment", "results_dir")
+QUESTION = ("rows", "columns", "baseline", "rope", "target")
+"""What a report is asked, on the command line or in the experiment's file."""
+OTHER_VERBS_KEYS = (
+    "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning",
+)  # so that a line can be reused  # fmt: skip
+MERGED = "merged"
+"""The folder in the results folder that a report on several folders goes to."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Records and how they were asked for. `folder` is where their report belongs."""
+
+    folder: Path
+    found: Merged
+    filters: Mapping[str, set[str]]
+    """By setting, the values asked for, as text."""
+    asked: Mapping[str, str]
+    """What the command line asks of a report, by key of `QUESTION`, as text."""
+    file: Mapping[str, Any]
+    """The experiment's file, as far as there is one."""
+
+
+def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selection:
+    """The records of the folders named, or else of an experiment; key=value arguments select (norm=batch,group).
+
+    ConfigError where there are no records or none with a value asked for, FolderError for what is no experiment's folder.
+    """
+    folders = [argument for argument in arguments if "=" not in argument]
+    overrides = [argument for argument in arguments if "=" in argument]
+    for folder in folders:
+        if not Path(folder).expanduser().exists():
+            raise ConfigError(
+                f"{folder!r} is neither a folder of results, which would hold runs/, nor a setting, key=value"
+            )
+    check_config_dirs(config_dirs)
+    with clear_errors(overrides):
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    given = {override.get_key_element(): override for override in parsed}
+    place = {key: _one_value(given[key]) for key in PLACES if key in given}
+    asked = {key: _one_value(given[key]) for key in QUESTION if key in given}
+    results_dir = Path(place.get("results_dir", "results"))
+    if folders:
+        found = read_folders(folders)
+        goes_to = found.folders[0] if len(found.folders) == 1 else results_dir / MERGED
+        names = {record.experiment for record in found.records}
+        name = place.get("experiment") or (names.pop() if len(names) == 1 else None)
+    else:
+        name = place.get("experiment", DEFAULT_EXPERIMENT)
+        found = _of_experiment(Store(results_dir, name))
+        goes_to = found.folders[0]
+    selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}
+    filters = {key: _values(override, found.records) for key, override in selecting.items()}
+    _check_filters(filters, found.records)
+    return Selection(goes_to, found, filters, asked, experiment_file(name, config_dirs) if name else {})
+
+
+def _one_value(override: Override) -> str:
+    if override.is_sweep_override():
+        raise ConfigError(f"{override.input_line}: {override.get_key_element()} takes one value")
+    return plain_text(override.value())
+
+
+def _of_experiment(store: Store) -> Merged:
+    scan = store.scan()
+    if not scan.records and not scan.problems:
+        raise ConfigError(
+            f"there are no records in {store.runs}: make them with `normlib compare experiment={store.experiment}`, "
+            "or name another folder with results_dir=..."
+        )
+    return Merged((store.folder,), scan.records, scan.problems, ())
+
+
+def _values(override: Override, records: Sequence[Record]) -> set[str]:
+    """The values that an override lists, as text; a glob stands for the labels that it matches."""
+    value = override.value()
+    if isinstance(value, Glob):
+        labels = {record.labels.get(override.get_key_element(), "") for record in records}
+        return {
+            label for label in labels
+            if any(fnmatch.fnmatch(label, pattern) for pattern in value.include)
+            and not any(fnmatch.fnmatch(label, pattern) for pattern in value.exclude)
+        }  # fmt: skip
+    if override.is_sweep_override():
+        return {item.strip("'\"") for item in override.sweep_string_iterator()}
+    return {value.text if isinstance(value, QuotedString) else as_text(value)}
+
+
+def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -> None:
+    """Refuse a selection that no record meets, before it replaces the tables that are there."""
+    if not filters or not records:
+        return
+    runs = frame(records)
+    for key, values in filters.items():
+        if key != SEED:
+            check_axis(runs, key)
+        known = {as_text(value) for value in runs[key]}
+        unknown = {value for value in values if same_text(value) not in {same_text(there) for there in known}}
+        if key == SEED and len(unknown) < len(values):
+            continue  # fewer seeds than asked for are a sweep that is not at its end
+        for value in sorted(unknown):
+            raise ConfigError(f"{key}={value}: {unknown_name('value among the records', value, known)}")
