@@ -110,7 +110,7 @@ def same_text(value: Any) -> str:
 
 def _along(table: pd.DataFrame, axis: str, order: Order) -> tuple[pd.Series, tuple[str, ...]]:
     """Each run's label on an axis, and all labels in order."""
-    if axis not in table:
+    if axis not in table or not len(table):
         return pd.Series([], dtype=str), ()
     by_value = {value: as_text(value) for value in table[axis].unique()}
     base = table[axis].map(lambda value: by_value.get(value, "null"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from normlib.results.analyses.sheets import analysis_sheets
 from normlib.results.paired import Comparison, paired
 from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
 from normlib.results.sheet import Sheet
@@ -27,8 +28,8 @@ class Findings:
     sheets: tuple[Sheet, ...]
 
 
-def find(study: Study, view: str = "", suffix: str = "") -> Findings:
-    """All analyses of a study. `suffix` goes to the names of the sheets' files, and `view` to their titles."""
+def find(study: Study, view: str = "") -> Findings:
+    """All analyses of a study; `view` goes to the titles of the sheets."""
     if not len(study.runs):
         return Findings(view, study, (), (), ())
     tables = comparison(study)
@@ -37,11 +38,13 @@ def find(study: Study, view: str = "", suffix: str = "") -> Findings:
     if not differences and len(study.places.row_labels) > 1:
         differences = [no_baseline_sheet(study)]
     sheets = [*map(main_sheet, tables), *differences, *paired_sheets(study, comparisons)]
-    return Findings(
-        view, study, tuple(tables), tuple(comparisons), tuple(_named(sheet, view, suffix) for sheet in sheets)
-    )
+    sheets += analysis_sheets(study)
+    if view:
+        sheets = [dataclasses.replace(sheet, title=f"{sheet.title} ({view})") for sheet in sheets]
+    return Findings(view, study, tuple(tables), tuple(comparisons), tuple(sheets))
 
 
-def _named(sheet: Sheet, view: str, suffix: str) -> Sheet:
-    title = f"{sheet.title} ({view})" if view else sheet.title
-    return dataclasses.replace(sheet, name=sheet.name + suffix, title=title)
+def filed_apart(findings: Findings) -> Findings:
+    """The same with sheets whose files are named by the view, for those that are not the main findings."""
+    sheets = (dataclasses.replace(sheet, name=f"{sheet.name}_{findings.view}") for sheet in findings.sheets)
+    return dataclasses.replace(findings, sheets=tuple(sheets))

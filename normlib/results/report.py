@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from normlib.results import tuning
 from normlib.results.axes import check_axis, same_text
 from normlib.results.files import unwritable, write_atomically
-from normlib.results.findings import Findings, find
+from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import SEED, frame, latest
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
 from normlib.results.record import Record, RecordError
 from normlib.results.sheet import Sheet
 from normlib.results.study import Question, Study
+from normlib.results.tuning_sheet import tuning_sheets
 from normlib.results.verdicts import digest, headline, verdicts, verdicts_markdown
 from normlib.results.writers import latex, markdown, terminal, tidy_csv
 
@@ -92,7 +94,7 @@ def write_report(
     check_paired(chosen)
     curves = {record.id: record.curves for record in kept}
     found = _findings(chosen, question, curves)
-    sheets = tuple(sheet for findings in found for sheet in findings.sheets)
+    sheets = (*tuning_sheets(chosen), *(sheet for findings in found for sheet in findings.sheets))
     files += _write_tables(folder / TABLES, sheets)
     files.append(_write(folder / "verdicts.md", verdicts_markdown(found[0].comparisons, question)))
     drawn = _write_figures(folder / FIGURES, found)
@@ -118,7 +120,12 @@ def filtered(table: pd.DataFrame, filters: Mapping[str, Collection[Any]]) -> pd.
 
 def _findings(chosen: pd.DataFrame, question: Question, curves: Mapping[str, Any]) -> tuple[Findings, ...]:
     """One view of the runs, or after tuning two: every arm at its chosen value, and all at one fixed value."""
-    return (find(Study(chosen, question, curves)),)
+    axis = tuning.tuned_axis(chosen)
+    if axis is None:
+        return (find(Study(chosen, question, curves)),)
+    views = tuning.views(chosen, axis)
+    main, *others = (find(Study(of_view, question, curves), view) for view, of_view in views.items() if len(of_view))
+    return (main, *(filed_apart(findings) for findings in others))
 
 
 def _write(path: Path, content: str | bytes) -> Path:
@@ -149,9 +156,8 @@ def _write_figures(folder: Path, found: Sequence[Findings]) -> list[Path]:
 
     paths = []
     for findings in found[:1]:
-        figure = figures.draw(findings.tables)
-        if figure is not None:
-            paths += [_write(folder / f"accuracy.{kind}", figures.image(figure, kind)) for kind in IMAGE_KINDS]
+        for name, figure in figures.figures(findings.study, findings.tables, findings.comparisons).items():
+            paths += [_write(folder / f"{name}.{kind}", figures.image(figure, kind)) for kind in IMAGE_KINDS]
     _remove_others(folder, paths, tuple(f".{kind}" for kind in IMAGE_KINDS))
     return paths
 

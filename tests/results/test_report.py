@@ -20,8 +20,10 @@ from normlib.results.store import Store
 from normlib.results.study import Question
 from tests.results.factories import make_record
 
-TABLES = [f"tables/{name}.{end}" for name in ("accuracy", "differences", "paired") for end in ("csv", "md", "tex")]
-FILES = ["figures/accuracy.png", "figures/accuracy.svg", "runs.csv", *TABLES, "verdicts.md"]
+NAMES = ("accuracy", "batch_size_effect", "cost", "differences", "gap", "paired", "speed")
+TABLES = [f"tables/{name}.{end}" for name in NAMES for end in ("csv", "md", "tex")]
+FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences") for end in ("png", "svg")]
+FILES = [*FIGURES, "report.html", "runs.csv", *TABLES, "verdicts.md"]
 
 
 def _records() -> list[Record]:
@@ -48,7 +50,10 @@ def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
     assert _names(tmp_path) == FILES == sorted(str(path.relative_to(tmp_path)) for path in report.files)
     assert len(pd.read_csv(tmp_path / "runs.csv")) == len(report.frame) == 8
     assert "80.5 ± 6.4" in (tmp_path / "tables" / "accuracy.md").read_text()
-    assert "80.5 ±6.4" in _printed(report) and report.messages == ()
+    assert report.messages == ()
+    printed = _printed(report)
+    for words in ("80.5 ±6.4", "difference to batch", "cannot be told from batch", "report.html"):
+        assert words in printed
 
 
 def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:
@@ -71,14 +76,16 @@ def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:
 def test_few_runs_and_broken_runs_still_make_a_report(tmp_path: Path, records: list[Record], message: str) -> None:
     report = write_report(tmp_path, records)
     assert message in _printed(report)
-    trained = any(record.trained for record in records)
-    assert _names(tmp_path) == (FILES if trained else FILES[2:])
+    names = _names(tmp_path)
+    assert ("figures/accuracy.png" in names) == any(record.trained for record in records)
+    assert ("report.html" in names) == ("tables/accuracy.md" in names) == bool(records)
 
 
-def test_a_figure_of_other_runs_does_not_stay(tmp_path: Path) -> None:
+def test_nothing_of_other_runs_stays(tmp_path: Path) -> None:
     write_report(tmp_path, _records())
+    (tmp_path / "tables" / "mine.txt").write_text("a reader's own")
     write_report(tmp_path, [])
-    assert _names(tmp_path) == FILES[2:]
+    assert _names(tmp_path) == ["runs.csv", "tables/mine.txt", "verdicts.md"]
 
 
 def test_unpaired_runs_are_refused_and_the_rows_are_kept(tmp_path: Path) -> None:
@@ -154,3 +161,41 @@ def test_a_narrower_plan_keeps_every_run_in_runs_csv(tmp_path: Path) -> None:
     assert len(report.frame) == 1
     assert len(pd.read_csv(tmp_path / "runs.csv")) == len(records)
     assert "`normlib report` shows" in _printed(report)
+
+
+def test_a_baseline_that_is_no_row_is_said_and_the_rest_is_there(tmp_path: Path) -> None:
+    report = write_report(tmp_path, _records(), question=Question(baseline="layer"))
+    text = (tmp_path / "tables" / "differences.md").read_text()
+    assert "'layer', is none of the rows (norm: batch, group)" in text and "Nothing is compared" in _printed(report)
+    assert "80.5 ± 6.4" in (tmp_path / "tables" / "accuracy.md").read_text()
+    assert not (tmp_path / "tables" / "paired.md").exists()
+
+
+def _tuned() -> list[Record]:
+    """Two arms with trials at two rates on seeds of their own, and evaluation at 0.1, and at 1.0 where that was chosen."""
+
+    def run(norm: str, seed: int, lr: float, stage: str, accuracy: float) -> Record:
+        labels = {"norm": norm, "model": "mlp", "data": "digits", "stage": stage, "tuning": "optimizer.lr"}
+        return make_record(
+            norm=norm, seed=seed, accuracy=accuracy, labels=labels, spec={"optimizer": {"name": "sgd", "lr": lr}}
+        )
+
+    best = {"batch": 1.0, "group": 0.1}
+    trials = [
+        run(norm, 1_000_000 + seed, lr, "trial", 0.9 if lr == best[norm] else 0.7)
+        for norm in best for lr in (0.1, 1.0) for seed in range(2)
+    ]  # fmt: skip
+    fixed = [run(norm, seed, 0.1, "fixed", 0.8) for norm in best for seed in range(3)]
+    return [*trials, *fixed, *(run("batch", seed, 1.0, "tuned", 0.95) for seed in range(3))]
+
+
+def test_tuned_experiments_show_both_views_and_the_choices(tmp_path: Path) -> None:
+    report = write_report(tmp_path, _tuned())
+    tables = {path.stem: path.read_text() for path in (tmp_path / "tables").glob("*.md")}
+    assert [findings.view for findings in report.findings] == ["tuned", "fixed"]
+    assert "(tuned)" in tables["accuracy"] and "| batch | **95.0 ± 0.3** |" in tables["accuracy"]
+    assert "(fixed)" in tables["accuracy_fixed"] and "| batch | **80.0 ± 0.3** |" in tables["accuracy_fixed"]
+    assert "| batch | 1 (edge) | 70.0 | **90.0** |" in tables["tuning"]
+    assert "−15.0" in tables["differences"] and "0.0" in tables["differences_fixed"]
+    page = (tmp_path / "report.html").read_text()
+    assert "(tuned)" in page and "(fixed)" in page and "by validation accuracy" in page

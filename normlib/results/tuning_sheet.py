@@ -1,0 +1,86 @@
+"""What tuning chose, in words: for each arm and condition the chosen value and the validation accuracy of every value.
+
+In: the frame of all runs of an experiment with tuning. Out: a sheet. This file chooses nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from normlib.results.axes import as_text
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
+from normlib.results.tuning import FOUND, choices, tuned_axis
+
+
+def tuning_sheets(runs: pd.DataFrame) -> tuple[Sheet, ...]:
+    """One sheet, or none where nothing was tuned."""
+    axis = tuned_axis(runs)
+    if axis is None:
+        return ()
+    found = choices(runs, axis)
+    keys = [name for name in found.columns if name not in FOUND]
+    values = list(found["means"].iloc[0])
+    lines, tidy = [], []
+    for row in found.to_dict("records"):
+        labels = [as_text(row[key]) for key in keys]
+        lines.append(Line(labels[0], (*map(_label, labels), *_figures(row, values))))
+        tidy += [
+            dict(zip(keys, labels, strict=True))
+            | {axis: as_text(value), "validation.accuracy": row["means"][value], "trials": row["trials"]}
+            | {"chosen": str(value == row["chosen"]).lower(), "at_edge": str(row["at_edge"] and value == row["chosen"]).lower()}
+            for value in values
+        ]  # fmt: skip
+    return (
+        Sheet(
+            name="tuning",
+            title=f"Tuning: {axis} by validation accuracy",
+            header=(*keys, "chosen", *(f"{as_text(value)} (%)" for value in values)),
+            lines=tuple(lines),
+            notes=_notes(axis, found),
+            tidy=tuple(tidy),
+            num_labels=len(keys),
+            in_terminal=False,
+        ),
+    )
+
+
+def _label(text: str) -> Entry:
+    try:
+        return Entry(text, float(text))
+    except ValueError:
+        return Entry(text)
+
+
+def _figures(row: dict[str, Any], values: list[Any]) -> list[Entry]:
+    """The chosen value, flagged at an edge of the grid, then each value's mean."""
+    chosen = (
+        Entry(as_text(row["chosen"]) + (" (edge)" if row["at_edge"] else ""))
+        if not row["why_not"]
+        else Entry(row["why_not"])
+    )
+    means = [row["means"][value] for value in values]
+    return [
+        chosen,
+        *(
+            Entry(EMPTY) if math.isnan(mean) else Entry(points(mean), mean, strong=value == row["chosen"])
+            for value, mean in zip(values, means, strict=True)
+        ),
+    ]
+
+
+def _notes(axis: str, found: pd.DataFrame) -> tuple[str, ...]:
+    """What the figures are, and how far the choice can be trusted."""
+    notes = [
+        f"Mean validation accuracy of each {axis} over the trials, on seeds of their own, the same for every arm and "
+        "condition; bold is chosen (the smaller of equals). Tables marked tuned show every arm at its chosen value, those "
+        "marked fixed all at one."
+    ]
+    edges = int(found["at_edge"].sum())
+    if edges:
+        notes.append(
+            f"(edge): {edges} of {len(found)} choices are at the edge of the grid; a better value may lie beyond it."
+        )
+    return tuple(notes)
