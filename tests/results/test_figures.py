@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import pytest
 
-from normlib.results.figures import OTHER_STYLES, STYLES, draw, image, styles
+from normlib.results.figures import CONTROL_STYLE, OTHER_STYLES, STYLES, draw, image, styles
 from normlib.results.record import Record
 from tests.results.factories import make_record, tables_of
 
@@ -77,6 +77,16 @@ def test_a_norm_looks_the_same_everywhere() -> None:
     alone, together = styles(["batch", "mine"]), styles(["mine", "batch", "group", "zeta"])
     assert alone["batch"] == together["batch"] == STYLES["batch"]
     assert alone["mine"] == together["mine"]
+
+
+def test_a_control_is_grey_thin_and_small() -> None:
+    figure = draw(tables_of([make_record(norm=norm) for norm in ("batch", "batch_control")]))
+    assert figure is not None
+    batch, control = figure.axes[0].get_lines()
+    assert styles(["batch_control", "mine"])["batch_control"] == CONTROL_STYLE
+    assert CONTROL_STYLE not in (*STYLES.values(), *OTHER_STYLES)
+    assert control.get_color() == CONTROL_STYLE[0] and control.get_label() == "batch_control"
+    assert control.get_linewidth() < batch.get_linewidth() and control.get_markersize() < batch.get_markersize()
 
 
 def test_looks_are_distinct_and_survive_grey() -> None:

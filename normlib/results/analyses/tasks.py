@@ -2,7 +2,8 @@
 
 In: a study in which the model or the data vary from section to section: each is a task. Out: figures by arm and condition.
 Batch sizes, learning rates and whatever else varies are conditions, never tasks: they are no independent draws of what an
-arm may meet. A control is left out: it is the baseline once more, and would take a rank. This file draws random numbers for the bootstrap, always from the same seed.
+arm may meet. A control is left out: it is the baseline once more, and would take a rank.
+This file draws random numbers for the bootstrap, always from the same seed.
 """
 
 from __future__ import annotations

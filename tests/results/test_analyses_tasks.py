@@ -1,0 +1,132 @@
+"""Checks the figures across tasks by hand, what counts as a task, and that few tasks claim nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from normlib.results.analyses.tasks import Summary, analyse, tasks
+from normlib.results.analyses.tasks_sheet import sheets
+from normlib.results.record import Record
+from normlib.results.study import Study
+from tests.results.factories import make_record, study_of
+from tests.results.record_parts import split
+
+ROUNDING = 1e-12  # float64 on numbers near 1
+
+
+def _records(norms: dict[str, float], models: int = 2, seeds: int = 4, **over: object) -> list[Record]:
+    """Arms with these accuracies; model k is k points worse, seed k is a tenth of a point worse."""
+    return [
+        make_record(norm=norm, model=f"m{model}", seed=seed, accuracy=accuracy - model / 100 - seed / 1000, **over)  # type: ignore[arg-type]
+        for norm, accuracy in norms.items()
+        for model in range(models)
+        for seed in range(seeds)
+    ]
+
+
+def _by_arm(study: Study) -> dict[str, Summary]:
+    return {summary.arm: summary for summary in analyse(study)}
+
+
+def test_interquartile_mean_and_ranks_by_hand() -> None:
+    study = study_of(_records({"batch": 0.9, "group": 0.95, "layer": 0.8}))
+    summaries = _by_arm(study)
+    batch = summaries["batch"]
+    # Sorted: m1 0.887 to 0.890, m0 0.897 to 0.900; the middle four of eight are 0.889, 0.890, 0.897, 0.898.
+    assert batch.mean == pytest.approx(0.8935, abs=ROUNDING)
+    assert batch.low < batch.mean < batch.high
+    assert batch.tasks == ("model=m0", "model=m1")
+    assert {arm: summary.rank for arm, summary in summaries.items()} == {"batch": 2, "group": 1, "layer": 3}
+    assert _by_arm(study)["batch"].low == batch.low  # the same random numbers every time
+
+
+def test_two_tasks_cannot_show_anything() -> None:
+    study = study_of(_records({"batch": 0.9, "group": 0.95}))
+    group = _by_arm(study)["group"]
+    assert (group.p_holm, group.tasks_needed) == (0.5, 6)
+    (sheet,) = sheets(study)
+    assert sheet.lines[1].entries[5].text == "2 tasks cannot show it; 6 needed"
+    assert not sheet.lines[1].entries[5].strong and sheet.lines[0].entries[5].text == "–"
+
+
+def test_six_tasks_can() -> None:
+    study = study_of(_records({"batch": 0.9, "group": 0.95}, models=6, seeds=2))
+    assert _by_arm(study)["group"].p_holm == 2 / 2**6
+    (sheet,) = sheets(study)
+    assert sheet.lines[1].entries[5].strong and sheet.lines[1].entries[5].text == "0.031"
+
+
+def test_batch_sizes_and_rates_are_no_tasks() -> None:
+    assert analyse(study_of([make_record(batch_size=size) for size in (2, 8)])) == ()
+    rates = [make_record(spec={"optimizer": {"name": "sgd", "lr": lr}}) for lr in (0.1, 0.01)]
+    assert analyse(study_of(rates)) == () and sheets(study_of(rates)) == []
+
+
+def test_what_varies_beside_the_tasks_makes_sheets_of_its_own() -> None:
+    records = [
+        make_record(model=model, spec={"optimizer": {"name": "sgd", "lr": lr}})
+        for model in ("mlp", "convnet")
+        for lr in (0.1, 0.01)
+    ]
+    study = study_of(records)
+    assert tasks(study)["optimizer.lr=0.1"] == {
+        "model=convnet": "model=convnet, optimizer.lr=0.1", "model=mlp": "model=mlp, optimizer.lr=0.1",
+    }  # fmt: skip
+    assert [sheet.title for sheet in sheets(study)] == [
+        "Test accuracy across tasks, optimizer.lr=0.01", "Test accuracy across tasks, optimizer.lr=0.1",
+    ]  # fmt: skip
+
+
+def test_an_arm_that_lacks_a_task_is_left_out_by_name() -> None:
+    records = _records({"batch": 0.9, "group": 0.95})
+    records += _records({"instance": 0.99}, models=1)
+    records += [make_record(norm="instance", model="m1", status="skipped", reason="no positions")]
+    study = study_of(records)
+    summaries = _by_arm(study)
+    assert summaries["instance"].why_none == "skipped in model=m1" and math.isnan(summaries["instance"].rank)
+    assert summaries["group"].rank == 1 and summaries["group"].ranked == 2
+    (sheet,) = sheets(study)
+    assert "Left out where they lack a task: instance." in sheet.notes
+
+
+def test_a_control_takes_no_rank() -> None:
+    study = study_of(_records({"batch": 0.9, "batch_control": 0.95, "group": 0.85}))
+    assert {arm: summary.rank for arm, summary in _by_arm(study).items()} == {"batch": 1, "group": 2}
+
+
+def test_a_missing_baseline_and_one_that_failed_leave_nothing_tested() -> None:
+    study = study_of(_records({"group": 0.95, "layer": 0.9}))
+    assert all(math.isnan(summary.p_holm) and not summary.tasks_needed for summary in analyse(study))
+    assert any("Nothing is tested" in note for note in sheets(study)[0].notes)
+    failed = _records({"batch": 0.9}, status="failed", reason="killed")
+    summaries = _by_arm(study_of(_records({"group": 0.95}) + failed))
+    assert summaries["batch"].why_none == "failed 4/4 in model=m0, failed 4/4 in model=m1"
+    assert summaries["group"].rank == 1 and math.isnan(summaries["group"].p_holm)
+
+
+def test_one_seed_has_no_interval_and_unequal_n_is_averaged_as_it_is() -> None:
+    summary = _by_arm(study_of(_records({"batch": 0.9}, seeds=1)))["batch"]
+    assert summary.mean == pytest.approx(0.895, abs=ROUNDING) and math.isnan(summary.low)
+    assert sheets(study_of(_records({"batch": 0.9}, seeds=1)))[0].lines[0].entries[3].text == "–"
+    unequal = _by_arm(study_of(_records({"batch": 0.9})[:-1]))["batch"]
+    # Seven runs, one cut from either end: 0.889, 0.890, 0.897, 0.898, 0.899.
+    assert unequal.mean == pytest.approx(0.8946, abs=ROUNDING)
+
+
+def test_with_crossed_splits_a_split_is_the_replicate() -> None:
+    records = [
+        make_record(model=model, seed=seed, accuracy=0.8 + seed / 10, spec={"data": split(32, split_seed)})
+        for model in ("mlp", "convnet")
+        for split_seed in range(3)
+        for seed in range(2)
+    ]
+    summary = _by_arm(study_of(records))["batch"]
+    assert (summary.mean, summary.low, summary.high) == pytest.approx((0.85,) * 3, abs=ROUNDING)
+
+
+def test_the_tidy_lines_are_unrounded() -> None:
+    (sheet,) = sheets(study_of(_records({"batch": 0.9, "group": 0.95})))
+    assert sheet.tidy[0]["mean"] == pytest.approx(0.8935, abs=ROUNDING)
+    assert sheet.tidy[0]["tasks"] == "model=m0; model=m1"
