@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import webbrowser
 from collections.abc import Iterable
 from pathlib import Path
@@ -113,7 +110,7 @@ def test_the_page_opens_in_a_browser(
     _fill("small_batch")
     assert main(["report", "--open"]) == 0
     page = place / "results" / "small_batch" / "report.html"
-    assert opened == [page.as_uri()]
+    assert opened == [page.as_uri()] and page.is_file()
     assert ("no browser" in capsys.readouterr().out) != there_is_a_browser
     assert main(["report"]) == 0 and len(opened) == 1
 
@@ -140,9 +137,12 @@ def test_export_writes_the_runs_that_are_asked_for(
     )
 
 
-def test_settings_complete_behind_folders_and_flags() -> None:
+def test_settings_complete_behind_folders_and_flags(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = "normlib report results/a --to out norm=batch_re"
-    environment = os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))}
-    command = [sys.executable, "-m", "normlib", "-sc", "query=bash"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["norm=batch_renorm", "norm=batch_renorm_fraction"] and done.stderr == ""
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    assert main(["-sc", "query=bash"]) == 0
+    shown, complaint = capsys.readouterr()
+    assert shown.split() == ["norm=batch_renorm", "norm=batch_renorm_fraction"] and complaint == ""

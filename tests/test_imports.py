@@ -49,7 +49,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str
             Store(folder / "results", "small_batch").write(make_record(norm=norm, seed=seed))
     done = subprocess.run([sys.executable, "-c", STAGES], cwd=folder, capture_output=True, text=True, check=True)
     found, shown = json.loads(done.stdout)
-    assert (folder / "results" / "small_batch" / "table.md").is_file()
+    assert (folder / "results" / "small_batch" / "tables" / "accuracy.md").is_file()
     return found, shown
 
 

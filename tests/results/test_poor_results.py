@@ -119,7 +119,7 @@ LABELLED: dict[str, tuple[list[Record], tuple[str, ...]]] = {
         ("failed 3/3", "boom"),
     ),
     "the baseline failed": (
-        [*_arm("batch", range(2), status="failed"), *_arm("group", range(2))],
+        [*_arm("batch", range(2), status="failed", reason="boom"), *_arm("group", range(2))],
         ("batch: failed 2/2",),
     ),
     "unequal n": (
@@ -127,7 +127,7 @@ LABELLED: dict[str, tuple[list[Record], tuple[str, ...]]] = {
         ("n = 9, unless a cell says otherwise", ", n=7"),
     ),
     "everything failed": (
-        [*_arm("batch", range(2), status="failed"), *_arm("group", range(2), status="failed")],
+        [*_arm("batch", range(2), status="failed", reason="boom"), *_arm("group", range(2), status="failed", reason="boom")],
         ("no figure: no run has been trained to its end",),
     ),
 }  # fmt: skip
