@@ -1,0 +1,121 @@
+"""The results of the simulations as a file, and as the tables of docs/statistics.md.
+
+In: `Result`s of one simulation. Out: benchmarks/statistics_results.csv with its rows replaced, and the tables in the docs
+between their markers. This file simulates nothing. To write the tables again from the file:
+python benchmarks/statistics_documents.py
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "statistics_results.csv"
+DOCUMENT = ROOT / "docs" / "statistics.md"
+
+BOUNDS = {"difference": (93.0, 97.5), "outperforms": (93.0, 100.0), "any false claim": (0.0, 5.0)}
+"""What is required of a figure, in %; a table prints bold what lies outside."""
+VERDICTS = ("better or worse", "equal", "unknown", "too few")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One figure, in %: of a simulation's case, setting and number of replicates, from so many simulated experiments."""
+
+    simulation: str
+    case: str
+    setting: str
+    n: int
+    figure: str
+    percent: float
+    experiments: int
+
+
+def generator(*names: str) -> np.random.Generator:
+    """Random numbers of a cell's own, so that any one of them can be made again alone."""
+    return np.random.default_rng([zlib.crc32(name.encode()) for name in names])
+
+
+def read_results() -> list[Result]:
+    """The committed results."""
+    with RESULTS.open(newline="") as file:
+        return [
+            Result(**row | {"n": int(row["n"]), "percent": float(row["percent"]), "experiments": int(row["experiments"])})
+            for row in csv.DictReader(file)
+        ]  # fmt: skip
+
+
+def write_results(simulation: str, rows: Sequence[Result]) -> None:
+    """Put one simulation's rows in place of the ones before, and its tables into the docs."""
+    others = [row for row in read_results() if row.simulation != simulation] if RESULTS.exists() else []
+    merged = sorted([*others, *rows], key=lambda row: row.simulation)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Result)])
+        writer.writerows(astuple(row) for row in merged)
+    if DOCUMENT.exists():
+        DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), merged))
+
+
+def with_tables(text: str, results: Sequence[Result]) -> str:
+    """The document's text with the tables between their markers, `<!-- name: begin -->` and `<!-- name: end -->`."""
+    coverage = [row for row in results if row.simulation == "coverage"]
+    family = [row for row in results if row.simulation == "family"]
+    laws = {"case": "scores", "setting": "correlation"}
+    tables = {
+        "coverage": table(_only(coverage, "difference", "outperforms"), laws, ("figure", "n")),
+        "bootstrap": table(_only(coverage, "difference, bootstrap", "outperforms, bootstrap"), laws, ("figure", "n")),
+        "no resolution": table(_only(coverage, "difference, no resolution"), laws, ("figure", "n")),
+        "tasks": table(_only(coverage, "interquartile mean"), {"figure": "figure"}, ("n",)),
+        "claims": table(
+            [row for row in _only(family, "any false claim", "uncorrected") if row.setting == "0"],
+            {"case": "noise"}, ("figure", "n"),
+        ),
+        "power": table(
+            sorted(
+                (row for row in _only(family, *VERDICTS, "any false claim") if row.case == "normal"),
+                key=lambda row: (row.setting, row.n),
+            ),
+            {"setting": "true difference (SD)", "n": "n"}, ("figure",),
+        ),
+    }  # fmt: skip
+    for name, lines in tables.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+        head, rest = text.split(begin)
+        _, tail = rest.split(end)
+        text = f"{head}{begin}{lines}{end}{tail}"
+    return text
+
+
+def table(results: Sequence[Result], rows: Mapping[str, str], columns: Sequence[str]) -> str:
+    """A Markdown table of percentages; `rows` maps the fields that name a row to their headings, `columns` are fields.
+
+    Bold is what lies outside the bounds of its figure, a dash what does not exist.
+    """
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    heads: dict[str, None] = {}
+    for result in results:
+        head = ", ".join(f"n = {result.n}" if field == "n" else getattr(result, field) for field in columns)
+        heads[head] = None
+        low, high = BOUNDS.get(result.figure, (0.0, 100.0))
+        mark = "" if low <= result.percent <= high else "**"
+        row = tuple(str(getattr(result, field)) for field in rows)
+        cells.setdefault(row, {})[head] = f"{mark}{result.percent:.1f}{mark}"
+    lines = [[*rows.values(), *heads], [*([":---"] * len(rows)), *(["---:"] * len(heads))]]
+    lines += [[*row, *(found.get(head, "–") for head in heads)] for row, found in cells.items()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _only(results: Sequence[Result], *figures: str) -> list[Result]:
+    """The results of these figures, figure by figure, so that the columns stand in this order."""
+    return [row for figure in figures for row in results if row.figure == figure]
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), read_results()))
