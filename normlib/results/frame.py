@@ -12,7 +12,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from normlib.results.record import Record
 
@@ -66,6 +68,17 @@ def is_setting(column: str) -> bool:
 def settings(table: pd.DataFrame) -> list[str]:
     """The frame's settings: labels of config groups first, then keys of the spec."""
     return [name for name in table.columns if is_setting(name)]
+
+
+def run_name(record: Record) -> str:
+    """What tells a run from every other: its id, and its machine where merged machines contradict each other."""
+    return f"{record.id} {record.labels[MACHINE]}" if MACHINE in record.labels else record.id
+
+
+def run_names(table: pd.DataFrame) -> NDArray[np.object_]:
+    """The `run_name` of each row, (rows,)."""
+    names = table["id"] + " " + table[MACHINE] if MACHINE in table else table["id"]
+    return names.to_numpy(dtype=object)
 
 
 def mixed_code(table: pd.DataFrame) -> list[str]:

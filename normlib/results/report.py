@@ -17,7 +17,7 @@ from normlib.results import tuning
 from normlib.results.axes import check_axis, same_text
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.findings import Findings, filed_apart, find
-from normlib.results.frame import SEED, frame, latest
+from normlib.results.frame import SEED, frame, latest, run_name
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
 from normlib.results.record import Record, RecordError
@@ -92,7 +92,7 @@ def write_report(
     chosen = filtered(shown_runs, filters or {})
     files = [_write(folder / "runs.csv", all_runs.to_csv(index=False, lineterminator="\n"))]
     check_paired(chosen)
-    curves = {record.id: record.curves for record in kept}
+    curves = {run_name(record): record.curves for record in kept}
     found = _findings(chosen, question, curves)
     sheets = (*tuning_sheets(chosen), *(sheet for findings in found for sheet in findings.sheets))
     files += _write_tables(folder / TABLES, sheets)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import SPLIT_SEED, Order, Places, ReportError, places
-from normlib.results.frame import SEED
+from normlib.results.frame import SEED, run_names
 from normlib.results.record import DIVERGED, TRAINED
 
 ACCURACY = "test.accuracy"
@@ -82,11 +82,11 @@ class Condition:
         found = self.runs[value].to_numpy(dtype=float, na_value=math.nan)[positions]
         return self._by_replicate(found, positions)
 
-    def array_of(self, arm: str, by_id: Mapping[str, float]) -> NDArray[np.float64]:
-        """As `array`, for a value that is known by the runs' ids."""
+    def array_of(self, arm: str, by_name: Mapping[str, float]) -> NDArray[np.float64]:
+        """As `array`, for a value that is known by the runs' names (`frame.run_name`)."""
         positions = self.trained(arm)
-        names = self.runs["id"].to_numpy()[positions]
-        return self._by_replicate(np.array([by_id.get(name, math.nan) for name in names], dtype=float), positions)
+        names = run_names(self.runs)[positions]
+        return self._by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
     def resolution(self, value: str) -> float:
         """The step of a value that comes in steps: 1 / samples of its split for an accuracy, else 0."""
@@ -124,7 +124,7 @@ class Study:
     runs: pd.DataFrame
     question: Question
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By run id, the record's curves."""
+    """By the name of the run (`frame.run_name`), the record's curves."""
 
     @cached_property
     def places(self) -> Places:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from normlib.results.analyses.learning_curves import learning_curves
 from normlib.results.axes import section_keys
-from normlib.results.frame import MACHINE, frame
+from normlib.results.frame import MACHINE, frame, run_name
 from normlib.results.identity import check_paired
 from normlib.results.merge import merge
 from normlib.results.record import Record
 from normlib.results.store import Scan
+from normlib.results.study import Question, Study
 from tests.results.factories import make_record
 
 HERE = {"cpu": "EPYC", "accelerator": "cpu", "torch": "2.6.0"}
@@ -111,6 +113,19 @@ def test_each_machine_gets_a_section_of_its_own_and_both_rows() -> None:
     runs = frame(records)
     assert len(runs) == 8 and section_keys(runs, "norm", "data.batch_size") == [MACHINE]
     check_paired(runs)
+
+
+def test_each_machine_keeps_its_learning_curves() -> None:
+    slow = [_changed(record, hashes={}, curves=_curves(0.25)) for record in _runs(THERE)]
+    records, _ = _merged(a=[_changed(record, curves=_curves(0.75)) for record in _runs(HERE)], b=slow)
+    study = Study(frame(records), Question(), {run_name(record): record.curves for record in records})
+    shown = {section: learning_curves(study, section, "32")["batch"].accuracy[0] for section in study.places.sections}
+    assert shown == {"machine=EPYC / cpu / torch 2.6.0": 0.75, "machine=Xeon / H200 / torch 2.7.1": 0.25}
+
+
+def _curves(accuracy: float) -> dict[str, dict[str, list[float]]]:
+    validation = {"step": [5, 200], "samples": [1, 2], "seconds": [1, 2], "loss": [1, 1]}
+    return {"train": {"step": [], "loss": []}, "validation": validation | {"accuracy": [accuracy, accuracy]}}
 
 
 def test_records_themselves_are_not_changed() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from normlib.results.frame import run_names
 from normlib.results.record import DIVERGED
 from normlib.results.statistics import mean_interval
 from normlib.results.study import Condition, Study
@@ -62,7 +63,7 @@ def learning_curves(study: Study, section: str, column: str) -> dict[str, Curve]
 
 def _curve(condition: Condition, arm: str, curves: Mapping[str, Mapping[str, Any]]) -> Curve | None:
     rows = condition.trained(arm)
-    own = [curves.get(name, {}) for name in condition.runs["id"].to_numpy()[rows]]
+    own = [curves.get(name, {}) for name in run_names(condition.runs)[rows]]
     diverged = condition.runs["status"].to_numpy()[rows] == DIVERGED
     validation = [curve.get("validation", {}) for curve in own]
     steps = _grid(validation, diverged)

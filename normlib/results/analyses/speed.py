@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from normlib.results.analyses.absence import why_none, why_unpaired
 from normlib.results.analyses.learning_curves import VALIDATION_ACCURACY
+from normlib.results.frame import run_names
 from normlib.results.statistics import median_interval
 from normlib.results.study import Condition, Study
 
@@ -85,7 +86,7 @@ def _needed(
     condition: Condition, arm: str, target: float, curves: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, NDArray[np.float64]]:
     """By unit, what each replicate takes to the target, (replicates,)."""
-    names = condition.runs["id"].to_numpy()[condition.trained(arm)]
+    names = run_names(condition.runs)[condition.trained(arm)]
     found: dict[str, dict[str, float]] = {unit: {} for unit in UNITS}
     for name in names:
         curve = curves.get(name, {}).get("validation")
@@ -133,7 +134,7 @@ def _ratios(theirs: NDArray[np.float64], mine: NDArray[np.float64]) -> NDArray[n
 
 def _resolution(study: Study, condition: Condition, arm: str) -> tuple[float, int]:
     """The widest gap between two evaluations of an arm's runs, in steps, and the most evaluations of a run."""
-    names = condition.runs["id"].to_numpy()[condition.trained(arm)]
+    names = run_names(condition.runs)[condition.trained(arm)]
     evaluated = {tuple(study.curves.get(name, {}).get("validation", {}).get("step", ())) for name in names}
     gaps = [after - before for steps in evaluated for before, after in zip((0, *steps), steps)]
     return float(max(gaps, default=math.nan)), max(map(len, evaluated), default=0)

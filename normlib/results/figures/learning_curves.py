@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from normlib.results.analyses.learning_curves import Curve, learning_curves
 from normlib.results.figures.panels import finish, legend, panel_grid, settle, words
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings, plain_style, styles
+from normlib.results.frame import run_names
 from normlib.results.study import Study
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _has_curve(study: Study, section: str) -> bool:
     return any(
         len(study.curves.get(name, {}).get("validation", {}).get("step", ())) > 1
         for condition in study.conditions[section]
-        for name in condition.runs["id"].to_numpy()
+        for name in run_names(condition.runs)
     )
 
 
