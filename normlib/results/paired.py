@@ -142,7 +142,8 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
         return dataclasses.replace(made, why_none=f"{missing}: {_nothing_of(condition, missing)}")
     unpaired = _why_unpaired(study, condition, arm, n, min((~np.isnan(a)).sum(), (~np.isnan(b)).sum()))
     if unpaired:
-        return _of_two_samples(made, a[~np.isnan(a)], b[~np.isnan(b)], unpaired)
+        samples = a[~np.isnan(a)], b[~np.isnan(b)]
+        return _of_two_samples(made, *samples, unpaired, condition.resolution(question.value))
     interval = paired_difference(a, b, resolution=condition.resolution(question.value))
     wins = outperformance(
         a, b, condition.diverged(arm), condition.diverged(question.baseline), lower_is_better(question.value)
@@ -156,11 +157,19 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     )  # fmt: skip
 
 
-def _of_two_samples(made: Comparison, a: NDArray[np.float64], b: NDArray[np.float64], why: str) -> Comparison:
-    interval = welch_difference(a, b)
+def _of_two_samples(
+    made: Comparison, a: NDArray[np.float64], b: NDArray[np.float64], why: str, resolution: float
+) -> Comparison:
+    interval = welch_difference(a, b, resolution=resolution)
     mean, width = float(interval.mean), float(interval.half_width)
     return dataclasses.replace(
-        made, n=min(len(a), len(b)), difference=mean, low=mean - width, high=mean + width, p=welch_p(a, b), unpaired=why
+        made,
+        n=min(len(a), len(b)),
+        difference=mean,
+        low=mean - width,
+        high=mean + width,
+        p=welch_p(a, b, resolution),
+        unpaired=why,
     )
 
 
