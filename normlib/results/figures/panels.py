@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.4, 3.4)
 LEGEND_INCHES = 0.45
 MAX_COLUMNS = 3
-MAX_LEGEND_COLUMNS = 6
+LEGEND_ENTRY_INCHES = 1.45  # a line and a long name
 Sharing = Literal["all", "row", "none"]
 DODGE = 0.18
 """Columns (or octaves) between the first and the last row's points at one column, so that equal rows stay visible."""
@@ -50,9 +50,10 @@ def legend(figure: Figure, style: dict[str, Style]) -> None:
     """One legend for all panels, below them, in the order of `style`."""
     from matplotlib.lines import Line2D
 
+    lines = math.ceil(len(style) * LEGEND_ENTRY_INCHES / figure.get_figwidth())
     handles = [Line2D([], [], **line_settings(name, look)) for name, look in style.items()]
     figure.legend(
-        handles, list(style), loc="outside lower center", ncols=min(len(style), MAX_LEGEND_COLUMNS),
+        handles, list(style), loc="outside lower center", ncols=math.ceil(len(style) / lines),
         frameon=False, handlelength=4.0,  # long enough to show a whole period of every line style
     )  # fmt: skip
 
