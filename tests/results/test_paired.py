@@ -105,7 +105,8 @@ def test_arms_on_different_seeds_are_two_samples() -> None:
     step = (1 / 250) ** 2 / 12  # the variance of rounding to one of 250 test samples
     moments = [f(x) for x in (mine, BASELINE) for f in (np.mean, lambda x: np.sqrt(np.var(x, ddof=1) + step), len)]
     assert found.p == pytest.approx(scipy_stats.ttest_ind_from_stats(*moments, equal_var=False).pvalue, abs=1e-10)
-    assert found.low < found.difference == pytest.approx(np.mean(mine) - np.mean(BASELINE)) < found.high
+    assert found.difference == pytest.approx(np.mean(mine) - np.mean(BASELINE))
+    assert found.low < found.difference < found.high
     assert (found.unpaired, found.verdict, found.n) == ("no seed in common", "better", 4)
     assert math.isnan(found.outperforms) and math.isnan(found.correlation)
 
