@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ def compare_on(
 
     plan = make_plan(overrides, config_dirs)
     records = run_missing(plan, SweepDisplay(console))
-    report = report_on(plan)
+    flags = [word for folder in config_dirs for word in ("--config-dir", folder)]
+    report = report_on(plan, shlex.join(["normlib", "compare", *flags, *overrides]))
     report.render(console)
     return records, report

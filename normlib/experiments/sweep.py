@@ -117,8 +117,8 @@ def run_one(run: Run, settings: Mapping[str, Any]) -> Record:
     return record
 
 
-def report_on(plan: Plan) -> Report:
-    """Write the tables and the figure of a plan's runs, as far as they have records."""
+def report_on(plan: Plan, command: str) -> Report:
+    """Write the report on a plan's runs, as far as they have records; `command` is what makes it again."""
     from normlib.results.report import write_report
     from normlib.results.study import Question
 
@@ -130,4 +130,5 @@ def report_on(plan: Plan) -> Report:
         state.scan.problems,
         Question(**asked, order=plan.order),
         ids={run.id for run in state.plan.runs},
+        command=command,
     )
