@@ -5,19 +5,20 @@ In: a study. Out: `Plot`s with a point for each arm and condition, whose hover t
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from normlib.results.analyses.gap import TRAIN_ACCURACY
 from normlib.results.page.plots import (
     Bounds,
     Panel,
     Plot,
     column_axis,
     condition_name,
+    escaped,
     placed,
     signed,
     text_lines,
@@ -26,7 +27,6 @@ from normlib.results.page.plots import (
 from normlib.results.statistics import mean_interval, median_interval
 from normlib.results.study import ACCURACY, Condition, Study
 
-TRAIN_ACCURACY = "train.accuracy"
 MOST_LISTED = 30
 """Of so many replicates hovering shows each; the rest are counted."""
 A_LINE = 2
@@ -56,7 +56,7 @@ def gap(study: Study) -> Plot | None:
         return 100 * (condition.array(arm, TRAIN_ACCURACY) - condition.array(arm, ACCURACY))
 
     def summary(condition: Condition, values: NDArray[np.float64]) -> Bounds:
-        return _mean(values, 100 * max(condition.resolution(TRAIN_ACCURACY), condition.resolution(ACCURACY)))
+        return _mean(values, 100 * math.hypot(condition.resolution(TRAIN_ACCURACY), condition.resolution(ACCURACY)))
 
     return _by_column(
         study, "gap", points, summary, unit=" points", digits="{:+.1f}", y_title="train − test accuracy (points)",
@@ -100,7 +100,7 @@ def _by_column(
         panels += [Panel(section, traces)] if traces else []
     if not panels:
         return None
-    return Plot(name, caption, panels, html.escape(y_title), column_axis(study), top=top, from_zero=from_zero)
+    return Plot(name, caption, panels, escaped(y_title), column_axis(study), top=top, from_zero=from_zero)
 
 
 def _hover(

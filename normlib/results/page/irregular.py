@@ -37,7 +37,7 @@ def irregular_runs(study: Study) -> Sheet | None:
                 )
             )
     return Sheet(
-        name="irregular", title="Runs that failed, diverged or were skipped",
+        name="irregular", title="Runs by status, arm and reason",
         header=("status", question.rows, "section", question.columns, "runs", "seeds", "reason"), lines=tuple(lines),
         notes=(
             "failed: stopped with an error and has no figures. diverged: the loss was no longer finite; the run counts "

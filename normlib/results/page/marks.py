@@ -5,11 +5,11 @@ In: styles as `figures.styles` gives them, in matplotlib's words. Out: `Mark`s. 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from normlib.results.figures.style import is_control, styles
+from normlib.results.page.plots import escaped
 
 LINE_PIXELS, CONTROL_LINE_PIXELS = 2.0, 1.2
 """Width of lines; dashes are multiples of it, as in matplotlib."""
@@ -62,5 +62,5 @@ def marks(names: Iterable[str]) -> dict[str, Mark]:
         symbol, path = SYMBOLS[marker]
         width, size = (CONTROL_LINE_PIXELS, CONTROL_MARKER_PIXELS) if is_control(name) else (LINE_PIXELS, MARKER_PIXELS)
         dash = ",".join(f"{width * float(length):g}px" for length in lengths) or "solid"
-        made[name] = Mark(html.escape(name), colour, symbol, path, dash, width, size)
+        made[name] = Mark(escaped(name), colour, symbol, path, dash, width, size)
     return made

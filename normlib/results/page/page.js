@@ -98,13 +98,14 @@
     const shown = (panel) => panel.traces.filter((trace) => !hidden.has(trace.arm) && (trace.column === null || trace.column === choice.column));
     const common = range(plot, plot.panels.flatMap(shown));
     const rope = plot.rope === null ? [] : [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: -plot.rope, y1: plot.rope, fillcolor: "#8a877f", opacity: 0.22, line: { width: 0 }, layer: "below" }];
+    const zero = plot.rope === null ? { zeroline: false } : { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 };
     all(".canvas", element).forEach((canvas, i) => {
       const traces = shown(plot.panels[i]).flatMap((trace) => line(trace, choice.axis ? trace.x[choice.axis] : trace.x, Boolean(choice.axis)));
       const layout = {
         showlegend: false, hovermode: "closest", dragmode: false, shapes: rope, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
         margin: { l: 58, r: 14, t: 10, b: 48 }, font: { family: "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif", size: 12.5, color: ink },
         hoverlabel: { bgcolor: "#fff", align: "left", font: { size: 12, color: ink } }, xaxis: horizontal(plot, choice.axis),
-        yaxis: { title: { text: plot.y_title, standoff: 10, font: { size: 12.5 } }, range: choice.scale === "1" ? range(plot, shown(plot.panels[i])) : common, fixedrange: true, gridcolor: grid, zeroline: plot.rope !== null, zerolinecolor: ink, zerolinewidth: 1 },
+        yaxis: { title: { text: plot.y_title, standoff: 10, font: { size: 12.5 } }, range: choice.scale === "1" ? range(plot, shown(plot.panels[i])) : common, fixedrange: true, gridcolor: grid, ...zero },
       };
       window.Plotly.react(canvas, traces, layout, plain);
     });

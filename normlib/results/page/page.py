@@ -31,7 +31,11 @@ from normlib.results.sheet import Sheet
 from normlib.results.study import Study
 
 LONGEST_FIGURE = 44
-"""Characters; a column with a longer text is one of words, whose lines may break."""
+"""Characters; a column with a longer text holds prose."""
+_WRAPPER = re.compile(
+    r"(?P<license>/\*\*.*?\*/)\s*\(\s*function\(root, factory\) \{.*?\(\) => \{\n(?P<body>.*)\nreturn Plotly;\n\}\)\);\s*",
+    re.DOTALL,
+)
 _PIECES = re.compile(r"[^_.]*[_.]|[^_.]+")
 Said = Sequence[tuple[str, Sequence[str]]]
 """Sentences under headings, in plain text."""
@@ -84,6 +88,7 @@ def page(content: PageContent) -> str:
         content=content,
         summary=facts.summary(study),
         arms=looks,
+        numbers={arm: number for number, arm in enumerate(arms)},
         row_axis=words(study.question.rows),
         column_axis=words(study.question.columns),
         parts=parts(study.question.value, content.sheets, plots),
@@ -110,13 +115,17 @@ def _plots(content: PageContent) -> list[Plot]:
 
 
 def _kinds(sheet: Sheet) -> list[str]:
-    """What each column holds: labels, words, or numbers, which stand at the right."""
+    """What each column holds: labels, numbers (which stand at the right), words, or prose (whose lines break)."""
     kinds = []
     for place in range(len(sheet.header)):
         entries = [line.entries[place] for line in sheet.lines]
-        wordy = any(len(entry.text) > LONGEST_FIGURE for entry in entries)
-        figures = any(entry.sort is not None or any(map(str.isdigit, entry.text)) for entry in entries)
-        kinds.append("label" if place < sheet.num_labels else "number" if figures and not wordy else "words")
+        if place < sheet.num_labels:
+            kinds.append("label")
+        elif any(len(entry.text) > LONGEST_FIGURE for entry in entries):
+            kinds.append("prose")
+        else:
+            figures = any(entry.sort is not None or any(map(str.isdigit, entry.text)) for entry in entries)
+            kinds.append("number" if figures else "words")
     return kinds
 
 
@@ -133,10 +142,16 @@ def _own(name: str) -> str:
 
 
 def _plotly() -> str:
-    """plotly.js as the package brings it along; the browser's parser would take `</script` in it for the end."""
+    """plotly.js as the package brings it along, without what it wraps around itself for module loaders.
+
+    A browser reads a wrapped function twice, which for all of plotly.js takes as long as drawing the page.
+    """
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
+    library = str(get_plotlyjs())
+    wrapped = _WRAPPER.fullmatch(library)
+    plain = f"{wrapped['license']}\n{wrapped['body']}" if wrapped else library
+    return plain.replace("</script", "<\\/script")  # which would end the script
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -88,11 +88,11 @@ def column_axis(study: Study) -> Axis:
         numbers = [float(label) for label in labels]
     except ValueError:
         numbers = []
-    shown = [html.escape(label) for label in labels]
+    shown = [escaped(label) for label in labels]
     if len(set(numbers)) < 2 or min(numbers) <= 0 or not all(map(math.isfinite, numbers)):
-        return Axis(html.escape(words(name)), [float(place) for place in range(len(labels))], shown, False)
+        return Axis(escaped(words(name)), [float(place) for place in range(len(labels))], shown, False)
     unit = "samples, " if name == "data.batch_size" else ""
-    return Axis(f"{html.escape(words(name))} ({unit}log scale)", numbers, shown, True)
+    return Axis(f"{escaped(words(name))} ({unit}log scale)", numbers, shown, True)
 
 
 def placed(study: Study, arm: str, cells: Sequence[Cell]) -> Trace:
@@ -118,7 +118,12 @@ def rounded(values: Iterable[float], digits: int = 4) -> list[float | None]:
 
 def text_lines(lines: Iterable[str]) -> str:
     """A text for plotly, which reads tags and entities: each line shows as its letters."""
-    return "<br>".join(html.escape(" ".join(line.split())) for line in lines)
+    return "<br>".join(escaped(" ".join(line.split())) for line in lines)
+
+
+def escaped(text: str) -> str:
+    """A text that plotly shows as its letters. Quotes stay as they are: plotly knows no entity for them."""
+    return html.escape(text, quote=False)
 
 
 def condition_name(study: Study, column: str) -> str:
