@@ -8,6 +8,7 @@ This file never words a result; see verdicts.py.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from normlib.results.absence import why_none, why_unpaired
 from normlib.results.axes import ReportError
-from normlib.results.frame import SEED
-from normlib.results.identity import check_paired, pairing
-from normlib.results.record import FAILED, SKIPPED
+from normlib.results.identity import check_paired
 from normlib.results.statistics import (
     holm,
     outperformance,
@@ -124,9 +124,11 @@ def check_baseline(study: Study) -> None:
     """ReportError, with the closest labels, for a baseline that is none of the rows."""
     question, labels = study.question, study.places.row_labels
     if question.baseline not in labels:
+        close = difflib.get_close_matches(question.baseline, labels, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
         raise ReportError(
-            f"the baseline is one of the rows, {question.rows}, and {question.baseline!r} is none of them: there are "
-            f"{', '.join(labels) or 'no runs'}; choose one with baseline=..."
+            f"the baseline is one of the rows, {question.rows}, and {question.baseline!r} is none of them: {hint}"
+            f"There are {', '.join(labels) or 'no runs'}; choose one with baseline=..."
         )
 
 
@@ -139,7 +141,7 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     n = int(both.sum())
     if not (~np.isnan(a)).any() or not (~np.isnan(b)).any():
         missing = arm if not (~np.isnan(a)).any() else question.baseline
-        return dataclasses.replace(made, why_none=f"{missing}: {_nothing_of(condition, missing)}")
+        return dataclasses.replace(made, why_none=f"{missing}: {why_none(condition, missing)}")
     unpaired = _why_unpaired(study, condition, arm, n, min((~np.isnan(a)).sum(), (~np.isnan(b)).sum()))
     if unpaired:
         samples = a[~np.isnan(a)], b[~np.isnan(b)]
@@ -175,25 +177,9 @@ def _of_two_samples(
 
 def _why_unpaired(study: Study, condition: Condition, arm: str, n: int, smaller: int) -> str:
     """Why two arms are not compared seed by seed; empty where they are."""
-    baseline, rows = study.question.baseline, study.question.rows
     if n < 2 and smaller > n:
         return "no two seeds in common" if n else "no seed in common"
-    if rows.partition(".")[0] == "norm":
-        return ""  # `check_paired` has verified them
-    keys = [SEED] if "data.split_seed" not in condition.runs else [SEED, "data.split_seed"]
-    mine, theirs = (condition.runs.iloc[condition.trained(label)].set_index(keys) for label in (arm, baseline))
-    return pairing(mine, theirs)
-
-
-def _nothing_of(condition: Condition, arm: str) -> str:
-    """Why an arm has no figure in a condition."""
-    if arm not in condition.arms:
-        return "no run"
-    status = condition.runs["status"].to_numpy()[condition.positions[arm]]
-    if (status == SKIPPED).any():
-        return "skipped"
-    failed = int((status == FAILED).sum())
-    return f"failed {failed}/{len(status)}" if failed else "no figure"
+    return why_unpaired(study, condition, arm)
 
 
 def _judged(compared: Sequence[Comparison], question: Question) -> list[Comparison]:

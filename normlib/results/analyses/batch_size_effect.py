@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normlib.results.analyses.absence import why_none, why_unpaired
+from normlib.results.absence import why_none, why_unpaired
 from normlib.results.analyses.against_baseline import Against, against_baseline
 from normlib.results.statistics import areas, mean_interval, slopes
 from normlib.results.study import ACCURACY, Condition, Study

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normlib.results.analyses.absence import why_none
+from normlib.results.absence import why_none
 from normlib.results.analyses.wording import number, sorted_by
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 from normlib.results.study import Condition, Study

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from normlib.results.analyses.absence import why_none
+from normlib.results.absence import why_none
 from normlib.results.analyses.wording import signed_points
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
 from normlib.results.statistics import mean_interval

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normlib.results.analyses.absence import why_none, why_unpaired
+from normlib.results.absence import why_none, why_unpaired
 from normlib.results.analyses.learning_curves import VALIDATION_ACCURACY
 from normlib.results.frame import run_names
 from normlib.results.statistics import median_interval

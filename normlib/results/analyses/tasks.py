@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normlib.results.analyses.absence import why_none
+from normlib.results.absence import why_none
 from normlib.results.axes import as_text, section_keys
 from normlib.results.statistics import (
     average_ranks,

@@ -7,6 +7,8 @@ Above EXACT_UP_TO differences the p is a Monte Carlo estimate with a fixed seed;
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,8 +44,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
     if extreme <= 0:
         return 1.0
     if n > EXACT_UP_TO:
-        signs = np.random.default_rng(0).integers(0, 2, (FLIPS, n)) * 2 - 1
-        return float((1 + np.sum(np.abs(signs @ present) >= extreme)) / (1 + FLIPS))
+        return float((1 + np.sum(np.abs(present @ _signs(n)) >= extreme)) / (1 + FLIPS))
     left, right = _sums(present[: n // 2]), np.sort(_sums(present[n // 2 :]))
     at_least = len(right) - np.searchsorted(right, extreme - left)  # by left sum: right sums that reach the extreme
     return float(2 * at_least.sum() / 2.0**n)  # the sums lie symmetrically around 0
@@ -65,6 +66,13 @@ def replicates_needed(comparisons: int, level: float = 0.05) -> int:
     while smallest_sign_flip_p(n) > level / comparisons:
         n += 1
     return n
+
+
+@functools.lru_cache(maxsize=1)
+def _signs(n: int) -> NDArray[np.float64]:
+    """FLIPS patterns of n signs, (n, FLIPS), always the same; a table's comparisons mostly have one n."""
+    drawn = np.random.default_rng(0).integers(0, 2, (n, FLIPS), dtype=np.int8)
+    return drawn * 2.0 - 1.0
 
 
 def _sums(differences: NDArray[np.float64]) -> NDArray[np.float64]:
