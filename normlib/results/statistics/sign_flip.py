@@ -72,7 +72,7 @@ def replicates_needed(comparisons: int, level: float = 0.05) -> int:
 def _signs(n: int) -> NDArray[np.float64]:
     """FLIPS patterns of n signs, (n, FLIPS), always the same; a table's comparisons mostly have one n."""
     drawn = np.random.default_rng(0).integers(0, 2, (n, FLIPS), dtype=np.int8)
-    return drawn * 2.0 - 1.0
+    return 2.0 * drawn.astype(np.float64) - 1.0
 
 
 def _sums(differences: NDArray[np.float64]) -> NDArray[np.float64]:
