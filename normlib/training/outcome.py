@@ -6,16 +6,20 @@ import datetime
 from typing import Any
 
 from normlib.results.record import SKIPPED, Record
-from normlib.training.environment import describe
 from normlib.training.spec import Run
 
 
 def unfinished(run: Run, status: str, reason: str, started: str | None = None, trace: str | None = None) -> Record:
     """The record of a run without results: failed, or skipped."""
     ended = now()
+    environment: dict[str, Any] = {}
+    if status != SKIPPED:
+        from normlib.training.environment import describe  # imports torch, which the start of the workers does not wait for
+
+        environment = describe(run.spec["accelerator"], run.spec["threads"])
     return Record(
         **origin(run), status=status, reason=reason, traceback=trace, started=started or ended, ended=ended,
-        environment={} if status == SKIPPED else describe(run.spec["accelerator"], run.spec["threads"]),
+        environment=environment,
     )  # fmt: skip
 
 
