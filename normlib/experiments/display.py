@@ -39,6 +39,8 @@ class SweepDisplay:
         self.started = self.last_line = time.monotonic()
         axes = {key: values for key, values in state.plan.axes.items() if len(values) > 1}
         self.shown_keys = [key for key in axes if key not in ("norm", "seed")]
+        if state.plan.tuning is not None:
+            self.shown_keys.append(state.plan.tuning.axis)
         there = len(state.plan.runs) - self.total - len(state.skipped)
         self.console.print(
             f"{state.title}: {len(state.plan.runs)} runs: {there} done before, {self.total} to do "

@@ -35,11 +35,11 @@ STAY = ("experiment", "planned_steps", "data_version")  # what holds even of a r
 def tuned_axis(table: pd.DataFrame) -> str | None:
     """The setting that the runs of an experiment tune, that of the newest run if it changed; None where nothing is tuned."""
     own = table[table[TUNING].notna()] if TUNING in table else table.iloc[:0]
-    return str(own[TUNING][own["started"].idxmax()]) if len(own) else None
+    return str(own.sort_values("started")[TUNING].iloc[-1]) if len(own) else None
 
 
 def choices(table: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """The value of `axis` that the trials choose for each arm and condition, a row each.
+    """The value of `axis` that the trials choose for each arm and condition, a row each, in order of these.
 
     Columns: the arm, then every setting that varies among the trials but for the axis, the seed, and what follows from these
     two; then
@@ -59,12 +59,13 @@ def choices(table: pd.DataFrame, axis: str) -> pd.DataFrame:
     if not len(trials):
         return pd.DataFrame(columns=[ARM, *FOUND])
     check_axis(table, axis)
-    values, seeds = _in_order(trials[axis].unique()), trials[SEED].nunique()
+    values, seeds = sorted(map(_plain, trials[axis].unique()), key=_rank), trials[SEED].nunique()
     keys = _keys(trials, axis)
     rows = []
     for _, own in trials.groupby(_texts(trials, keys), sort=False):
         by_value = {value: own[own[axis].map(same_text) == same_text(value)] for value in values}
-        rows.append({key: own[key].iloc[0] for key in keys} | _choice(by_value, seeds))
+        rows.append({key: _plain(own[key].iloc[0]) for key in keys} | _choice(by_value, seeds))
+    rows.sort(key=lambda row: [_rank(row[key]) for key in keys])
     return pd.DataFrame(rows, columns=[*keys, *FOUND])
 
 
@@ -158,13 +159,18 @@ def _texts(table: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     return pd.Series(["|".join(map(as_text, row)) for row in rows], index=table.index, dtype=object)
 
 
-def _in_order(values: Sequence[Any]) -> list[Any]:
-    """Numbers by size, then words by alphabet, then what is absent; plain Python values."""
-    plain = [value.item() if hasattr(value, "item") else value for value in values]
-    plain = [None if as_text(value) == "null" else value for value in plain]
-    return sorted(
-        plain, key=lambda value: (value is None, not _is_number(value), value if _is_number(value) else 0, str(value))
-    )
+def _plain(value: Any) -> Any:
+    """A value of the frame as Python has it, None for what is absent."""
+    if as_text(value) == "null":
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Sort key: numbers by size, then words by alphabet, then what is absent."""
+    if _is_number(value):
+        return 0, value, ""
+    return (2, 0.0, "") if value is None else (1, 0.0, str(value))
 
 
 def _is_number(value: Any) -> bool:
