@@ -1,0 +1,92 @@
+"""The rules that the settings of every run keep: a spec in, nothing out, or a ConfigError that states the rule and the fix.
+
+Builds nothing: what a norm or a model refuses of its own settings is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from normlib.data.dataset import Dataset
+from normlib.experiments.config import ConfigError
+from normlib.norms import norms
+from normlib.registry import unknown_name
+from normlib.training.spec import CHOICES
+
+
+def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuse settings that no run can have. Raises ConfigError that states the rule, what came and the fix."""
+    for key, known in CHOICES.items():
+        section, _, name = key.partition(".")
+        if spec[section][name] not in known:
+            raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
+    for key, value in _numbers(spec):
+        _require(
+            math.isfinite(value), f"{key} is a finite number, because neither training nor records can hold {value}"
+        )
+    data, training, site, evaluation = spec["data"], spec["training"], spec["site"], spec["evaluation"]
+    num_train = dataset.sizes["train"]
+    _require(
+        1 <= data["batch_size"] <= num_train,
+        f"data.batch_size is at least 1 and at most the {num_train} training samples of {data['name']}, got {data['batch_size']}",
+    )
+    _require(data["split_seed"] >= 0, f"data.split_seed is at least 0, got {data['split_seed']}")
+    _require(
+        training["steps"] is not None or training["epochs"] is not None,
+        "a run needs a budget, but training.epochs and training.steps are both null: set one of them",
+    )
+    for name in ("epochs", "steps"):
+        _require(training[name] is None or training[name] >= 1, f"training.{name} is at least 1, got {training[name]}")
+    _require(
+        0 <= site["dropout"] < 1,
+        f"site.dropout is the share of values dropped, from 0 to below 1, got {site['dropout']}",
+    )
+    group = site["norm_batch_size"]
+    _require(
+        group is None or 1 <= group <= data["batch_size"],
+        f"site.norm_batch_size is at least 1 and at most data.batch_size ({data['batch_size']}), because statistics cannot "
+        f"be taken over more samples than a batch holds; got {group}",
+    )
+    _require(
+        site["horizon"] is None or site["horizon"] >= 1, f"site.horizon is at least 1 sample, got {site['horizon']}"
+    )
+    momentum = norms[spec["norm"]["name"]].settings.get("momentum")
+    _require(
+        site["horizon"] is None or momentum is None or spec["norm"]["momentum"] == momentum.default,
+        f"site.horizon={site['horizon']} sets the momentum of running averages, so norm.momentum cannot be set as well; got "
+        f"norm.momentum={spec['norm'].get('momentum')}: add site.horizon=null, or leave norm.momentum out",
+    )
+    for name in ("points", "batch_size"):
+        _require(evaluation[name] >= 1, f"evaluation.{name} is at least 1, got {evaluation[name]}")
+    warmup = spec["schedule"].get("warmup", 0.0)
+    _require(0 <= warmup < 1, f"schedule.warmup is a share of the run, from 0 to below 1, got {warmup}")
+    optimizer = spec["optimizer"]
+    for name in ("lr", "weight_decay"):
+        _require(optimizer[name] >= 0, f"optimizer.{name} is not negative, got {optimizer[name]}")
+    for name in ("momentum", "beta1", "beta2"):
+        value = optimizer.get(name, 0.0)
+        _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
+    noise = spec["norm"]["gamma_noise"]
+    _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
+    _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
+    if data["flip"] or data["crop"]:
+        _require(
+            len(dataset.input_shape) == 3 and data["crop"] >= 0,
+            f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
+            f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
+        )
+
+
+def _numbers(spec: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every floating-point setting with its key."""
+    for section, node in spec.items():
+        for name, value in node.items() if isinstance(node, Mapping) else ():
+            if isinstance(value, float):
+                yield f"{section}.{name}", value
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ConfigError(rule)
