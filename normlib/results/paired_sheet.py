@@ -86,7 +86,10 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
         return Entry(EMPTY)
     if comparison.verdict == NONE:
         return Entry(_short(comparison.why_none, comparison.arm))
-    text = _with_interval(study, comparison)
+    text = _signed(study, comparison.difference)
+    if comparison.low == comparison.low:
+        half_width = (comparison.high - comparison.low) / 2
+        text += f" ± {points(half_width) if _is_accuracy(study) else f'{half_width:.4g}'}"
     if _within_rope(study, comparison):
         text += " ≈"
     if comparison.unpaired:
@@ -120,8 +123,8 @@ def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple
     question = study.question
     over = "split by split, each the mean of its seeds" if study.replicates_are_splits else "seed by seed"
     notes = [
-        f"Mean of arm − {question.baseline}, {over}, with its 95 % t interval; n = {usual_n}"
-        + (", unless a cell says otherwise." if any(each.n != usual_n for each in mine) else ".")
+        f"Mean of arm − {question.baseline}, {over}, ± half-width of its 95 % t interval; n = {usual_n}"
+        + (", unless a cell says otherwise." if any(each.n not in (0, usual_n) for each in mine) else ".")
     ]
     family = sum(each.p == each.p for each in mine)
     if any(each.verdict in (BETTER, WORSE) for each in mine):

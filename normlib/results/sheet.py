@@ -54,7 +54,7 @@ def points(fraction: float, sign: bool = False) -> str:
     if fraction != fraction:
         return EMPTY
     text = f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"
-    return text.replace("-0.0", "0.0") if float(text) == 0 and not sign else text.replace("-", "−")
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def p_value(p: float) -> str:

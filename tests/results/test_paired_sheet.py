@@ -30,13 +30,13 @@ GRID = """\
 
 | norm \\ data.batch_size | 32 |
 |:---|---:|
-| group | **+2.1 (+1.1 to +3.1)** |
+| group | **+2.1 ± 1.0** |
 | instance | skipped |
-| layer | +0.1 (−0.1 to +0.2) ≈ |
-| none | −2.2 (−3.6 to −0.8), n=5 cannot show it; 7 needed |
+| layer | +0.1 ± 0.2 ≈ |
+| none | −2.2 ± 1.4, n=5 cannot show it; 7 needed |
 | renorm | failed 7/7 |
 
-- Mean of arm − batch, seed by seed, with its 95 % t interval; n = 7, unless a cell says otherwise.
+- Mean of arm − batch, seed by seed, ± half-width of its 95 % t interval; n = 7, unless a cell says otherwise.
 - Bold: differs from batch (exact sign-flip test, p ≤ 0.05 after Holm's correction for the 3 comparisons of this table).
 - ≈: equal in practice, the interval lies within ± 0.5 points.
 - n cannot show it: the smallest p of n replicates, 2/2ⁿ, times the 3 comparisons of this table is above 0.05; 7 replicates \
