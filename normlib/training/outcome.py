@@ -14,7 +14,7 @@ def unfinished(run: Run, status: str, reason: str, started: str | None = None, t
     ended = now()
     environment: dict[str, Any] = {}
     if status != SKIPPED:
-        from normlib.training.environment import describe  # imports torch, which the start of the workers does not wait for
+        from normlib.training.environment import describe  # imports torch, for which workers do not wait to start
 
         environment = describe(run.spec["accelerator"], run.spec["threads"])
     return Record(

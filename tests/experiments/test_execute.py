@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,11 @@ def work(plan: Plan) -> Watcher:
     run_missing(plan, watcher)
     assert watcher.stopped
     return watcher
+
+
+def test_workers_can_start_before_torch_is_imported_here() -> None:
+    check = "import sys, normlib.experiments.execute; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
 
 
 def test_a_sweep_is_done_once_and_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -155,6 +155,27 @@ def test_an_interpolation_is_followed_run_by_run(own_folder: str) -> None:
         assert ids(literal) == {run.id for run in plan.runs if run.spec["seed"] == seed}
 
 
+@pytest.mark.parametrize(
+    ("axis", "pairs"),
+    [
+        ("data.split_seed=0,3", {(0, 0), (0, 3), (1, 0), (1, 3)}),
+        ("data.split_seed=${seed}", {(0, 0), (1, 1)}),
+        ("data.split_seed=${seed},7", {(0, 0), (0, 7), (1, 1), (1, 7)}),
+    ],
+)
+def test_the_split_is_an_axis_and_may_follow_the_seed(axis: str, pairs: set[tuple[int, int]]) -> None:
+    plan = make_plan([*TINY, "norm=none", "seed=0,1", axis])
+    assert {(run.spec["seed"], run.spec["data"]["split_seed"]) for run in plan.runs} == pairs
+    assert len(plan.runs) == len(pairs)
+
+
+def test_what_an_interpolation_makes_is_checked() -> None:
+    with pytest.raises(ConfigError, match="0.1"):
+        make_plan([*TINY, "norm=none", "seed=0,1", "optimizer.lr=0.1", "data.split_seed=${optimizer.lr}"])
+    with pytest.raises(ConfigError, match="sead"):
+        make_plan([*TINY, "norm=none", "seed=0,1", "data.split_seed=${sead}"])
+
+
 @pytest.mark.parametrize("kind", ["interpolated", "literal"])
 def test_hydra_composes_once_for_each_choice_of_groups(
     kind: str, own_folder: str, monkeypatch: pytest.MonkeyPatch
@@ -216,9 +237,7 @@ def test_planning_trains_nothing(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_mapping_on_an_axis_is_merged_into_what_is_there() -> None:
-    plan = make_plan(
-        ["norm=none", "model=mlp", "data.batch_size=8", "seed=0", "optimizer={lr:0.1},{weight_decay:0.5}"]
-    )
+    plan = make_plan(["norm=none", "model=mlp", "data.batch_size=8", "seed=0", "optimizer={lr:0.1},{weight_decay:0.5}"])
     settings = [(run.spec["optimizer"]["lr"], run.spec["optimizer"]["weight_decay"]) for run in plan.runs]
     assert sorted(settings) == [(0.005, 0.5), (0.1, 0.0)]  # the experiment's own: 0.005 and 0
 
