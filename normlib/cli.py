@@ -102,8 +102,8 @@ def _plan(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from normlib.experiments.plan import make_plan
-    from normlib.experiments.sweep import look
-    from normlib.listing import show_state
+    from normlib.experiments.plan_display import show_state
+    from normlib.experiments.state import look
 
     show_state(Console(), look(make_plan(options.overrides, options.config_dir)))
     return 0

@@ -1,4 +1,4 @@
-"""What `list`, `plan` and `train` print: registries, states of plans and single records, as tables for a terminal."""
+"""What `list` and `train` print: registries with their settings, and single records, as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from rich.text import Text
 
 from normlib.data import datasets
 from normlib.experiments.config import experiment_file, group_files
-from normlib.experiments.plan_display import show_state as show_state
 from normlib.experiments.schema import COMMON, Root
 from normlib.models import models
 from normlib.norms import norms
