@@ -112,6 +112,13 @@ def visible_rows(browser: Any, arm: str) -> int:
     )
 
 
+def choose(browser: Any, plot: str, choice: str, value: str) -> None:
+    """Choose a value in one of a plot's selects, as a reader does."""
+    script = """const select = document.querySelector(`[data-plot=${arguments[0]}] [data-choice=${arguments[1]}]`);
+        select.value = arguments[2]; select.dispatchEvent(new Event('change', {bubbles: true}));"""
+    browser.execute_script(script, plot, choice, value)
+
+
 def checkbox(browser: Any, arm: str) -> Any:
     return next(
         box for box in browser.find_elements("css selector", "#filter input") if box.get_property("value") == arm
@@ -226,13 +233,21 @@ def test_curves_can_be_set_against_another_axis_and_condition(opened: Any) -> No
     read = (
         "const c = document.querySelector('#speed .canvas'); return [c.layout.xaxis.title.text, c.data.at(-1).x.at(-1)]"
     )
-    choose = """const select = document.querySelector(`#speed [data-choice=${arguments[0]}]`);
-        select.value = arguments[1]; select.dispatchEvent(new Event('change', {bubbles: true}));"""
     assert opened.execute_script(read) == ["steps", 5 * 648]
-    opened.execute_script(choose, "axis", "samples")
+    choose(opened, "curves", "axis", "samples")
     assert opened.execute_script(read) == ["samples", 5 * 648 * 2]
-    opened.execute_script(choose, "column", "128")
+    choose(opened, "curves", "column", "128")
     assert opened.execute_script(read) == ["samples", 5 * 10 * 128]
+
+
+def test_differences_can_be_seen_from_near_and_panels_have_scales_of_their_own(opened: Any) -> None:
+    read = "return [...document.querySelectorAll('[data-plot=differences] .canvas')].map(c => c.layout.yaxis.range)"
+    common = opened.execute_script(read)
+    choose(opened, "differences", "scale", "1")
+    own = opened.execute_script(read)
+    choose(opened, "differences", "scale", "2")
+    near = opened.execute_script(read)
+    assert common[0] == common[1] and own[0] != own[1] and near == [[-5, 5], [-5, 5]]
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 900)])

@@ -42,19 +42,19 @@
 
   // Plots.
   const plain = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
-  const grid = "#e6e3dc", ink = "#1c1c1a";
+  const grid = "#e6e3dc", ink = "#1c1c1a", sans = getComputedStyle(document.querySelector(".summary")).fontFamily;
   const figure = (number, digits) => (number === null ? "–" : number.toLocaleString("en", { maximumFractionDigits: digits }));
   function along(trace, i) {
     const where = Object.entries(trace.x).map(([axis, values]) => `${figure(values[i], 3)} ${axis}`);
     const interval = trace.low[i] === null ? "" : ` (${figure(trace.low[i], 1)} to ${figure(trace.high[i], 1)})`;
     return [data.marks[trace.arm].label, where.join(", "), `${figure(trace.y[i], 1)} %${interval}`].join("<br>");
   }
-  function line(trace, x, asBand) {
+  function line(trace, x, asBand, clipped) {
     const mark = data.marks[trace.arm];
     const text = asBand ? trace.y.map((_, i) => along(trace, i)) : trace.text;
     const away = (ends, sign) => ends.map((end, i) => (end === null ? 0 : sign * (end - trace.y[i])));
     const points = {
-      type: "scatter", mode: "lines+markers", x, y: trace.y, text, hoverinfo: "text", cliponaxis: false,
+      type: "scatter", mode: "lines+markers", x, y: trace.y, text, hoverinfo: "text", cliponaxis: clipped,
       line: { color: mark.color, dash: mark.dash, width: mark.width },
       marker: { symbol: mark.symbol, size: asBand ? 0.6 * mark.size : mark.size, color: asBand ? mark.color : "#fff", line: { color: mark.color, width: 1.6 } },
     };
@@ -92,6 +92,14 @@
     const type = plot.x.logarithmic ? "log" : "linear";
     return { ...shared, type, tickvals: plot.x.ticks, ticktext: plot.x.labels, range: [first - margin, last + margin] };
   }
+  function plotly() {
+    if (!window.Plotly) {
+      const script = document.createElement("script");
+      script.textContent = document.getElementById("plotly").textContent;
+      document.head.append(script); // which runs it at once
+    }
+    return window.Plotly;
+  }
   function draw(element) {
     const plot = data.plots[element.dataset.plot];
     const choice = Object.fromEntries(all("select", element).map((select) => [select.dataset.choice, select.value]));
@@ -99,15 +107,17 @@
     const common = range(plot, plot.panels.flatMap(shown));
     const rope = plot.rope === null ? [] : [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: -plot.rope, y1: plot.rope, fillcolor: "#8a877f", opacity: 0.22, line: { width: 0 }, layer: "below" }];
     const zero = plot.rope === null ? { zeroline: false } : { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 };
+    const near = choice.scale === "2"; // what lies further from 0 is cut off at the frame
+    const span = (panel) => (near ? [-data.near_ropes * plot.rope, data.near_ropes * plot.rope] : choice.scale === "1" ? range(plot, shown(panel)) : common);
     all(".canvas", element).forEach((canvas, i) => {
-      const traces = shown(plot.panels[i]).flatMap((trace) => line(trace, choice.axis ? trace.x[choice.axis] : trace.x, Boolean(choice.axis)));
+      const traces = shown(plot.panels[i]).flatMap((trace) => line(trace, choice.axis ? trace.x[choice.axis] : trace.x, Boolean(choice.axis), near));
       const layout = {
         showlegend: false, hovermode: "closest", dragmode: false, shapes: rope, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
-        margin: { l: 58, r: 14, t: 10, b: 48 }, font: { family: "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif", size: 12.5, color: ink },
-        hoverlabel: { bgcolor: "#fff", align: "left", font: { size: 12, color: ink } }, xaxis: horizontal(plot, choice.axis),
-        yaxis: { title: { text: plot.y_title, standoff: 10, font: { size: 12.5 } }, range: choice.scale === "1" ? range(plot, shown(plot.panels[i])) : common, fixedrange: true, gridcolor: grid, ...zero },
+        margin: { l: 58, r: 14, t: 10, b: 48 }, font: { family: sans, size: 12.5, color: ink },
+        hoverlabel: { bgcolor: "#fff", align: "left", font: { family: sans, size: 12, color: ink } }, xaxis: horizontal(plot, choice.axis),
+        yaxis: { title: { text: plot.y_title, standoff: 10, font: { size: 12.5 } }, range: span(plot.panels[i]), fixedrange: true, gridcolor: grid, ...zero },
       };
-      window.Plotly.react(canvas, traces, layout, plain);
+      plotly().react(canvas, traces, layout, plain);
     });
     element.classList.add("drawn");
   }
@@ -122,14 +132,15 @@
     if (event.target.matches("#filter input")) show(event.target.value, event.target.checked);
     else if (event.target.matches("select")) draw(event.target.closest("figure"));
   });
-  // plotly.js stands behind this script, so that tables answer before it is read.
-  document.addEventListener("DOMContentLoaded", () => {
+  // Reading plotly.js takes longer than all the rest, so it waits until the page is painted and answers.
+  window.addEventListener("load", () => requestAnimationFrame(() => setTimeout(() => {
     const seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
       seen.unobserve(entry.target);
       draw(entry.target);
     }), { rootMargin: "400px" });
     all("figure.plot").forEach((element) => seen.observe(element));
-  });
+    plotly();
+  })));
   window.addEventListener("beforeprint", () => {
     all("details").forEach((details) => { details.open = true; });
     all("figure.plot:not(.drawn)").forEach(draw);

@@ -32,6 +32,8 @@ from normlib.results.study import Study
 
 LONGEST_FIGURE = 44
 """Characters; a column with a longer text holds prose."""
+NEAR_ROPES = 10
+"""How many times the region that counts as equal a close view of the differences reaches, either way."""
 _WRAPPER = re.compile(
     r"(?P<license>/\*\*.*?\*/)\s*\(\s*function\(root, factory\) \{.*?\(\) => \{\n(?P<body>.*)\nreturn Plotly;\n\}\)\);\s*",
     re.DOTALL,
@@ -82,7 +84,7 @@ def page(content: PageContent) -> str:
     arms = study.places.row_labels
     looks = marks(arms)
     plots = _plots(content)
-    scripts = [_own("page.js"), _plotly()]
+    script, plotly = _own("page.js"), _plotly()
     irregular = irregular_runs(study)
     return template.from_string(_own("page.html.jinja")).render(
         content=content,
@@ -98,10 +100,13 @@ def page(content: PageContent) -> str:
         environment=facts.environment(study.runs),
         limits=[*facts.limits(study), *content.limits],
         kinds_of=_kinds,
+        near_ropes=NEAR_ROPES,
         style=_own("page.css"),
-        scripts=scripts,
-        policy=_policy(scripts),
+        script=script,
+        plotly=plotly,
+        policy=_policy([script, plotly]),
         data={
+            "near_ropes": NEAR_ROPES,
             "marks": {arm: dataclasses.asdict(look) for arm, look in looks.items()},
             "plots": {plot.name: dataclasses.asdict(plot) for plot in plots},
         },

@@ -22,7 +22,14 @@ class Part:
     sheets: Sequence[Sheet] = ()
     plots: Sequence[Plot] = ()
 
+    def folds(self, sheet: Sheet) -> bool:
+        """Whether a table is folded behind its title: it is long, and the part has something else to show."""
+        shorter = [other for other in self.sheets if len(other.lines) <= LONGEST_OPEN]
+        return len(sheet.lines) > LONGEST_OPEN and bool(shorter or self.plots)
 
+
+LONGEST_OPEN = 20
+"""Rows of a table that is always open."""
 MAIN = "main"
 """The part of the main tables, whose sheets are named by the value that they hold."""
 OUTLINE = (
