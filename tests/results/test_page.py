@@ -161,7 +161,7 @@ def test_no_sheet_is_left_out() -> None:
     assert "because there is no baseline" in shown
 
 
-def test_a_long_table_is_folded_only_beside_something_shorter() -> None:
+def test_a_long_table_is_folded_where_the_part_shows_something_else() -> None:
     short, long = (
         Sheet("speed", f"{rows} rows", ("norm",), (Line("batch", (Entry("batch"),)),) * rows)
         for rows in (LONGEST_OPEN, LONGEST_OPEN + 1)
@@ -169,6 +169,13 @@ def test_a_long_table_is_folded_only_beside_something_shorter() -> None:
     (alone,) = parts("test.accuracy", [long], [])
     (beside,) = parts("test.accuracy", [long, short], [])
     assert not alone.folds(long) and beside.folds(long) and not beside.folds(short)
+    another = dataclasses.replace(long)
+    (both,) = parts("test.accuracy", [long, another], [])
+    assert [both.folds(sheet) for sheet in both.sheets] == [False, True]
+    (main,) = parts(
+        "test.accuracy", [dataclasses.replace(long, name="accuracy"), dataclasses.replace(short, name="accuracy")], []
+    )
+    assert not any(main.folds(sheet) for sheet in main.sheets)
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ class Part:
     plots: Sequence[Plot] = ()
 
     def folds(self, sheet: Sheet) -> bool:
-        """Whether a table is folded behind its title: it is long, and the part has something else to show."""
-        shorter = [other for other in self.sheets if len(other.lines) <= LONGEST_OPEN]
-        return len(sheet.lines) > LONGEST_OPEN and bool(shorter or self.plots)
+        """Whether a table is folded behind its title: it is long, no main table, and the part shows something else."""
+        shorter = any(len(other.lines) <= LONGEST_OPEN for other in self.sheets)
+        alone = not shorter and not self.plots and sheet is self.sheets[0]
+        return len(sheet.lines) > LONGEST_OPEN and self.anchor != MAIN and not alone
 
 
 LONGEST_OPEN = 20
@@ -33,7 +34,6 @@ LONGEST_OPEN = 20
 MAIN = "main"
 """The part of the main tables, whose sheets are named by the value that they hold."""
 OUTLINE = (
-    ("tuning", "How settings were chosen", "Every arm had the same trials, and the best mean validation figure chose."),
     (
         MAIN, "Results",
         "Every arm in every condition. A click on a column’s heading sorts, one on a name below a plot hides that name "
@@ -44,6 +44,7 @@ OUTLINE = (
         "Differences are taken replicate by replicate between runs that share trunk, batches and schedule; p is exact, "
         "from all ways to flip the differences' signs, and corrected (Holm) over the table.",
     ),
+    ("tuning", "How settings were chosen", "Every arm had the same trials, and the best mean validation figure chose."),
     ("batch_size_effect", "What the batch size does", "The effect of the batch size as one number for each norm."),
     ("speed", "Speed to accuracy", "How soon a target is reached that was set beforehand. Never reaching it counts as infinite."),
     ("tasks", "Across tasks", "What holds over several tasks at once. A task is a model on a dataset."),
