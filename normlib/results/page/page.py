@@ -120,17 +120,19 @@ def _plots(content: PageContent) -> list[Plot]:
 
 
 def _kinds(sheet: Sheet) -> list[str]:
-    """What each column holds: labels, numbers (which stand at the right), words, or prose (whose lines break)."""
+    """The class of each column: label, number (at the right; wordy where a text stands in for one), words, or prose."""
     kinds = []
     for place in range(len(sheet.header)):
         entries = [line.entries[place] for line in sheet.lines]
+        wordy = any(len(entry.text) > LONGEST_FIGURE for entry in entries)
         if place < sheet.num_labels:
             kinds.append("label")
-        elif any(len(entry.text) > LONGEST_FIGURE for entry in entries):
+        elif any(entry.sort is not None for entry in entries):
+            kinds.append("number wordy" if wordy else "number")
+        elif wordy:
             kinds.append("prose")
         else:
-            figures = any(entry.sort is not None or any(map(str.isdigit, entry.text)) for entry in entries)
-            kinds.append("number" if figures else "words")
+            kinds.append("number" if any(map(str.isdigit, "".join(entry.text for entry in entries))) else "words")
     return kinds
 
 
