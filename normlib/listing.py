@@ -41,8 +41,10 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
         console.print(Text(f"arms with settings of their own: {', '.join(f'norm={name}' for name in arms)}\n"))
     table = _table("experiment", "axes")
     for name in group_files("experiment", config_dirs):
-        params = experiment_file(name, config_dirs).get("hydra", {}).get("sweeper", {}).get("params", {})
-        table.add_row(name, "\n".join(f"{key}={value}" for key, value in params.items()))
+        file = experiment_file(name, config_dirs)
+        axes = [f"{key}={value}" for key, value in file.get("hydra", {}).get("sweeper", {}).get("params", {}).items()]
+        tuning = [f"tuning.{key}={_plain(value)}" for key, value in (file.get("tuning") or {}).items()]
+        table.add_row(name, "\n".join([*axes, *tuning]))
     console.print(table)
     table = _table("other settings", "defaults")
     for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):

@@ -45,7 +45,7 @@ def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     store = Store(settings["results_dir"], runs[0].experiment)
     store.prepare()
     data_dir = Path(settings["data_dir"]).expanduser()
-    for data in {json.dumps(run.spec["data"] | {"batch_size": 1}, sort_keys=True) for run in runs}:
+    for data in {json.dumps(run.spec["data"] | {"batch_size": 1, "split_seed": 0}, sort_keys=True) for run in runs}:
         make_dataset(json.loads(data)).prepare(data_dir)
     logger = settings["logger"]
     package = LOGGER_PACKAGES.get(logger["_target_"].rpartition(".")[2]) if logger else None

@@ -222,7 +222,9 @@ def test_values_are_typed_as_overrides_are(tmp_path: Path) -> None:
         assert {run.spec[section][name] for run in plan.runs} == set(values)
 
 
-def test_an_experiments_file_declares_tuning_and_the_command_line_changes_it(tmp_path: Path) -> None:
+def test_an_experiments_file_declares_tuning_and_the_command_line_changes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "own.yaml").write_text(
         "# @package _global_\nhydra:\n  sweeper:\n    params:\n      norm: layer,none\n      seed: range(2)\n"
@@ -234,3 +236,5 @@ def test_an_experiments_file_declares_tuning_and_the_command_line_changes_it(tmp
     assert stages(plan) == {TRIAL: 2 * 2, FIXED: 2 * 2}
     plan = make_plan([*TASK, "training.steps=3", "experiment=own", "tuning=null"], [str(tmp_path)])
     assert len(plan.runs) == 4 and all("stage" not in run.labels for run in plan.runs)
+    assert main(["list", "--config-dir", str(tmp_path)]) == 0
+    assert "tuning.values=[0.01,0.1]" in capsys.readouterr().out
