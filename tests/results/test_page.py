@@ -145,7 +145,7 @@ def test_every_part_is_there_in_order() -> None:
     words = " ".join(Parts(without_plotly()).words)
     for said in (
         "One split of the data", "The test set has 250 samples", "a processor", "normlib report experiment=page_test",
-        "warning: something to know", "no positions", "85 of 85 trained runs verified",
+        "warning: something to know", "no positions", "85 of 85 trained runs held against another arm’s",
         "90 runs, 5 arms, 6 conditions, 3 seeds; made 2025-01-01",
     ):  # fmt: skip
         assert said in words
@@ -176,6 +176,11 @@ def test_a_long_table_is_folded_where_the_part_shows_something_else() -> None:
         "test.accuracy", [dataclasses.replace(long, name="accuracy"), dataclasses.replace(short, name="accuracy")], []
     )
     assert not any(main.folds(sheet) for sheet in main.sheets)
+
+
+def test_only_runs_with_a_counterpart_count_as_verified() -> None:
+    runs = [make_record(norm=norm, seed=seed) for norm, seed in (("batch", 0), ("layer", 0), ("batch", 1))]
+    assert "2 of 3 trained runs held against another arm’s" in page(content(runs))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from normlib.results.axes import SPLIT_SEED, as_text
+from normlib.results.frame import SEED, settings
+from normlib.results.identity import NORM
 from normlib.results.record import TRAINED
 from normlib.results.study import Study
 
@@ -28,7 +30,7 @@ _ENVIRONMENT = "environment."
 
 @dataclass(frozen=True)
 class Hash:
-    """One of the hashes: what it stands for, how many trained runs carry it, and how many different ones there are."""
+    """One of the hashes: what it stands for, in how many runs it was held against another arm's, how many values it has."""
 
     name: str
     meaning: str
@@ -61,8 +63,23 @@ def summary(study: Study) -> str:
 def hashes(study: Study) -> list[Hash]:
     """The hashes of the trained runs, as far as the records carry them."""
     trained = study.runs[study.runs["status"].isin(TRAINED)]
-    columns = {name: trained[f"hashes.{name}"].dropna() for name in HASHES if f"hashes.{name}" in trained}
-    return [Hash(name, HASHES[name], len(found), found.nunique()) for name, found in columns.items() if len(found)]
+    paired = _with_another_arm(trained)
+    made = []
+    for name, meaning in HASHES.items():
+        column = f"hashes.{name}"
+        if column in trained and trained[column].notna().any():
+            verified = int((trained[column].notna() & paired).sum())
+            made.append(Hash(name, meaning, verified, trained[column].nunique()))
+    return made
+
+
+def _with_another_arm(trained: pd.DataFrame) -> pd.Series:
+    """For each run whether there is another that agrees with it in every setting but the norm's."""
+    outside_norm = [
+        name for name in settings(trained)
+        if name.partition(".")[0] != NORM and (name == SEED or trained[name].nunique(dropna=False) > 1)
+    ]  # fmt: skip
+    return trained.groupby(outside_norm, dropna=False)["id"].transform("size") > 1
 
 
 def num_trained(study: Study) -> int:
