@@ -71,8 +71,8 @@ class Classifier(pl.LightningModule):
             self._take_steps(chunk)
 
     def _take_steps(self, chunk: Chunk) -> None:
-        optimizer = self.optimizers(use_pl_optimizer=False)  # the hooks of its own would take 5 % of a small step
-        assert isinstance(optimizer, torch.optim.Optimizer)
+        optimizer = self.optimizers()  # Lightning's, so that its count of steps is right too
+        assert not isinstance(optimizer, list)
         groups = optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group["params"]]
         train, device, crop = self.splits["train"], self.device, self.spec["data"]["crop"]
@@ -91,7 +91,7 @@ class Classifier(pl.LightningModule):
                 break
             for group in groups:
                 group["lr"] = self.peak_learning_rate * self.factors[self.steps_done]
-            for parameter in parameters:
+            for parameter in parameters:  # what zero_grad does, without its hooks
                 parameter.grad = None
             with _outside_autocast(device, self.mixed):
                 loss.backward()
