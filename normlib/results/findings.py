@@ -9,7 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from normlib.results.analyses.sheets import analysis_sheets
-from normlib.results.paired import Comparison, paired
+from normlib.results.comparison import Comparison
+from normlib.results.paired import paired
 from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
 from normlib.results.sheet import Sheet
 from normlib.results.study import Study

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,64 +16,18 @@ from numpy.typing import NDArray
 
 from normlib.results.absence import why_none, why_unpaired
 from normlib.results.axes import ReportError
+from normlib.results.comparison import Comparison, judged
 from normlib.results.identity import check_paired
 from normlib.results.statistics import (
-    holm,
     outperformance,
     pair_correlation,
     paired_difference,
-    replicates_needed,
     sign_flip_p,
-    smallest_sign_flip_p,
     welch_difference,
     welch_p,
 )
 from normlib.results.study import ACCURACY, Condition, Question, Study
 from normlib.results.tables import check_value, lower_is_better
-
-SIGNIFICANCE = 0.05
-"""Of a whole table, after Holm's correction."""
-BETTER, WORSE, EQUAL, UNKNOWN, TOO_FEW, NONE = "better", "worse", "equal", "unknown", "too few", "none"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One arm against the baseline in one condition. Differences are arm minus baseline, in the value's own unit.
-
-    `n` counts the replicates that both have (of two samples: the smaller one). `p` is the exact two-sided sign-flip p of
-    the mean difference (of two samples: Welch's), `p_holm` the same corrected over the comparisons of its section.
-    `outperforms` is the share of pairs that the arm wins, ties half; figures that cannot be are NaN.
-    """
-
-    section: str
-    column: str
-    arm: str
-    baseline: str
-    n: int = 0
-    difference: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    outperforms: float = math.nan
-    outperforms_low: float = math.nan
-    outperforms_high: float = math.nan
-    wins: int = 0
-    ties: int = 0
-    p: float = math.nan
-    p_holm: float = math.nan
-    n_needed: int = 0
-    """Replicates with which the smallest possible p passes the correction."""
-    correlation: float = math.nan
-    unpaired: str = ""
-    """Why the two are compared as unpaired samples; empty where they are paired."""
-    verdict: str = NONE
-    """better, worse, equal (the interval lies within the rope), unknown, too few (replicates to show anything), none."""
-    why_none: str = ""
-    """Why there is no comparison: all runs failed, skipped, no baseline here."""
-
-    @property
-    def within(self) -> float:
-        """The larger end of the interval, without its sign: the difference is within this either way."""
-        return max(abs(self.low), abs(self.high))
 
 
 def paired(study: Study) -> list[Comparison]:
@@ -94,7 +45,7 @@ def paired(study: Study) -> list[Comparison]:
         compared = [
             _compare(study, condition, arm) for condition in conditions for arm in arms if arm in condition.arms
         ]
-        found += _judged(compared, question)
+        found += judged(compared, question)
     return found
 
 
@@ -180,30 +131,3 @@ def _why_unpaired(study: Study, condition: Condition, arm: str, n: int, smaller:
     if n < 2 and smaller > n:
         return "no two seeds in common" if n else "no seed in common"
     return why_unpaired(study, condition, arm)
-
-
-def _judged(compared: Sequence[Comparison], question: Question) -> list[Comparison]:
-    """The comparisons of one section with the corrected p values and verdicts."""
-    corrected = holm([comparison.p for comparison in compared])
-    family = int(sum(comparison.p == comparison.p for comparison in compared))
-    needed = replicates_needed(max(family, 1))
-    judged = (
-        dataclasses.replace(comparison, p_holm=float(p), n_needed=needed)
-        for comparison, p in zip(compared, corrected, strict=True)
-    )
-    return [dataclasses.replace(each, verdict=_verdict(each, question, family)) for each in judged]
-
-
-def _verdict(comparison: Comparison, question: Question, family: int) -> str:
-    """What the figures allow to say: a difference needs the corrected p and the interval to agree."""
-    if comparison.why_none:
-        return NONE
-    apart = comparison.low > 0 or comparison.high < 0
-    if comparison.p_holm <= SIGNIFICANCE and apart:
-        return BETTER if (comparison.difference > 0) != lower_is_better(question.value) else WORSE
-    if question.value.endswith("accuracy") and comparison.within <= question.rope / 100:
-        return EQUAL
-    no_interval = comparison.low != comparison.low
-    if no_interval or (not comparison.unpaired and smallest_sign_flip_p(comparison.n) * family > SIGNIFICANCE):
-        return TOO_FEW
-    return UNKNOWN

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from normlib.results.paired import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
 from normlib.results.study import Study
 from normlib.results.table_sheet import title

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from normlib.results.paired import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.sheet import p_value, points
 from normlib.results.study import Question
 from normlib.results.writers import markdown_text

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from normlib.results.comparison import Comparison
 from normlib.results.figures import draw_differences, figures, image
-from normlib.results.paired import Comparison
 from normlib.results.record import Record
 from normlib.results.study import Study
 from tests.results.factories import make_record, study_of

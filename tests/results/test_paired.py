@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from normlib.results.axes import ReportError
+from normlib.results.comparison import Comparison
 from normlib.results.frame import frame
 from normlib.results.identity import IdentityError
-from normlib.results.paired import Comparison, compare_arms, paired
+from normlib.results.paired import compare_arms, paired
 from normlib.results.record import Record
 from tests.results.factories import digest, make_record, study_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from normlib.results.paired import Comparison
+from normlib.results.comparison import Comparison
 from normlib.results.sheet import p_value, points
 from normlib.results.study import Question
 from normlib.results.verdicts import digest, headline, sentence, verdicts_markdown

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlib.results.analyses.wording import signed_points
-from normlib.results.paired import SIGNIFICANCE
+from normlib.results.comparison import SIGNIFICANCE
 from normlib.results.sheet import EMPTY, Entry, p_value
 from normlib.results.statistics import holm, paired_difference, replicates_needed, sign_flip_p
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from normlib.results.analyses.tasks import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, Summary, analyse
 from normlib.results.analyses.wording import number, sorted_by
-from normlib.results.paired import SIGNIFICANCE
+from normlib.results.comparison import SIGNIFICANCE
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
 from normlib.results.study import Study
 

@@ -18,7 +18,7 @@ from normlib.results.figures.style import CONTROL_STYLE, OTHER_STYLES, STYLES, S
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from normlib.results.paired import Comparison
+    from normlib.results.comparison import Comparison
     from normlib.results.study import Study
     from normlib.results.tables import Table
 

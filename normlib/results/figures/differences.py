@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from normlib.results.paired import Comparison
+    from normlib.results.comparison import Comparison
 
 LINEAR_POINTS, WIDE_POINTS = 2.0, 10.0
 """Where an interval reaches beyond the wide ones, the axis is linear up to the linear ones and logarithmic from there, so

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from normlib.results.comparison import Comparison
 from normlib.results.page.plots import Cell, Panel, Plot, column_axis, condition_name, placed, signed, text_lines, words
-from normlib.results.paired import Comparison
 from normlib.results.study import Study
 
 

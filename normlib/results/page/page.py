@@ -18,6 +18,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup, escape
 
+from normlib.results.comparison import Comparison
 from normlib.results.page import facts
 from normlib.results.page.by_column import accuracy, cost, gap
 from normlib.results.page.curves import curves
@@ -26,7 +27,6 @@ from normlib.results.page.irregular import irregular_runs
 from normlib.results.page.marks import marks
 from normlib.results.page.parts import parts
 from normlib.results.page.plots import Plot, words
-from normlib.results.paired import Comparison
 from normlib.results.sheet import Sheet
 from normlib.results.study import Study
 
