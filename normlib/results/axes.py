@@ -17,7 +17,7 @@ import pandas as pd
 from normlib.results.frame import SEED, settings
 
 SPLIT_SEED = "data.split_seed"
-"""Splits of the data are replicates, as seeds are, unless the reader spreads them over an axis."""
+"""Part of a replicate where each seed has a split of its own; otherwise a setting like any other."""
 EXACT = 2.0**53  # above, not every whole number is a float
 Order = Mapping[str, Sequence[str]]
 """For a setting, its values in the order of the plan; others follow by number, then by alphabet."""
@@ -76,9 +76,10 @@ def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
     """
     axes = (rows, columns)
     keys: list[str] = []
+    in_replicates = (SEED, SPLIT_SEED) if splits_follow_seeds(table) else (SEED,)
     for name in settings(table):
         group = name.partition(".")[0]
-        if name in (*axes, SEED, SPLIT_SEED) or group in axes or table[name].nunique(dropna=False) < 2:
+        if name in (*axes, *in_replicates) or group in axes or table[name].nunique(dropna=False) < 2:
             continue
         told_by = [key for key in keys if key.partition(".")[0] == group]
         if name in (group, f"{group}.name"):
@@ -87,6 +88,18 @@ def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
         if table.groupby([*told_by, name], dropna=False).ngroups > before:
             keys.append(name)
     return keys
+
+
+def splits_follow_seeds(table: pd.DataFrame) -> bool:
+    """Whether each seed has a split of the data of its own, so that replicates differ in both and intervals hold both.
+
+    Where several seeds share a split, or a seed meets several, runs are not independent in either alone.
+    """
+    if SPLIT_SEED not in table or table[SPLIT_SEED].nunique() < 2:
+        return False
+    return all(
+        (table.groupby(one)[other].nunique() == 1).all() for one, other in ((SEED, SPLIT_SEED), (SPLIT_SEED, SEED))
+    )
 
 
 def as_text(value: Any) -> str:

@@ -121,9 +121,8 @@ def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
 
 def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple[str, ...]:
     question = study.question
-    over = "split by split, each the mean of its seeds" if study.replicates_are_splits else "seed by seed"
     notes = [
-        f"Mean of arm − {question.baseline}, {over}, ± half-width of its 95 % t interval; n = {usual_n}"
+        f"Mean of arm − {question.baseline}, seed by seed, ± half-width of its 95 % t interval; n = {usual_n}"
         + (", unless a cell says otherwise." if any(each.n not in (0, usual_n) for each in mine) else ".")
     ]
     family = sum(each.p == each.p for each in mine)
@@ -140,10 +139,9 @@ def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple
 def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
     question = study.question
     family = sum(each.p == each.p for each in mine)
-    replicate = "split" if study.replicates_are_splits else "seed"
     notes = [
-        f"Difference: mean of arm − {question.baseline}, {replicate} by {replicate}, with its 95 % t interval.",
-        f"Outperforms: the share of {replicate}s in which the arm is ahead, ties half, a diverged run as a loss; "
+        f"Difference: mean of arm − {question.baseline}, seed by seed, with its 95 % t interval.",
+        "Outperforms: the share of seeds in which the arm is ahead, ties half, a diverged run as a loss; "
         "Clopper–Pearson interval.",
         "p: exact two-sided sign-flip test of the mean difference; p (Holm): corrected for the "
         f"{family} comparisons of this table. r: correlation within pairs.",

@@ -1,8 +1,7 @@
 """A study: the runs of a report laid out by condition, arm and replicate, which is what every analysis reads.
 
 In: the frame of runs and the question asked of them. Out: for each condition, arrays of shape (replicates,) by arm.
-A replicate is a seed. Where the data are split anew too, a split is the replicate, unless each seed has a split of its
-own. This file computes no statistic and drops no run.
+A replicate is a seed; where each seed has a split of its own, both together. This file computes no statistic and drops no run.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normlib.results.axes import SPLIT_SEED, Order, Places, ReportError, places
+from normlib.results.axes import Order, Places, ReportError, places
 from normlib.results.frame import SEED, run_names
 from normlib.results.record import DIVERGED, TRAINED
 
@@ -65,9 +64,7 @@ class Condition:
     replicate: NDArray[np.int64]
     """For each row of `runs` the number of its replicate."""
     replicates: tuple[str, ...]
-    """The replicates' names: seeds, or splits."""
-    runs_a_replicate: NDArray[np.int64]
-    """How many runs an arm needs for each replicate: 1, or the number of seeds on that split."""
+    """The replicates' names: seeds."""
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -108,13 +105,9 @@ class Condition:
         return mine[np.isin(self.runs["status"].to_numpy()[mine], list(TRAINED))]
 
     def _by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Means over the runs of a replicate; NaN unless all of them are there, or two arms would average other seeds."""
-        mine, size = self.replicate[positions], len(self.replicates)
-        with np.errstate(invalid="ignore"):
-            total = np.bincount(mine, values, size)
-            return np.where(np.bincount(mine, minlength=size) == self.runs_a_replicate, total, math.nan) / np.maximum(
-                self.runs_a_replicate, 1
-            )
+        laid_out = np.full(len(self.replicates), math.nan)
+        laid_out[self.replicate[positions]] = values
+        return laid_out
 
 
 @dataclass(frozen=True)
@@ -136,11 +129,6 @@ class Study:
         """The conditions of each section, in the order of the columns. ReportError where a cell has two runs a seed."""
         return {section: self._of_section(section) for section in self.places.sections}
 
-    @property
-    def replicates_are_splits(self) -> bool:
-        """Whether a replicate is a split of the data, with the mean of its seeds, rather than a seed."""
-        return replicates_are_splits(self.runs, (self.question.rows, self.question.columns))
-
     def arms(self, section: str) -> tuple[str, ...]:
         """The arms of a section, in the order of the rows."""
         here = set(self.places.rows[(self.places.section == section).to_numpy()])
@@ -158,25 +146,13 @@ class Study:
         )
 
     def _condition(self, section: str, column: str, runs: pd.DataFrame, rows: pd.Series) -> Condition:
-        by = SPLIT_SEED if self.replicates_are_splits else SEED
-        names, replicate = np.unique(runs[by].to_numpy(), return_inverse=True)
+        names, replicate = np.unique(runs[SEED].to_numpy(), return_inverse=True)
         positions = {str(arm): found for arm, found in rows.groupby(rows).indices.items()}
-        needed = np.ones(len(names), dtype=np.int64)
-        if by == SPLIT_SEED:
-            needed = runs.groupby(replicate)[SEED].nunique().to_numpy()
         condition = Condition(
             section, column, runs, {arm: positions[arm] for arm in self.arms(section) if arm in positions},
-            replicate, tuple(str(name) for name in names), needed,
+            replicate, tuple(str(name) for name in names),
         )  # fmt: skip
         for arm in condition.arms:
-            counts = np.bincount(replicate[condition.trained(arm)], minlength=len(names))
-            if (counts > needed).any():
+            if len(set(replicate[condition.trained(arm)])) < len(condition.trained(arm)):
                 raise ReportError(f"a cell holds one run a seed, and {arm} has several; filter the runs to one of them")
         return condition
-
-
-def replicates_are_splits(runs: pd.DataFrame, axes: tuple[str, str]) -> bool:
-    """Whether seeds meet several splits of the data: then a split is the replicate, since its seeds share its samples."""
-    if SPLIT_SEED not in runs or SPLIT_SEED in axes or runs[SPLIT_SEED].nunique() < 2:
-        return False
-    return bool((runs.groupby(SEED)[SPLIT_SEED].nunique() > 1).any())

@@ -93,8 +93,7 @@ class _Text:
         if any(cell.n for cell in cells):
             width = "" if all(cell.n < 2 for cell in cells) else " ± half-width of its 95 % t interval"
             unless = "" if all(cell.n in (0, self.usual_n) for cell in cells) else ", unless a cell says otherwise"
-            over = "splits, each the mean of its seeds," if table.replicates_are_splits else "seeds"
-            notes.append(f"Mean over {over}{width}; n = {self.usual_n}{unless}.")
+            notes.append(f"Mean over seeds{width}; n = {self.usual_n}{unless}.")
         if any(cell.in_best for cell in cells):
             best = "lowest" if lower_is_better(table.value) else "highest"
             notes.append(

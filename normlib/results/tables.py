@@ -63,7 +63,6 @@ class Table:
     """By row: the smallest and the largest number of trunk parameters among its runs."""
     norm_parameters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By row: the same for the parameters of the norms."""
-    replicates_are_splits: bool = False
 
     def cell(self, row: str, column: str) -> Cell:
         """The cell, which counts nothing where there is no run."""
@@ -102,7 +101,6 @@ def _table(study: Study, section: str, constant: Mapping[str, str]) -> Table:
         constant=constant, test_samples=_one(part, "test.samples"),
         trunk_parameters=_ranges(part, row, "parameters.trunk", rows),
         norm_parameters=_ranges(part, row, "parameters.norm", rows),
-        replicates_are_splits=study.replicates_are_splits,
     )  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from normlib.results.analyses.batch_size_effect_sheet import sheets
 from normlib.results.record import Record
 from normlib.results.study import Study
 from tests.results.factories import make_record, study_of
-from tests.results.record_parts import split
 
 ROUNDING = 1e-12  # float64 on numbers near 1
 T_1 = math.tan(math.pi * 0.475)  # 97.5 % quantile of Student's t with 1 degree of freedom, closed form
@@ -131,21 +130,6 @@ def test_rows_that_are_no_norms_are_compared_only_where_their_hashes_agree() -> 
     convnet = _by_arm(study_of(records, rows="model", baseline="mlp"))["convnet"]
     assert convnet.slope_against is not None and convnet.slope_against.n == 0
     assert convnet.slope_against.why_none.startswith("not paired: the hash 'trunk'")
-
-
-def test_with_crossed_splits_a_split_is_the_replicate() -> None:
-    records = [
-        make_record(
-            batch_size=size, seed=seed, accuracy=0.5 + 0.02 * size + 0.1 * seed, spec={"data": split(size, split_seed)}
-        )
-        for size in (2, 4)
-        for split_seed in range(3)
-        for seed in range(2)
-    ]
-    study = study_of(records)
-    (effect,) = analyse(study)
-    assert effect.n == 3 and effect.slope == pytest.approx(0.04, abs=ROUNDING)
-    assert "split by split" in sheets(study)[0].notes[0]
 
 
 def test_only_batch_sizes_make_a_curve() -> None:

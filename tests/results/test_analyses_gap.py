@@ -10,7 +10,6 @@ import pytest
 from normlib.results.analyses.gap import analyse, sheets
 from normlib.results.record import Record
 from tests.results.factories import make_record, study_of
-from tests.results.record_parts import split
 
 ROUNDING = 1e-12  # float64 on numbers near 1
 T_1 = math.tan(math.pi * 0.475)  # 97.5 % quantile of Student's t with 1 degree of freedom, closed form
@@ -46,16 +45,6 @@ def test_cells_without_a_gap_say_why_and_n_where_it_differs() -> None:
     }
     assert "unless a cell says otherwise" in sheet.notes[0]
     assert sheet.tidy[0].keys() >= {"section", "column", "arm", "mean", "half_width", "n", "why_none"}
-
-
-def test_with_crossed_splits_a_split_is_the_replicate() -> None:
-    records = [
-        _record(0.9 + seed / 50, 0.9, seed=seed, spec={"data": split(32, split_seed)})
-        for split_seed in range(3)
-        for seed in range(2)
-    ]
-    (gap,) = analyse(study_of(records))
-    assert gap.n == 3 and gap.mean == pytest.approx(0.01, abs=ROUNDING)
 
 
 def test_no_runs_no_sheet() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from normlib.results.analyses.learning_curves import learning_curves
 from tests.results.factories import make_record, study_of
-from tests.results.record_parts import curves_of, split
+from tests.results.record_parts import curves_of
 
 T_1 = math.tan(math.pi * 0.475)  # 97.5 % quantile of Student's t with 1 degree of freedom, closed form
 ROUNDING = 1e-12  # float64 on numbers near 1
@@ -74,25 +74,6 @@ def test_runs_that_were_looked_at_at_different_steps_are_averaged_where_both_wer
     curve = learning_curves(study, "", "32")["batch"]
     assert curve.steps.tolist() == [10, 15, 20] and curve.n.tolist() == [1, 1, 2]
     assert curve.accuracy.tolist() == pytest.approx([0.5, 0.7, 0.9], abs=ROUNDING)
-
-
-def test_with_crossed_splits_a_split_is_the_replicate() -> None:
-    records = [
-        make_record(
-            norm=norm, seed=seed, spec={"data": split(32, split_seed)},
-            curves=curves_of([0.5 + seed / 10 + split_seed / 5]),
-        )
-        for norm in ("group", "batch")
-        for split_seed in range(2)
-        for seed in range(2)
-    ]  # fmt: skip
-    curve = learning_curves(study_of(records), "", "32")["batch"]
-    assert curve.n.tolist() == [2] and curve.accuracy.tolist() == pytest.approx([0.65], abs=ROUNDING)
-    assert curve.half_width.tolist() == pytest.approx([_half_width(0.2)], abs=ROUNDING)
-    curve = learning_curves(study_of(records[:-1]), "", "32")[
-        "batch"
-    ]  # one of its seeds on the second split is missing
-    assert curve.n.tolist() == [1] and curve.accuracy.tolist() == pytest.approx([0.55], abs=ROUNDING)
 
 
 def test_sections_and_columns_that_are_not_there() -> None:

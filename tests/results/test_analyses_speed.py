@@ -12,7 +12,7 @@ from normlib.results.analyses.speed_sheet import sheets
 from normlib.results.record import Record
 from normlib.results.study import Study
 from tests.results.factories import make_record, study_of
-from tests.results.record_parts import curves_of, split
+from tests.results.record_parts import curves_of
 
 STEPS = (10, 20, 30, 40)
 LATE, SOON, NEVER = (0.1, 0.2, 0.3, 0.9), (0.9, 0.9, 0.9, 0.9), (0.1, 0.2, 0.3, 0.4)
@@ -123,16 +123,6 @@ def test_one_seed_and_unequal_n() -> None:
     speeds = _by_arm(study_of(_records({"batch": [LATE], "group": [SOON] * 3}), target=0.9))
     assert (speeds["batch"].n, speeds["group"].n) == (1, 3)
     assert speeds["group"].fewer_steps[0] == 4
-
-
-def test_with_crossed_splits_a_split_is_the_replicate() -> None:
-    records = [
-        make_record(seed=seed, spec={"data": split(32, split_seed)}, curves=curves_of(accuracies, STEPS))
-        for split_seed in range(2)
-        for seed, accuracies in enumerate([LATE, (0.1, 0.9, 0.9, 0.9)])
-    ]
-    (speed,) = analyse(study_of(records, target=0.9))
-    assert (speed.n, speed.steps[0]) == (2, 30)
 
 
 def test_the_tidy_lines_hold_every_figure() -> None:

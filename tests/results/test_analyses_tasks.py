@@ -11,7 +11,6 @@ from normlib.results.analyses.tasks_sheet import sheets
 from normlib.results.record import Record
 from normlib.results.study import Study
 from tests.results.factories import make_record, study_of
-from tests.results.record_parts import split
 
 ROUNDING = 1e-12  # float64 on numbers near 1
 
@@ -113,17 +112,6 @@ def test_one_seed_has_no_interval_and_unequal_n_is_averaged_as_it_is() -> None:
     unequal = _by_arm(study_of(_records({"batch": 0.9})[:-1]))["batch"]
     # Seven runs, one cut from either end: 0.889, 0.890, 0.897, 0.898, 0.899.
     assert unequal.mean == pytest.approx(0.8946, abs=ROUNDING)
-
-
-def test_with_crossed_splits_a_split_is_the_replicate() -> None:
-    records = [
-        make_record(model=model, seed=seed, accuracy=0.8 + seed / 10, spec={"data": split(32, split_seed)})
-        for model in ("mlp", "convnet")
-        for split_seed in range(3)
-        for seed in range(2)
-    ]
-    summary = _by_arm(study_of(records))["batch"]
-    assert (summary.mean, summary.low, summary.high) == pytest.approx((0.85,) * 3, abs=ROUNDING)
 
 
 def test_the_tidy_lines_are_unrounded() -> None:

@@ -144,19 +144,21 @@ def test_rows_with_other_batches_are_not_paired() -> None:
     assert "trunk" in found.unpaired
 
 
-def test_splits_are_replicates_and_their_seeds_are_averaged() -> None:
-    def run(norm: str, seed: int, split: int, accuracy: float) -> Record:
-        data = {"name": "digits", "batch_size": 32, "split_seed": split}
-        return make_record(norm=norm, seed=seed, accuracy=accuracy, spec={"data": data})
+def test_a_split_of_its_own_makes_a_seed_a_replicate_and_shared_splits_make_sections() -> None:
+    """Seeds on a shared split are not independent of each other's samples, nor splits with shared seeds of their trunks."""
 
-    crossed = [run(norm, seed, split, 0.9 + 0.01 * split + 0.1 * seed * (norm == "group")) for norm in ("batch", "group")
-               for seed in range(2) for split in range(3)]  # fmt: skip
-    (found,) = paired(study_of(crossed))
-    assert found.n == 3 and found.difference == pytest.approx(0.05) and found.section == ""
-    (found,) = paired(study_of(crossed[:-1]))  # one seed of the last split is missing: that split is no replicate
-    assert found.n == 2
-    own = [run(norm, seed, seed, 0.9) for norm in ("batch", "group") for seed in range(4)]
-    assert paired(study_of(own))[0].n == 4  # each seed has its own split: seeds stay the replicates
+    def run(norm: str, seed: int, split: int) -> Record:
+        data = {"name": "digits", "batch_size": 32, "split_seed": split}
+        return make_record(norm=norm, seed=seed, accuracy=0.9 + 0.01 * (norm == "group"), spec={"data": data})
+
+    def sections(*pairs: tuple[int, int]) -> dict[str, int]:
+        found = paired(study_of([run(norm, seed, split) for norm in ("batch", "group") for seed, split in pairs]))
+        return {each.section: each.n for each in found}
+
+    assert sections((0, 0), (1, 1), (2, 2)) == {"": 3}
+    crossed = {"data.split_seed=0": 2, "data.split_seed=1": 2}
+    assert sections((0, 0), (1, 0), (0, 1), (1, 1)) == crossed
+    assert sections((0, 0), (1, 0), (2, 1), (3, 1)) == crossed  # nested
 
 
 def test_compare_arms_is_a_frame_and_refuses_what_it_cannot_answer() -> None:

@@ -61,10 +61,9 @@ def _entries(effect: Effect) -> tuple[Entry, ...]:
 
 def _notes(study: Study, effects: Sequence[Effect]) -> tuple[str, ...]:
     baseline = study.question.baseline
-    replicate = "split" if study.replicates_are_splits else "seed"
     notes = [
-        f"Slope: least squares of the accuracy over log2(batch size), {replicate} by {replicate}; above 0 the arm gains from "
-        f"larger batches. Mean ± half-width of its 95 % t interval over the n {replicate}s that have every batch size.",
+        "Slope: least squares of the accuracy over log2(batch size), seed by seed; above 0 the arm gains from "
+        "larger batches. Mean ± half-width of its 95 % t interval over the n seeds that have every batch size.",
         "Area: the mean accuracy over log2(batch size), by trapezoids.",
         f"Smallest batch within {100 * TOLERANCE:g} point: going down from the arm's best batch size, the last one at which its "
         f"mean is within {100 * TOLERANCE:g} point of the best. Its own best: it says nothing of other arms.",
@@ -73,7 +72,7 @@ def _notes(study: Study, effects: Sequence[Effect]) -> tuple[str, ...]:
     if compared:
         family = sum(bool(effect.slope_against and effect.slope_against.n) for effect in effects)
         notes.append(
-            f"− that of {baseline}: mean difference, {replicate} by {replicate}, with its 95 % t interval. p: exact "
+            f"− that of {baseline}: mean difference, seed by seed, with its 95 % t interval. p: exact "
             f"two-sided sign-flip test after Holm's correction, over the {family} slopes and over the {family} areas."
         )
     elif not any(effect.arm == baseline and not effect.why_none for effect in effects):

@@ -101,12 +101,10 @@ def _laid_out(curves: Sequence[Mapping[str, Any]], key: str, steps: NDArray[np.f
 
 
 def _by_replicate(condition: Condition, rows: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means over the runs of each replicate, (runs, points) to (replicates, points); NaN unless all runs are there."""
-    total = np.zeros((len(condition.replicates), values.shape[1]))
-    np.add.at(total, condition.replicate[rows], values)
-    found = np.bincount(condition.replicate[rows], minlength=len(total))
-    total[found != condition.runs_a_replicate] = math.nan
-    return total / np.maximum(condition.runs_a_replicate, 1)[:, np.newaxis]
+    """Laid out by replicate, (runs, points) to (replicates, points); NaN where a replicate has no run."""
+    laid_out = np.full((len(condition.replicates), values.shape[1]), math.nan)
+    laid_out[condition.replicate[rows]] = values
+    return laid_out
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

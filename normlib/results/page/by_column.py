@@ -109,9 +109,9 @@ def _hover(
     """The summary, and the figure of every replicate."""
     middle, low, high = (signed(digits.format(bound)) for bound in bounds)
     interval = f" ({low} to {high})" if math.isfinite(sum(bounds)) else ""
-    name, broken = "split" if study.replicates_are_splits else "seed", condition.diverged(arm)
+    broken = condition.diverged(arm)
     each = [
-        f"{name} {replicate}: {signed(digits.format(value))}{unit}{' (diverged)' if lost else ''}"
+        f"seed {replicate}: {signed(digits.format(value))}{unit}{' (diverged)' if lost else ''}"
         for replicate, value, lost in zip(condition.replicates, values, broken, strict=True) if math.isfinite(value)
     ]  # fmt: skip
     listed = [" · ".join(each[place : place + A_LINE]) for place in range(0, min(len(each), MOST_LISTED), A_LINE)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from normlib.results.axes import SPLIT_SEED, as_text
+from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
 from normlib.results.frame import SEED, settings
 from normlib.results.identity import NORM
 from normlib.results.record import TRAINED
@@ -109,12 +109,13 @@ def limits(study: Study) -> list[str]:
     """How far the figures reach: splits, size of the test set, number of replicates."""
     runs, said = study.runs, []
     splits = int(runs[SPLIT_SEED].nunique()) if SPLIT_SEED in runs else 0
-    if splits > 1 and study.replicates_are_splits:
-        said.append(
-            f"{splits} splits of the data: a replicate is a split, so the intervals include what the split adds."
-        )
+    if splits_follow_seeds(runs):
+        said.append(f"{splits} splits of the data, one for each seed: the intervals include what the split adds.")
     elif splits > 1:
-        said.append(f"{splits} splits of the data.")
+        said.append(
+            f"{splits} splits of the data, each in a place of its own: the intervals speak of the seed alone. With "
+            "'data.split_seed=${seed}' they would include what the split adds."
+        )
     else:
         said.append(
             "One split of the data: the intervals speak of the seed alone (initial values, order of the data), not of "
