@@ -42,6 +42,8 @@ class Comparison:
     outperforms_high: float = math.nan
     wins: int = 0
     ties: int = 0
+    losses: int = 0
+    """Of the pairs, those that the arm lost; a run that diverged loses even where it has no figure."""
     p: float = math.nan
     p_holm: float = math.nan
     n_needed: int = 0
@@ -49,6 +51,9 @@ class Comparison:
     correlation: float = math.nan
     unpaired: str = ""
     """Why the two are compared as unpaired samples; empty where they are paired."""
+    diverged: int = 0
+    """Runs of the arm that diverged."""
+    baseline_diverged: int = 0
     verdict: str = NONE
     """better, worse, equal (the interval lies within the rope), unknown, too few (replicates to show anything), none."""
     why_none: str = ""
@@ -64,24 +69,44 @@ def judged(compared: Sequence[Comparison], question: Question) -> list[Compariso
     """The comparisons of one section with the corrected p values and verdicts."""
     corrected = holm([comparison.p for comparison in compared])
     family = int(sum(comparison.p == comparison.p for comparison in compared))
-    needed = replicates_needed(max(family, 1))
-    judged = (
-        dataclasses.replace(comparison, p_holm=float(p), n_needed=needed)
+    made = [
+        dataclasses.replace(comparison, p_holm=float(p), n_needed=replicates_needed(max(family, 1)))
         for comparison, p in zip(compared, corrected, strict=True)
-    )
-    return [dataclasses.replace(each, verdict=_verdict(each, question, family)) for each in judged]
+    ]
+    return [dataclasses.replace(each, verdict=_verdict(each, question, made)) for each in made]
 
 
-def _verdict(comparison: Comparison, question: Question, family: int) -> str:
-    """What the figures allow to say: a difference needs the corrected p and the interval to agree."""
+def attainable(n: int, family: Sequence[tuple[float, float]]) -> bool:
+    """Whether n replicates could show a difference at all, among comparisons with these (p, corrected p), itself included.
+
+    Holm's method corrects less for a comparison the more others have passed with smaller p.
+    """
+    smallest = smallest_sign_flip_p(n)
+    passed = sum(p <= smallest and p_holm <= SIGNIFICANCE for p, p_holm in family)
+    return smallest * max(len(family) - passed, 1) <= SIGNIFICANCE
+
+
+def _verdict(comparison: Comparison, question: Question, family: Sequence[Comparison]) -> str:
+    """What the figures allow to say: a difference needs corrected p, interval and wins to agree.
+
+    Nothing is equal that diverged, and nothing better or worse by the mean of those runs that did not.
+    """
     if comparison.why_none:
         return NONE
     apart = comparison.low > 0 or comparison.high < 0
     if comparison.p_holm <= SIGNIFICANCE and apart:
-        return BETTER if (comparison.difference > 0) != lower_is_better(question.value) else WORSE
-    if question.value.endswith("accuracy") and comparison.within <= question.rope / 100:
+        more = comparison.difference > 0
+        better = more != lower_is_better(question.value)
+        contradicted = comparison.outperforms < 0.5 if better else comparison.outperforms > 0.5
+        all_have_figures = comparison.unpaired or comparison.wins + comparison.ties + comparison.losses == comparison.n
+        if all_have_figures and not contradicted:
+            return BETTER if better else WORSE
+        return UNKNOWN
+    none_diverged = not (comparison.diverged or comparison.baseline_diverged)
+    if none_diverged and question.value.endswith("accuracy") and comparison.within <= question.rope / 100:
         return EQUAL
+    others = [(each.p, each.p_holm) for each in family if each.p == each.p]
     no_interval = comparison.low != comparison.low
-    if no_interval or (not comparison.unpaired and smallest_sign_flip_p(comparison.n) * family > SIGNIFICANCE):
+    if no_interval or (not comparison.unpaired and not attainable(comparison.n, others)):
         return TOO_FEW
     return UNKNOWN

@@ -86,7 +86,11 @@ def check_baseline(study: Study) -> None:
 def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     """The figures of one comparison, before the correction."""
     question = study.question
-    made = Comparison(condition.section, condition.column, arm, question.baseline)
+    diverged = {label: condition.diverged(label) for label in (arm, question.baseline)}
+    made = Comparison(
+        condition.section, condition.column, arm, question.baseline,
+        diverged=int(diverged[arm].sum()), baseline_diverged=int(diverged[question.baseline].sum()),
+    )  # fmt: skip
     a, b = (condition.array(label, question.value) for label in (arm, question.baseline))
     both = ~np.isnan(a) & ~np.isnan(b)
     n = int(both.sum())
@@ -98,14 +102,13 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
         samples = a[~np.isnan(a)], b[~np.isnan(b)]
         return _of_two_samples(made, *samples, unpaired, condition.resolution(question.value))
     interval = paired_difference(a, b, resolution=condition.resolution(question.value))
-    wins = outperformance(
-        a, b, condition.diverged(arm), condition.diverged(question.baseline), lower_is_better(question.value)
-    )
+    share = outperformance(a, b, diverged[arm], diverged[question.baseline], lower_is_better(question.value))
     return dataclasses.replace(
         made, n=n, difference=float(interval.mean),
         low=float(interval.mean - interval.half_width), high=float(interval.mean + interval.half_width),
-        outperforms=float(wins.mean), outperforms_low=float(wins.low), outperforms_high=float(wins.high),
-        wins=int(wins.wins), ties=int(wins.ties),
+        outperforms=float(share.mean), outperforms_low=float(share.low), outperforms_high=float(share.high),
+        wins=int(share.wins), ties=int(share.ties),
+        losses=int(share.n - share.wins - share.ties),
         p=sign_flip_p(a - b), correlation=pair_correlation(a, b),
     )  # fmt: skip
 

@@ -115,7 +115,7 @@ def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
         Entry(p_value(each.p_holm), _sortable(each.p_holm)),
         Entry(str(each.n), float(each.n)),
         Entry(_correlation(each.correlation), _sortable(each.correlation)),
-        Entry(verdict + (f" (unpaired: {each.unpaired})" if each.unpaired else "")),
+        Entry(verdict + _remarks(each)),
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
         f"Difference: mean of arm − {question.baseline}, seed by seed, with its 95 % t interval.",
         "Outperforms: the share of seeds in which the arm is ahead, ties half, a diverged run as a loss; "
         "Clopper–Pearson interval.",
-        "p: exact two-sided sign-flip test of the mean difference; p (Holm): corrected for the "
+        "p: two-sided sign-flip test of the mean difference, exact up to 40 seeds; p (Holm): corrected for the "
         f"{family} comparisons of this table. r: correlation within pairs.",
         f"Equal in practice: the interval lies within ± {question.rope:g} points (rope={question.rope:g}).",
     ]
@@ -170,6 +170,14 @@ def _tidy(each: Comparison) -> dict[str, object]:
 def _usual_n(mine: Sequence[Comparison]) -> int:
     counts = [each.n for each in mine if each.n]
     return max(set(counts), key=counts.count) if counts else 0
+
+
+def _remarks(each: Comparison) -> str:
+    """What a verdict must not be read without."""
+    remarks = [f"unpaired: {each.unpaired}"] if each.unpaired else []
+    remarks += [f"{each.diverged} diverged"] if each.diverged else []
+    remarks += [f"{each.baseline_diverged} of {each.baseline} diverged"] if each.baseline_diverged else []
+    return f" ({'; '.join(remarks)})" if remarks else ""
 
 
 def _short(why_none: str, arm: str) -> str:

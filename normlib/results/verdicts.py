@@ -5,10 +5,11 @@ In: `Comparison`s and the question. Out: a sentence each, a line for each condit
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
-from normlib.results.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.sheet import p_value, points
 from normlib.results.study import Question
 from normlib.results.writers import markdown_text
@@ -30,28 +31,32 @@ def sentence(comparison: Comparison, question: Question, family: int) -> str:
         return (
             f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by {_amount(abs(comparison.difference), question)} "
             f"({_amount(least, question, unit=False)} to {_amount(most, question, unit=False)}; "
-            f"{_evidence(comparison, better)}; p {_relation(comparison.p_holm)}){tail}."
+            f"{_evidence(comparison, better)}; p {_relation(comparison.p_holm)}){tail}{_diverged(comparison)}."
         )
     if comparison.verdict == EQUAL:
         return (
             f"{where}{arm} and {baseline} are equal for practical purposes: the difference is within "
-            f"{_amount(comparison.within, question)} either way, and {question.rope:g} count as equal."
+            f"{_at_most(comparison.within, question)} either way, and {question.rope:g} count as equal."
         )
     if comparison.verdict == TOO_FEW:
+        if comparison.unpaired:
+            return f"{where}n={comparison.n} is too few to compare {arm} and {baseline} ({comparison.unpaired}; measured: {size})."
         measured = f"measured: {size}" if comparison.low != comparison.low else f"measured: {size}, {low} to {high}"
         return (
             f"{where}n={comparison.n} cannot show a difference between {arm} and {baseline} among {family} comparisons; "
-            f"{comparison.n_needed} needed ({measured})."
+            f"{comparison.n_needed} needed ({measured}){_diverged(comparison)}."
         )
     unpaired = f" (unpaired: {comparison.unpaired})" if comparison.unpaired else ""
+    if (comparison.low > 0 or comparison.high < 0) and comparison.p_holm <= SIGNIFICANCE:
+        return f"{where}{arm} − {baseline} is {size} ({low} to {high}), but there is no verdict{_diverged(comparison)}."
     if comparison.low > 0 or comparison.high < 0:
         return (
             f"{where}{arm} and {baseline} cannot be told apart once {family} comparisons are corrected for{unpaired}: "
-            f"{size} ({low} to {high}), p {_relation(comparison.p)}, corrected {p_value(comparison.p_holm)}."
+            f"{size} ({low} to {high}), p {_relation(comparison.p)}, corrected {p_value(comparison.p_holm)}{_diverged(comparison)}."
         )
     return (
         f"{where}{arm} and {baseline} cannot be told apart{unpaired}: the difference is within "
-        f"{_amount(comparison.within, question)} either way."
+        f"{_at_most(comparison.within, question)} either way{_diverged(comparison)}."
     )
 
 
@@ -66,8 +71,11 @@ def verdicts(comparisons: Sequence[Comparison], question: Question) -> dict[str,
     }
 
 
-def digest(comparisons: Sequence[Comparison], question: Question) -> dict[str, list[str]]:
-    """A line for each condition, by section: who beats the baseline, who loses to it, who cannot be told from it."""
+def digest(comparisons: Sequence[Comparison], question: Question, tuned: bool = False) -> dict[str, list[str]]:
+    """A line for each condition, by section: who beats the baseline, who loses to it, who cannot be told from it.
+
+    `tuned`: whether every arm has chosen a setting of its own, the control too.
+    """
     lines: dict[str, list[str]] = {}
     for section, said in verdicts(comparisons, question).items():
         mine = [comparison for comparison, _ in said]
@@ -76,7 +84,7 @@ def digest(comparisons: Sequence[Comparison], question: Question) -> dict[str, l
             by_column.setdefault(comparison.column, []).append(comparison)
         compared = {column: [each for each in found if each.verdict != NONE] for column, found in by_column.items()}
         lines[section] = [_digest_of_condition(found, question) for found in compared.values() if found]
-        lines[section] += _noise_floor(mine, question) + _not_compared(mine, question)
+        lines[section] += _noise_floor(mine, question, tuned) + _not_compared(mine, question)
     return lines
 
 
@@ -95,18 +103,18 @@ def what_p_is(question: Question) -> str:
     """The line under the verdicts that says how they are come by."""
     unit = "points of accuracy" if _is_accuracy(question) else question.value
     return (
-        f"Differences are arm − {question.baseline} in {unit}, with 95 % intervals; p is that of the exact sign-flip test, "
-        "corrected (Holm) for all comparisons of a table."
+        f"Differences are arm − {question.baseline} in {unit}, with 95 % intervals; p is that of the exact sign-flip test "
+        "(where runs are unpaired, of Welch's t), corrected (Holm) for all comparisons of a table."
     )
 
 
-def verdicts_markdown(comparisons: Sequence[Comparison], question: Question) -> str:
+def verdicts_markdown(comparisons: Sequence[Comparison], question: Question, tuned: bool = False) -> str:
     """The headline, a line for each condition, then every comparison, as Markdown."""
     said, lines = verdicts(comparisons, question), []
     first = headline(comparisons, question)
     lines += [markdown_text(first), ""] if first else []
     lines += [what_p_is(question), ""] if comparisons else []
-    for section, digested in digest(comparisons, question).items():
+    for section, digested in digest(comparisons, question, tuned).items():
         lines += [f"## {markdown_text(section)}" if section else "## Verdicts", ""]
         lines += [f"- {markdown_text(line)}" for line in digested]
         lines += ["", "Each comparison:", "", *(f"- {markdown_text(text)}" for _, text in said[section]), ""]
@@ -150,19 +158,28 @@ def _not_compared(comparisons: Sequence[Comparison], question: Question) -> list
     ]
 
 
-def _noise_floor(comparisons: Sequence[Comparison], question: Question) -> list[str]:
-    """What the control says: how far the same norm ends from itself on another trajectory."""
+def _noise_floor(comparisons: Sequence[Comparison], question: Question, tuned: bool) -> list[str]:
+    """What the control says: how far the same norm ends from itself on another trajectory, if it takes another."""
     control = [each for each in comparisons if is_control(each.arm, question) and each.n]
     if not control:
         return []
+    name, baseline = control[0].arm, control[0].baseline
+    pairs, same = sum(each.n for each in control), sum(each.ties for each in control)
+    if 2 * same > pairs:
+        return [
+            f"Noise floor: {name}, which is {baseline} with another start of its scales, ended at the very same figure in {same} "
+            f"of {pairs} pairs: here it hardly takes another trajectory, and says little of the noise."
+        ]
     widest = max(control, key=lambda each: abs(each.difference))
     told = [each.column for each in control if each.verdict in (BETTER, WORSE)]
-    verdict = (
-        f"but it is told apart at {', '.join(told)}, so this table says more than its data do" if told
-        else "and is told apart nowhere, as it must be"
-    )  # fmt: skip
+    if tuned:
+        verdict = "which includes what the choice of its own setting adds"
+    elif told:
+        verdict = f"but it is told apart at {', '.join(told)}, so this table says more than its data do"
+    else:
+        verdict = "and is told apart nowhere, as it must be"
     return [
-        f"Noise floor: {control[0].arm} is {control[0].baseline} on another trajectory; its mean differs by up to "
+        f"Noise floor: {name} is {baseline} on another trajectory; its mean differs by up to "
         f"{_amount(abs(widest.difference), question)} (at {_condition(question.columns, widest.column)}), {verdict}."
     ]
 
@@ -175,8 +192,14 @@ def _evidence(comparison: Comparison, better: bool) -> str:
     """How many of the replicates agree with the sentence, or that there are no pairs."""
     if comparison.unpaired:
         return f"unpaired: {comparison.unpaired}; n = {comparison.n}"
-    losses = comparison.n - comparison.wins - comparison.ties
-    return f"{comparison.wins if better else losses} of {comparison.n} seeds"
+    return f"{comparison.wins if better else comparison.losses} of {comparison.n} seeds"
+
+
+def _diverged(comparison: Comparison) -> str:
+    """What the mean alone does not tell: how many runs diverged."""
+    counts = {comparison.arm: comparison.diverged, comparison.baseline: comparison.baseline_diverged}
+    words = [f"{count} {'run' if count == 1 else 'runs'} of {name}" for name, count in counts.items() if count]
+    return f"; {' and '.join(words)} diverged" if words else ""
 
 
 def _condition(axis: str, column: str) -> str:
@@ -192,6 +215,13 @@ def _amount(value: float, question: Question, unit: bool = True, sign: bool = Fa
     if _is_accuracy(question):
         return points(value, sign) + (" points" if unit else "")
     return f"{value:+.4g}" if sign else f"{value:.4g}"
+
+
+def _at_most(value: float, question: Question) -> str:
+    """As `_amount`, rounded up: a bound that is given must hold."""
+    return (
+        _amount(math.ceil(1000 * value - 1e-6) / 1000, question) if _is_accuracy(question) else _amount(value, question)
+    )
 
 
 def _relation(p: float) -> str:

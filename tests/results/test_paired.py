@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from normlib.results.axes import ReportError
-from normlib.results.comparison import Comparison
+from normlib.results.comparison import Comparison, attainable
 from normlib.results.frame import frame
 from normlib.results.identity import IdentityError
 from normlib.results.paired import compare_arms, paired
@@ -88,6 +88,29 @@ def test_a_diverged_run_counts_as_scored_and_as_a_loss() -> None:
     found = _compared(records)["group"]
     assert (found.n, found.wins) == (10, 9)  # it scored more than the baseline, and lost all the same
     assert found.difference == pytest.approx(0.02 + 0.003)
+
+
+@pytest.mark.parametrize(("accuracy", "why"), [(0.0, "equal figures"), (0.05, "a better figure")])
+def test_an_arm_that_diverged_is_neither_equal_nor_better(accuracy: float, why: str) -> None:
+    records = _arms({"batch": BASELINE})
+    records += [
+        make_record(norm="group", seed=seed, accuracy=b + accuracy, status="diverged")
+        for seed, b in enumerate(BASELINE)
+    ]
+    found = _compared(records)["group"]
+    assert (found.verdict, found.diverged, found.losses) == ("unknown", 10, 10), why
+
+
+def test_no_verdict_by_the_loss_of_those_runs_that_did_not_diverge() -> None:
+    records = _arms({"batch": BASELINE, "group": [b + 0.05 for b in BASELINE]})
+    records[10:13] = [make_record(norm="group", seed=seed, accuracy=0.1, status="diverged") for seed in range(3)]
+    found = _compared(records, value="test.loss")["group"]
+    assert (found.n, found.wins, found.losses, found.verdict) == (7, 7, 3, "unknown") and found.p_holm <= 0.05
+
+
+def test_holm_steps_down_so_that_fewer_replicates_may_do_behind_others() -> None:
+    assert not attainable(6, [(0.04, 0.08), (2 / 2**6, 2 / 2**5)])  # 2 × 2/2^6 is above 0.05
+    assert attainable(6, [(0.0001, 0.0002), (2 / 2**6, 2 / 2**6)])  # once the other has passed, 2/2^6 is enough
 
 
 def test_unequal_seeds_are_paired_on_the_common_ones() -> None:

@@ -31,7 +31,7 @@ def test_the_simulation_judges_as_the_report_does() -> None:
         for table in range(p.shape[0]):
             mean, width = interval.mean[table].ravel(), interval.half_width[table].ravel()
             made = [
-                Comparison("", "", "group", "batch", n=n, difference=m, low=m - w, high=m + w, p=one)
+                Comparison("", "", "group", "batch", n=n, wins=n, difference=m, low=m - w, high=m + w, p=one)
                 for m, w, one in zip(mean, width, p[table].ravel())
             ]
             ours = [words[each.verdict] for each in judged(made, Question())]

@@ -27,7 +27,7 @@ def _comparison(**over: Any) -> Comparison:
 SENTENCES = [
     ({}, "At batch 2, group beats batch by 41.2 points (38.0 to 44.4; 10 of 10 seeds; p = 0.008)."),
     (
-        {"difference": -0.02, "low": -0.03, "high": -0.01, "wins": 1, "verdict": "worse", "p_holm": 0.0001},
+        {"difference": -0.02, "low": -0.03, "high": -0.01, "wins": 1, "losses": 9, "verdict": "worse", "p_holm": 0.0001},
         "At batch 2, group loses to batch by 2.0 points (1.0 to 3.0; 9 of 10 seeds; p < 0.001).",
     ),
     (
@@ -59,6 +59,19 @@ SENTENCES = [
         "At batch 2, n=1 cannot show a difference between group and batch among 20 comparisons; 10 needed (measured: +41.2 "
         "points).",
     ),
+    (  # the interval ends at 0.521 points: a bound is rounded up, or it would read as the 0.5 that count as equal
+        {"difference": 0.001, "low": -0.003, "high": 0.00521, "verdict": "unknown", "p_holm": 1.0},
+        "At batch 2, group and batch cannot be told apart: the difference is within 0.6 points either way.",
+    ),
+    (
+        {"verdict": "unknown", "diverged": 12, "baseline_diverged": 1},
+        "At batch 2, group − batch is +41.2 points (+38.0 to +44.4), but there is no verdict; 12 runs of group and 1 run of "
+        "batch diverged.",
+    ),
+    (
+        {"n": 1, "verdict": "too few", "unpaired": "no seed in common", "p": math.nan, "low": math.nan, "high": math.nan},
+        "At batch 2, n=1 is too few to compare group and batch (no seed in common; measured: +41.2 points).",
+    ),
     (
         {"verdict": "none", "why_none": "group: failed 10/10"},
         "At batch 2, group and batch are not compared: group: failed 10/10.",
@@ -77,7 +90,7 @@ def test_each_verdict_in_words(over: dict[str, Any], words: str) -> None:
 
 def test_other_axes_and_quantities_keep_their_names() -> None:
     question = Question(columns="optimizer.lr", value="test.loss")
-    words = sentence(_comparison(column="0.1", verdict="worse", wins=0), question, 1)
+    words = sentence(_comparison(column="0.1", verdict="worse", wins=0, losses=10), question, 1)
     assert words == "At optimizer.lr=0.1, group loses to batch by 0.412 (0.38 to 0.444; 10 of 10 seeds; p = 0.008)."
 
 
@@ -97,6 +110,21 @@ def test_a_table_in_a_line_a_condition() -> None:
     ]
     assert headline(comparisons, QUESTION) == (
         "model=mlp: At batch 2, layer beats batch by 50.0 points (38.0 to 44.4; 10 of 10 seeds; p = 0.008)."
+    )
+
+
+def test_a_control_that_takes_no_other_trajectory_is_no_noise_floor() -> None:
+    comparisons = [_comparison(arm="batch_control", verdict="equal", difference=0.0, wins=1, ties=9)]
+    assert digest(comparisons, QUESTION)["model=mlp"][1] == (
+        "Noise floor: batch_control, which is batch with another start of its scales, ended at the very same figure in 9 of 10 "
+        "pairs: here it hardly takes another trajectory, and says little of the noise."
+    )
+
+
+def test_a_control_with_a_choice_of_its_own_raises_no_alarm() -> None:
+    assert (
+        "what the choice of its own setting adds"
+        in digest([_comparison(arm="batch_control")], QUESTION, tuned=True)["model=mlp"][1]
     )
 
 
