@@ -105,6 +105,14 @@ def test_unequal_n_leaves_out_the_seeds_that_lack_a_batch_size() -> None:
     assert effects["group"].slope_against is not None and effects["group"].slope_against.n == 2
 
 
+def test_diverged_runs_are_counted_in_a_note() -> None:
+    records = _records({"batch": {2: 0.3, 8: 0.7}, "group": {8: 0.7}}, seeds=3)
+    assert not any("iverged" in note for note in sheets(study_of(records))[0].notes)
+    records += [make_record(norm="group", batch_size=2, seed=seed, status="diverged", accuracy=0.1) for seed in (0, 2)]
+    (sheet,) = sheets(study_of(records))
+    assert "Diverged: group 2/5 trained runs; they count with what the broken network scores." in sheet.notes
+
+
 def test_no_seed_at_every_batch_size() -> None:
     (effect,) = analyse(study_of([make_record(batch_size=2, seed=0), make_record(batch_size=8, seed=1)]))
     assert effect.n == 0 and effect.why_none == "no replicate has every batch size"

@@ -47,5 +47,13 @@ def test_cells_without_a_gap_say_why_and_n_where_it_differs() -> None:
     assert sheet.tidy[0].keys() >= {"section", "column", "arm", "mean", "half_width", "n", "why_none"}
 
 
+def test_diverged_runs_are_counted_in_a_note() -> None:
+    records = [_record(0.9, 0.8, seed=seed, batch_size=size) for seed in range(2) for size in (2, 8)]
+    assert len(sheets(study_of(records))[0].notes) == 1
+    records += [_record(0.1, 0.1, norm="group", seed=seed, status="diverged" if seed else "done") for seed in range(4)]
+    (sheet,) = sheets(study_of(records))
+    assert sheet.notes[1:] == ("Diverged: group 3/4 trained runs; they count with what the broken network scores.",)
+
+
 def test_no_runs_no_sheet() -> None:
     assert sheets(study_of([])) == []

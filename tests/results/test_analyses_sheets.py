@@ -33,6 +33,19 @@ def test_every_analysis_has_its_sheet_outside_the_terminal() -> None:
     assert not any(sheet.in_terminal for sheet in sheets)
 
 
+def test_every_sheet_counts_the_runs_that_diverged() -> None:
+    broken = [
+        make_record(norm="none", model=model, batch_size=size, status="diverged" if size == 2 else "done")
+        for model in ("mlp", "convnet")
+        for size in (2, 32)
+    ]
+    sheets = analysis_sheets(study_of(ORDINARY + broken))
+    counted = {(sheet.name, note.partition(";")[0]) for sheet in sheets for note in sheet.notes if "iverged:" in note}
+    assert counted == {(sheet.name, "Diverged: none 1/2 trained runs") for sheet in sheets if sheet.name != "tasks"} | {
+        ("tasks", "Diverged: none 2/4 trained runs")  # over both models
+    }
+
+
 @pytest.mark.parametrize("records", [ORDINARY, *POOR.values()], ids=["ordinary", *POOR])
 def test_every_sheet_is_whole_and_can_be_written(records: list[Record]) -> None:
     sheets = analysis_sheets(study_of(records))

@@ -95,6 +95,23 @@ def test_a_diverged_run_counts_and_others_say_why_they_do_not() -> None:
     assert by_arm["layer"].entries[3].text == "failed 2/2"
 
 
+def test_a_run_that_diverged_has_lost_whatever_its_curve_showed() -> None:
+    records = _records({"batch": [LATE] * 6})
+    records += [
+        make_record(norm="group", seed=seed, status="diverged", accuracy=0.1, steps=25, curves=curves)
+        for seed, curves in enumerate([curves_of((0.95, 0.9))] * 5 + [{}])
+    ]
+    study = study_of(records, target=0.9)
+    group = _by_arm(study)["group"]
+    assert (group.reached, group.n, group.steps, group.seconds) == (0, 6, (math.inf,) * 3, (math.inf,) * 3)
+    assert group.fewer_steps == (0, 0, 0) and group.why_no_ratio == ""
+    (sheet,) = sheets(study)
+    assert sheet.notes[-1] == (
+        "Diverged: group 6/6 trained runs; they count as not reaching the target, whatever they showed on the way."
+    )
+    assert not any("iverged" in note for note in sheets(study_of(_records({"batch": [LATE]})))[0].notes)
+
+
 def test_no_baseline_and_no_target() -> None:
     study = study_of(_records({"group": [LATE]}))
     assert analyse(study) == ()

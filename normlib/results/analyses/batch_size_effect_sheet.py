@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from normlib.results.analyses.against_baseline import Against, difference_entry, p_entry
 from normlib.results.analyses.batch_size_effect import TOLERANCE, Effect, analyse
+from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.wording import signed_points
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
 from normlib.results.study import Study
@@ -36,7 +37,7 @@ def _sheet(study: Study, section: str, effects: Sequence[Effect]) -> Sheet:
             "area (%)", f"area − that of {baseline} (points)", "p of the area (Holm)", "n", "smallest batch within 1 point",
         ),
         lines=tuple(Line(effect.arm, _entries(effect)) for effect in effects),
-        notes=_notes(study, effects),
+        notes=(*_notes(study, effects), *divergence_notes(study.conditions[section])),
         tidy=tuple(map(_tidy, effects)),
         in_terminal=False,
     )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlib.results.absence import why_none
+from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.wording import number, sorted_by
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 from normlib.results.study import Condition, Study
@@ -90,7 +91,10 @@ def _sheet(study: Study, section: str, costs: Sequence[Cost]) -> Sheet:
             "trunk parameters", "norm parameters", "state", "n",
         ),
         lines=tuple(Line(cost.arm, _entries(cost)) for cost in costs),
-        notes=_notes(study, costs),
+        notes=(
+            *_notes(study, costs),
+            *divergence_notes(study.conditions[section], "they count with the steps that they took"),
+        ),
         tidy=tuple(vars(cost) for cost in costs),
         num_labels=2,
         in_terminal=False,

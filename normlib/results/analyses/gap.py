@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from normlib.results.absence import why_none
+from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.wording import signed_points
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
 from normlib.results.statistics import mean_interval
@@ -70,6 +71,7 @@ def _sheet(study: Study, section: str, cells: dict[tuple[str, str], Gap]) -> She
         notes=(
             f"Mean over replicates ± half-width of its 95 % t interval; n = {usual_n}{unless}. "
             "Both accuracies are those after the last step.",
+            *divergence_notes(study.conditions[section]),
         ),
         tidy=tuple(vars(gap) for gap in cells.values()),
         in_terminal=False,

@@ -1,7 +1,8 @@
 """Speed to accuracy: steps, samples and seconds until the validation accuracy first reaches a target set beforehand.
 
 In: a study with the curves of its runs. Out: medians over replicates with order-statistic intervals, by arm and condition,
-and the ratio to the baseline. A run that never reaches the target needs infinitely long; it is never dropped.
+and the ratio to the baseline. A run that never reaches the target needs infinitely long; it is never dropped. A run that
+diverged has not reached it, whatever its curve showed on the way: it ends without a network of that accuracy.
 This file never interpolates between evaluations.
 """
 
@@ -95,7 +96,8 @@ def _needed(
         first = next((place for place, accuracy in enumerate(curve["accuracy"]) if accuracy >= target), None)
         for unit, key in UNITS.items():
             found[unit][name] = math.inf if first is None else float(curve[key][first])
-    return {unit: condition.array_of(arm, by_id) for unit, by_id in found.items()}
+    lost = condition.diverged(arm)
+    return {unit: np.where(lost, math.inf, condition.array_of(arm, by_id)) for unit, by_id in found.items()}
 
 
 def _speed(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.speed import SHARE_OF_BASELINE, Speed, analyse
 from normlib.results.analyses.wording import amount_with_interval, number, sorted_by
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
@@ -38,7 +39,12 @@ def _sheet(study: Study, section: str, speeds: Sequence[Speed]) -> Sheet:
             f"times fewer steps than {question.baseline}", f"times fewer seconds than {question.baseline}",
         ),
         lines=tuple(Line(speed.arm, _entries(speed, question.baseline)) for speed in speeds),
-        notes=_notes(study, speeds),
+        notes=(
+            *_notes(study, speeds),
+            *divergence_notes(
+                study.conditions[section], "they count as not reaching the target, whatever they showed on the way"
+            ),
+        ),
         tidy=tuple(map(_tidy, speeds)),
         num_labels=2,
         in_terminal=False,

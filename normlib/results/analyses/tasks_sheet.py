@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from normlib.results.analyses.tasks import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, Summary, analyse
+from normlib.results.analyses.divergence import divergence_notes
+from normlib.results.analyses.tasks import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, Summary, analyse, tasks
 from normlib.results.analyses.wording import number, sorted_by
 from normlib.results.comparison import SIGNIFICANCE
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
@@ -33,7 +34,10 @@ def _sheet(study: Study, group: str, summaries: Sequence[Summary]) -> Sheet:
             f"p against {question.baseline} (Holm)", "tasks",
         ),
         lines=tuple(Line(summary.arm, _entries(summary)) for summary in summaries),
-        notes=_notes(study, summaries),
+        notes=(
+            *_notes(study, summaries),
+            *divergence_notes(each for section in tasks(study)[group].values() for each in study.conditions[section]),
+        ),
         tidy=tuple(map(_tidy, summaries)),
         num_labels=2,
         in_terminal=False,
