@@ -118,6 +118,8 @@ class Study:
     question: Question
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By the name of the run (`frame.run_name`), the record's curves."""
+    verified: bool = True
+    """Whether arms of norms are paired for certain (`identity.check_paired`), or hashes must tell for each comparison."""
 
     @cached_property
     def places(self) -> Places:
