@@ -11,6 +11,7 @@ from normlib.results.analyses.tasks_sheet import sheets
 from normlib.results.record import Record
 from normlib.results.study import Study
 from tests.results.factories import make_record, study_of
+from tests.results.record_parts import split
 
 ROUNDING = 1e-12  # float64 on numbers near 1
 
@@ -63,6 +64,40 @@ def test_batch_sizes_and_rates_are_no_tasks() -> None:
     assert analyse(study_of(rates)) == () and sheets(study_of(rates)) == []
 
 
+def test_widths_of_one_model_are_one_task() -> None:
+    """Six widths of one network on one dataset are no six draws of what an arm may meet."""
+    records = [
+        make_record(
+            norm=norm, accuracy=accuracy, seed=seed, spec={"model": {"name": "mlp", "depth": 6, "width": width}}
+        )
+        for norm, accuracy in (("batch", 0.9), ("group", 0.95))
+        for width in (8, 16, 32, 64, 128, 256)
+        for seed in range(2)
+    ]
+    study = study_of(records)
+    assert analyse(study) == () and sheets(study) == []
+    assert tasks(study)["model.width=8"] == {"": "model.width=8"}
+
+
+def test_splits_of_the_data_are_no_tasks() -> None:
+    assert analyse(study_of([make_record(seed=seed, spec={"data": split(32, seed % 2)}) for seed in range(4)])) == ()
+
+
+def test_a_model_and_a_dataset_make_a_task_and_widths_group_the_tables() -> None:
+    records = [
+        make_record(
+            model=model, labels={"norm": "batch", "model": model, "data": data, "optimizer": "sgd"},
+            spec={"model": {"name": model, "width": width}, "data": split(32, 0) | {"name": data}},
+        )
+        for model in ("mlp", "convnet")
+        for data in ("digits", "clothes")
+        for width in (8, 16)
+    ]  # fmt: skip
+    study = study_of(records)
+    assert {group: len(found) for group, found in tasks(study).items()} == {"model.width=8": 4, "model.width=16": 4}
+    assert analyse(study)[0].tasks[0] == "model=convnet, data=clothes"
+
+
 def test_what_varies_beside_the_tasks_makes_sheets_of_its_own() -> None:
     records = [
         make_record(model=model, spec={"optimizer": {"name": "sgd", "lr": lr}})
@@ -90,9 +125,20 @@ def test_an_arm_that_lacks_a_task_is_left_out_by_name() -> None:
     assert "Left out where they lack a task: instance." in sheet.notes
 
 
-def test_a_control_takes_no_rank() -> None:
-    study = study_of(_records({"batch": 0.9, "batch_control": 0.95, "group": 0.85}))
+@pytest.mark.parametrize("baseline", ["batch", "group"])
+def test_a_control_takes_no_rank_whatever_the_baseline(baseline: str) -> None:
+    records = _records({"batch": 0.9, "group": 0.85})
+    records += _records({"batch_control": 0.95}, norm_settings={"gamma_noise": 1e-6})
+    study = study_of(records, baseline=baseline)
     assert {arm: summary.rank for arm, summary in _by_arm(study).items()} == {"batch": 1, "group": 2}
+
+
+def test_a_norm_that_is_only_called_a_control_has_its_rank() -> None:
+    records = _records({"batch": 0.9}) + _records({"rate_control": 0.95}, norm_settings={"gamma_noise": 0.0})
+    assert _by_arm(study_of(records))["rate_control"].rank == 1
+    assert _by_arm(study_of(_records({"batch": 0.9, "rate_control": 0.95})))["rate_control"].rank == 1
+    rates = _records({"batch": 0.9}, norm_settings={"gamma_noise": 1e-6}, spec={"optimizer": {"name": "sgd", "lr": 0.1}})
+    assert _by_arm(study_of(rates, rows="optimizer.lr", baseline="0.1"))["0.1"].rank == 1  # rows that are no words
 
 
 def test_a_missing_baseline_and_one_that_failed_leave_nothing_tested() -> None:

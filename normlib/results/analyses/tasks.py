@@ -1,8 +1,9 @@
 """Arms across tasks: interquartile mean, average rank, and the signed-rank test against the baseline.
 
-In: a study in which the model or the data vary from section to section: each is a task. Out: figures by arm and condition.
-Batch sizes, learning rates and whatever else varies are conditions, never tasks: they are no independent draws of what an
-arm may meet. A control is left out: it is the baseline once more, and would take a rank.
+In: a study whose sections differ in the model or the dataset: each pair of the two is a task. Out: figures by arm and
+condition. Widths, splits, learning rates and whatever else varies are never tasks, since they are no independent draws of
+what an arm may meet: each of their values has figures of its own. Controls are left out: a control is another arm once
+more, and would take a rank.
 This file draws random numbers for the bootstrap, always from the same seed.
 """
 
@@ -25,10 +26,11 @@ from normlib.results.statistics import (
     wilcoxon_holm,
 )
 from normlib.results.study import ACCURACY, Condition, Study
-from normlib.results.verdicts import is_control
 
-TASK_GROUPS = ("model", "data")
-"""The config groups whose settings make a task."""
+TASK = ("model", "data")
+"""The labels that make a task."""
+CONTROL, NOISE = "_control", "norm.gamma_noise"
+"""How the label of a control ends, and the setting that sets its trajectory apart."""
 BOOTSTRAP_SEED, BOOTSTRAP_SAMPLES = 0, 500
 """With 500 samples the 2.5 % end of an interval lies between the 1.8 % and the 3.2 % end most of the time; more would take
 longer than all else in a report of 10,000 runs."""
@@ -39,7 +41,7 @@ class Summary:
     """One arm in one condition, over tasks. Accuracies are fractions; NaN where there is no figure."""
 
     group: str
-    """What varies beside model, data, rows and columns, such as "optimizer.lr=0.1"."""
+    """What varies beside model, dataset, rows and columns, such as "optimizer.lr=0.1"."""
     column: str
     arm: str
     tasks: tuple[str, ...]
@@ -72,7 +74,7 @@ def analyse(study: Study) -> tuple[Summary, ...]:
 
 
 def tasks(study: Study) -> dict[str, dict[str, str]]:
-    """By what varies beside model and data: the section of each task. All labels are as in the sections' own."""
+    """By what varies beside model and dataset: the section of each task, such as "model=mlp", or "" where none varies."""
     question, places = study.question, study.places
     keys = section_keys(study.runs, question.rows, question.columns)
     found: dict[str, dict[str, str]] = {}
@@ -80,8 +82,8 @@ def tasks(study: Study) -> dict[str, dict[str, str]]:
     for section in places.sections:
         run = study.runs.loc[first.index[first == section][0]]
         labels = {key: f"{key}={as_text(run[key])}" for key in keys}
-        task = ", ".join(label for key, label in labels.items() if key.partition(".")[0] in TASK_GROUPS)
-        group = ", ".join(label for key, label in labels.items() if key.partition(".")[0] not in TASK_GROUPS)
+        task = ", ".join(label for key, label in labels.items() if key in TASK)
+        group = ", ".join(label for key, label in labels.items() if key not in TASK)
         found.setdefault(group, {})[task] = section
     return found
 
@@ -98,7 +100,7 @@ def _with_column(study: Study, sections: Mapping[str, str], column: str) -> dict
 
 def _of_column(study: Study, group: str, column: str, conditions: Mapping[str, Condition]) -> list[Summary]:
     present = {arm for condition in conditions.values() for arm in condition.arms}
-    arms = [arm for arm in study.places.row_labels if arm in present and not is_control(arm, study.question)]
+    arms = [arm for arm in study.places.row_labels if arm in present and not _is_control(study, arm)]
     scores = {arm: [condition.array(arm, ACCURACY) for condition in conditions.values()] for arm in arms}
     missing = {arm: _missing(conditions, arm, scores[arm]) for arm in arms}
     complete = [arm for arm in arms if not missing[arm]]
@@ -116,6 +118,14 @@ def _of_column(study: Study, group: str, column: str, conditions: Mapping[str, C
         for arm, rank, p_arm in zip(complete, ranks, p, strict=True)
     }  # fmt: skip
     return [summaries.get(arm) or Summary(group, column, arm, names, why_none=missing[arm]) for arm in arms]
+
+
+def _is_control(study: Study, arm: str) -> bool:
+    """Whether an arm is another one on another trajectory, be that the baseline here or not."""
+    runs = study.runs[(study.places.rows == arm).to_numpy()]
+    return NOISE in runs and bool(
+        (runs[NOISE] > 0).all() and runs[study.question.rows].astype(str).str.endswith(CONTROL).all()
+    )
 
 
 def _missing(conditions: Mapping[str, Condition], arm: str, scores: Sequence[NDArray[np.float64]]) -> str:
