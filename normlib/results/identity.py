@@ -29,6 +29,9 @@ MEANING = {
     "data": "the dataset",
 }
 
+NO_BATCHES = "[]"
+"""The hashes of the batches, as text, of a run that ended in its first epoch."""
+
 
 class IdentityError(ValueError):
     """Runs that claim to be paired and are not."""
@@ -72,6 +75,25 @@ def pairing(a: pd.DataFrame, b: pd.DataFrame) -> str:
     index = dict(zip(common.names, np.atleast_1d(np.asarray(common[position], dtype=object)), strict=True))
     replicate = ", ".join(f"{axis}={as_text(value)}" for axis, value in index.items())
     return f"the hash {name!r} ({MEANING[name]}) differs in replicate {replicate}: {difference}"
+
+
+def held_against_another(runs: pd.DataFrame, name: str) -> NDArray[np.bool_]:
+    """For each run whether its hash `name` agrees with that of another run whose settings differ in the norm's alone, (runs,).
+
+    A hash that is not there shows nothing, nor do the batches of a run that ended before its first epoch was fed.
+    """
+    held = np.zeros(len(runs), dtype=bool)
+    rows = np.flatnonzero(runs["status"].isin(TRAINED))
+    if not len(rows):
+        return held
+    trained = runs.iloc[rows]
+    hashes, pair = _hashes(trained, name), _claimed_pairs(trained)
+    for members in pd.Series(rows).groupby(pair).indices.values():
+        told = [place for place in members if isinstance(hashes[place], str) and hashes[place] != NO_BATCHES]
+        for place in told:
+            others = (hashes[other] for other in told if other != place)
+            held[rows[place]] = any(_difference(name, hashes[place], other) is None for other in others)
+    return held
 
 
 def _trained(runs: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from normlib.results.frame import frame
-from normlib.results.identity import MEANING, IdentityError, check_paired, pairing
+from normlib.results.identity import MEANING, IdentityError, check_paired, held_against_another, pairing
 from normlib.results.record import Record
 from tests.results.factories import make_record
 
@@ -141,3 +141,23 @@ def test_ten_thousand_rows_take_well_under_a_second() -> None:
     began = time.perf_counter()
     check_paired(runs.reset_index(drop=True))
     assert time.perf_counter() - began < 1
+
+
+def test_a_run_counts_as_held_against_another_only_where_the_hashes_were_there_and_agreed() -> None:
+    whole, other = make_record(), make_record(norm="group")
+    broken = make_record(norm="none", status="diverged")
+    cases = {
+        "agrees": (other, [True, True]),
+        "no epoch": (_with_hashes(broken, batches=[]), [False, False]),
+        "same prefix": (_with_hashes(broken, batches=whole.hashes["batches"][:2]), [True, True]),
+        "other prefix": (_with_hashes(broken, batches=[whole.hashes["batches"][0], "e1"]), [False, False]),
+        "no hash": (_with_hashes(other, batches=None), [False, False]),
+        "another seed": (make_record(norm="group", seed=1), [False, False]),
+        "failed": (make_record(norm="group", status="failed"), [False, False]),
+    }
+    for case, (record, held) in cases.items():
+        assert held_against_another(frame([whole, record]), "batches").tolist() == held, case
+    assert held_against_another(frame([whole, cases["no epoch"][0]]), "trunk").all(), "the trunk was there"
+    three = frame([_with_hashes(whole, trunk="0123"), other, make_record(norm="layer")])
+    assert held_against_another(three, "trunk").tolist() == [False, True, True]
+    assert not len(held_against_another(frame([]), "trunk"))

@@ -15,13 +15,18 @@ import pytest
 from plotly import graph_objects
 
 from normlib.results.figures.style import OTHER_STYLES, STYLES
-from normlib.results.page import page
+from normlib.results.frame import frame
+from normlib.results.page import PageContent, page
 from normlib.results.page.by_column import MOST_LISTED, accuracy
 from normlib.results.page.marks import SYMBOLS, marks
 from normlib.results.page.parts import LONGEST_OPEN, parts
+from normlib.results.record import Record
 from normlib.results.sheet import Entry, Line, Sheet
+from normlib.results.study import Question, Study
+from normlib.results.tuning import TUNED, views
 from tests.results.factories import make_record
 from tests.results.page_content import HOSTILE, IMAGE, NORMS, content, records
+from tests.results.tuned_records import DEPTH, tuned_records
 
 SCRIPT = re.compile(r'<script(?: type="text/plain" id="plotly")?>(.*?)</script>', re.DOTALL)
 LARGEST_WITHOUT_PLOTLY = 300_000
@@ -181,6 +186,16 @@ def test_a_long_table_is_folded_where_the_part_shows_something_else() -> None:
 def test_only_runs_with_a_counterpart_count_as_verified() -> None:
     runs = [make_record(norm=norm, seed=seed) for norm, seed in (("batch", 0), ("layer", 0), ("batch", 1))]
     assert "2 of 3 trained runs held against another arm’s" in page(content(runs))
+    shown = page(content([make_record(), Record(**{**vars(runs[1]), "hashes": {**runs[1].hashes, "batches": []}})]))
+    assert shown.count("2 of 2 trained runs held") == 3 and shown.count("0 of 2 trained runs held") == 1
+
+
+def test_arms_that_chose_different_depths_do_not_count_as_verified() -> None:
+    tuned = views(frame(tuned_records(DEPTH)), DEPTH)[TUNED]
+    study = Study(tuned, Question(), verified=False)
+    shown = page(PageContent(experiment="tuned", study=study, sheets=[]))
+    assert "parameters of all that is not a norm. 0 of 6 trained runs held" in shown
+    assert "the dataset. 6 of 6 trained runs held" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a reader must know beside the figures: what was verified, on which machines, and how far the figures reach.
 
 In: a study whose runs `identity.check_paired` has let through. Out: sentences, hashes and environments.
-This file verifies nothing itself and computes no statistic.
+This file refuses nothing and computes no statistic.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ import numpy as np
 import pandas as pd
 
 from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
-from normlib.results.frame import SEED, settings
-from normlib.results.identity import NORM
+from normlib.results.identity import held_against_another
 from normlib.results.record import TRAINED
 from normlib.results.study import Study
 
 HASHES = {
-    "trunk": "the initial parameters of all that is not a norm: equal in every arm of a seed",
-    "batches": "the samples really fed, in their order and augmentation, epoch by epoch: equal in every arm of a seed",
-    "schedule": "the learning rate along the run, divided by its base rate: equal in every arm",
-    "data": "the dataset: equal in every arm",
-}
-"""What each hash of a record stands for."""
+    "trunk": ("the initial parameters of all that is not a norm", "equal in every arm of a seed"),
+    "batches": (
+        "the samples really fed, in their order and augmentation, epoch by epoch", "equal in every arm of a seed",
+    ),
+    "schedule": ("the learning rate along the run, divided by its base rate", "equal in every arm"),
+    "data": ("the dataset", "equal in every arm"),
+}  # fmt: skip
+"""What each hash of a record stands for, and what a study that is verified as a whole has shown of it."""
 _ENVIRONMENT = "environment."
 
 
 @dataclass(frozen=True)
 class Hash:
-    """One of the hashes: what it stands for, in how many runs it was held against another arm's, how many values it has."""
+    """One of the hashes: what it stands for, in how many runs it agrees with another arm's, how many values it has."""
 
     name: str
     meaning: str
@@ -63,23 +64,14 @@ def summary(study: Study) -> str:
 def hashes(study: Study) -> list[Hash]:
     """The hashes of the trained runs, as far as the records carry them."""
     trained = study.runs[study.runs["status"].isin(TRAINED)]
-    paired = _with_another_arm(trained)
     made = []
-    for name, meaning in HASHES.items():
+    for name, (meaning, shown) in HASHES.items():
         column = f"hashes.{name}"
         if column in trained and trained[column].notna().any():
-            verified = int((trained[column].notna() & paired).sum())
-            made.append(Hash(name, meaning, verified, trained[column].nunique()))
+            verified = int(held_against_another(trained, name).sum())
+            said = f"{meaning}: {shown}" if study.verified else meaning
+            made.append(Hash(name, said, verified, trained[column].nunique()))
     return made
-
-
-def _with_another_arm(trained: pd.DataFrame) -> pd.Series:
-    """For each run whether there is another that agrees with it in every setting but the norm's."""
-    outside_norm = [
-        name for name in settings(trained)
-        if name.partition(".")[0] != NORM and (name == SEED or trained[name].nunique(dropna=False) > 1)
-    ]  # fmt: skip
-    return trained.groupby(outside_norm, dropna=False)["id"].transform("size") > 1
 
 
 def num_trained(study: Study) -> int:
