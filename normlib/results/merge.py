@@ -1,9 +1,10 @@
 """Merging: the records of several folders, from other machines and other days, become one set.
 
 In: what the scans of the folders found. Out: the records, and a warning for every two folders that contradict each other.
-Records of one run agree when their status, spec, hashes and metrics do: then the oldest is kept. Where any two do not,
-every record is labelled by the machine that made it, and nothing is dropped between machines: each has its own section in
-the tables, since `machine` is then a setting that varies. This file never reads or writes a folder.
+Records of one run agree when their status, spec, hashes and metrics do, or when only one of them was trained: a failure
+elsewhere contradicts no figure. Then one is kept: a trained one first, then one that says its stage, then the oldest. Where
+any two do not agree, every record is labelled by the machine that made it, and nothing is dropped between machines: each has
+its own section in the tables, since `machine` is then a setting that varies. This file never reads or writes a folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from normlib.results.frame import MACHINE
 from normlib.results.record import Record
 from normlib.results.store import Scan
+from normlib.results.tuning import STAGE
 
 FACTS = ("status", "spec", "hashes", "metrics")
 """What two records of one run must have in common; times and memory may differ."""
@@ -42,17 +44,27 @@ def merge(scans: Mapping[str, Scan]) -> tuple[list[Record], list[str]]:
     conflicts = _conflicts(found)
     # Machines that read alike and contradict each other are told apart by the folder.
     alike = {one.machine for one, other in conflicts if one.machine == other.machine}
+    labelled = [(each.record, _label(each, alike) if conflicts else "") for each in found]
     kept: dict[tuple[str, str], Record] = {}
-    for each in found:
-        label = _label(each, alike) if conflicts else ""
-        rival = kept.get((each.record.id, label))
-        if rival is None or each.record.started < rival.started:
-            kept[each.record.id, label] = each.record
+    for record, label in labelled:
+        rival = kept.get((record.id, label))
+        if rival is None or _rank(record) < _rank(rival):
+            kept[record.id, label] = record
     records = [
         dataclasses.replace(record, labels={**record.labels, MACHINE: label}) if label else record
         for (_, label), record in kept.items()
     ]
-    return records, _warnings(conflicts, alike)
+    warnings = _warnings(conflicts, alike)
+    replaced = sum(not record.trained and kept[record.id, label].trained for record, label in labelled)
+    if replaced:
+        runs = "1 run" if replaced == 1 else f"{replaced} runs"
+        warnings.append(f"{runs} failed or skipped in one folder and trained in another: the trained are shown")
+    return records, warnings
+
+
+def _rank(record: Record) -> tuple[bool, bool, str]:
+    """Of records of one run the smallest is kept."""
+    return not record.trained, STAGE not in record.labels, record.started
 
 
 def _by_machine(folder: str, records: Iterable[Record]) -> list[_Found]:
@@ -84,6 +96,8 @@ def _conflicts(found: Iterable[_Found]) -> list[tuple[_Found, _Found]]:
 
 
 def _differing(one: Record, other: Record) -> list[str]:
+    if one.trained != other.trained:
+        return []
     return [fact for fact in FACTS if getattr(one, fact) != getattr(other, fact)]
 
 

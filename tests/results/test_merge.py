@@ -132,3 +132,24 @@ def test_records_themselves_are_not_changed() -> None:
     here, there = _runs(HERE), [_rescored(record) for record in _runs(THERE)]
     _merged(a=here, b=there)
     assert not any(MACHINE in record.labels for record in [*here, *there])
+
+
+@pytest.mark.parametrize("status", ["failed", "skipped"])
+def test_a_run_that_was_trained_in_one_folder_contradicts_no_failure_in_another(status: str) -> None:
+    here = _runs(HERE, day=2)
+    lost = make_record(norm="batch", status=status, reason="out of memory", environment=THERE, started="2025-01-01")
+    assert lost.id == here[0].id
+    for folders in ({"a": here, "b": [lost]}, {"b": [lost], "a": here}):
+        records, (warning,) = _merged(**folders)
+        assert sorted(records, key=lambda r: r.id) == sorted(here, key=lambda r: r.id)
+        assert warning.startswith("1 run failed or skipped in one folder and trained in another")
+    elsewhere = [_rescored(record) for record in _runs(THERE)[1:]]
+    records, warnings = _merged(a=here, b=[lost, *elsewhere])
+    assert len(records) == 8 and len(warnings) == 1, "each machine shows its own, the failure too"
+
+
+def test_of_two_that_agree_the_one_that_says_its_stage_is_kept() -> None:
+    plain = make_record(started="2025-01-01T10:00:00+00:00")
+    staged = _changed(plain, labels={**plain.labels, "stage": "fixed"}, started="2025-01-02T10:00:00+00:00")
+    for folders in ({"a": [plain], "b": [staged]}, {"b": [staged], "a": [plain]}):
+        assert _merged(**folders) == ([staged], [])
