@@ -137,7 +137,9 @@ def test_a_norm_that_is_only_called_a_control_has_its_rank() -> None:
     records = _records({"batch": 0.9}) + _records({"rate_control": 0.95}, norm_settings={"gamma_noise": 0.0})
     assert _by_arm(study_of(records))["rate_control"].rank == 1
     assert _by_arm(study_of(_records({"batch": 0.9, "rate_control": 0.95})))["rate_control"].rank == 1
-    rates = _records({"batch": 0.9}, norm_settings={"gamma_noise": 1e-6}, spec={"optimizer": {"name": "sgd", "lr": 0.1}})
+    rates = _records(
+        {"batch": 0.9}, norm_settings={"gamma_noise": 1e-6}, spec={"optimizer": {"name": "sgd", "lr": 0.1}}
+    )
     assert _by_arm(study_of(rates, rows="optimizer.lr", baseline="0.1"))["0.1"].rank == 1  # rows that are no words
 
 

@@ -6,6 +6,7 @@ p, and the words for them. This file never decides what the figure is.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlib.results.analyses.wording import signed_points
-from normlib.results.comparison import SIGNIFICANCE
+from normlib.results.comparison import SIGNIFICANCE, attainable
 from normlib.results.sheet import EMPTY, Entry, p_value
 from normlib.results.statistics import holm, paired_difference, replicates_needed, sign_flip_p
 
@@ -30,13 +31,10 @@ class Against:
     p: float = math.nan
     p_holm: float = math.nan
     n_needed: int = 0
-    """Replicates with which the smallest possible p passes the correction; 0 where nothing is compared."""
+    """Replicates with which a difference can pass the correction whatever the others show; 0 where nothing is compared."""
+    too_few: bool = False
+    """Whether no difference, however large, could pass the correction with so few replicates, the others being as they are."""
     why_none: str = ""
-
-    @property
-    def too_few(self) -> bool:
-        """Whether no difference, however large, could pass the correction with so few replicates."""
-        return 0 < self.n < self.n_needed
 
     @property
     def clear(self) -> bool:
@@ -64,12 +62,13 @@ def against_baseline(
         mean, width = float(interval.mean), float(interval.half_width)
         found[arm] = Against(mean, mean - width, mean + width, n, sign_flip_p(differences))
     corrected = holm([against.p for against in found.values()])
-    family = sum(against.n > 0 for against in found.values())
-    needed = replicates_needed(family) if family else 0
+    family = [(each.p, float(p)) for each, p in zip(found.values(), corrected, strict=True) if each.n]
+    needed = replicates_needed(len(family)) if family else 0
     return {
-        arm: Against(**vars(against) | {"p_holm": float(p), "n_needed": needed if against.n else 0})
-        for (arm, against), p in zip(found.items(), corrected, strict=True)
-    }
+        arm: dataclasses.replace(each, p_holm=float(p), n_needed=needed, too_few=not attainable(each.n, family))
+        if each.n else each
+        for (arm, each), p in zip(found.items(), corrected, strict=True)
+    }  # fmt: skip
 
 
 def difference_entry(against: Against | None, decimals: int = 1) -> Entry:

@@ -92,5 +92,7 @@ def _tidy(effect: Effect) -> Mapping[str, object]:
         "smallest_batch": effect.smallest_batch, "why_none": effect.why_none,
     }  # fmt: skip
     for kind, against in (("slope", effect.slope_against), ("area", effect.area_against)):
-        line |= {f"{kind}_against_{key}": value for key, value in dataclasses.asdict(against or Against()).items()}
+        figures = dataclasses.asdict(against or Against())
+        figures["too_few"] = str(figures["too_few"]).lower()
+        line |= {f"{kind}_against_{key}": value for key, value in figures.items()}
     return line
