@@ -67,6 +67,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
         runs, candidates = multiply(composer, axes, config_dirs, double), list[Run]()
+        _check_labels(runs)
         for name in ("rows", "columns"):
             _check_report_axis(name, first.plain[name], runs)
         if tuning is not None:
@@ -102,6 +103,19 @@ def _check_question(settings: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"target is the validation accuracy to reach, a fraction above 0 and up to 1, or null for 95 % of the baseline's, got {target}"
         )
+
+
+def _check_labels(runs: Sequence[Run]) -> None:
+    """Refuse one run under two labels: it has one record, and only one of the labels would be in the table."""
+    first = {}
+    for run in runs:
+        other = first.setdefault(run.id, run)
+        for group, label in run.labels.items():
+            if other.labels[group] != label:
+                raise ConfigError(
+                    f"{group}={other.labels[group]},{label}: the two are one, with the same settings under two names; leave one "
+                    "out, or give it settings of its own"
+                )
 
 
 def _check_control(double: str | None, axes: Mapping[str, Sequence[str]]) -> None:

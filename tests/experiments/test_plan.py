@@ -72,6 +72,14 @@ def test_equal_runs_are_planned_once() -> None:
     assert len(plan.runs) == 1
 
 
+def test_one_arm_under_two_names_is_refused(own_folder: str) -> None:
+    (Path(own_folder) / "norm" / "g8.yaml").write_text("defaults:\n  - group\nnum_groups: 8\n")
+    for comparison in (True, False):
+        with pytest.raises(ConfigError, match="norm=group8,g8: the two are one"):
+            make_plan([*TINY, "norm=batch,group8,g8", "seed=0"], [own_folder], comparison)
+    assert make_plan([*TINY, "norm=batch,group,g8", "norm.eps=1e-3", "seed=0"], [own_folder]).runs
+
+
 def test_seeds_come_first_and_the_longest_runs_of_a_seed_first() -> None:
     plan = make_plan([*TASK, "training.epochs=1", "data.batch_size=32,2,8", "norm=layer", "seed=1,0"])
     assert [(run.spec["seed"], run.spec["data"]["batch_size"]) for run in plan.runs] == [
