@@ -85,7 +85,10 @@ def family(noise: str, n: int, effects: tuple[int, ...] = (0,)) -> list[Result]:
 
 
 def judged(p: NDArray[np.float64], interval: Interval, n: int) -> dict[str, NDArray[np.bool_]]:
-    """By verdict, where it is reached; p and the interval have shape (tables, conditions, arms)."""
+    """By verdict, where it is reached; p and the interval have shape (tables, conditions, arms).
+
+    The share of wins is left out: it contradicts no claim here (tests/results/test_simulated_verdicts.py).
+    """
     corrected = np.array([holm(of_table) for of_table in p])
     size = np.abs(interval.mean)
     claimed = (corrected <= LEVEL) & (size > interval.half_width)

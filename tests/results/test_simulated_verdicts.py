@@ -5,10 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.statistics_documents import VERDICTS
+from benchmarks.statistics_family import NOISES, STEP, scores
 from benchmarks.statistics_family import judged as judged_at_once
 from normlib.results.comparison import Comparison, judged
 from normlib.results.statistics import paired_difference, sign_flip_p
 from normlib.results.study import Question
+
+
+def test_no_claim_of_the_simulation_is_contradicted_by_the_share_of_wins() -> None:
+    """So that the simulation need not count wins to judge as the report does."""
+    claims = 0
+    for noise in NOISES:
+        simulated = scores(noise, 12, 250, np.random.default_rng(0))
+        differences = simulated[..., 1:] - simulated[..., :1]
+        p = np.apply_along_axis(sign_flip_p, 0, differences)
+        resolution = STEP if noise.startswith("steps") else 0.0
+        interval = paired_difference(differences, np.zeros_like(differences), resolution=resolution)
+        claimed = judged_at_once(p, interval, 12)[VERDICTS[0]]
+        ahead = np.sign(differences).sum(axis=0)  # wins less losses
+        assert not (claimed & (ahead * np.sign(interval.mean) < 0)).any()
+        claims += int(claimed.sum())
+    assert claims >= 20
 
 
 def test_the_simulation_judges_as_the_report_does() -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from benchmarks import statistics_coverage, statistics_family
-from benchmarks.statistics_documents import DOCUMENT, ROOT, Result, read_results, with_tables
+from benchmarks import statistics_coverage, statistics_family, statistics_laws
+from benchmarks.statistics_documents import BOUNDS, DOCUMENT, ROOT, Result, read_results, with_tables
+from normlib.results.comparison import SIGNIFICANCE
+from normlib.results.statistics import median_interval, outperformance, replicates_needed, smallest_sign_flip_p
+from normlib.results.statistics.sign_flip import EXACT_UP_TO, FLIPS
+from normlib.results.study import Question
 
 RESULTS = read_results()
 AGAIN = "run: python benchmarks/statistics_coverage.py; python benchmarks/statistics_family.py"
@@ -44,6 +50,58 @@ def test_a_number_typed_by_hand_is_noticed() -> None:
     assert with_tables(text, typed) != text
     with pytest.raises(AssertionError):
         assert_same(typed[:1], RESULTS[:1])
+
+
+def test_the_sentence_on_the_power_follows_from_the_results() -> None:
+    claimed = {row.setting: row for row in committed("family", case="normal", n=12, figure="better or worse")}
+    said = f"find {claimed['2'].percent:.1f} % of the differences of two standard deviations"
+    assert said in " ".join(DOCUMENT.read_text().split())
+    other = [dataclasses.replace(row, percent=50.0) if row == claimed["2"] else row for row in RESULTS]
+    assert "find 50.0 % of the differences of two" in with_tables(DOCUMENT.read_text(), other)
+
+
+def phrases() -> list[str]:
+    """Phrases of the document that hold figures, with the figures that the code and the results give."""
+    coverage, family = statistics_coverage, statistics_family
+    ten_of_ten = outperformance(np.ones(10), np.zeros(10))
+    needed = [replicates_needed(comparisons) for comparisons in (9, 25, 30)]
+    with_interval = next(n for n in range(2, 20) if not math.isnan(median_interval(np.arange(n))[1]))
+    comparisons = (family.ARMS - 1) * family.CONDITIONS
+    low, high = BOUNDS["difference"]
+    error = 100 * math.sqrt(0.05 * 0.95 / coverage.EXPERIMENTS)
+    return [
+        f"its interval goes from {100 * float(ten_of_ten.low):.0f} to {100 * float(ten_of_ten.high):.0f} %",
+        f"needs {needed[0]} seeds to show anything at all, one of 25 needs {needed[1]}, one of 30 needs {needed[2]}",
+        f"Above {EXACT_UP_TO} seeds, {FLIPS:,} patterns",
+        f"there is none under {with_interval} seeds",
+        f"a corrected p of at most {SIGNIFICANCE}",
+        f"In % of {coverage.EXPERIMENTS:,} simulated experiments",
+        f"Required are {low:g} to {high:g} for differences and at least {BOUNDS['outperforms'][0]:g} for outperforming",
+        f"Below {low:g}: the differences are skewed",
+        f"Above {high:g}: the scores differ",
+        f"multiples of 1/{statistics_laws.TEST_SAMPLES}",
+        f"The standard error of a cell is {error:.2f}",
+        f"the first {coverage.BOOTSTRAPPED:,} of each cell, {coverage.RESAMPLES:,} resamples",
+        f"{coverage.TASK_EXPERIMENTS:,} experiments of {coverage.TASKS} tasks",
+        f"Tables of {family.ARMS} arms in {family.CONDITIONS} conditions: {comparisons} comparisons with one baseline",
+        f"the correlation within pairs is {family.CORRELATION} and the region of equivalence ± {Question().rope} points",
+        f"In % of {family.TABLES:,} tables",
+        f"at most {100 * family.LEVEL:g} are allowed",
+        f"(in the first rows, all {comparisons})",
+    ]
+
+
+@pytest.mark.parametrize("phrase", phrases())
+def test_figures_in_the_prose_are_those_of_the_code(phrase: str) -> None:
+    assert phrase in " ".join(DOCUMENT.read_text().split())
+
+
+def test_what_the_prose_says_of_five_and_of_most_holds() -> None:
+    prose = " ".join(DOCUMENT.read_text().split())
+    assert "five seeds never reach 0.05" in prose and "Five tasks never reach 0.05" in prose
+    assert smallest_sign_flip_p(5) > 0.05 >= smallest_sign_flip_p(6)
+    assert "Uncorrected, most tables without any difference claim one" in prose
+    assert all(row.percent > 50 for row in committed("family", case="normal", figure="uncorrected") if row.n >= 10)
 
 
 @pytest.mark.parametrize(("law", "correlation"), [("normal", 0.0), ("steps, 0.9995 and 0.999", 0.7)])
