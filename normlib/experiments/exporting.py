@@ -10,7 +10,7 @@ from normlib.experiments.selection import select
 from normlib.results.export import WRITERS, check_path, export
 from normlib.results.frame import frame, latest
 from normlib.results.messages import MOST_NAMED, runs
-from normlib.results.report import filtered
+from normlib.results.shown import filtered
 
 
 def export_runs(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None) -> list[str]:

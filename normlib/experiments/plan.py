@@ -107,7 +107,7 @@ def _check_question(settings: Mapping[str, Any]) -> None:
 
 def _check_labels(runs: Sequence[Run]) -> None:
     """Refuse one run under two labels: it has one record, and only one of the labels would be in the table."""
-    first = {}
+    first: dict[str, Run] = {}
     for run in runs:
         other = first.setdefault(run.id, run)
         for group, label in run.labels.items():

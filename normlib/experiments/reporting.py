@@ -31,7 +31,8 @@ def report_from_records(arguments: Sequence[str], config_dirs: Sequence[str] = (
     What is not asked on the command line comes from the experiment's file. `to` is the folder that is written to, by
     default the experiment's own, or `<results_dir>/merged` for several. Raises ConfigError where there are no records.
     """
-    from normlib.results.report import filtered, write_report
+    from normlib.results.report import write_report
+    from normlib.results.shown import filtered
 
     selection = select(arguments, config_dirs)
     folder = _target(selection, to)

@@ -16,7 +16,7 @@ from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, look
 from normlib.results.record import SKIPPED, Record
 from normlib.results.store import Store
-from normlib.results.tuning import FIXED, TRIAL, TUNED
+from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
 from normlib.training.inputs import make_dataset
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
@@ -84,11 +84,11 @@ def _work(state: State, place: Place, jobs: int, display: Display) -> dict[str, 
     for run in state.plan.runs:
         if run.skip_reason is not None and run.id not in records:
             place.store.write(unfinished(run, SKIPPED, run.skip_reason))
-        elif (
-            run.id in records and records[run.id].labels != run.labels
-        ):  # e.g. a chosen value that has become the fixed one
-            records[run.id] = replace(records[run.id], labels=dict(run.labels))
-            place.store.write(records[run.id])
+        elif run.id in records:
+            labels = {**_stage_of(records[run.id]), **run.labels}  # e.g. a chosen value that has become the fixed one
+            if labels != records[run.id].labels:
+                records[run.id] = replace(records[run.id], labels=labels)
+                place.store.write(records[run.id])
 
     def ended(outcome: Outcome) -> None:
         records[outcome.run.id] = outcome.record
@@ -102,6 +102,11 @@ def _work(state: State, place: Place, jobs: int, display: Display) -> dict[str, 
         display.stop()
         place.store.clean()
     return records
+
+
+def _stage_of(record: Record) -> dict[str, str]:
+    """The labels that a plan with tuning gave a record. A plan without leaves them: they tell trials from evaluation."""
+    return {name: label for name, label in record.labels.items() if name in (STAGE, TUNING)}
 
 
 def run_one(run: Run, settings: Mapping[str, Any]) -> Record:
@@ -131,4 +136,5 @@ def report_on(plan: Plan, command: str) -> Report:
         Question(**asked, order=plan.order),
         ids={run.id for run in state.plan.runs},
         command=command,
+        staged=plan.tuning is not None,
     )

@@ -20,19 +20,21 @@ from normlib.results.tables import Table, comparison
 
 @dataclass(frozen=True)
 class Findings:
-    """One view of the runs. `view` is "" but in experiments with tuning, where there are "tuned" and "fixed"."""
+    """One view of the runs. `view` is "" but in experiments with tuning, where there are "tuned" and "fixed"; `heading`
+    then says what the view is."""
 
     view: str
+    heading: str
     study: Study
     tables: tuple[Table, ...]
     comparisons: tuple[Comparison, ...]
     sheets: tuple[Sheet, ...]
 
 
-def find(study: Study, view: str = "") -> Findings:
+def find(study: Study, view: str = "", heading: str = "") -> Findings:
     """All analyses of a study; `view` goes to the titles of the sheets."""
     if not len(study.runs):
-        return Findings(view, study, (), (), ())
+        return Findings(view, heading, study, (), (), ())
     tables = comparison(study)
     comparisons = paired(study)
     differences = difference_sheets(study, comparisons)
@@ -42,7 +44,7 @@ def find(study: Study, view: str = "") -> Findings:
     sheets += analysis_sheets(study)
     if view:
         sheets = [dataclasses.replace(sheet, title=f"{sheet.title} ({view})") for sheet in sheets]
-    return Findings(view, study, tuple(tables), tuple(comparisons), tuple(sheets))
+    return Findings(view, heading, study, tuple(tables), tuple(comparisons), tuple(sheets))
 
 
 def filed_apart(findings: Findings) -> Findings:

@@ -18,9 +18,12 @@ MOST_NAMED = 10
 
 
 def messages_of(
-    chosen: pd.DataFrame, number_of_runs: int, problems: Sequence[RecordError], superseded: int, drawn: bool
+    chosen: pd.DataFrame, number_of_runs: int, problems: Sequence[RecordError], superseded: int, no_figure: bool
 ) -> list[str]:
-    """Warnings first, then the runs that failed or diverged with their reasons, then what is missing."""
+    """Warnings first, then the runs that failed or diverged with their reasons, then what is missing.
+
+    `no_figure`: runs are compared, and there is nothing to draw of them.
+    """
     messages = [f"left out: {problem}" for problem in problems[:MOST_NAMED]]
     if len(problems) > MOST_NAMED:
         messages.append(f"left out: {len(problems) - MOST_NAMED} more files that are no sound records")
@@ -38,7 +41,7 @@ def messages_of(
                 messages.append(f"  and {len(reasons) - MOST_NAMED} other reasons")
     if not len(chosen):
         messages.append(f"no runs to show: none of {runs(number_of_runs)} is among those asked for")
-    elif not drawn:
+    elif no_figure:
         messages.append("no figure: no run has been trained to its end")
     return messages
 

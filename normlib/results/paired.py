@@ -18,6 +18,7 @@ from normlib.results.absence import why_none, why_unpaired
 from normlib.results.axes import ReportError
 from normlib.results.comparison import Comparison, judged
 from normlib.results.identity import check_paired
+from normlib.results.shown import one_view
 from normlib.results.statistics import (
     outperformance,
     pair_correlation,
@@ -56,15 +57,21 @@ def compare_arms(
     columns: str = "data.batch_size",
     value: str = ACCURACY,
     rope: float = 0.5,
+    view: str = "tuned",
 ) -> pd.DataFrame:
     """The paired table of a frame of runs (`normlib.load_results`): one row for each arm and condition but the baseline's.
 
     Columns are the fields of `Comparison`: differences are arm minus `baseline` in the unit of `value` (accuracies are
     fractions), `low` and `high` the ends of the 95 % interval; `rope` is in percentage points of accuracy.
-    IdentityError where runs claim to be paired and are not; ReportError for axes, values or a baseline that are not there.
+    Of an experiment with tuning `view` says which runs are compared: "tuned", every arm at its chosen value, or "fixed", all
+    at one. It has no effect where nothing was tuned, and trials are never compared.
+    IdentityError where runs claim to be paired and are not; ReportError for axes, values, a baseline or a view that are not
+    there.
     """
-    study = Study(frame, Question(rows=rows, columns=columns, value=value, baseline=baseline, rope=rope))
-    check_value(frame, value)
+    of_view = one_view(frame, view)
+    question = Question(rows=rows, columns=columns, value=value, baseline=baseline, rope=rope)
+    study = Study(of_view.runs, question, verified=of_view.verified)
+    check_value(of_view.runs, value)
     check_baseline(study)
     check_paired(frame)
     fields = [field.name for field in dataclasses.fields(Comparison)]

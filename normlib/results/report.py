@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from normlib.results import tuning
-from normlib.results.axes import check_axis, same_text
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.findings import Findings, filed_apart, find
-from normlib.results.frame import SEED, frame, latest, run_name
+from normlib.results.frame import frame, latest, run_name
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
 from normlib.results.record import Record, RecordError
 from normlib.results.sheet import Sheet
+from normlib.results.shown import Filters, View, shown
 from normlib.results.study import Question, Study
+from normlib.results.tuning import FIXED
 from normlib.results.tuning_sheet import tuning_sheets
-from normlib.results.verdicts import digest, headline, verdicts, verdicts_markdown
+from normlib.results.verdicts import digest
+from normlib.results.view_verdicts import details, digests, main_headline, verdicts_file
 from normlib.results.writers import latex, markdown, terminal, tidy_csv
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ IMAGE_KINDS = ("png", "svg")
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what a reader must be told beside the tables. The main findings come first."""
+    """What was written, and what a reader must be told beside the tables. `frame` has all runs shown, those of trials too.
+
+    The main findings come first; there are none where no run is compared yet.
+    """
 
     folder: Path
     frame: pd.DataFrame
@@ -57,9 +61,9 @@ class Report:
         shown = [sheet for sheet in self.sheets if sheet.in_terminal]
         if shown:
             console.print(terminal(shown, styled=console.is_terminal))
-        for findings in self.findings[:1]:
+        for findings in self.findings:
             for section, lines in digest(findings.comparisons, findings.study.question).items():
-                console.print(Text(f"Verdicts, {section}" if section else "Verdicts", style="bold"))
+                console.print(Text(", ".join(filter(None, ("Verdicts", findings.view, section))), style="bold"))
                 for line in lines:
                     console.print(Text(f"- {line}"))
         for message in self.messages:
@@ -72,14 +76,16 @@ def write_report(
     records: Iterable[Record],
     problems: Sequence[RecordError] = (),
     question: Question | None = None,
-    filters: Mapping[str, Collection[Any]] | None = None,
+    filters: Filters | None = None,
     ids: Collection[str] | None = None,
     command: str = "normlib report",
     warnings: Sequence[str] = (),
+    staged: bool = True,
 ) -> Report:
     """Write every file and return the report. `filters` keeps the runs whose settings are among the values given, `ids`
     those of a plan; runs.csv has all runs nevertheless. `command` is what makes the report again, for the page;
-    `warnings` is what a reader must be told of how the records came together.
+    `warnings` is what a reader must be told of how the records came together. `staged`: after tuning there are two views;
+    False shows all runs as one comparison, which is what they are in a plan that does not tune.
 
     IdentityError where runs are compared that are not paired, ReportError for unknown axes; runs.csv is there by then.
     """
@@ -87,45 +93,32 @@ def write_report(
     records = list(records)
     planned = records if ids is None else [record for record in records if record.id in ids]
     kept, superseded = latest(planned)
-    shown_runs = frame(kept)
-    all_runs = shown_runs if ids is None else frame(records)
-    chosen = filtered(shown_runs, filters or {})
+    of_plan = frame(kept)
+    all_runs = of_plan if ids is None else frame(records)
     files = [_write(folder / "runs.csv", all_runs.to_csv(index=False, lineterminator="\n"))]
-    check_paired(chosen)
+    chosen = shown(of_plan, filters or {}, staged)
+    check_paired(chosen.runs)
     curves = {run_name(record): record.curves for record in kept}
-    found = _findings(chosen, question, curves)
-    sheets = (*tuning_sheets(chosen), *(sheet for findings in found for sheet in findings.sheets))
+    found = tuple(_find(view, question, curves) for view in chosen.views)
+    sheets = (*tuning_sheets(chosen.axis, chosen.choices), *(sheet for findings in found for sheet in findings.sheets))
     files += _write_tables(folder / TABLES, sheets)
-    files.append(_write(folder / "verdicts.md", verdicts_markdown(found[0].comparisons, question)))
+    files.append(_write(folder / "verdicts.md", verdicts_file(found)))
     drawn = _write_figures(folder / FIGURES, found)
-    messages = [*warnings, *messages_of(chosen, len(all_runs), problems, superseded, bool(drawn))]
+    no_figure = bool(found) and not drawn
+    messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     if len(planned) < len(records):
         others = runs(len(records) - len(planned))
         messages.append(
             f"{others} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
         )
-    files += [*drawn, *_write_page(folder / PAGE, found[0], sheets, messages, command)]
-    return Report(folder, chosen, found, sheets, tuple(files), tuple(messages))
+    files += [*drawn, *_write_page(folder / PAGE, Study(chosen.runs, question), found, sheets, messages, command)]
+    return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
 
 
-def filtered(table: pd.DataFrame, filters: Mapping[str, Collection[Any]]) -> pd.DataFrame:
-    """The runs whose settings are among the values given, compared as the command line writes them (32, null, true)."""
-    for name, values in filters.items():
-        if name != SEED:
-            check_axis(table, name)
-        wanted = {same_text(value) for value in values}
-        table = table[table[name].map(same_text, na_action=None).isin(wanted)] if name in table else table
-    return table.reset_index(drop=True)
-
-
-def _findings(chosen: pd.DataFrame, question: Question, curves: Mapping[str, Any]) -> tuple[Findings, ...]:
-    """One view of the runs, or after tuning two: every arm at its chosen value, and all at one fixed value."""
-    axis = tuning.tuned_axis(chosen)
-    if axis is None:
-        return (find(Study(chosen, question, curves)),)
-    views = tuning.views(chosen, axis)
-    main, *others = (find(Study(of_view, question, curves), view) for view, of_view in views.items() if len(of_view))
-    return (main, *(filed_apart(findings) for findings in others))
+def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings:
+    """What is found out about a view; the files of the fixed one say so by their names."""
+    findings = find(Study(view.runs, question, curves, view.verified), view.name, view.heading)
+    return filed_apart(findings) if view.name == FIXED else findings
 
 
 def _write(path: Path, content: str | bytes) -> Path:
@@ -163,25 +156,28 @@ def _write_figures(folder: Path, found: Sequence[Findings]) -> list[Path]:
 
 
 def _write_page(
-    path: Path, main: Findings, sheets: Sequence[Sheet], messages: Sequence[str], command: str
+    path: Path,
+    everything: Study,
+    found: Sequence[Findings],
+    sheets: Sequence[Sheet],
+    messages: Sequence[str],
+    command: str,
 ) -> list[Path]:
     """The page of the main findings with the tables of all; where there is no run to show, an older page goes."""
     from normlib.results.page import PageContent, page  # plotly and jinja2 take a third of a second to import
 
-    question, runs_shown = main.study.question, main.study.runs
-    if not len(runs_shown):
+    if not len(everything.runs):
         path.unlink(missing_ok=True)
         return []
     content = PageContent(
-        experiment=", ".join(dict.fromkeys(runs_shown["experiment"])),
-        study=main.study,
+        experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
+        study=found[0].study if found else Study(everything.runs.iloc[:0], everything.question),
+        everything=everything,
         sheets=sheets,
-        comparisons=main.comparisons,
-        headline=headline(main.comparisons, question) or "",
-        verdicts=list(digest(main.comparisons, question).items()),
-        details=[
-            (section, [text for _, text in said]) for section, said in verdicts(main.comparisons, question).items()
-        ],
+        comparisons=found[0].comparisons if found else (),
+        headline=main_headline(found),
+        verdicts=digests(found),
+        details=details(found),
         messages=messages,
         commands=[command],
     )

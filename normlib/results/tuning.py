@@ -25,7 +25,7 @@ TUNING = "tuning"
 """The label that names the setting which an experiment tunes."""
 
 ARM = "norm"
-FOUND = ("chosen", "validation", "trials", "at_edge", "means", "missing", "why_not")
+FOUND = ("chosen", "validation", "trials", "wanted", "at_edge", "means", "missing", "why_not")
 """What `choices` finds; the columns ahead of these name the arm and the condition."""
 ROUNDING = 1e-9  # means of the same accuracies added up in another order differ by less, one sample in any set by more
 WORDS = {FAILED: "failed", SKIPPED: "was skipped"}
@@ -47,6 +47,7 @@ def choices(table: pd.DataFrame, axis: str) -> pd.DataFrame:
     - `chosen`: the value with the best mean validation accuracy, the smaller one of equals; None where `why_not` says more.
     - `validation`: that mean, a fraction. A trial that diverged counts with what its broken network scores.
     - `trials`: the number of trials that were trained.
+    - `wanted`: the number of trials that every arm and condition ought to have, by what any of them has.
     - `at_edge`: whether the chosen value is the smallest or the largest of the numbers tried: better ones may lie beyond.
     - `means`: the mean validation accuracy by value, NaN for a value with a trial that failed, was skipped or is missing;
       such a value cannot be chosen.
@@ -115,7 +116,7 @@ def _choice(by_value: Mapping[Any, pd.DataFrame], seeds: int) -> dict[str, Any]:
     statuses = [status for trials in by_value.values() for status in trials["status"]]
     missing = seeds * len(by_value) - len(statuses)
     found: dict[str, Any] = {"chosen": None, "validation": math.nan}
-    found |= {"trials": sum(status in TRAINED for status in statuses)}
+    found |= {"trials": sum(status in TRAINED for status in statuses), "wanted": seeds * len(by_value)}
     found |= {"at_edge": False, "means": means, "missing": missing, "why_not": ""}
     complete = {value: mean for value, mean in means.items() if not math.isnan(mean)}
     if missing:

@@ -1,6 +1,6 @@
 """What tuning chose, in words: for each arm and condition the chosen value and the validation accuracy of every value.
 
-In: the frame of all runs of an experiment with tuning. Out: a sheet. This file chooses nothing.
+In: what `tuning.choices` found. Out: a sheet. This file chooses nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import pandas as pd
 
 from normlib.results.axes import as_text
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
-from normlib.results.tuning import FOUND, choices, tuned_axis
+from normlib.results.tuning import FOUND
 
 
-def tuning_sheets(runs: pd.DataFrame) -> tuple[Sheet, ...]:
-    """One sheet, or none where nothing was tuned."""
-    axis = tuned_axis(runs)
-    if axis is None:
+def tuning_sheets(axis: str | None, found: pd.DataFrame) -> tuple[Sheet, ...]:
+    """One sheet on the choices of the setting `axis`; none where nothing was tuned, or no trial has a record."""
+    if axis is None or not len(found):
         return ()
-    found = choices(runs, axis)
     keys = [name for name in found.columns if name not in FOUND]
     values = list(found["means"].iloc[0])
     lines, tidy = [], []

@@ -171,31 +171,15 @@ def test_a_baseline_that_is_no_row_is_said_and_the_rest_is_there(tmp_path: Path)
     assert not (tmp_path / "tables" / "paired.md").exists()
 
 
-def _tuned() -> list[Record]:
-    """Two arms with trials at two rates on seeds of their own, and evaluation at 0.1, and at 1.0 where that was chosen."""
+def test_what_filters_leave_out_is_said_with_what_it_does_to_p(tmp_path: Path) -> None:
+    def said(**filters: set[object]) -> list[str]:
+        asked = {name.replace("__", "."): values for name, values in filters.items()}
+        report = write_report(tmp_path, _records(), filters=asked)
+        return [message for message in report.messages if "as asked" in message]
 
-    def run(norm: str, seed: int, lr: float, stage: str, accuracy: float) -> Record:
-        labels = {"norm": norm, "model": "mlp", "data": "digits", "stage": stage, "tuning": "optimizer.lr"}
-        return make_record(
-            norm=norm, seed=seed, accuracy=accuracy, labels=labels, spec={"optimizer": {"name": "sgd", "lr": lr}}
-        )
-
-    best = {"batch": 1.0, "group": 0.1}
-    trials = [
-        run(norm, 1_000_000 + seed, lr, "trial", 0.9 if lr == best[norm] else 0.7)
-        for norm in best for lr in (0.1, 1.0) for seed in range(2)
-    ]  # fmt: skip
-    fixed = [run(norm, seed, 0.1, "fixed", 0.8) for norm in best for seed in range(3)]
-    return [*trials, *fixed, *(run("batch", seed, 1.0, "tuned", 0.95) for seed in range(3))]
-
-
-def test_tuned_experiments_show_both_views_and_the_choices(tmp_path: Path) -> None:
-    report = write_report(tmp_path, _tuned())
-    tables = {path.stem: path.read_text() for path in (tmp_path / "tables").glob("*.md")}
-    assert [findings.view for findings in report.findings] == ["tuned", "fixed"]
-    assert "(tuned)" in tables["accuracy"] and "| batch | **95.0 ± 0.3** |" in tables["accuracy"]
-    assert "(fixed)" in tables["accuracy_fixed"] and "| batch | **80.0 ± 0.3** |" in tables["accuracy_fixed"]
-    assert "| batch | 1 (edge) | 70.0 | **90.0** |" in tables["tuning"]
-    assert "−15.0" in tables["differences"] and "0.0" in tables["differences_fixed"]
-    page = (tmp_path / "report.html").read_text()
-    assert "(tuned)" in page and "(fixed)" in page and "by validation accuracy" in page
+    assert said(data__batch_size={2}) == [
+        "4 of 8 runs are shown, as asked; p values are corrected for the comparisons shown and for no others"
+    ]
+    assert "4 of 8 runs are shown, as asked; p values" in (tmp_path / "report.html").read_text()
+    assert said(seed={0}) == ["4 of 8 runs are shown, as asked"], "every comparison is there"
+    assert said(norm={"batch", "group"}) == []

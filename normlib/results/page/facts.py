@@ -47,8 +47,8 @@ class Environment:
     different: Sequence[tuple[Sequence[tuple[str, str]], int]]
 
 
-def summary(study: Study) -> str:
-    """How much was run, in one line."""
+def summary(study: Study, everything: Study) -> str:
+    """How much was run, in one line; `everything` has the runs of trials and of other views too."""
     conditions = [condition for section in study.conditions.values() for condition in section]
     replicates = sorted({int(seed) for seed in study.runs["seed"]}) if len(study.runs) else []
     counts = [
@@ -56,7 +56,9 @@ def summary(study: Study) -> str:
         (len(replicates), "seed"),
     ]  # fmt: skip
     text = ", ".join(f"{number:,} {word}{'' if number == 1 else 's'}" for number, word in counts)
-    days = sorted({str(day)[:10] for day in study.runs["started"]}) if len(study.runs) else []
+    others = len(everything.runs) - len(study.runs)
+    text += f", and {others:,} run{'' if others == 1 else 's'} of trials and other views" if others > 0 else ""
+    days = sorted({str(day)[:10] for day in everything.runs["started"]}) if len(everything.runs) else []
     made = "" if not days else f"; made {days[0]}" if len(days) == 1 else f"; made {days[0]} to {days[-1]}"
     return text + made
 

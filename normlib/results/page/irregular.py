@@ -1,6 +1,7 @@
 """The runs that failed, diverged or were skipped, with their reasons, as a sheet.
 
-In: a study. Out: one `Sheet`, a line for each arm, section and reason. This file hides no run and judges none.
+In: a study of all runs of a report, those of trials too, whose stage is then part of the section. Out: one `Sheet`, a line
+for each arm, section and reason. This file hides no run and judges none.
 """
 
 from __future__ import annotations

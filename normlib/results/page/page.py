@@ -53,6 +53,8 @@ class PageContent:
     experiment: str
     study: Study
     sheets: Sequence[Sheet]
+    everything: Study | None = None
+    """The runs of the whole report, where those of trials and of other views are more than `study` has."""
     comparisons: Sequence[Comparison] = ()
     """The differences to the baseline, for their plot."""
     headline: str = ""
@@ -80,15 +82,15 @@ def page(content: PageContent) -> str:
     )
     template.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     template.filters["breakable"] = _breakable
-    study = content.study
+    study, everything = content.study, content.everything or content.study
     arms = study.places.row_labels
     looks = marks(arms)
     plots = _plots(content)
     script, plotly = _own("page.js"), _plotly()
-    irregular = irregular_runs(study)
+    irregular = irregular_runs(everything)
     return template.from_string(_own("page.html.jinja")).render(
         content=content,
-        summary=facts.summary(study),
+        summary=facts.summary(study, everything),
         arms=looks,
         numbers={arm: number for number, arm in enumerate(arms)},
         row_axis=words(study.question.rows),
@@ -97,7 +99,7 @@ def page(content: PageContent) -> str:
         irregular=[irregular] if irregular else [],
         hashes=facts.hashes(study),
         num_trained=facts.num_trained(study),
-        environment=facts.environment(study.runs),
+        environment=facts.environment(everything.runs),
         limits=[*facts.limits(study), *content.limits],
         kinds_of=_kinds,
         near_ropes=NEAR_ROPES,

@@ -42,7 +42,8 @@ OUTLINE = (
     (
         "paired", "Against the baseline",
         "Differences are taken replicate by replicate between runs that share trunk, batches and schedule; p is exact, "
-        "from all ways to flip the differences' signs, and corrected (Holm) over the table.",
+        "from all ways to flip the differences' signs, and corrected (Holm) over the table. What shares less is compared as "
+        "two samples, and says so.",
     ),
     ("tuning", "How settings were chosen", "Every arm had the same trials, and the best mean validation figure chose."),
     ("batch_size_effect", "What the batch size does", "The effect of the batch size as one number for each norm."),

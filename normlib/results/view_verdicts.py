@@ -1,0 +1,58 @@
+"""The verdicts of a report: of its one comparison, or after tuning of both views, each under a heading that says which.
+
+In: `Findings`. Out: the headline, sentences by heading, and the text of verdicts.md. This file judges and words nothing
+itself; see comparison.py and verdicts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from normlib.results.findings import Findings
+from normlib.results.verdicts import digest, headline, verdicts, verdicts_markdown
+from normlib.results.writers import markdown_text
+
+Said = list[tuple[str, list[str]]]
+"""Sentences under headings, in plain text."""
+
+
+def main_headline(found: Sequence[Findings]) -> str:
+    """The headline of the main findings, the first, with the name of the view ahead; "" where nothing is beyond doubt."""
+    first = headline(found[0].comparisons, found[0].study.question) if found else None
+    if not first:
+        return ""
+    return f"{found[0].view.capitalize()}: {first}" if found[0].view else first
+
+
+def digests(found: Sequence[Findings]) -> Said:
+    """A line for each condition, under a heading for each view and section."""
+    return [
+        (_heading(findings, section), lines)
+        for findings in found
+        for section, lines in digest(findings.comparisons, findings.study.question).items()
+    ]
+
+
+def details(found: Sequence[Findings]) -> Said:
+    """A sentence for each comparison, under the same headings."""
+    return [
+        (_heading(findings, section), [text for _, text in said])
+        for findings in found
+        for section, said in verdicts(findings.comparisons, findings.study.question).items()
+    ]
+
+
+def verdicts_file(found: Sequence[Findings]) -> str:
+    """The text of verdicts.md. Its first line is the headline, if there is one."""
+    texts = [verdicts_markdown(findings.comparisons, findings.study.question) for findings in found]
+    if not found or not found[0].view:
+        return "\n".join(texts)
+    first = main_headline(found)
+    parts = [f"# {markdown_text(each.heading)}\n\n{text}" for each, text in zip(found, texts, strict=True)]
+    return "\n".join([f"{markdown_text(first)}\n"] * bool(first) + parts)
+
+
+def _heading(findings: Findings, section: str) -> str:
+    if not findings.view:
+        return section
+    return f"{findings.view.capitalize()}, {section}" if section else findings.heading
