@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from normlib.results.axes import ReportError
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import frame, latest, run_name
@@ -97,6 +98,8 @@ def write_report(
     all_runs = of_plan if ids is None else frame(records)
     files = [_write(folder / "runs.csv", all_runs.to_csv(index=False, lineterminator="\n"))]
     chosen = shown(of_plan, filters or {}, staged)
+    if chosen.axis in (question.rows, question.columns):
+        raise ReportError(f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns")
     check_paired(chosen.runs)
     curves = {run_name(record): record.curves for record in kept}
     found = tuple(_find(view, question, curves) for view in chosen.views)

@@ -76,7 +76,7 @@ def shown(table: pd.DataFrame, filters: Filters, staged: bool = True) -> Shown:
     of_trials = {name: values for name, values in filters.items() if name not in (SEED, axis)}
     placed = table[is_trial | _among(table, both.values())]
     chosen = table[is_trial & _kept(table, of_trials) | _among(table, [view.runs for view in views])]
-    messages = _undecided(found, both[TUNED]) + _narrowed(placed, chosen, filters)
+    messages = _undecided(found, both[TUNED]) + _narrowed(placed, chosen, filters, axis)
     if outside := len(table) - len(placed):
         messages.append(
             f"{number_of_runs(outside)} in no view: made without tuning, for another tuning, or at values that are not chosen"
@@ -150,12 +150,15 @@ def _undecided(found: pd.DataFrame, tuned: pd.DataFrame) -> list[str]:
     return [f"{done}; `normlib compare` goes on"]
 
 
-def _narrowed(table: pd.DataFrame, chosen: pd.DataFrame, filters: Filters) -> list[str]:
-    """That filters left runs out, and what it means for the correction where they left out arms or conditions."""
+def _narrowed(table: pd.DataFrame, chosen: pd.DataFrame, filters: Filters, axis: str | None = None) -> list[str]:
+    """That filters left runs out, and what it means for the correction where they left out arms or conditions.
+
+    Neither seeds, nor splits, nor values of the tuned setting `axis` are any.
+    """
     if not filters or not len(chosen) or len(chosen) == len(table):
         return []
     told = f"{len(chosen)} of {number_of_runs(len(table))} are shown, as asked"
-    places = {name: values for name, values in filters.items() if name not in (SEED, SPLIT_SEED)}
+    places = {name: values for name, values in filters.items() if name not in (SEED, SPLIT_SEED, axis)}
     if _kept(table, places).all():
         return [told]
     return [f"{told}; p values are corrected for the comparisons shown and for no others"]

@@ -13,6 +13,7 @@ from normlib.results.frame import frame
 from normlib.results.paired import compare_arms
 from normlib.results.record import Record
 from normlib.results.report import Report, write_report
+from normlib.results.study import Question
 from tests.results.tuned_records import DEPTH, FIRST_TRIAL, RATE, tuned_records, tuned_run
 
 TRIALS = [record for record in tuned_records() if record.labels["stage"] == "trial"]
@@ -105,6 +106,7 @@ def test_filters_have_no_say_in_a_choice(tmp_path: Path) -> None:
 
     report = write_report(tmp_path, tuned_records(), filters={RATE: {"1.0"}})
     assert _views(report) == ["tuned"] and len(report.findings[0].study.runs) == 6
+    assert report.messages == ("14 of 17 runs are shown, as asked",), "every tuned comparison is there"
     report = write_report(tmp_path, tuned_records(), filters={RATE: {0.1}})
     assert _views(report) == ["tuned", "fixed"]
 
@@ -115,6 +117,8 @@ def test_filters_have_no_say_in_a_choice(tmp_path: Path) -> None:
     for name in ("stage", "tuning"):
         with pytest.raises(ReportError, match=f"not {name}: it says what a run is for"):
             write_report(tmp_path, tuned_records(), filters={name: {"trial"}})
+    with pytest.raises(ReportError, match="optimizer.lr was tuned for each arm and cannot span the tables"):
+        write_report(tmp_path, tuned_records(), question=Question(columns=RATE))
 
 
 def test_runs_in_no_view_are_counted(tmp_path: Path) -> None:
