@@ -16,7 +16,7 @@ from normlib.cli import main
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import Plan, make_plan
 from normlib.experiments.state import State, look
-from normlib.experiments.sweep import run_missing
+from normlib.experiments.sweep import report_on, run_missing
 from normlib.experiments.tuning import FIRST_TUNING_SEED
 from normlib.results.record import Record
 from normlib.results.store import Store
@@ -211,6 +211,23 @@ def test_a_chosen_value_that_becomes_the_fixed_one_gets_its_label_and_is_not_tra
         assert record.labels["stage"] == (TRIAL if record.spec["seed"] >= FIRST_TUNING_SEED else FIXED)
         assert record.metrics == records[record.id].metrics
         assert Store(tmp_path, "small_batch").read(record.id) == record
+
+
+def test_a_plan_without_tuning_leaves_the_stages_and_shows_its_runs_as_one_comparison(
+    finished: tuple[Path, dict[str, Record]], tmp_path: Path
+) -> None:
+    done, _ = finished
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    before = contents(tmp_path)
+    plan = plan_in(tmp_path, "tuning=null", "seed=range(3)")
+    records = run_missing(plan, Watcher())
+    after = contents(tmp_path)
+    assert {key: after[key] for key in before} == before and len(after) == len(before) + 2
+    assert Counter(record.labels.get("stage") for record in records.values()) == {FIXED: EVALUATIONS, None: 2}
+    report = report_on(plan, "normlib compare")
+    assert len(report.frame) == 6 and [findings.view for findings in report.findings] == [""]
+    report = report_on(plan_in(tmp_path), "normlib compare")
+    assert [findings.view for findings in report.findings] == ["tuned", "fixed"]
 
 
 def test_values_are_typed_as_overrides_are(tmp_path: Path) -> None:
