@@ -94,7 +94,12 @@ def test_a_sweep_that_stopped_has_a_report(
     assert _views(report) == views and message in report.messages
     assert (tmp_path / "runs.csv").exists() and (tmp_path / "verdicts.md").exists()
     assert ("tuning" in tables) == (TRIALS[0] in records) and ("accuracy_fixed" in tables) == bool(views)
-    assert message in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert message in page
+    if not views:
+        assert (
+            f'"summary">{len(records)} runs of trials and other views' in page and "held against another arm’s" in page
+        )
 
 
 def test_filters_have_no_say_in_a_choice(tmp_path: Path) -> None:

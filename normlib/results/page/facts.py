@@ -57,7 +57,9 @@ def summary(study: Study, everything: Study) -> str:
     ]  # fmt: skip
     text = ", ".join(f"{number:,} {word}{'' if number == 1 else 's'}" for number, word in counts)
     others = len(everything.runs) - len(study.runs)
-    text += f", and {others:,} run{'' if others == 1 else 's'} of trials and other views" if others > 0 else ""
+    if others > 0:
+        text = f"{text}, and " if len(study.runs) else ""
+        text += f"{others:,} run{'' if others == 1 else 's'} of trials and other views"
     days = sorted({str(day)[:10] for day in everything.runs["started"]}) if len(everything.runs) else []
     made = "" if not days else f"; made {days[0]}" if len(days) == 1 else f"; made {days[0]} to {days[-1]}"
     return text + made

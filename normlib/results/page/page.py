@@ -88,6 +88,7 @@ def page(content: PageContent) -> str:
     plots = _plots(content)
     script, plotly = _own("page.js"), _plotly()
     irregular = irregular_runs(everything)
+    verified = study if len(study.runs) else everything
     return template.from_string(_own("page.html.jinja")).render(
         content=content,
         summary=facts.summary(study, everything),
@@ -97,8 +98,8 @@ def page(content: PageContent) -> str:
         column_axis=words(study.question.columns),
         parts=parts(study.question.value, content.sheets, plots),
         irregular=[irregular] if irregular else [],
-        hashes=facts.hashes(study),
-        num_trained=facts.num_trained(study),
+        hashes=facts.hashes(verified),
+        num_trained=facts.num_trained(verified),
         environment=facts.environment(everything.runs),
         limits=[*facts.limits(study), *content.limits],
         kinds_of=_kinds,

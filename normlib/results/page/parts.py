@@ -45,7 +45,7 @@ OUTLINE = (
         "from all ways to flip the differences' signs, and corrected (Holm) over the table. What shares less is compared as "
         "two samples, and says so.",
     ),
-    ("tuning", "How settings were chosen", "Every arm had the same trials, and the best mean validation figure chose."),
+    ("tuning", "How settings were chosen", "Every arm gets the same trials, and the best mean validation figure chooses."),
     ("batch_size_effect", "What the batch size does", "The effect of the batch size as one number for each norm."),
     ("speed", "Speed to accuracy", "How soon a target is reached that was set beforehand. Never reaching it counts as infinite."),
     ("tasks", "Across tasks", "What holds over several tasks at once. A task is a model on a dataset."),
