@@ -94,6 +94,8 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
         text += " ≈"
     if comparison.unpaired:
         text += ", unpaired"
+    if comparison.diverged:
+        text += f", diverged {comparison.diverged}"
     if comparison.verdict == TOO_FEW:
         text += f", n={comparison.n} cannot show it; {comparison.n_needed} needed"
     elif comparison.n != usual_n:
@@ -121,15 +123,16 @@ def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
 
 def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple[str, ...]:
     question = study.question
+    width = ", ± half-width of its 95 % t interval" if any(each.low == each.low for each in mine) else ""
     notes = [
-        f"Mean of arm − {question.baseline}, seed by seed, ± half-width of its 95 % t interval; n = {usual_n}"
+        f"Mean of arm − {question.baseline}, seed by seed{width}; n = {usual_n}"
         + (", unless a cell says otherwise." if any(each.n not in (0, usual_n) for each in mine) else ".")
     ]
     family = sum(each.p == each.p for each in mine)
     if any(each.verdict in (BETTER, WORSE) for each in mine):
         notes.append(
             f"Bold: differs from {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for "
-            f"the {family} comparisons of this table)."
+            f"the {_comparisons(family)} of this table)."
         )
     if any(_within_rope(study, each) for each in mine):
         notes.append(f"≈: equal in practice, the interval lies within ± {question.rope:g} points.")
@@ -144,10 +147,14 @@ def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
         "Outperforms: the share of seeds in which the arm is ahead, ties half, a diverged run as a loss; "
         "Clopper–Pearson interval.",
         "p: two-sided sign-flip test of the mean difference, exact up to 40 seeds; p (Holm): corrected for the "
-        f"{family} comparisons of this table. r: correlation within pairs.",
+        f"{_comparisons(family)} of this table. r: correlation within pairs.",
         f"Equal in practice: the interval lies within ± {question.rope:g} points (rope={question.rope:g}).",
     ]
     return tuple(notes + _common_notes(mine, family))
+
+
+def _comparisons(family: int) -> str:
+    return "comparison" if family == 1 else f"{family} comparisons"
 
 
 def _common_notes(mine: Sequence[Comparison], family: int) -> list[str]:
@@ -155,9 +162,12 @@ def _common_notes(mine: Sequence[Comparison], family: int) -> list[str]:
     too_few = [each for each in mine if each.verdict == TOO_FEW]
     if too_few:
         notes.append(
-            f"n cannot show it: the smallest p of n replicates, 2/2ⁿ, times the {family} comparisons of this table is above "
-            f"{SIGNIFICANCE}; {too_few[0].n_needed} replicates are needed. It does not mean that there is no difference."
+            f"n cannot show it: the smallest p of n replicates, 2/2ⁿ, is above {SIGNIFICANCE} once it is corrected for the "
+            f"{_comparisons(family)} of this table; {too_few[0].n_needed} replicates are needed. It does not mean that there "
+            "is no difference."
         )
+    if any(each.diverged for each in mine):
+        notes.append("diverged: so many runs of the arm; they count with what they score, and as lost.")
     if any(each.unpaired for each in mine):
         notes.append("unpaired: the runs share no seeds or no batches, so that two samples are compared (Welch's t).")
     return notes

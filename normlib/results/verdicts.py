@@ -134,15 +134,28 @@ def _digest_of_condition(found: Sequence[Comparison], question: Question) -> str
         WORSE: ("loses to {}", "lose to {}"),
         EQUAL: ("is equal to {} for practical purposes", "are equal to {} for practical purposes"),
         UNKNOWN: ("cannot be told from {}",) * 2,
-        TOO_FEW: ("cannot be told from {} with so few replicates",) * 2,
+        TOO_FEW: ("too few seeds to show a difference to {}",) * 2,
     }
     clauses = []
     for verdict, (one, several) in words.items():
         arms = sorted((each for each in found if each.verdict == verdict), key=lambda each: -each.difference)
         if arms:
-            listed = [f"{each.arm} ({_amount(each.difference, question, unit=False, sign=True)})" for each in arms]
-            clauses.append(f"{_listed(listed)} {(several if len(arms) > 1 else one).format(baseline)}")
+            listed = _listed([f"{each.arm} ({', '.join(_aside(each, question))})" for each in arms])
+            said = (several if len(arms) > 1 else one).format(baseline)
+            clauses.append(f"{said}: {listed}" if verdict == TOO_FEW else f"{listed} {said}")
     return f"At {_condition(question.columns, found[0].column)}, {'; '.join(clauses)}."
+
+
+def _aside(comparison: Comparison, question: Question) -> list[str]:
+    """The difference in brackets behind an arm's name, with whatever it must not be read without."""
+    said = [_amount(comparison.difference, question, unit=False, sign=True)]
+    said += ["unpaired"] if comparison.unpaired else []
+    if comparison.verdict == TOO_FEW:
+        said.append(f"n={comparison.n}" + ("" if comparison.unpaired else f" of {comparison.n_needed} needed"))
+    said += [f"{comparison.diverged} diverged"] if comparison.diverged else []
+    return said + (
+        [f"{comparison.baseline_diverged} of {comparison.baseline} diverged"] if comparison.baseline_diverged else []
+    )
 
 
 def _not_compared(comparisons: Sequence[Comparison], question: Question) -> list[str]:
@@ -174,6 +187,8 @@ def _noise_floor(comparisons: Sequence[Comparison], question: Question, tuned: b
     told = [each.column for each in control if each.verdict in (BETTER, WORSE)]
     if tuned:
         verdict = "which includes what the choice of its own setting adds"
+    elif all(each.verdict == TOO_FEW for each in control):
+        verdict = "and with so few seeds nothing could tell it apart"
     elif told:
         verdict = f"but it is told apart at {', '.join(told)}, so this table says more than its data do"
     else:

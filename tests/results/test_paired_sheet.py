@@ -39,7 +39,7 @@ GRID = """\
 - Mean of arm − batch, seed by seed, ± half-width of its 95 % t interval; n = 7, unless a cell says otherwise.
 - Bold: differs from batch (exact sign-flip test, p ≤ 0.05 after Holm's correction for the 3 comparisons of this table).
 - ≈: equal in practice, the interval lies within ± 0.5 points.
-- n cannot show it: the smallest p of n replicates, 2/2ⁿ, times the 3 comparisons of this table is above 0.05; 7 replicates \
+- n cannot show it: the smallest p of n replicates, 2/2ⁿ, is above 0.05 once it is corrected for the 3 comparisons of this table; 7 replicates \
 are needed. It does not mean that there is no difference.
 """
 

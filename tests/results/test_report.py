@@ -52,7 +52,7 @@ def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
     assert "80.5 ± 6.4" in (tmp_path / "tables" / "accuracy.md").read_text()
     assert report.messages == ()
     printed = _printed(report)
-    for words in ("80.5 ±6.4", "difference to batch", "cannot be told from batch", "report.html"):
+    for words in ("80.5 ±6.4", "difference to batch", "too few seeds to show a difference", "report.html"):
         assert words in printed
 
 

@@ -113,6 +113,24 @@ def test_a_table_in_a_line_a_condition() -> None:
     )
 
 
+def test_too_few_seeds_and_diverged_runs_are_said_in_the_line_of_a_condition() -> None:
+    few = {"verdict": "too few", "n": 1, "n_needed": 7, "p_holm": 1.0}
+    broken = {"verdict": "unknown", "diverged": 7, "difference": -0.055}
+    lines = digest(
+        [
+            _comparison(**few), _comparison(arm="batch_control", difference=0.003, **few),
+            _comparison(arm="nanny", **broken), _comparison(arm="other", unpaired="no seed in common"),
+        ],
+        QUESTION,
+    )["model=mlp"]  # fmt: skip
+    assert lines == [
+        "At batch 2, other (+41.2, unpaired) beats batch; nanny (−5.5, 7 diverged) cannot be told from batch; too few seeds to "
+        "show a difference to batch: group (+41.2, n=1 of 7 needed) and batch_control (+0.3, n=1 of 7 needed).",
+        "Noise floor: batch_control is batch on another trajectory; its mean differs by up to 0.3 points (at batch 2), and with "
+        "so few seeds nothing could tell it apart.",
+    ]
+
+
 def test_a_control_that_takes_no_other_trajectory_is_no_noise_floor() -> None:
     comparisons = [_comparison(arm="batch_control", verdict="equal", difference=0.0, wins=1, ties=9)]
     assert digest(comparisons, QUESTION)["model=mlp"][1] == (

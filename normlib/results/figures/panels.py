@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.4, 3.4)
 LEGEND_INCHES = 0.45
 MAX_COLUMNS = 3
-LEGEND_ENTRY_INCHES = 1.45  # a line and a long name
+LEGEND_LINE_INCHES, LEGEND_LETTER_INCHES = 0.85, 0.075  # a line with the space around it, and a letter of a name
 Sharing = Literal["all", "row", "none"]
 DODGE = 0.18
 """Columns (or octaves) between the first and the last row's points at one column, so that equal rows stay visible."""
@@ -50,10 +50,11 @@ def legend(figure: Figure, style: dict[str, Style]) -> None:
     """One legend for all panels, below them, in the order of `style`."""
     from matplotlib.lines import Line2D
 
-    lines = math.ceil(len(style) * LEGEND_ENTRY_INCHES / figure.get_figwidth())
+    entry = LEGEND_LINE_INCHES + LEGEND_LETTER_INCHES * max(map(len, style), default=0)
+    across = max(1, int(figure.get_figwidth() / entry))
     handles = [Line2D([], [], **line_settings(name, look)) for name, look in style.items()]
     figure.legend(
-        handles, list(style), loc="outside lower center", ncols=math.ceil(len(style) / lines),
+        handles, list(style), loc="outside lower center", ncols=math.ceil(len(style) / math.ceil(len(style) / across)),
         frameon=False, handlelength=4.0,  # long enough to show a whole period of every line style
     )  # fmt: skip
 
