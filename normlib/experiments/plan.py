@@ -16,8 +16,10 @@ from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, configur
 from normlib.experiments.control import control_label, control_of
 from normlib.experiments.multiply import axes_of, multiply
 from normlib.experiments.resolve import resolve
+from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.registry import unknown_name
+from normlib.results.axes import as_text
 from normlib.training.spec import Run
 
 
@@ -70,6 +72,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_labels(runs)
         for name in ("rows", "columns"):
             _check_report_axis(name, first.plain[name], runs)
+        _check_baseline(first.plain, runs)
         if tuning is not None:
             runs, candidates = with_trials(tuning, runs, composer, axes, config_dirs, double)
     control = control_label(double) if double in {run.labels["norm"] for run in runs} else None
@@ -135,6 +138,18 @@ def _check_report_axis(name: str, axis: str, runs: Sequence[Run]) -> None:
         known |= {*run.labels, *(f"{key}.{setting}" for key, node in sections.items() for setting in node)}
     if axis not in known:
         raise ConfigError(f"{name}={axis}: {unknown_name('setting', axis, known)}")
+
+
+def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
+    """Refuse a baseline that was asked for and is none of the arms, before anything is trained for it."""
+    baseline, rows = settings["baseline"], settings["rows"]
+    section, _, name = rows.partition(".")
+    known = {
+        as_text(run.spec[section].get(name)) if name else run.labels.get(rows, as_text(run.spec.get(rows)))
+        for run in runs
+    }
+    if baseline != Root().baseline and as_text(baseline) not in known:
+        raise ConfigError(f"baseline={baseline}: {unknown_name(f'row ({rows})', str(baseline), known)}")
 
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:

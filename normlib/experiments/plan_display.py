@@ -30,6 +30,11 @@ def show_state(console: Console, state: State) -> None:
         console.print(Text(f"  {key}: {', '.join(values)}"))
     if plan.control is not None:
         console.print(Text(_about_control(plan)))
+    baseline = plan.settings["baseline"]
+    if plan.settings["rows"] == "norm" and baseline not in {run.labels["norm"] for run in plan.runs}:
+        console.print(
+            Text(f"no arm is the baseline, {baseline}: nothing will be compared with it (baseline=... names another)")
+        )
     if plan.tuning is not None:
         console.print(Text(_about_tuning(plan)))
     stages = {name: state.only(stage) for stage, name in STAGES.items()} if plan.tuning is not None else {"runs": state}

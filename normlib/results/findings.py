@@ -32,7 +32,7 @@ class Findings:
 
 
 def find(study: Study, view: str = "", heading: str = "") -> Findings:
-    """All analyses of a study; `view` goes to the titles of the sheets."""
+    """All analyses of a study; `view` goes to the titles of the sheets, `heading` to their notes."""
     if not len(study.runs):
         return Findings(view, heading, study, (), (), ())
     tables = comparison(study)
@@ -43,7 +43,10 @@ def find(study: Study, view: str = "", heading: str = "") -> Findings:
     sheets = [*map(main_sheet, tables), *differences, *paired_sheets(study, comparisons)]
     sheets += analysis_sheets(study)
     if view:
-        sheets = [dataclasses.replace(sheet, title=f"{sheet.title} ({view})") for sheet in sheets]
+        sheets = [
+            dataclasses.replace(sheet, title=f"{sheet.title} ({view})", notes=(f"{heading}.", *sheet.notes))
+            for sheet in sheets
+        ]
     return Findings(view, heading, study, tuple(tables), tuple(comparisons), tuple(sheets))
 
 

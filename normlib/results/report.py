@@ -103,9 +103,9 @@ def write_report(
     check_paired(chosen.runs)
     curves = {run_name(record): record.curves for record in kept}
     found = tuple(_find(view, question, curves) for view in chosen.views)
-    sheets = (*tuning_sheets(chosen.axis, chosen.choices), *(sheet for findings in found for sheet in findings.sheets))
+    sheets = (*(sheet for findings in found for sheet in findings.sheets), *tuning_sheets(chosen.axis, chosen.choices))
     files += _write_tables(folder / TABLES, sheets)
-    files.append(_write(folder / "verdicts.md", verdicts_file(found)))
+    files.append(_write(folder / "verdicts.md", verdicts_file(found, chosen.messages)))
     drawn = _write_figures(folder / FIGURES, found)
     no_figure = bool(found) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]

@@ -76,7 +76,7 @@ def shown(table: pd.DataFrame, filters: Filters, staged: bool = True) -> Shown:
     of_trials = {name: values for name, values in filters.items() if name not in (SEED, axis)}
     placed = table[is_trial | _among(table, both.values())]
     chosen = table[is_trial & _kept(table, of_trials) | _among(table, [view.runs for view in views])]
-    messages = _undecided(found, both[TUNED]) + _narrowed(placed, chosen, filters, axis)
+    messages = _undecided(found, both[TUNED]) + _at_edge(found, axis) + _narrowed(placed, chosen, filters, axis)
     if outside := len(table) - len(placed):
         messages.append(
             f"{number_of_runs(outside)} in no view: made without tuning, for another tuning, or at values that are not chosen"
@@ -148,6 +148,14 @@ def _undecided(found: pd.DataFrame, tuned: pd.DataFrame) -> list[str]:
         return []
     done = "no run at a chosen value has a record yet" if len(found) else "no choice yet: no trial has a record"
     return [f"{done}; `normlib compare` goes on"]
+
+
+def _at_edge(found: pd.DataFrame, axis: str) -> list[str]:
+    """How many choices are at an end of the values tried."""
+    edges = int(found["at_edge"].sum())
+    if not edges:
+        return []
+    return [f"{edges} of {len(found)} choices of {axis} are at the edge of the grid: a better value may lie beyond it"]
 
 
 def _narrowed(table: pd.DataFrame, chosen: pd.DataFrame, filters: Filters, axis: str | None = None) -> list[str]:

@@ -40,7 +40,6 @@ def tuning_sheets(axis: str | None, found: pd.DataFrame) -> tuple[Sheet, ...]:
             notes=_notes(axis, found),
             tidy=tuple(tidy),
             num_labels=len(keys),
-            in_terminal=False,
         ),
     )
 
@@ -73,8 +72,8 @@ def _notes(axis: str, found: pd.DataFrame) -> tuple[str, ...]:
     """What the figures are, and how far the choice can be trusted."""
     notes = [
         f"Mean validation accuracy of each {axis} over the trials, on seeds of their own, the same for every arm and "
-        "condition; bold is chosen (the smaller of equals). Tables marked tuned show every arm at its chosen value, those "
-        "marked fixed all at one."
+        "condition. Tables marked tuned show every arm at its chosen value, those marked fixed all at one.",
+        "Bold: chosen; the smaller of equals.",
     ]
     edges = int(found["at_edge"].sum())
     if edges:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normlib.results.findings import Findings
+from normlib.results.tuning import TUNED
 from normlib.results.verdicts import digest, headline, verdicts, verdicts_markdown
 from normlib.results.writers import markdown_text
 
@@ -29,7 +30,7 @@ def digests(found: Sequence[Findings]) -> Said:
     return [
         (_heading(findings, section), lines)
         for findings in found
-        for section, lines in digest(findings.comparisons, findings.study.question).items()
+        for section, lines in digest(findings.comparisons, findings.study.question, findings.view == TUNED).items()
     ]
 
 
@@ -42,14 +43,17 @@ def details(found: Sequence[Findings]) -> Said:
     ]
 
 
-def verdicts_file(found: Sequence[Findings]) -> str:
-    """The text of verdicts.md. Its first line is the headline, if there is one."""
-    texts = [verdicts_markdown(findings.comparisons, findings.study.question) for findings in found]
+def verdicts_file(found: Sequence[Findings], notes: Sequence[str] = ()) -> str:
+    """The text of verdicts.md. Its first line is the headline, if there is one; `notes` on what is shown come last."""
+    last = ["\n".join(["Of the runs shown:", "", *(f"- {markdown_text(note)}" for note in notes), ""])] if notes else []
+    texts = [
+        verdicts_markdown(findings.comparisons, findings.study.question, findings.view == TUNED) for findings in found
+    ]
     if not found or not found[0].view:
-        return "\n".join(texts)
+        return "\n".join([*texts, *last])
     first = main_headline(found)
     parts = [f"# {markdown_text(each.heading)}\n\n{text}" for each, text in zip(found, texts, strict=True)]
-    return "\n".join([f"{markdown_text(first)}\n"] * bool(first) + parts)
+    return "\n".join([f"{markdown_text(first)}\n"] * bool(first) + parts + last)
 
 
 def _heading(findings: Findings, section: str) -> str:

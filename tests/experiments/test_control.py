@@ -51,12 +51,21 @@ def test_any_arm_may_be_the_baseline_also_one_from_a_file(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "override",
-    ["control=false", "rows=optimizer.lr", "norm.gamma_noise=0,1e-3", "norm.gamma_noise=1e-6", "baseline=group"],
+    ["control=false", "rows=optimizer.lr", "norm.gamma_noise=0,1e-3", "norm.gamma_noise=1e-6"],
 )
 def test_where_there_is_none(override: str) -> None:
     plan = make_plan([*TINY, "norm=batch,layer", "seed=0", override])
     assert labels(plan) == {"batch", "layer"} and plan.control is None
     assert plan.order["norm"] == ["batch", "layer"]
+
+
+def test_there_is_none_where_the_default_baseline_is_no_arm_and_one_that_was_asked_for_has_to_be() -> None:
+    assert labels(make_plan([*TINY, "norm=group,layer", "seed=0"])) == {"group", "layer"}
+    with pytest.raises(ConfigError, match="baseline=grup: no row .norm. is named 'grup'; did you mean 'group'"):
+        make_plan([*TINY, "norm=group,layer", "seed=0", "baseline=grup"])
+    with pytest.raises(ConfigError, match=r"baseline=3: no row .model.depth. is named"):
+        make_plan([*TINY, "rows=model.depth", "model.depth=1,2", "seed=0", "baseline=3"])
+    assert make_plan([*TINY, "rows=model.depth", "model.depth=1,2", "seed=0", "baseline=2"]).runs
 
 
 def test_multirun_has_none() -> None:

@@ -20,6 +20,8 @@ TRIALS = [record for record in tuned_records() if record.labels["stage"] == "tri
 FIXED_RUNS = [record for record in tuned_records() if record.labels["stage"] == "fixed"]
 NO_CHOICE = "no choice yet for 1 of 2 arms and conditions"
 
+EDGE = "2 of 2 choices of optimizer.lr are at the edge of the grid: a better value may lie beyond it"
+
 
 def _tables(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text() for path in (folder / "tables").glob("*.md")}
@@ -32,7 +34,7 @@ def _views(report: Report) -> list[str]:
 def test_both_views_and_the_choices_are_shown(tmp_path: Path) -> None:
     report = write_report(tmp_path, tuned_records())
     tables = _tables(tmp_path)
-    assert _views(report) == ["tuned", "fixed"] and len(report.frame) == 17 and report.messages == ()
+    assert _views(report) == ["tuned", "fixed"] and len(report.frame) == 17 and report.messages == (EDGE,)
     assert "(tuned)" in tables["accuracy"] and "| batch | **95.0 ± 0.3** |" in tables["accuracy"]
     assert "(fixed)" in tables["accuracy_fixed"] and "| batch | **80.0 ± 0.3** |" in tables["accuracy_fixed"]
     assert "| batch | 1 (edge) | 70.0 | **90.0** |" in tables["tuning"]
@@ -107,11 +109,11 @@ def test_filters_have_no_say_in_a_choice(tmp_path: Path) -> None:
     report = write_report(tmp_path, tuned_records(), filters={"seed": {0, 1}})
     assert _views(report) == whole and len(report.frame) == 14
     assert _tables(tmp_path)["tuning"] == _tables(tmp_path / "whole")["tuning"]
-    assert report.messages == ("14 of 17 runs are shown, as asked",)
+    assert report.messages == (EDGE, "14 of 17 runs are shown, as asked")
 
     report = write_report(tmp_path, tuned_records(), filters={RATE: {"1.0"}})
     assert _views(report) == ["tuned"] and len(report.findings[0].study.runs) == 6
-    assert report.messages == ("14 of 17 runs are shown, as asked",), "every tuned comparison is there"
+    assert report.messages == (EDGE, "14 of 17 runs are shown, as asked"), "every tuned comparison is there"
     report = write_report(tmp_path, tuned_records(), filters={RATE: {0.1}})
     assert _views(report) == ["tuned", "fixed"]
 
@@ -131,7 +133,7 @@ def test_runs_in_no_view_are_counted(tmp_path: Path) -> None:
     unchosen = [tuned_run("group", 0, 1.0, "tuned")]
     report = write_report(tmp_path, [*tuned_records(), *plain, *unchosen])
     assert _views(report) == ["tuned", "fixed"] and len(report.frame) == 17
-    assert report.messages[0].startswith("3 runs in no view: made without tuning, for another tuning, or at values")
+    assert report.messages[-1].startswith("3 runs in no view: made without tuning, for another tuning, or at values")
 
 
 def test_a_plan_that_does_not_tune_shows_its_runs_whatever_stages_they_have(tmp_path: Path) -> None:
