@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from normlib.results.axes import ReportError
+from normlib.results.digest import digest
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import frame, latest, run_name
@@ -25,7 +26,6 @@ from normlib.results.shown import Filters, View, shown
 from normlib.results.study import Question, Study
 from normlib.results.tuning import FIXED
 from normlib.results.tuning_sheet import tuning_sheets
-from normlib.results.verdicts import digest
 from normlib.results.view_verdicts import details, digests, main_headline, verdicts_file
 from normlib.results.writers import latex, markdown, terminal, tidy_csv
 

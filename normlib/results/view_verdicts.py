@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from normlib.results.comparison import Comparison
+from normlib.results.digest import digest
 from normlib.results.findings import Findings
+from normlib.results.study import Question
 from normlib.results.tuning import TUNED
-from normlib.results.verdicts import digest, headline, verdicts, verdicts_markdown
+from normlib.results.verdicts import headline, verdicts, what_p_is
 from normlib.results.writers import markdown_text
 
 Said = list[tuple[str, list[str]]]
@@ -54,6 +57,19 @@ def verdicts_file(found: Sequence[Findings], notes: Sequence[str] = ()) -> str:
     first = main_headline(found)
     parts = [f"# {markdown_text(each.heading)}\n\n{text}" for each, text in zip(found, texts, strict=True)]
     return "\n".join([f"{markdown_text(first)}\n"] * bool(first) + parts + last)
+
+
+def verdicts_markdown(comparisons: Sequence[Comparison], question: Question, tuned: bool = False) -> str:
+    """The headline, a line for each condition, then every comparison, as Markdown."""
+    said, lines = verdicts(comparisons, question), []
+    first = headline(comparisons, question)
+    lines += [markdown_text(first), ""] if first else []
+    lines += [what_p_is(question), ""] if comparisons else []
+    for section, digested in digest(comparisons, question, tuned).items():
+        lines += [f"## {markdown_text(section)}" if section else "## Verdicts", ""]
+        lines += [f"- {markdown_text(line)}" for line in digested]
+        lines += ["", "Each comparison:", "", *(f"- {markdown_text(text)}" for _, text in said[section]), ""]
+    return "\n".join(lines)
 
 
 def _heading(findings: Findings, section: str) -> str:

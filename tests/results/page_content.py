@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from normlib.results.digest import digest
 from normlib.results.findings import find
 from normlib.results.frame import frame
 from normlib.results.page import PageContent
 from normlib.results.record import DIVERGED, FAILED, SKIPPED, Record
 from normlib.results.study import Question, Study
-from normlib.results.verdicts import digest, headline, verdicts
+from normlib.results.verdicts import headline, verdicts
 from tests.results.factories import make_record
 
 HOSTILE = "<script>alert(1)</script>"

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from normlib.results.comparison import Comparison
+from normlib.results.digest import digest
 from normlib.results.sheet import p_value, points
 from normlib.results.study import Question
-from normlib.results.verdicts import digest, headline, sentence, verdicts_markdown
+from normlib.results.verdicts import headline, sentence
+from normlib.results.view_verdicts import verdicts_markdown
 
 QUESTION = Question()
 
