@@ -1,4 +1,4 @@
-"""Puts the gallery's first verdict and its table into the README, between the markers. Run it after the gallery was made again."""
+"""Puts the gallery's first verdict and its tables into the README, between the markers. Run it after the gallery was made again."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->"
 
 
 def results_section(folder: Path) -> str:
-    """The headline of an experiment's verdicts, as a quotation, and its main tables."""
+    """The headline of an experiment's verdicts, as a quotation, its main tables, and the differences to the baseline."""
     headline = (folder / "verdicts.md").read_text().splitlines()[0]
-    return f"> {headline}\n\n{(folder / 'tables' / 'accuracy.md').read_text().strip()}"
+    tables = ((folder / "tables" / f"{name}.md").read_text().strip() for name in ("accuracy", "differences"))
+    return "\n\n".join([f"> {headline}", *tables])
 
 
 def with_results(readme: str, section: str) -> str:
