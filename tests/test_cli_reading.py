@@ -146,3 +146,12 @@ def test_settings_complete_behind_folders_and_flags(
     assert main(["-sc", "query=bash"]) == 0
     shown, complaint = capsys.readouterr()
     assert shown.split() == ["norm=batch_renorm", "norm=batch_renorm_fraction"] and complaint == ""
+
+
+def test_a_mistyped_experiment_is_told_from_one_without_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "experiment=small_bach", f"results_dir={tmp_path}"]) == 2
+    assert "no experiment is named 'small_bach'; did you mean 'small_batch'" in capsys.readouterr().err
+    assert main(["report", "experiment=small_batch", f"results_dir={tmp_path}"]) == 2
+    assert "make them with `normlib compare experiment=small_batch`" in capsys.readouterr().err

@@ -16,10 +16,12 @@ from hydra.core.override_parser.types import Glob, Override, QuotedString
 
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
+    NO_EXPERIMENT,
     ConfigError,
     check_config_dirs,
     clear_errors,
     experiment_file,
+    group_files,
     plain_text,
 )
 from normlib.registry import unknown_name
@@ -79,7 +81,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
         name = place.get("experiment") or (names.pop() if len(names) == 1 else None)
     else:
         name = place.get("experiment", DEFAULT_EXPERIMENT)
-        found = _of_experiment(Store(results_dir, name))
+        found = _of_experiment(Store(results_dir, name), config_dirs)
         goes_to = found.folders[0]
     selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}
     filters = {key: _values(override, found.records) for key, override in selecting.items()}
@@ -93,9 +95,14 @@ def _one_value(override: Override) -> str:
     return plain_text(override.value())
 
 
-def _of_experiment(store: Store) -> Merged:
+def _of_experiment(store: Store, config_dirs: Sequence[str]) -> Merged:
     scan = store.scan()
     if not scan.records and not scan.problems:
+        known = group_files("experiment", config_dirs)
+        if store.experiment not in (*known, NO_EXPERIMENT):
+            raise ConfigError(
+                f"{unknown_name('experiment', store.experiment, known)}; and there are no records in {store.runs}"
+            )
         raise ConfigError(
             f"there are no records in {store.runs}: make them with `normlib compare experiment={store.experiment}`, "
             "or name another folder with results_dir=..."
