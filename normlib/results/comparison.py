@@ -103,7 +103,7 @@ def _verdict(comparison: Comparison, question: Question, family: Sequence[Compar
             return BETTER if better else WORSE
         return UNKNOWN
     none_diverged = not (comparison.diverged or comparison.baseline_diverged)
-    if none_diverged and question.value.endswith("accuracy") and comparison.within <= question.rope / 100:
+    if none_diverged and question.counts_as_equal(comparison.within):
         return EQUAL
     others = [(each.p, each.p_holm) for each in family if each.p == each.p]
     no_interval = comparison.low != comparison.low

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, p_value, points, sorted_by
 from normlib.results.study import Study
 from normlib.results.table_sheet import title
 
@@ -34,7 +34,7 @@ def difference_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[S
         sheets.append(Sheet(
             name="differences",
             title=f"{title(question.value, section)}: difference to {question.baseline}"
-            + (" in points" if _is_accuracy(study) else ""),
+            + (" in points" if study.question.percent else ""),
             header=(f"{question.rows} \\ {question.columns}", *columns),
             lines=tuple(lines),
             notes=_grid_notes(study, mine, usual_n),
@@ -47,7 +47,7 @@ def paired_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[Sheet
     """By section, a line for each comparison: difference, outperformance, p, Holm, n, correlation, verdict."""
     sheets = []
     question = study.question
-    unit = " (points)" if _is_accuracy(study) else ""
+    unit = " (points)" if study.question.percent else ""
     header = (
         question.columns, question.rows, f"difference{unit}", "outperforms (%)", "p", "p (Holm)", "n", "r", "verdict",
     )  # fmt: skip
@@ -89,8 +89,8 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
     text = _signed(study, comparison.difference)
     if comparison.low == comparison.low:
         half_width = (comparison.high - comparison.low) / 2
-        text += f" ± {points(half_width) if _is_accuracy(study) else f'{half_width:.4g}'}"
-    if _within_rope(study, comparison):
+        text += f" ± {points(half_width) if study.question.percent else f'{half_width:.4g}'}"
+    if study.question.counts_as_equal(comparison.within):
         text += " ≈"
     if comparison.unpaired:
         text += ", unpaired"
@@ -106,17 +106,17 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
 def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
     if each.verdict == NONE:
         figures = [Entry(EMPTY)] * 4 + [Entry("0", 0.0), Entry(EMPTY), Entry(_short(each.why_none, each.arm))]
-        return (Entry(each.column, _number(each.column)), Entry(each.arm), *figures)
+        return (Entry(each.column, number(each.column)), Entry(each.arm), *figures)
     verdict = WORDS.get(each.verdict, f"n={each.n} cannot show it; {each.n_needed} needed")
     return (
-        Entry(each.column, _number(each.column)),
+        Entry(each.column, number(each.column)),
         Entry(each.arm),
         Entry(_with_interval(study, each), each.difference, each.verdict in (BETTER, WORSE)),
-        Entry(_outperforms(each), _sortable(each.outperforms)),
-        Entry(p_value(each.p), _sortable(each.p)),
-        Entry(p_value(each.p_holm), _sortable(each.p_holm)),
+        Entry(_outperforms(each), sorted_by(each.outperforms)),
+        Entry(p_value(each.p), sorted_by(each.p)),
+        Entry(p_value(each.p_holm), sorted_by(each.p_holm)),
         Entry(str(each.n), float(each.n)),
-        Entry(_correlation(each.correlation), _sortable(each.correlation)),
+        Entry(_correlation(each.correlation), sorted_by(each.correlation)),
         Entry(verdict + _remarks(each)),
     )  # fmt: skip
 
@@ -134,7 +134,7 @@ def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple
             f"Bold: differs from {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for "
             f"the {_comparisons(family)} of this table)."
         )
-    if any(_within_rope(study, each) for each in mine):
+    if any(study.question.counts_as_equal(each.within) for each in mine):
         notes.append(f"≈: equal in practice, the interval lies within ± {question.rope:g} points.")
     return tuple(notes + _common_notes(mine, family))
 
@@ -198,7 +198,7 @@ def _short(why_none: str, arm: str) -> str:
 def _signed(study: Study, value: float) -> str:
     if value != value:
         return EMPTY
-    return points(value, sign=True) if _is_accuracy(study) else f"{value:+.4g}"
+    return points(value, sign=True) if study.question.percent else f"{value:+.4g}"
 
 
 def _with_interval(study: Study, each: Comparison) -> str:
@@ -215,22 +215,3 @@ def _outperforms(each: Comparison) -> str:
 
 def _correlation(r: float) -> str:
     return EMPTY if r != r else f"{r:.2f}".replace("-", "−")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _sortable(value: float) -> float | None:
-    return None if value != value else value
-
-
-def _within_rope(study: Study, comparison: Comparison) -> bool:
-    return _is_accuracy(study) and comparison.within <= study.question.rope / 100
-
-
-def _is_accuracy(study: Study) -> bool:
-    return study.question.value.endswith("accuracy")

@@ -6,6 +6,8 @@ This file computes nothing, and knows no file format: escaping is the writers' w
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +51,25 @@ class Sheet:
     """Whether it is shown at the end of a comparison too, or in files and on the page only."""
 
 
-def points(fraction: float, sign: bool = False) -> str:
-    """An accuracy, or a difference of two, in percent or percentage points with one decimal; – where there is none."""
+def points(fraction: float, sign: bool = False, decimals: int = 1) -> str:
+    """An accuracy, or a difference of two, in percent or percentage points; nothing has no sign; – where there is none."""
     if fraction != fraction:
         return EMPTY
-    text = f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+    text = f"{100 * fraction:{'+' if sign else ''}.{decimals}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
+def sorted_by(value: float) -> float | None:
+    """What a column is sorted by: ∞ as the largest number, since JSON has no infinity; None where there is no number."""
+    return None if math.isnan(value) else min(value, sys.float_info.max)
+
+
+def number(label: str) -> float | None:
+    """What a label is sorted by: its number, if it is one."""
+    try:
+        return float(label)
+    except ValueError:
+        return None
 
 
 def p_value(p: float) -> str:

@@ -50,6 +50,15 @@ class Question:
                 f"target is the accuracy to reach, a fraction above 0 and up to 1 (0.95 is 95 %), got {self.target}"
             )
 
+    @property
+    def percent(self) -> bool:
+        """Whether the value is an accuracy, which readers get in percent and its differences in points."""
+        return self.value.endswith("accuracy")
+
+    def counts_as_equal(self, difference: float) -> bool:
+        """Whether a difference of this size (a fraction, without sign) lies within the region of equivalence."""
+        return self.percent and difference <= self.rope / 100
+
 
 @dataclass(frozen=True)
 class Condition:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from normlib.results.axes import as_text
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, points
 from normlib.results.tuning import FOUND
 
 
@@ -24,7 +24,7 @@ def tuning_sheets(axis: str | None, found: pd.DataFrame) -> tuple[Sheet, ...]:
     lines, tidy = [], []
     for row in found.to_dict("records"):
         labels = [as_text(row[key]) for key in keys]
-        lines.append(Line(labels[0], (*map(_label, labels), *_figures(row, values))))
+        lines.append(Line(labels[0], (*(Entry(label, number(label)) for label in labels), *_figures(row, values))))
         tidy += [
             dict(zip(keys, labels, strict=True))
             | {axis: as_text(value), "validation.accuracy": row["means"][value], "trials": row["trials"]}
@@ -42,13 +42,6 @@ def tuning_sheets(axis: str | None, found: pd.DataFrame) -> tuple[Sheet, ...]:
             num_labels=len(keys),
         ),
     )
-
-
-def _label(text: str) -> Entry:
-    try:
-        return Entry(text, float(text))
-    except ValueError:
-        return Entry(text)
 
 
 def _figures(row: dict[str, Any], values: list[Any]) -> list[Entry]:

@@ -25,7 +25,7 @@ def sentence(comparison: Comparison, question: Question, family: int) -> str:
     if comparison.verdict in (BETTER, WORSE):
         better = comparison.verdict == BETTER
         least, most = sorted((abs(comparison.low), abs(comparison.high)))
-        inside = _is_accuracy(question) and comparison.within <= question.rope / 100
+        inside = question.counts_as_equal(comparison.within)
         tail = f", which is less than the {question.rope:g} points that count as equal" if inside else ""
         return (
             f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by {amount(abs(comparison.difference), question)} "
@@ -83,7 +83,7 @@ def headline(comparisons: Sequence[Comparison], question: Question) -> str | Non
 
 def what_p_is(question: Question) -> str:
     """The line under the verdicts that says how they are come by."""
-    unit = "points of accuracy" if _is_accuracy(question) else question.value
+    unit = "points of accuracy" if question.percent else question.value
     return (
         f"Differences are arm − {question.baseline} in {unit}, with 95 % intervals; p is that of the exact sign-flip test "
         "(where runs are unpaired, of Welch's t), corrected (Holm) for all comparisons of a table."
@@ -113,22 +113,16 @@ def condition_words(axis: str, column: str) -> str:
     return f"batch {column}" if axis == "data.batch_size" else f"{axis}={column}"
 
 
-def _is_accuracy(question: Question) -> bool:
-    return question.value.endswith("accuracy")
-
-
 def amount(value: float, question: Question, unit: bool = True, sign: bool = False) -> str:
     """Points for accuracies, four digits for anything else."""
-    if _is_accuracy(question):
+    if question.percent:
         return points(value, sign) + (" points" if unit else "")
     return f"{value:+.4g}" if sign else f"{value:.4g}"
 
 
 def _at_most(value: float, question: Question) -> str:
     """As `_amount`, rounded up: a bound that is given must hold."""
-    return (
-        amount(math.ceil(1000 * value - 1e-6) / 1000, question) if _is_accuracy(question) else amount(value, question)
-    )
+    return amount(math.ceil(1000 * value - 1e-6) / 1000, question) if question.percent else amount(value, question)
 
 
 def _relation(p: float) -> str:

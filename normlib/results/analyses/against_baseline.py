@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normlib.results.analyses.wording import signed_points
 from normlib.results.comparison import SIGNIFICANCE, attainable
-from normlib.results.sheet import EMPTY, Entry, p_value
+from normlib.results.sheet import EMPTY, Entry, p_value, points
 from normlib.results.statistics import holm, paired_difference, replicates_needed, sign_flip_p
 
 
@@ -75,9 +74,9 @@ def difference_entry(against: Against | None, decimals: int = 1) -> Entry:
     """The difference in points with its interval, such as "+1.2 (+0.3 to +2.1)"."""
     if against is None or against.why_none:
         return Entry(EMPTY)
-    text = signed_points(against.difference, decimals)
+    text = points(against.difference, sign=True, decimals=decimals)
     if not math.isnan(against.low):
-        text += f" ({signed_points(against.low, decimals)} to {signed_points(against.high, decimals)})"
+        text += f" ({points(against.low, sign=True, decimals=decimals)} to {points(against.high, sign=True, decimals=decimals)})"
     return Entry(text, against.difference, against.clear)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from normlib.results.analyses.against_baseline import Against, difference_entry, p_entry
 from normlib.results.analyses.batch_size_effect import TOLERANCE, Effect, analyse
 from normlib.results.analyses.divergence import divergence_notes
-from normlib.results.analyses.wording import signed_points
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
 from normlib.results.study import Study
 
@@ -46,7 +45,7 @@ def _sheet(study: Study, section: str, effects: Sequence[Effect]) -> Sheet:
 def _entries(effect: Effect) -> tuple[Entry, ...]:
     if effect.why_none:
         return (Entry(effect.arm), Entry(effect.why_none), *[Entry(EMPTY)] * 7)
-    slope = signed_points(effect.slope, SLOPE_DECIMALS)
+    slope = points(effect.slope, sign=True, decimals=SLOPE_DECIMALS)
     slope_width = "" if effect.n < 2 else f" ± {100 * effect.slope_half_width:.{SLOPE_DECIMALS}f}"
     area_width = "" if effect.n < 2 else f" ± {points(effect.area_half_width)}"
     return (

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from normlib.results.absence import why_none
 from normlib.results.analyses.divergence import divergence_notes
-from normlib.results.analyses.wording import number, sorted_by
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
 from normlib.results.study import Condition, Study
 
 COUNTS = ("parameters.trunk", "parameters.norm", "state_size")

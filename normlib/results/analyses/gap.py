@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from normlib.results.absence import why_none
 from normlib.results.analyses.divergence import divergence_notes
-from normlib.results.analyses.wording import signed_points
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
 from normlib.results.statistics import mean_interval
 from normlib.results.study import ACCURACY, Study
@@ -82,4 +81,4 @@ def _entry(gap: Gap | None, usual_n: int) -> Entry:
     if gap is None or gap.why_none:
         return Entry(gap.why_none if gap else EMPTY)
     width = "" if gap.n < 2 else f" ± {points(gap.half_width)}"
-    return Entry(signed_points(gap.mean) + width + (f" (n={gap.n})" if gap.n != usual_n else ""), gap.mean)
+    return Entry(points(gap.mean, sign=True) + width + (f" (n={gap.n})" if gap.n != usual_n else ""), gap.mean)

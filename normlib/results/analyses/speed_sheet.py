@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.speed import SHARE_OF_BASELINE, Speed, analyse
-from normlib.results.analyses.wording import amount_with_interval, number, sorted_by
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
+from normlib.results.analyses.wording import amount_with_interval
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, points, sorted_by
 from normlib.results.study import Study
 
 

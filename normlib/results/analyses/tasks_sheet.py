@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.tasks import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, Summary, analyse, tasks
-from normlib.results.analyses.wording import number, sorted_by
 from normlib.results.comparison import SIGNIFICANCE
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, p_value, points
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, p_value, points, sorted_by
 from normlib.results.study import Study
 
 

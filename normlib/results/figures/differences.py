@@ -53,7 +53,7 @@ def draw_differences(study: Study, comparisons: Sequence[Comparison]) -> Figure 
 def _draw_panel(panel: Axes, study: Study, section: str, own: Sequence[Comparison], style: dict[str, Style]) -> None:
     columns = [condition.column for condition in study.conditions[section]]
     where = horizontal(panel, columns, study.question.columns)
-    accuracy = study.question.value.endswith("accuracy")
+    accuracy = study.question.percent
     unit = 100.0 if accuracy else 1.0
     if accuracy:
         panel.axhspan(-study.question.rope, study.question.rope, color=ROPE_COLOUR, linewidth=0, zorder=0)

@@ -16,7 +16,7 @@ from normlib.results.study import Study
 def differences(study: Study, comparisons: Sequence[Comparison]) -> Plot | None:
     """Each arm minus the baseline with the interval of the difference; None where nothing is compared."""
     question = study.question
-    percent = question.value.endswith("accuracy")
+    percent = question.percent
     cells: dict[tuple[str, str], list[Cell]] = {}
     for one in comparisons:
         if not math.isnan(one.difference):
