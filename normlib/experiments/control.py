@@ -6,7 +6,7 @@ the scales of the norm, sets the two apart. What a comparison says of it is what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CONTROL_NOISE = 1e-6
@@ -18,6 +18,11 @@ CONTROL_OVERRIDE = f"norm.gamma_noise={CONTROL_NOISE}"
 def control_label(baseline: str) -> str:
     """The name that the control has on the rows of a table."""
     return f"{baseline}_control"
+
+
+def with_control(labels: Sequence[str], baseline: str) -> list[str]:
+    """The labels along an axis, the control's right behind the baseline's if that is among them."""
+    return [each for label in labels for each in ([label, control_label(label)] if label == baseline else [label])]
 
 
 def control_of(settings: Mapping[str, Any], swept: bool) -> str | None:

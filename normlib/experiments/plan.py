@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, configuration
-from normlib.experiments.control import control_label, control_of
+from normlib.experiments.control import control_label, control_of, with_control
 from normlib.experiments.multiply import axes_of, multiply
 from normlib.experiments.resolve import resolve
 from normlib.experiments.schema import Root
@@ -43,8 +43,8 @@ class Plan:
     def order(self) -> dict[str, list[str]]:
         """The labels and values of each axis in the order in which they were written, the control behind its double."""
         order = {key: [value.partition("=")[2] for value in values] for key, values in self.axes.items()}
-        if self.control is not None and self.settings["baseline"] in order.get("norm", ()):
-            order["norm"].insert(order["norm"].index(self.settings["baseline"]) + 1, self.control)
+        if self.control is not None and "norm" in order:
+            order["norm"] = with_control(order["norm"], self.settings["baseline"])
         return order
 
 

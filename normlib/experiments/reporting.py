@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 
 from normlib.experiments.config import ConfigError, clear_errors
-from normlib.experiments.control import control_label
-from normlib.experiments.selection import MERGED, Selection, select
+from normlib.experiments.control import with_control
+from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text
 from normlib.results.frame import frame
@@ -54,8 +54,7 @@ def _question(selection: Selection) -> Question:
     """What is asked: on the command line, else in the experiment's file, else by default."""
     default = Question()
     asked = {
-        field: selection.asked.get(field, selection.file.get(field, getattr(default, field)))
-        for field in ("rows", "columns", "baseline", "rope", "target")
+        field: selection.asked.get(field, selection.file.get(field, getattr(default, field))) for field in QUESTION
     }
     asked["rope"] = _number("rope", asked["rope"])
     asked["target"] = None if asked["target"] in (None, "null") else _number("target", asked["target"])
@@ -81,8 +80,8 @@ def _order(params: Mapping[str, Any], rows: str, baseline: str) -> dict[str, lis
         for override in parsed
         if override.is_sweep_override() and override.is_discrete_sweep() and not isinstance(override.value(), Glob)
     }
-    if baseline in order.get(rows, ()):
-        order[rows].insert(order[rows].index(baseline) + 1, control_label(baseline))
+    if rows in order:
+        order[rows] = with_control(order[rows], baseline)
     return order
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from normlib.experiments.config import ConfigError
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
+from normlib.experiments.selection import QUESTION
 from normlib.experiments.state import State, look
 from normlib.results.record import SKIPPED, Record
 from normlib.results.store import Store
@@ -128,7 +129,7 @@ def report_on(plan: Plan, command: str) -> Report:
     from normlib.results.study import Question
 
     state, settings = look(plan), plan.settings
-    asked = {name: settings[name] for name in ("rows", "columns", "baseline", "rope", "target")}
+    asked = {name: settings[name] for name in QUESTION}
     return write_report(
         Store(settings["results_dir"], plan.experiment).folder,
         state.scan.records,
