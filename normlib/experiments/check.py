@@ -70,12 +70,27 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
     noise = spec["norm"]["gamma_noise"]
     _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
+    _check_slots(spec["norm"])
     _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
     if data["flip"] or data["crop"]:
         _require(
             len(dataset.input_shape) == 3 and data["crop"] >= 0,
             f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
             f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
+        )
+
+
+def _check_slots(norm: Mapping[str, Any]) -> None:
+    """Refuse what cannot be an arm, and weights that are not for a method on weights."""
+    cls: Any = norms[norm["name"]].cls
+    _require(not cls.not_an_arm, f"norm={norm['name']} cannot be an arm of a comparison: {cls.not_an_arm}")
+    if norm["weights"] is not None:
+        on_weights = [entry.name for entry in norms.entries() if entry.cls.slot == "weight"]  # type: ignore[attr-defined]
+        _require(norm["weights"] in on_weights, unknown_name("method on weights", norm["weights"], on_weights))
+        _require(
+            cls.slot != "weight",
+            f"norm={norm['name']} works on weights itself, so norm.weights={norm['weights']} would be a second such method; "
+            "leave one out",
         )
 
 

@@ -72,7 +72,7 @@ def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:
     dataset = make_dataset(spec["data"])
     with torch.device("meta"), torch.no_grad():
         network = build_network(
-            dict(spec) | {"norm": {"name": "none", "gamma_noise": 0.0}},
+            dict(spec) | {"norm": {"name": "none", "gamma_noise": 0.0, "weights": None}},
             tuple(dataset.input_shape),
             dataset.num_classes,
             1,

@@ -19,6 +19,7 @@ from normlib.experiments.check import check
 from normlib.experiments.config import NO_EXPERIMENT, ConfigError
 from normlib.models import models
 from normlib.norms import norms
+from normlib.norms._place import CannotEnter
 from normlib.training import source
 from normlib.training.environment import resolve_accelerator
 from normlib.training.inputs import make_dataset
@@ -125,6 +126,8 @@ def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
     try:
         with torch.device("meta"):
             network = build_network(spec, tuple(dataset.input_shape), dataset.num_classes, total_steps=1)
+    except CannotEnter as error:
+        return str(error)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{error} (norm={spec['norm']['name']}, model={spec['model']['name']})") from error
     except Exception:

@@ -41,7 +41,7 @@ class ConvNet(nn.Module):
             self.layers.append(layer)
             self.sites.append(sites(channels, ahead=layer))
             in_channels = channels
-        self.classifier = nn.Linear(in_channels * GRID**2, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_channels * GRID**2, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, site in zip(self.layers, self.sites, strict=True):

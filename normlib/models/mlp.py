@@ -31,7 +31,7 @@ class MLP(nn.Module):
             self.layers.append(layer)
             self.sites.append(sites(width, ahead=layer))
             in_features = width
-        self.classifier = nn.Linear(in_features, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_features, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)  # (N, prod(input_shape))

@@ -20,9 +20,10 @@ class Block(nn.Module):
         self.stride = stride
         self.new_channels = channels - in_channels
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
-        self.site1 = sites(channels, ahead=self.conv1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.site2 = sites(channels, ahead=self.conv2, activation=False)
+        with sites.branch():
+            self.site1 = sites(channels, ahead=self.conv1)
+            self.site2 = sites(channels, ahead=self.conv2, activation=False)
         self.activation = sites.activation_function
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ class ResNet(nn.Module):
                 blocks.append(Block(sites, in_channels, width * 2**stage, stride))
                 in_channels = width * 2**stage
         self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(in_channels, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.stem_site(self.stem(x)))  # (N, 4 width, H/4, W/4)

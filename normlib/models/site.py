@@ -5,7 +5,10 @@ A model is built with empty sites; the norms move in after the trunk is filled, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,42 +26,69 @@ GAINS = {"relu": 2**0.5, "sigmoid": 1.0, "tanh": 5 / 3, "gelu": 2**0.5}  # as to
 class Site(nn.Module):
     """Norm, then activation (`placement` "before") or activation, then norm ("after"); then dropout.
 
-    Input and output are (N, C, *positions). A norm without a shift of its own gets one here, `shift` of shape (C,):
-    trunks have no bias ahead of a site, in any arm.
+    Input and output are (N, C, *positions), or (N, *positions, C) with ``channel_dim=-1``. A norm that brings its own
+    activation takes the whole site. A norm without a shift of its own gets one here, `shift` of shape (C,): trunks have no
+    bias ahead of a site, in any arm.
+
+    A site that is passed several times for one input, once a time step, has `steps` above 1. A norm with running
+    statistics then keeps those of each time step apart (its scale and shift are the same at every step), and steps beyond
+    `steps` use the last ones (Cooijmans et al. 2017, arXiv:1603.09025, section 4).
     """
 
-    def __init__(self, num_features: int, activation: str | None, placement: str, dropout: float) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        activation: str | None,
+        placement: str,
+        dropout: float,
+        channel_dim: int = 1,
+        steps: int = 1,
+    ) -> None:
         super().__init__()
-        self.num_features = num_features
+        self.num_features, self.channel_dim, self.steps = num_features, channel_dim, steps
+        self.activation_name = activation
         self.activation = None if activation is None else ACTIVATIONS[activation]
         self.norm_first = placement == "before"
         self.dropout = dropout if activation is not None else 0.0
         self.dropout_stream: torch.Generator | None = None
         self.norm: nn.Module | None = None
+        self.later_norms = nn.ModuleList()
         self.register_parameter("shift", None)
+
+    @property
+    def norms(self) -> list[Any]:
+        """The norm of each time step that has one of its own: one, or as many as `steps`; none before `install`."""
+        return [] if self.norm is None else [self.norm, *self.later_norms]
 
     def install(self, norm: nn.Module) -> None:
         """Move a norm in, with a shift from the site if the norm has none."""
         self.norm = norm
+        if getattr(norm, "slot", "norm") == "site":
+            self.activation = None  # the norm's own
         if getattr(norm, "bias", None) is None:
             self.shift = nn.Parameter(torch.zeros(self.num_features))
+        if getattr(norm, "has_running_statistics", False):
+            self.later_norms.extend(_with_parameters_of(norm) for _ in range(self.steps - 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, step: int = 0) -> Tensor:
         if self.norm_first:
-            x = self._normalize(x)
+            x = self._normalize(x, step)
         if self.activation is not None:
             x = self.activation(x)
         if not self.norm_first:
-            x = self._normalize(x)
+            x = self._normalize(x, step)
         if self.dropout and self.training:
             x = self._drop(x)
         return x
 
-    def _normalize(self, x: Tensor) -> Tensor:
-        if self.norm is not None:
+    def _normalize(self, x: Tensor, step: int) -> Tensor:
+        if step and len(self.later_norms):
+            x = self.later_norms[min(step, len(self.later_norms)) - 1](x)
+        elif self.norm is not None:
             x = self.norm(x)
         if self.shift is not None:
-            x = x + self.shift.view(1, -1, *(1,) * (x.dim() - 2))
+            positions = () if self.channel_dim == -1 else (1,) * (x.dim() - 2)
+            x = x + self.shift.view(-1, *positions)
         return x
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -70,35 +100,68 @@ class Site(nn.Module):
         return x * keep / (1 - self.dropout)
 
 
+def _with_parameters_of(norm: nn.Module) -> nn.Module:
+    """A copy of a norm with running statistics of its own and the very same parameters."""
+    other = copy.deepcopy(norm)
+    for name, parameter in norm.named_parameters():
+        owner, _, attribute = name.rpartition(".")
+        setattr(other.get_submodule(owner), attribute, parameter)
+    return other
+
+
 class Sites:
-    """The factory that a model receives: it is called wherever a norm goes, and remembers its sites in order."""
+    """The factory that a model receives: it is called wherever a norm goes, and remembers its sites in order.
+
+    A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
+    `classifier` to its last layer: there are methods that start these anew.
+    """
 
     def __init__(self, activation: str = "relu", placement: str = "before", dropout: float = 0.0) -> None:
         self.activation = activation
         self.placement = placement
         self.dropout = dropout
         self.sites: list[Site] = []
+        self.ahead: dict[Site, nn.Module | None] = {}
+        self.branches: list[list[Site]] = []
+        self.classifier: nn.Module | None = None
         self.gains: dict[nn.Module, float] = {}
+        self._in_branch = False
 
     @property
     def activation_function(self) -> Callable[[Tensor], Tensor]:
         """The activation of this network, for places without a norm."""
         return ACTIVATIONS[self.activation]
 
-    def __call__(self, num_features: int, ahead: nn.Module | None, activation: bool = True) -> Site:
-        """A site for (N, num_features, *positions).
+    @contextlib.contextmanager
+    def branch(self) -> Iterator[None]:
+        """The sites made inside belong to one residual branch, whose last site's output is added to a shortcut."""
+        self.branches.append([])
+        self._in_branch = True
+        try:
+            yield
+        finally:
+            self._in_branch = False
+
+    def __call__(
+        self, num_features: int, ahead: nn.Module | None, activation: bool = True, channel_dim: int = 1, steps: int = 1
+    ) -> Site:
+        """A site for (N, num_features, *positions), or (N, *positions, num_features) with ``channel_dim=-1``.
 
         `ahead` is the layer whose output the site normalizes, None where there is no such layer: it must have no bias
         (ValueError), and its weights start with the gain of the activation that follows. `activation=False` makes a
-        site that only normalizes.
+        site that only normalizes. `steps` is how many time steps of one input pass it.
         """
         if ahead is not None and getattr(ahead, "bias", None) is not None:
             raise ValueError(
                 f"a layer ahead of a site has no bias, because the norm brings the shift, but {ahead} has one: "
                 "build it with bias=False"
             )
-        site = Site(num_features, self.activation if activation else None, self.placement, self.dropout)
+        own = self.activation if activation else None
+        site = Site(num_features, own, self.placement, self.dropout, channel_dim, steps)
         self.sites.append(site)
+        self.ahead[site] = ahead
+        if self._in_branch:
+            self.branches[-1].append(site)
         if ahead is not None and activation:
             self.gains[ahead] = GAINS[self.activation]
         return site

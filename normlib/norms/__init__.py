@@ -20,8 +20,8 @@ norms = Registry(
     kind="norm",
     package="normlib.norms",
     entry_points="normlib.norms",
-    supplied=frozenset({"num_features", "channel_dim", "device", "dtype"}),
-    metadata_keys=frozenset({"statistics_over", "paper", "reinitializes"}),
+    supplied=frozenset({"num_features", "activate", "channel_dim", "device", "dtype"}),
+    metadata_keys=frozenset({"statistics_over", "axes", "paper", "reinitializes"}),
     required_base=_norm_class,
 )
 register = norms.register
@@ -44,7 +44,7 @@ def factory(name: str, **settings: Any) -> Callable[..., Any]:
     """
     entry = norms[name]
     for setting, value in settings.items():
-        if setting in ("channel_dim", "device", "dtype"):
+        if setting in norms.supplied - {"num_features"}:
             continue
         if setting not in entry.settings:
             raise RegistryError(f"norm {name!r}: {unknown_name('setting', setting, entry.settings)}")

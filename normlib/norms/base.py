@@ -6,24 +6,52 @@ and memory format. A norm of your own implements one method, `normalize`. This f
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from normlib.norms._place import Place
 from normlib.norms._switches import Switches
+
+INVARIANCES = (
+    "input_scale", "input_shift", "channel_scale", "channel_shift", "sample_scale", "sample_shift",
+    "batch_permutation", "channel_permutation",
+)  # fmt: skip
+"""What a norm may be blind to in training, epsilon aside: a positive factor or a shift of the whole input, of each channel, of each
+sample. Under a permutation of samples or channels the output is permuted alike."""
 
 
 class Norm(Switches):
     """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
 
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
-    or better. It declares `depends_on_batch`: whether, in training, one sample's output depends on the others.
+    or better. What it is stands in class attributes, which the contract of `normlib.testing` holds it to.
     """
 
+    #: Which part of a site it takes: "norm" (between layer and activation), "site" (brings its own activation; its constructor
+    #: takes `activate`), "weight" (works on the weights of the layer ahead), "branch" (needs residual branches).
+    slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "norm"
+    #: Whether, in training, one sample's output depends on the others.
     depends_on_batch: ClassVar[bool] = False
     #: What the gradient takes as constant although it depends on the input; finite differences do not apply then.
     constant_in_gradient: ClassVar[str] = ""
+    #: What it needs of its input or its network beyond channels, in words.
+    needs: ClassVar[str] = ""
+    #: Why it cannot be an arm of a comparison; empty where it can.
+    not_an_arm: ClassVar[str] = ""
+    #: How many numbers it trains and how many it keeps in persistent buffers, at default settings, as formulas in C.
+    parameter_count: ClassVar[str] = "2C"
+    buffer_count: ClassVar[str] = "0"
+    #: Where each parameter starts.
+    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0}
+    #: Some of `INVARIANCES`, at default settings.
+    invariances: ClassVar[frozenset[str]] = frozenset()
+    #: Checks of the contract that it cannot pass, each with the reason.
+    exceptions: ClassVar[Mapping[str, str]] = {}
+    #: Whether `forward` takes a mask.
+    takes_mask: ClassVar[bool] = False
     weight: Any  # nn.Parameter or None, as in torch.nn
     bias: Any
 
@@ -33,18 +61,17 @@ class Norm(Switches):
         *,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         nn.Module.__init__(self)  # by name: BatchNorm has torch's batch norm between this class and nn.Module
         self.num_features, self.eps, self.affine = num_features, eps, affine
-        if affine:
-            self.weight = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype))
-            self.bias = nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("weight", None)
-            self.register_parameter("bias", None)
+        for name, there, start in (("weight", affine, torch.ones), ("bias", affine and bias, torch.zeros)):
+            self.register_parameter(
+                name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if there else None
+            )
         self._set_switches(channel_dim)
 
     def _set_switches(self, channel_dim: int) -> None:
@@ -84,11 +111,13 @@ class Norm(Switches):
     # ---- what a norm may call ---------------------------------------------------------------------------------
 
     def scale_and_shift(self, x_hat: Tensor) -> Tensor:
-        """weight * x_hat + bias, a weight and a bias per channel."""
+        """weight * x_hat + bias, a weight and a bias per channel, as far as the norm has them."""
         weight, bias = self.parameters_as(x_hat)
-        if weight is None or bias is None:
+        if weight is None:
             return x_hat
         per_channel = (1, -1) + (1,) * (x_hat.dim() - 2)
+        if bias is None:
+            return x_hat * weight.view(per_channel)
         return torch.addcmul(bias.view(per_channel), x_hat, weight.view(per_channel))
 
     def parameters_as(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -124,6 +153,12 @@ class Norm(Switches):
             )
 
     # ---- what a run may tell and ask ------------------------------------------------------------------------------
+
+    def enter(self, place: Place) -> None:
+        """Called once, when the norm has moved into a network: here it may act on the layer ahead of it.
+
+        Raises `CannotEnter` where the place has not what it needs; the run is then skipped with that reason.
+        """
 
     def set_total_steps(self, total_steps: int) -> None:
         """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""

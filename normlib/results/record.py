@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Record:
     """One run. Where a skipped or failed run has nothing to say: mappings are empty, counts 0, measurements None.
 
     Metrics are fractions for accuracies and nats for losses, None where not finite; curves are lists of equal length.
+    `reinitialized` names the trunk's parameters that the norm started anew; records of earlier versions lack it.
     """
 
     format: int = FORMAT
@@ -63,6 +64,7 @@ class Record:
     peak_memory_bytes: int | None = None
     parameters: Mapping[str, int] = field(default_factory=dict)
     state_size: int = 0
+    reinitialized: Sequence[str] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     started: str
     ended: str
@@ -89,6 +91,7 @@ class Record:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:
         """The record that `to_dict` came from; a missing or an unknown key is an error."""
+        values = {"reinitialized": [], **values}
         if missing := [name for name in FIELDS if name not in values]:
             raise RecordError(f"lacks {', '.join(missing)}")
         if unknown := sorted(set(values) - set(FIELDS)):

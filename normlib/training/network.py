@@ -13,13 +13,14 @@ from torch import nn
 
 from normlib.models import models
 from normlib.models.site import Site, Sites
-from normlib.norms import factory
+from normlib.norms import factory, norms
+from normlib.norms._place import BranchPosition, CannotEnter, Place
 from normlib.training.seeding import generator, global_stream
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
 
-COMMON_NORM_SETTINGS = ("name", "gamma_noise")
+COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights")
 
 SMALL_CONVOLUTION = 1_000_000  # multiplications
 
@@ -32,13 +33,18 @@ class IdenticalTrunkError(ValueError):
 class Network:
     """A network with its norms in place, and the names of the parameters that belong to them (the rest is trunk).
 
+    `trunk`: the trunk's parameters by their names in the plain trunk, whatever wraps them now. `trunk_hash`: of the plain
+    trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has started anew.
     `largest_convolution` counts multiplications for one sample.
     """
 
     module: nn.Module
     sites: Mapping[str, Site]
+    trunk: Mapping[str, nn.Parameter]
     norm_parameter_names: frozenset[str]
     trunk_hash: str
+    reinitialized: tuple[str, ...]
+    state_size: int
     largest_convolution: int
 
     def prefers_onednn(self, batch_size: int) -> bool:
@@ -62,16 +68,6 @@ class Network:
         for name, parameter in self.module.named_parameters():
             counts["norm" if name in self.norm_parameter_names else "trunk"] += parameter.numel()
         return counts
-
-    def state_size(self) -> int:
-        """Numbers kept in the norms' persistent buffers."""
-        return sum(
-            value.numel()
-            for site in self.sites.values()
-            if site.norm is not None
-            for key, value in site.norm.state_dict().items()
-            if key not in dict(site.norm.named_parameters())
-        )
 
 
 def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int) -> tuple[nn.Module, Sites]:
@@ -104,19 +100,81 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
         largest_convolution = _examine_trunk(trunk, input_shape, spec["model"]["name"])
         trunk_hash = _hash_state(trunk)
-    trunk_names = {name for name, _ in trunk.named_parameters()}
-    settings = {key: value for key, value in spec["norm"].items() if key not in COMMON_NORM_SETTINGS}
-    make_norm = factory(spec["norm"]["name"], **settings)
+    parameters = dict(trunk.named_parameters())
+    before = {name: _hash_tensor(value) for name, value in parameters.items()}
+    buffers = {id(buffer) for buffer in trunk.buffers()}
     with global_stream(spec["seed"], "norm"):
-        for site in sites.sites:
-            site.install(make_norm(site.num_features))
+        _install_norms(sites, spec["norm"], spec["site"]["placement"])
     named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
     for name, site in named_sites.items():
-        _apply_batch_sizes(site.norm, spec, total_steps)
+        for norm in site.norms:
+            _apply_batch_sizes(norm, spec, total_steps)
         if spec["norm"]["gamma_noise"]:
             _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
-    norm_names = frozenset(name for name, _ in trunk.named_parameters()) - trunk_names
-    return Network(trunk, named_sites, norm_names, trunk_hash, largest_convolution)
+    of_trunk = {id(parameter) for parameter in parameters.values()}
+    all_parameters = dict(trunk.named_parameters(remove_duplicate=False))
+    norm_state = {
+        id(value): value.numel()
+        for key, value in trunk.state_dict(keep_vars=True).items()
+        if key not in all_parameters and id(value) not in buffers
+    }
+    return Network(
+        module=trunk,
+        sites=named_sites,
+        trunk=parameters,
+        norm_parameter_names=frozenset(n for n, p in trunk.named_parameters() if id(p) not in of_trunk),
+        trunk_hash=trunk_hash,
+        reinitialized=_reinitialized(spec["norm"]["name"], trunk, parameters, before),
+        state_size=sum(norm_state.values()),
+        largest_convolution=largest_convolution,
+    )
+
+
+def _install_norms(sites: Sites, settings: Mapping[str, Any], placement: str) -> None:
+    """Build a norm for every site and let it act on its surroundings. Raises CannotEnter where it has no place."""
+    make_norm = factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
+    make_weights = None if settings["weights"] is None else factory(settings["weights"])
+    whole_site = norms[settings["name"]].cls.slot == "site"  # type: ignore[attr-defined]
+    if whole_site and placement != "before":
+        raise CannotEnter(
+            f"{settings['name']} brings its own activation and takes the whole site, so it cannot stand behind the network's "
+            f"activation, but site.placement={placement}; use site.placement=before"
+        )
+    branch = {
+        site: BranchPosition(index, len(members), len(sites.branches))
+        for members in sites.branches
+        for index, site in enumerate(members)
+    }
+    for site in sites.sites:
+        supplied: dict[str, Any] = {} if site.channel_dim == 1 else {"channel_dim": site.channel_dim}
+        if whole_site:
+            supplied["activate"] = site.activation_name is not None
+        norm = make_norm(site.num_features, **supplied)
+        place = Place(sites.ahead[site], site.activation_name, branch.get(site), sites.classifier)
+        if make_weights is not None:
+            make_weights(site.num_features).enter(place)
+        norm.enter(place)
+        site.install(norm)
+
+
+def _reinitialized(
+    norm: str, network: nn.Module, trunk: Mapping[str, nn.Parameter], before: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The trunk's parameters that are no longer what the seed made them. Raises IdenticalTrunkError unless the norm declares it."""
+    still_there = {id(parameter) for parameter in network.parameters()}
+    lost = [name for name, parameter in trunk.items() if id(parameter) not in still_there]
+    if lost:
+        raise IdenticalTrunkError(
+            f"norm {norm!r} has replaced the trunk's {', '.join(lost)}: a method that works on weights keeps the layer's own "
+            "parameter as the original of its parametrization (torch.nn.utils.parametrize)"
+        )
+    changed = tuple(name for name, parameter in trunk.items() if _hash_tensor(parameter) != before[name])
+    if changed and "reinitializes" not in norms[norm].metadata:
+        raise IdenticalTrunkError(
+            f"norm {norm!r} has changed the trunk's {', '.join(changed)}, but does not declare it: say which trunk parameters "
+            "it starts anew with register(..., reinitializes=...), and tables print it"
+        )
+    return changed
 
 
 def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
@@ -178,6 +236,13 @@ def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], name: str) ->
             "site.dropout, which has a stream of its own, or a torch.Generator of the model's"
         )
     return max(found)
+
+
+def _hash_tensor(value: torch.Tensor) -> str:
+    """A hash of a parameter's values; on the meta device there are none."""
+    if value.device.type == "meta":
+        return ""
+    return hashlib.sha256(value.detach().contiguous().numpy().tobytes()).hexdigest()
 
 
 def _hash_state(trunk: nn.Module) -> str:

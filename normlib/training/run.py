@@ -139,7 +139,8 @@ def _train(
         samples_per_second=samples / seconds if seconds else None,
         peak_memory_bytes=memory.read(),
         parameters=network.count_parameters(),
-        state_size=network.state_size(),
+        reinitialized=list(network.reinitialized),
+        state_size=network.state_size,
         environment=describe(spec["accelerator"], spec["threads"]) | {"onednn": onednn},
         started=started,
         ended=now(),
@@ -182,7 +183,7 @@ def _divergence(module: Classifier, planned_steps: int) -> str:
 
 def _mean_report(network: Network) -> dict[str, float]:
     """What the norms report of themselves, averaged over the sites."""
-    reports = [site.norm.report() for site in network.sites.values() if site.norm is not None]  # type: ignore[operator]
+    reports = [norm.report() for site in network.sites.values() for norm in site.norms]
     keys = sorted({key for report in reports for key in report})
     return {key: sum(report[key] for report in reports if key in report) / len(reports) for key in keys}
 

@@ -99,7 +99,11 @@ def test_a_site_that_only_normalizes_has_neither_activation_nor_dropout_nor_gain
 def masks(norm: str, make_run, placement: str = "before", seed: int = 0) -> list[Tensor]:
     """What each site of a small network drops in two steps of training, with this norm in place."""
     run = make_run("model=convnet", "model.width=8", "model.depth=2", "site.dropout=0.5", f"site.placement={placement}")
-    spec = {**json.loads(json.dumps(run.spec)), "norm": {"name": norm, "gamma_noise": 0.0}, "seed": seed}
+    spec = {
+        **json.loads(json.dumps(run.spec)),
+        "norm": {"name": norm, "gamma_noise": 0.0, "weights": None},
+        "seed": seed,
+    }
     network = build_network(spec, (1, 8, 8), 10, total_steps=2)
     network.open_streams(seed, torch.device("cpu"))
     dropped: list[Tensor] = []

@@ -54,12 +54,12 @@ class DrawsInVain(NoNorm):
 def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = None) -> Network:
     spec = json.loads(json.dumps(make_run(*overrides).spec))
     if norm is not None:
-        spec["norm"] = {"name": norm, "gamma_noise": 0.0}
+        spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None}
     return build_network(spec, IMAGE, 10, total_steps=10)
 
 
 def trunk(of: Network) -> dict[str, Tensor]:
-    return {name: p.detach() for name, p in of.module.named_parameters() if name not in of.norm_parameter_names}
+    return {name: p.detach() for name, p in of.trunk.items()}
 
 
 def without_seconds(curves: dict[str, dict[str, list]]) -> dict[str, dict[str, list]]:
