@@ -64,7 +64,7 @@ class Record:
     peak_memory_bytes: int | None = None
     parameters: Mapping[str, int] = field(default_factory=dict)
     state_size: int = 0
-    reinitialized: Sequence[str] = ()
+    reinitialized: Sequence[str] = field(default_factory=list)
     environment: Mapping[str, Any] = field(default_factory=dict)
     started: str
     ended: str

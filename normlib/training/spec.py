@@ -30,9 +30,12 @@ class NormSettings:
 
     `gamma_noise`: the size of noise from a stream of its own that is added to the scales (gamma) before the first step, or,
     where a norm has none, to its shifts. The same method from the same trunk then takes another trajectory.
+    `weights`: a method on weights, by its name, that the layer ahead of every site gets beside the norm, e.g.
+    weight_standardization with group.
     """
 
     gamma_noise: float = 0.0
+    weights: str | None = None
 
 
 @dataclass
