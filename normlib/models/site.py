@@ -51,7 +51,8 @@ class Site(nn.Module):
         self.norm_first = placement == "before"
         self.dropout = dropout if activation is not None else 0.0
         self.dropout_stream: torch.Generator | None = None
-        self.norm: nn.Module | None = None
+        self.norm: nn.Module | None
+        self.register_module("norm", None)  # now, so that it comes before the later ones in every listing
         self.later_norms = nn.ModuleList()
         self.register_parameter("shift", None)
 
