@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -26,15 +27,15 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
     for entry in norms.entries():
         table.add_row(
             entry.name,
-            Text(_settings(entry)),
-            str(entry.metadata.get("statistics_over", "")),
+            Text("\n".join(settings_of(entry))),
+            Text(_nature(entry)),
             str(entry.metadata.get("paper", "")),
         )
     console.print(table)
     for group, registry in (("model", models), ("data", datasets)):
         table = _table(group, "settings and defaults", "what it is")
         for entry in registry.entries():
-            table.add_row(entry.name, Text(_settings(entry)), Text(entry.summary.replace("`", "")))
+            table.add_row(entry.name, Text("\n".join(settings_of(entry))), Text(entry.summary.replace("`", "")))
         console.print(table)
     arms = group_files("norm", config_dirs)
     if arms:
@@ -90,11 +91,23 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _settings(entry: Entry) -> str:
-    return "\n".join(
+def settings_of(entry: Entry) -> list[str]:
+    """The settings of a registered class with their defaults, as the command line takes them, and the choices of each."""
+    return [
         f"{setting.name}={_plain(setting.default)}" + (f"  ({'|'.join(setting.choices)})" if setting.choices else "")
         for setting in entry.settings.values()
-    )
+    ]
+
+
+SLOTS = {"site": "brings its own activation", "weight": "on the layer ahead", "branch": "for residual branches"}
+
+
+def _nature(entry: Entry) -> str:
+    """What a norm takes its statistics over, whether it depends on the batch, and its place where that is not the usual one."""
+    cls: Any = entry.cls
+    remarks = ["depends on the batch"] * cls.depends_on_batch + [SLOTS[cls.slot]] * (cls.slot in SLOTS)
+    over = str(entry.metadata.get("statistics_over", ""))
+    return over + (f"\n({'; '.join(remarks)})" if remarks else "")
 
 
 def _defaults(node: type, prefix: str, without: Sequence[str] = ()) -> str:
