@@ -105,7 +105,8 @@ SLOTS = {"site": "brings its own activation", "weight": "on the layer ahead", "b
 def _nature(entry: Entry) -> str:
     """What a norm takes its statistics over, whether it depends on the batch, and its place where that is not the usual one."""
     cls: Any = entry.cls
-    remarks = ["depends on the batch"] * cls.depends_on_batch + [SLOTS[cls.slot]] * (cls.slot in SLOTS)
+    remarks = ["depends on the batch"] if cls.depends_on_batch else []
+    remarks += [SLOTS[cls.slot]] if cls.slot in SLOTS else []
     over = str(entry.metadata.get("statistics_over", ""))
     return over + (f"\n({'; '.join(remarks)})" if remarks else "")
 
