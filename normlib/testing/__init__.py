@@ -1,0 +1,28 @@
+"""The contract that every norm passes, ours or yours: `check_norm` runs it, and each check can be called on its own.
+
+In comes a norm's registered name or its class, out go findings; a broken promise raises ContractError.
+"""
+
+from normlib.testing.contract import (
+    CHECKS,
+    ContractError,
+    Finding,
+    Subject,
+    check_norm,
+    draw,
+    findings,
+    require_close,
+    subject,
+)
+
+__all__ = [
+    "CHECKS",
+    "ContractError",
+    "Finding",
+    "Subject",
+    "check_norm",
+    "draw",
+    "findings",
+    "require_close",
+    "subject",
+]
