@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from normlib.norms._eager import is_plain, statistics_dtype
 from normlib.norms._place import Place
+from normlib.norms._running import move_towards
 from normlib.norms._switches import Switches
 
 INVARIANCES = (
@@ -50,6 +52,8 @@ class Norm(Switches):
     invariances: ClassVar[frozenset[str]] = frozenset()
     #: Checks of the contract that it cannot pass, each with the reason.
     exceptions: ClassVar[Mapping[str, str]] = {}
+    #: Whether `transform` takes float16 and bfloat16 as they are where `is_plain`, since its kernels take statistics in float32.
+    takes_half: ClassVar[bool] = False
     #: Whether `forward` takes a mask.
     takes_mask: ClassVar[bool] = False
     weight: Any  # nn.Parameter or None, as in torch.nn
@@ -121,13 +125,15 @@ class Norm(Switches):
         return torch.addcmul(bias.view(per_channel), x_hat, weight.view(per_channel))
 
     def parameters_as(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """`weight` and `bias` in the type of `x`."""
-        weight: Tensor | None = self.weight
-        bias: Tensor | None = self.bias
-        if weight is not None and weight.dtype is not x.dtype:
-            weight = weight.to(x.dtype)
-        if bias is not None and bias.dtype is not x.dtype:
-            bias = bias.to(x.dtype)
+        """`weight` and `bias` in the type of `x`, or in float32 where that is half precision."""
+        parameters = self._parameters  # quicker than nn.Module's attributes; a parametrization takes its own out of it
+        weight: Tensor | None = parameters["weight"] if "weight" in parameters else self.weight
+        bias: Tensor | None = parameters["bias"] if "bias" in parameters else self.bias
+        dtype = statistics_dtype(x)
+        if weight is not None and weight.dtype is not dtype:
+            weight = weight.to(dtype)
+        if bias is not None and bias.dtype is not dtype:
+            bias = bias.to(dtype)
         return weight, bias
 
     def num_groups_of_samples(self, num_samples: int) -> int:
@@ -142,6 +148,14 @@ class Norm(Switches):
                 f"norm_batch_size is at least 1 sample, or None for all of them; got {self.norm_batch_size}"
             )
         return max(1, num_samples // self.norm_batch_size)
+
+    def move_running_statistics(self, new_values: Mapping[str, Tensor], momentum: float | None, guarded: bool) -> None:
+        """Move the running buffers of these names towards new values by `momentum` (None: the mean of all batches).
+
+        For a norm with the buffer `num_batches_tracked`, which counts the batch. `guarded` is what `transform` was told.
+        """
+        counter: Any = self.num_batches_tracked
+        move_towards({getattr(self, name): value for name, value in new_values.items()}, counter, momentum, guarded)
 
     def require_several_values(self, count: int, x: Tensor, over: str, fix: str) -> None:
         """Refuse statistics over a single value: it would always be normalized to zero."""
@@ -175,16 +189,20 @@ class Norm(Switches):
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)  # (N, C, *positions)
         if x.numel() == 0:
             y = self.scale_and_shift(moved)  # nothing to take statistics of, no state changes
-        elif x.device.type != "meta" and torch.is_autocast_enabled(x.device.type):
+        elif _autocasts(x):
             with torch.autocast(x.device.type, enabled=False):
-                y = self.transform(_float32_or_better(moved), True)
+                y = self.transform(self._in_precision(moved), True)
         else:
-            y = self.transform(_float32_or_better(moved), x.dtype is torch.float16)
+            y = self.transform(self._in_precision(moved), x.dtype is torch.float16)
         if y.dtype is not x.dtype:
             y = y.to(x.dtype)
         if self.channel_dim != 1:
             y = y.movedim(1, -1)
         return y if y.stride() == x.stride() else _laid_out_like(x, y)
+
+    def _in_precision(self, x: Tensor) -> Tensor:
+        dtype = statistics_dtype(x)
+        return x if x.dtype is dtype or (self.takes_half and is_plain(x)) else x.to(dtype)
 
     def check_shape(self, x: Tensor) -> None:
         """Refuse an input that has not `num_features` channels where they should be."""
@@ -214,10 +232,9 @@ def is_channels_last(x: Tensor) -> bool:
     )
 
 
-def _float32_or_better(x: Tensor) -> Tensor:
-    if x.dtype is torch.float32 or x.dtype is torch.float64:
-        return x
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def _autocasts(x: Tensor) -> bool:
+    device = "cpu" if x.is_cpu else x.device.type  # the name of a device takes as long as a small kernel
+    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def _laid_out_like(x: Tensor, y: Tensor) -> Tensor:
