@@ -136,6 +136,10 @@ class Norm(Switches):
             bias = bias.to(dtype)
         return weight, bias
 
+    def held_constant(self, value: Tensor) -> Tensor:
+        """`value` without its gradient. What `constant_in_gradient` speaks of goes through here, so that finite differences can hold it too."""
+        return value.detach()
+
     def num_groups_of_samples(self, num_samples: int) -> int:
         """Into how many groups the samples are split for their statistics: floor(N / norm_batch_size), at least one.
 

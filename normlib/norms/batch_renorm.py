@@ -165,7 +165,7 @@ class BatchRenorm(Norm):
             self.clipped.copy_(wanted != clipped)
             self.times_clipped.add_(self.clipped)
             self.times_counted.add_(1)
-        r, d = clipped.unbind()
+        r, d = self.held_constant(clipped).unbind()
         return r, d
 
     def report(self) -> dict[str, float]:
