@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from normlib.api import compare as compare
     from normlib.api import train as train
+    from normlib.conversion.convert import convert as convert
+    from normlib.conversion.fold import fold as fold
+    from normlib.conversion.report import conversion_report as conversion_report
     from normlib.data import register as register_dataset
     from normlib.models import register as register_model
     from normlib.norms import create as create
     from normlib.norms import factory as factory
     from normlib.norms import names as names
     from normlib.norms import register as register
+    from normlib.norms._place import CannotEnter as CannotEnter
+    from normlib.norms._place import Place as Place
     from normlib.norms.base import Norm as Norm
     from normlib.norms.batch import BatchNorm as BatchNorm
     from normlib.norms.batch_renorm import BatchRenorm as BatchRenorm
@@ -31,14 +36,19 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "BatchNorm": ("normlib.norms.batch", "BatchNorm"),
     "BatchRenorm": ("normlib.norms.batch_renorm", "BatchRenorm"),
+    "CannotEnter": ("normlib.norms._place", "CannotEnter"),
     "GroupNorm": ("normlib.norms.group", "GroupNorm"),
     "InstanceNorm": ("normlib.norms.instance", "InstanceNorm"),
     "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
     "Norm": ("normlib.norms.base", "Norm"),
+    "Place": ("normlib.norms._place", "Place"),
     "compare": ("normlib.api", "compare"),
     "compare_arms": ("normlib.results.paired", "compare_arms"),
+    "conversion_report": ("normlib.conversion.report", "conversion_report"),
+    "convert": ("normlib.conversion.convert", "convert"),
     "create": ("normlib.norms", "create"),
     "factory": ("normlib.norms", "factory"),
+    "fold": ("normlib.conversion.fold", "fold"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
     "register": ("normlib.norms", "register"),
@@ -49,15 +59,20 @@ _PUBLIC = {
 __all__ = [
     "BatchNorm",
     "BatchRenorm",
+    "CannotEnter",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
     "Norm",
+    "Place",
     "__version__",
     "compare",
     "compare_arms",
+    "conversion_report",
+    "convert",
     "create",
     "factory",
+    "fold",
     "load_results",
     "names",
     "register",

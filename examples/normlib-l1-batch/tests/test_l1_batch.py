@@ -1,8 +1,9 @@
 """The norm keeps every promise of normlib's contract, and is what the paper says."""
 
 import torch
-from normlib.testing import check_norm
 from normlib_l1_batch import L1BatchNorm
+
+from normlib.testing import check_norm
 
 
 def test_the_contract() -> None:

@@ -6,8 +6,9 @@ import math
 from typing import ClassVar
 
 import torch
-from normlib import Norm, register
 from torch import Tensor
+
+from normlib import Norm, register
 
 # The standard deviation of a normal distribution in mean absolute deviations (Hoffer et al. 2018, section 4.1).
 DEVIATIONS = math.sqrt(math.pi / 2)

@@ -1,0 +1,68 @@
+"""Checks the page on adding a norm: its code runs, its table names what there is; and installs the example package as a user would."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from normlib.cli import main
+from normlib.norms.base import Norm
+from tests.pristine_registries import pristine_registries as pristine_registries
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "adding_a_norm.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "examples" / "normlib-l1-batch"
+# A comparison of the page is run for real, but with as little training as a run can have. Later settings win.
+TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_the_code_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        (tmp_path / block.split()[1]).write_text(block)
+    commands = [line for block in blocks("bash") for line in block.splitlines()]
+    assert len(commands) >= 3
+    for command in commands:
+        arguments = shlex.split(command, comments=True)[1:]
+        assert main(arguments + (TINY if arguments[0] == "compare" else [])) == 0, f"{command}: {capsys.readouterr()}"
+
+
+def test_the_table_names_every_attribute_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\| (.+) \|$", PAGE, re.MULTILINE))
+    named = {name: row for names, row in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    annotated = {name for name, hint in inspect.get_annotations(Norm).items() if str(hint).startswith("ClassVar")}
+    assert set(named) == annotated
+    for name, row in named.items():
+        default = getattr(Norm, name)
+        said = "nothing" if default == frozenset() else repr(default).replace("'", '"')
+        assert said in row, name
+
+
+def test_links_of_the_page_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (ROOT / "docs" / link).resolve().exists(), link
+
+
+def test_the_example_package_is_a_plugin_once_it_is_installed(tmp_path: Path) -> None:
+    install = "pip install --quiet --no-deps --no-build-isolation --no-index --target"
+    subprocess.run([sys.executable, "-m", *install.split(), str(tmp_path), str(EXAMPLE)], check=True, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    for command in ("normlib list", "normlib check norm=l1_batch", f"pytest -q -p no:cacheprovider {EXAMPLE}"):
+        done = subprocess.run(
+            [sys.executable, "-m", *command.split()], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "l1_batch" in done.stdout or "passed" in done.stdout
