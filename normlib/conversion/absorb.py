@@ -1,0 +1,53 @@
+"""The arithmetic of folding: a layer whose output is scaled and shifted per channel is another such layer.
+
+In come a layer and a norm's scale and shift, computed in float64; the layer's weight and bias change in place (as new
+Parameters, so that whoever shared the old ones keeps them). This file finds no layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normlib.conversion.description import Description
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+ABSORBING: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+# Subclasses whose forward only pads the input, or says the same in other words.
+ABSORBING_BY_NAME = {("timm", "Conv2dSame"), ("timm", "Linear")}
+
+
+def absorbs(layer: nn.Module) -> bool:
+    """Whether the layer's output is linear in its weight and bias, with a channel for each of the weight's outputs."""
+    cls = type(layer)
+    return cls in ABSORBING or (cls.__module__.partition(".")[0], cls.__name__) in ABSORBING_BY_NAME
+
+
+def channels_of(layer: Any) -> int:
+    """How many channels the layer's output has."""
+    return int(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
+
+
+def scale_and_shift(norm: Description) -> tuple[Tensor, Tensor]:
+    """What the norm does to each channel with its running statistics: y = scale * x + shift, in float64."""
+    state = {name: tensor.detach().double() for name, tensor in norm.state.items() if tensor.is_floating_point()}
+    std = state["running_std"] if "running_std" in state else (state["running_var"] + (norm.eps or 0.0)).sqrt()
+    scale = state.get("weight", torch.ones_like(std)) / std
+    return scale, state.get("bias", torch.zeros_like(std)) - state["running_mean"] * scale
+
+
+def absorb(layer: Any, scale: Tensor, shift: Tensor) -> None:
+    """Make the layer's output scale * output + shift."""
+    weight = layer.weight.detach().double()
+    if isinstance(layer, TRANSPOSED):  # (in, out / groups, *kernel), the inputs of a group side by side
+        grouped = weight.unflatten(0, (layer.groups, -1))  # (groups, in / groups, out / groups, *kernel)
+        by_output = scale.view(layer.groups, 1, -1, *(1,) * (weight.dim() - 2))
+        new_weight = (grouped * by_output).flatten(0, 1)
+    else:  # (out, ...)
+        new_weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
+    new_bias = shift if layer.bias is None else layer.bias.detach().double() * scale + shift
+    trained = layer.weight.requires_grad
+    layer.bias = nn.Parameter(new_bias.to(layer.weight.dtype), requires_grad=trained)
+    layer.weight = nn.Parameter(new_weight.to(layer.weight.dtype), requires_grad=trained)

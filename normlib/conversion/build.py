@@ -1,0 +1,196 @@
+"""The new layer that takes an old one's place, and what went over from the one to the other.
+
+In come the old layer's description and the method to build; out goes a `Replacement`. The old layer and the model stay as
+they are; parameters and running statistics that go over are the very same tensors in both.
+
+Carried over, unless given: `affine` and `bias` (a layer without scale and shift stays without); `eps`, where the new method's
+default is the family's 1e-5 (else eps plays another part there); every other setting within the same method only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normlib.conversion.description import Description
+from normlib.conversion.hooks import is_hooked
+from normlib.norms import norms
+from normlib.norms.base import Norm
+from normlib.registry import Entry
+
+FAMILY_EPS = 1e-5
+EITHER_OR = ({"num_groups", "group_size"},)  # settings that say the same; giving one outdoes the other
+
+
+@dataclass
+class Notes:
+    """What the report says of one layer."""
+
+    carried: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """`module` goes where the old layer was; `norm` is the norm in it."""
+
+    module: nn.Module
+    norm: Norm
+    notes: Notes
+
+
+def build(
+    old: Description, was: nn.Module, target: str, params: Mapping[str, Any], like: Tensor | None, activation: Any
+) -> Replacement:
+    """`like` gives device and type where the old layer has no numbers. `activation` makes what goes behind a norm that takes
+    the place of one with an activation of its own. Raises ValueError for settings that the new norm refuses.
+    """  # fmt: skip
+    entry, same, notes = norms[target], old.method == target, Notes()
+    norm = _construct(entry, old, _settings(old, entry, params, notes), like)
+    norm.train(was.training)
+    if not same:
+        notes.changed.append(f"statistics over {_statistics_of(old.method)} -> {_statistics_of(target)}")
+    if norm.needs:
+        notes.changed.append(f"needs {norm.needs}")
+    _carry_parameters(old, norm, same, notes)
+    _carry_buffers(old, norm, target, notes)
+    _carry_switches(old, was, norm, notes)
+    if is_hooked(was):
+        notes.lost.append("hooks")
+    activation = _activation(old, norm, activation, notes)
+    then = [module for module in (old.drop, activation) if module is not None]
+    return Replacement(nn.Sequential(norm, *then) if then else norm, norm, notes)
+
+
+def _activation(old: Description, norm: Norm, make: Any, notes: Notes) -> nn.Module | None:
+    """What goes behind the new norm, in the place of what was in or behind the old one."""
+    if norm.slot == "site":
+        if old.activation is not None:
+            notes.changed.append(f"activation its own, not {old.activation!r}")
+        return None
+    if old.own_activation:
+        made: nn.Module = make()
+        notes.changed.append(f"activation {made!r} in place of its own")
+        return made
+    if old.activation is not None:
+        notes.carried.append(f"activation {old.activation!r}")
+    return old.activation
+
+
+def _settings(old: Description, entry: Entry, params: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    settings = dict(params)
+    outdone = set(params).union(*(names for names in EITHER_OR if names & set(params)))
+    for name, value in old.settings.items() if old.method == entry.name else ():
+        if name in entry.settings and name not in outdone:
+            settings[name] = value
+            notes.carried.append(f"{name}={value}")
+        elif value and name not in outdone:
+            notes.lost.append(f"{name}={value}")
+    if "affine" in entry.settings and "affine" not in params and old.affine is not None:
+        settings["affine"] = old.affine
+    if "bias" in entry.settings and "bias" not in params and old.affine:
+        settings["bias"] = "bias" in old.state
+    if "eps" in entry.settings and "eps" not in params:
+        default = entry.settings["eps"].default
+        if old.method != entry.name and default != FAMILY_EPS:
+            notes.changed.append(f"eps={default}, the method's own")
+        elif old.eps is not None:
+            settings["eps"] = old.eps
+            notes.carried.append(f"eps={old.eps:g}")
+        elif default is not None:  # torch's RMS norm without eps adds the smallest relative step of the input's type
+            settings["eps"] = torch.finfo(torch.float32).eps
+            notes.changed.append(f"eps={settings['eps']:.3g}, float32's, whatever the input's type")
+    return settings
+
+
+def _construct(entry: Entry, old: Description, settings: dict[str, Any], like: Tensor | None) -> Norm:
+    accepted = inspect.signature(entry.cls).parameters
+    supplied: dict[str, Any] = {}
+    reference = next((t for t in old.state.values() if t.is_floating_point()), like)
+    if reference is not None:
+        supplied |= {"device": reference.device, "dtype": reference.dtype}
+    if "activate" in accepted:
+        supplied["activate"] = old.own_activation or old.activation is not None
+    if "channel_dim" in accepted:
+        supplied["channel_dim"] = old.channel_dim
+    elif old.channel_dim != 1:
+        raise ValueError(
+            f"{entry.name} takes its channels in dimension 1 only, but here they are in the last one; "
+            f"give {entry.cls.__qualname__} the argument channel_dim"
+        )
+    norm = entry.cls(old.num_features, **settings, **{k: v for k, v in supplied.items() if k in accepted})
+    if reference is not None and "device" not in accepted:
+        norm.to(reference.device, reference.dtype)
+    return norm
+
+
+def _carry_parameters(old: Description, norm: Norm, same: bool, notes: Notes) -> None:
+    before = {name: tensor for name, tensor in old.state.items() if _is_parameter(name, tensor)}
+    trained = not before or any(tensor.requires_grad for tensor in before.values())
+    for name, parameter in list(norm.named_parameters(recurse=False)):
+        # A scale that starts at 1 and a shift that starts at 0 do what their names say; another start is another part.
+        role = Norm.starts_at.get(name)
+        alike = same or (role is not None and role == norm.starts_at.get(name) == old.starts_at.get(name))
+        if alike and name in before and before[name].shape == parameter.shape:
+            tensor = before.pop(name)
+            setattr(
+                norm, name, tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, requires_grad=False)
+            )
+            notes.carried.append(name)
+        else:
+            parameter.requires_grad_(trained)
+            start = norm.starts_at.get(name)
+            notes.changed.append(f"{name} is new" + ("" if start is None else f" and starts at {start:g}"))
+    notes.lost.extend(before)
+
+
+def _is_parameter(name: str, tensor: Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter) or name in Norm.starts_at  # a frozen layer has its scale in a buffer
+
+
+def _carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> None:
+    state = {name: tensor for name, tensor in old.state.items() if not _is_parameter(name, tensor)}
+    persistent = [name for name, _ in norm.named_buffers(recurse=False) if name in norm.state_dict()]
+    eps = old.eps or 0.0
+    if (old.method, target) == ("batch", "batch_renorm") and "running_var" in state:
+        state["running_std"] = (state.pop("running_var") + eps).sqrt()
+        notes.changed.append("running_var became running_std, sqrt(running_var + eps)")
+        if state.pop("num_batches_tracked", None) is not None:
+            notes.changed.append("num_batches_tracked starts at 0: it is the clock of batch renorm's schedule")
+    elif (old.method, target) == ("batch_renorm", "batch") and "running_std" in state:
+        state["running_var"] = (state.pop("running_std").square() - eps).clamp(min=0)
+        notes.changed.append("running_std became running_var, running_std^2 - eps")
+    elif old.method != target:
+        notes.lost.extend(state)
+        state = {}
+    for name in persistent:
+        if name in state and state[name].shape == getattr(norm, name).shape:
+            setattr(norm, name, state.pop(name))
+            notes.carried.append(name)
+    if norm.has_running_statistics and "running_mean" not in notes.carried:
+        notes.changed.append("running statistics start anew")
+    notes.lost.extend(state)
+
+
+def _carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> None:
+    if old.frozen:
+        norm.freeze()
+        notes.carried.append("frozen")
+    elif isinstance(was, Norm):
+        norm.norm_batch_size, norm.update_running = was.norm_batch_size, was.update_running
+        if was.statistics != "running" or norm.has_running_statistics:
+            norm.statistics = was.statistics
+        else:
+            notes.changed.append('statistics "running" became "auto": it keeps no running statistics')
+    elif getattr(was, "running_mean", None) is not None and not was.track_running_stats:
+        norm.update_running = False  # torch then reads its running statistics in eval mode and never moves them
+
+
+def _statistics_of(method: str) -> str:
+    return str(norms[method].metadata.get("statistics_over", method)) if method in norms else "something of its own"

@@ -1,0 +1,87 @@
+"""Whether a module is a norm, and which: in comes a module, out goes its `Description`, or None for one that is no norm.
+
+This file builds and changes no layer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from normlib.conversion.description import Description, UnknownNorm
+from normlib.conversion.known import KNOWN, state_of
+from normlib.norms import norms
+from normlib.norms.base import Norm
+
+# What a subclass may define and still be its parent: how it is built, documented and shown.
+HARMLESS = re.compile(r"__(?!call__)\w+__|_abc_impl|reset_parameters|extra_repr")
+SAYS_NORM = re.compile(r"norm|abn\b", re.IGNORECASE)
+
+
+def describe(module: nn.Module) -> Description | None:
+    """The layer in normlib's words; None where the module is no norm. Raises UnknownNorm for a norm of an unknown kind."""
+    if isinstance(module, Norm):
+        return _ours(module)
+    known = next((cls for cls in type(module).__mro__ if _key(cls) in KNOWN), None)
+    if known is None:
+        if _says_norm(module):
+            raise UnknownNorm(f"is a {type(module).__qualname__}, which normlib does not know")
+        return None
+    between = type(module).__mro__[: type(module).__mro__.index(known)]
+    own = sorted({name for cls in between for name in vars(cls) if not HARMLESS.fullmatch(name)})
+    if own:
+        raise UnknownNorm(
+            f"is a {type(module).__qualname__}, a {known.__qualname__} with behaviour of its own ({', '.join(own)})"
+        )
+    if getattr(module, "num_features", None) == 0 or any(is_lazy(p) for p in module.parameters()):
+        raise UnknownNorm("does not know its number of channels yet; run one batch through the model first")
+    return _with_what_follows(KNOWN[_key(known)](module), module)
+
+
+def _key(cls: type) -> tuple[str, str]:
+    return cls.__module__.partition(".")[0], cls.__name__
+
+
+def _says_norm(module: nn.Module) -> bool:
+    """Whether a module that normlib does not know calls itself a norm and has numbers of its own, or is one of torch's."""
+    cls = type(module)
+    if cls.__module__.startswith(("torch.nn.utils", "torch.ao")) or not SAYS_NORM.search(cls.__name__):
+        return False
+    own_numbers = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return bool(own_numbers) or cls.__module__.startswith("torch.nn")
+
+
+def _with_what_follows(description: Description, module: nn.Module) -> Description:
+    drop, activation = getattr(module, "drop", None), getattr(module, "act", None)
+    if drop is None and activation is None:
+        return description
+    return replace(
+        description,
+        fused=True,
+        drop=None if isinstance(drop, nn.Identity) else drop,
+        activation=None if description.own_activation or isinstance(activation, nn.Identity) else activation,
+    )
+
+
+def _ours(norm: Norm) -> Description:
+    if norm.slot in ("weight", "branch"):
+        raise UnknownNorm(f"is a {type(norm).__qualname__}, which has changed the weights of other layers")
+    entry = next((entry for entry in norms.entries() if entry.cls is type(norm)), None)
+    values = {name: getattr(norm, name, None) for name in (entry.settings if entry else ())}
+    settings: dict[str, Any] = {
+        name: value for name, value in values.items() if isinstance(value, bool | int | float | str)
+    }
+    if "momentum" in values:
+        settings["momentum"] = values["momentum"]  # None means something
+    for name in ("eps", "affine"):
+        settings.pop(name, None)
+    return Description(
+        entry.name if entry else "", norm.num_features, norm.channel_dim, norm.eps,
+        norm.affine if entry is None or "affine" in entry.settings else None, settings, state_of(norm),
+        own_activation=norm.slot == "site" and bool(getattr(norm, "activate", True)), fused=norm.slot == "site",
+        starts_at=norm.starts_at,
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""A normalization layer in normlib's words, whoever built it. This file reads no layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from normlib.norms.base import Norm
+
+
+class UnknownNorm(ValueError):
+    """A module that is a norm, but not one that can be replaced; the message says why."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """One layer. `method` is the registered name of what it computes, "" where normlib has no such norm.
+
+    `settings` are those of the method, in normlib's names, `state` the parameters and running statistics. `affine` and
+    `eps` are None where the layer has no such thing, `starts_at` is where the parameters of the method start. `drop` and
+    `activation` are what a fused layer applies behind the norm; `own_activation`: a nonlinearity that is part of the method.
+    """
+
+    method: str
+    num_features: int
+    channel_dim: int
+    eps: float | None
+    affine: bool | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    frozen: bool = False
+    fused: bool = False
+    own_activation: bool = False
+    drop: nn.Module | None = None
+    activation: nn.Module | None = None
+    starts_at: Mapping[str, float] = field(default_factory=lambda: Norm.starts_at)

@@ -1,0 +1,12 @@
+"""Whether somebody listens to a module, or changes what goes through it: in comes a module, out goes yes or no."""
+
+from __future__ import annotations
+
+from torch import nn
+
+KINDS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether the module has hooks on its forward or backward pass."""
+    return any(getattr(module, kind, None) for kind in KINDS)
