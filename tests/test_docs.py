@@ -31,7 +31,9 @@ def test_the_page_and_the_pictures_are_what_the_registry_makes(generator: Module
     made = generator.files()
     for path, text in made.items():
         assert path.is_file() and path.read_text(encoding="utf-8") == text, "run: python docs/generate_norms.py"
-    assert set((ROOT / "docs" / "axes").iterdir()) == set(made) - {ROOT / "docs" / "norms.md"}, "no picture is left over"
+    assert set((ROOT / "docs" / "axes").iterdir()) == set(made) - {ROOT / "docs" / "norms.md"}, (
+        "no picture is left over"
+    )
 
 
 def test_every_norm_has_a_section_with_its_picture(generator: ModuleType) -> None:
