@@ -6,6 +6,7 @@ and memory format. A norm of your own implements one method, `normalize`. This f
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms._eager import is_plain, statistics_dtype
+from normlib.norms._masked import valid_positions
 from normlib.norms._place import Place
 from normlib.norms._running import move_towards
 from normlib.norms._switches import Switches
@@ -54,7 +56,7 @@ class Norm(Switches):
     exceptions: ClassVar[Mapping[str, str]] = {}
     #: Whether `transform` takes float16 and bfloat16 as they are where `is_plain`, since its kernels take statistics in float32.
     takes_half: ClassVar[bool] = False
-    #: Whether `forward` takes a mask.
+    #: Whether `forward` takes a mask; the norm then implements `transform_masked`.
     takes_mask: ClassVar[bool] = False
     weight: Any  # nn.Parameter or None, as in torch.nn
     bias: Any
@@ -112,6 +114,16 @@ class Norm(Switches):
             return self.scale_and_shift(torch.cat([self.normalize(part) for part in x.tensor_split(groups)]))
         return self.scale_and_shift(self.normalize(x))
 
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
+        """`transform` with statistics over valid values alone, in a norm with `takes_mask`.
+
+        `mask` is (N, 1, *positions), True where a position is valid; elsewhere `x`, in float32 or better, is zero, and what comes
+        out is dropped.
+        """
+        raise NotImplementedError(
+            f"{type(self).__qualname__} declares takes_mask, so it has to implement transform_masked(self, x, mask, guarded)"
+        )
+
     # ---- what a norm may call ---------------------------------------------------------------------------------
 
     def scale_and_shift(self, x_hat: Tensor) -> Tensor:
@@ -161,13 +173,15 @@ class Norm(Switches):
         counter: Any = self.num_batches_tracked
         move_towards({getattr(self, name): value for name, value in new_values.items()}, counter, momentum, guarded)
 
-    def require_several_values(self, count: int, x: Tensor, over: str, fix: str) -> None:
-        """Refuse statistics over a single value: it would always be normalized to zero."""
+    def require_several_values(
+        self, count: int, x: Tensor, over: str, fix: str, outcome: str = "it would always come out as zero"
+    ) -> None:
+        """Refuse statistics over a single value: they say nothing of it, and `outcome` is what would come of that."""
         if count < 2:
             samples = x.shape[0] if self.depends_on_batch else "any"
             raise ValueError(
                 f"{self._name} takes its statistics over {over}, but an input of shape ({samples}, {', '.join(map(str, x.shape[1:]))}) "
-                f"(samples, channels, *positions) has only one value for each: it would always come out as zero; {fix}"
+                f"(samples, channels, *positions) has only one value for each: {outcome}; {fix}"
             )
 
     # ---- what a run may tell and ask ------------------------------------------------------------------------------
@@ -187,11 +201,22 @@ class Norm(Switches):
 
     # ---- the way through --------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x`, of rank 2 or more; the output has its shape, type and memory format."""
+    @property
+    def takes_part_when_empty(self) -> bool:
+        """Whether an empty batch goes through `transform` too, because other processes wait for this one."""
+        return False
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalize `x`, of rank 2 or more; the output has its shape, type and memory format.
+
+        `mask` (N, *positions), True where a position is valid: what lies elsewhere enters neither statistics nor gradients, and
+        comes out as zero.
+        """
         self.check_shape(x)
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)  # (N, C, *positions)
-        if x.numel() == 0:
+        if mask is not None:
+            y = self._forward_masked(x, moved, mask)
+        elif x.numel() == 0 and not self.takes_part_when_empty:
             y = self.scale_and_shift(moved)  # nothing to take statistics of, no state changes
         elif _autocasts(x):
             with torch.autocast(x.device.type, enabled=False):
@@ -203,6 +228,23 @@ class Norm(Switches):
         if self.channel_dim != 1:
             y = y.movedim(1, -1)
         return y if y.stride() == x.stride() else _laid_out_like(x, y)
+
+    def _forward_masked(self, x: Tensor, moved: Tensor, mask: Tensor) -> Tensor:
+        if not self.takes_mask:
+            raise ValueError(
+                f"{self._name} takes no mask, so padding would enter its statistics; call it without one, or use a norm that "
+                "takes one: `takes_mask` says so"
+            )
+        valid = valid_positions(self._name, x, mask, self.channel_dim)
+        moved = moved.masked_fill(
+            ~valid, 0
+        )  # neither infinity nor NaN of the padding goes on from here, forward or back
+        if x.numel() == 0 and not self.takes_part_when_empty:
+            return self.scale_and_shift(moved)
+        autocasts = _autocasts(x)
+        with torch.autocast(x.device.type, enabled=False) if autocasts else contextlib.nullcontext():
+            y = self.transform_masked(moved.to(statistics_dtype(x)), valid, autocasts or x.dtype is torch.float16)
+        return y.masked_fill(~valid, 0)
 
     def _in_precision(self, x: Tensor) -> Tensor:
         dtype = statistics_dtype(x)
