@@ -1,0 +1,69 @@
+"""Statistics over the valid values of an input alone, for the norms that take a mask.
+
+In come inputs (N, C, *positions) with a mask of the same rank, True where a value counts; out go the standardized input and its
+statistics. Everything is plain tensor operations, differentiable as often as wanted. This file moves no running statistics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from normlib.norms._eager import is_plain
+
+
+class Standardized(NamedTuple):
+    """An input less its mean, over its deviation; how many values each statistic saw; the mean and the biased variance.
+
+    All have the rank of the input, with 1 where a statistic was taken. A statistic of no value at all is 0, as is `x_hat` then.
+    """
+
+    x_hat: Tensor
+    count: Tensor
+    mean: Tensor
+    var: Tensor
+
+
+def valid_positions(name: str, x: Tensor, mask: Tensor, channel_dim: int) -> Tensor:
+    """`mask` (N, *positions) of the input `x` of the norm called `name`, checked, as (N, 1, *positions)."""
+    expected = x.shape[:1] + (x.shape[2:] if channel_dim == 1 else x.shape[1:-1])
+    if mask.dtype is not torch.bool or mask.shape != expected:
+        raise ValueError(
+            f"{name} takes a mask (N, *positions) of type torch.bool, True where a position is valid: for an input of shape "
+            f"{tuple(x.shape)} that is {tuple(expected)}, but got shape {tuple(mask.shape)} of type {mask.dtype}; "
+            "make it with a comparison such as `positions < lengths[:, None]`"
+        )
+    return mask.unsqueeze(1)
+
+
+def standardize_valid(x: Tensor, mask: Tensor, axes: Sequence[int], eps: float) -> Standardized:
+    """(x - mean) / sqrt(var + eps) over the valid values of `axes`. `mask` broadcasts to `x`, which is zero where it is False."""
+    count = count_valid(x, mask, axes)
+    at_least_one = count.clamp(min=1)
+    mean = x.sum(axes, keepdim=True) / at_least_one
+    centred = (x - mean).masked_fill(~mask, 0)
+    var = centred.square().sum(axes, keepdim=True) / at_least_one
+    rstd = torch.where(count > 0, var + eps, 1).rsqrt()  # finite where nothing is valid, at eps = 0 too
+    return Standardized(centred * rstd, count, mean, var)
+
+
+def count_valid(x: Tensor, mask: Tensor, axes: Sequence[int]) -> Tensor:
+    """How many valid values of `x` each statistic over `axes` sees; `mask` has 1 where it holds for a whole dimension of `x`."""
+    repeated = math.prod(x.shape[axis] for axis in axes if mask.shape[axis] == 1)
+    return mask.sum(list(axes), keepdim=True) * repeated
+
+
+def refuse_single_values(name: str, count: Tensor, over: str, fix: str) -> None:
+    """Refuse a mask that leaves a statistic one value: it would always be normalized to zero.
+
+    A look at values is possible on the CPU alone, and not under torch.compile and torch.func; there it does come out as zero.
+    """
+    if is_plain(count) and bool((count == 1).any()):
+        raise ValueError(
+            f"{name} takes its statistics over {over}, but the mask leaves only one valid value for some: it would always come "
+            f"out as zero; {fix}"
+        )
