@@ -18,6 +18,7 @@ from normlib.norms._masked import valid_positions
 from normlib.norms._place import Place
 from normlib.norms._running import move_towards
 from normlib.norms._switches import Switches
+from normlib.norms._weighed import normalize_weighed
 
 INVARIANCES = (
     "input_scale", "input_shift", "channel_scale", "channel_shift", "sample_scale", "sample_shift",
@@ -54,7 +55,8 @@ class Norm(Switches):
     invariances: ClassVar[frozenset[str]] = frozenset()
     #: Checks of the contract that it cannot pass, each with the reason.
     exceptions: ClassVar[Mapping[str, str]] = {}
-    #: Whether `transform` takes float16 and bfloat16 as they are where `is_plain`, since its kernels take statistics in float32.
+    #: Whether `transform` takes float16 and bfloat16 as they are where `is_plain` and beside float32 weights, as kernels that
+    #: take statistics in float32 do.
     takes_half: ClassVar[bool] = False
     #: Whether `forward` takes a mask; the norm then implements `transform_masked`.
     takes_mask: ClassVar[bool] = False
@@ -218,6 +220,8 @@ class Norm(Switches):
             y = self._forward_masked(x, moved, mask)
         elif x.numel() == 0 and not self.takes_part_when_empty:
             y = self.scale_and_shift(moved)  # nothing to take statistics of, no state changes
+        elif self._statistics == "weighed":
+            y = normalize_weighed(self, moved)
         elif _autocasts(x):
             with torch.autocast(x.device.type, enabled=False):
                 y = self.transform(self._in_precision(moved), True)
@@ -241,6 +245,8 @@ class Norm(Switches):
         )  # neither infinity nor NaN of the padding goes on from here, forward or back
         if x.numel() == 0 and not self.takes_part_when_empty:
             return self.scale_and_shift(moved)
+        if self._statistics == "weighed":
+            return normalize_weighed(self, moved, valid).masked_fill(~valid, 0)
         autocasts = _autocasts(x)
         with torch.autocast(x.device.type, enabled=False) if autocasts else contextlib.nullcontext():
             y = self.transform_masked(moved.to(statistics_dtype(x)), valid, autocasts or x.dtype is torch.float16)
@@ -248,7 +254,7 @@ class Norm(Switches):
 
     def _in_precision(self, x: Tensor) -> Tensor:
         dtype = statistics_dtype(x)
-        return x if x.dtype is dtype or (self.takes_half and is_plain(x)) else x.to(dtype)
+        return x if x.dtype is dtype or (self.takes_half and self.affine and is_plain(x)) else x.to(dtype)
 
     def check_shape(self, x: Tensor) -> None:
         """Refuse an input that has not `num_features` channels where they should be."""

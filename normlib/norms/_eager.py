@@ -1,0 +1,33 @@
+"""What only plain tensors on a CPU allow: to look at values before the next step, and to leave half precision to the kernels.
+
+In come tensors, out go answers. This file computes no norm.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether `x` holds numbers on a CPU here and now: it is not traced, compiled, faked, or a batch that torch.func hides."""
+    return (
+        x.is_cpu
+        and type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
+def means_are_within(spreads: float, mean: Tensor, rstd: Tensor) -> bool:
+    """Whether every mean is at most so many standard deviations from zero; False where any is not finite."""
+    return bool((mean.detach() * rstd.detach()).abs().max().item() <= spreads)
+
+
+def statistics_dtype(x: Tensor) -> torch.dtype:
+    """The type that statistics of `x` are taken in: its own, and float32 for half precision."""
+    dtype = x.dtype
+    if dtype is torch.float32 or dtype is torch.float64:
+        return dtype
+    return torch.promote_types(dtype, torch.float32)
