@@ -104,6 +104,13 @@ class BatchRenorm(Norm):
         self.set_total_steps(self.total_steps)  # in float32 again, where `fn` was half()
         return self
 
+    def population(self) -> tuple[Tensor, Tensor]:
+        return self.running_mean, self.running_std.square() - self.eps
+
+    def buffers_for(self, mean: Tensor | None, var: Tensor) -> dict[str, Tensor]:
+        assert mean is not None
+        return {"running_mean": mean, "running_std": (var + self.eps).sqrt()}
+
     def bounds(self) -> Tensor:
         """r_max and d_max in force at the present step, of shape (2, 1)."""
         if self.start is None:
