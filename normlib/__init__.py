@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from normlib.conversion.convert import convert as convert
     from normlib.conversion.fold import fold as fold
     from normlib.conversion.report import conversion_report as conversion_report
-    from normlib.conversion.convert import convert as convert
-    from normlib.conversion.fold import fold as fold
-    from normlib.conversion.report import conversion_report as conversion_report
     from normlib.data import register as register_dataset
     from normlib.models import register as register_model
     from normlib.norms import create as create
@@ -49,11 +46,8 @@ _PUBLIC = {
     "compare_arms": ("normlib.results.paired", "compare_arms"),
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
     "convert": ("normlib.conversion.convert", "convert"),
-    "conversion_report": ("normlib.conversion.report", "conversion_report"),
-    "convert": ("normlib.conversion.convert", "convert"),
     "create": ("normlib.norms", "create"),
     "factory": ("normlib.norms", "factory"),
-    "fold": ("normlib.conversion.fold", "fold"),
     "fold": ("normlib.conversion.fold", "fold"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),

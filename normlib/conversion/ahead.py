@@ -1,7 +1,7 @@
-"""The one layer ahead of a norm, whose output nobody else sees.
+"""The one module ahead of a norm, and whether somebody else sees its output.
 
-In come the graphs of a model and the path of a norm, out goes the layer's path; `CannotFold` says why there is none. This
-file looks at who calls what, and not at what a layer is.
+In come the graphs of a model and the path of a norm, out goes the module's path; `CannotFold` says why there is none. This
+file looks at who calls what, and not at what a module is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class CannotFold(ValueError):
 
 
 def layer_ahead(model: nn.Module, path: str, graphs: Sequence[fx.Graph]) -> str:
-    """The path of the module whose output is the norm's input, at each of the norm's calls, and nothing else's."""
+    """The path of the module whose output is the norm's input, at each of the norm's calls."""
     calls = [node for graph in graphs for node in graph.nodes if _is_call(node, path)]
     if not calls:
         raise CannotFold("it is not called by the model's forward, or within a module that cannot be looked into")
@@ -31,13 +31,16 @@ def layer_ahead(model: nn.Module, path: str, graphs: Sequence[fx.Graph]) -> str:
     ahead = {str(node.target) for node in sources}
     if len(ahead) > 1:
         raise CannotFold(f"it follows several layers: {', '.join(sorted(ahead))}")
-    (layer,) = ahead
+    return ahead.pop()
+
+
+def require_only_use(model: nn.Module, layer: str, path: str, graphs: Sequence[fx.Graph]) -> None:
+    """Refuse a layer whose output, or whose weights, are used by anything but the norm at `path`."""
     for node in (node for graph in graphs for node in graph.nodes):
         if _is_call(node, layer) and not _feeds_only(model, node, path):
             raise CannotFold(f"the output of {layer} is used elsewhere, too")
         if node.op == "get_attr" and str(node.target).startswith(f"{layer}."):
             raise CannotFold(f"the weights of {layer} are used elsewhere, too")
-    return layer
 
 
 def _is_call(node: fx.Node, path: str) -> bool:

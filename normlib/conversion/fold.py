@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.conversion.absorb import absorb, absorbs, channels_of, scale_and_shift
-from normlib.conversion.ahead import CannotFold, layer_ahead
+from normlib.conversion.ahead import CannotFold, layer_ahead, require_only_use
 from normlib.conversion.describe import describe
 from normlib.conversion.description import Description, UnknownNorm
 from normlib.conversion.hooks import is_hooked
@@ -102,6 +102,7 @@ def _fold_one(model: nn.Module, path: str, graphs: Sequence[fx.Graph]) -> Row:
         ahead = layer_ahead(model, path, graphs)
         layer = model.get_submodule(ahead)
         _check_pair(layer, ahead, description)
+        require_only_use(model, ahead, path, graphs)
     except CannotFold as reason:
         return Row(path or "(the model)", was, "", changed=(str(reason),))
     absorb(layer, *scale_and_shift(description))
