@@ -58,8 +58,7 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         f"site.horizon={site['horizon']} sets the momentum of running averages, so norm.momentum cannot be set as well; got "
         f"norm.momentum={spec['norm'].get('momentum')}: add site.horizon=null, or leave norm.momentum out",
     )
-    for name in ("points", "batch_size"):
-        _require(evaluation[name] >= 1, f"evaluation.{name} is at least 1, got {evaluation[name]}")
+    _check_evaluation(evaluation)
     warmup = spec["schedule"].get("warmup", 0.0)
     _require(0 <= warmup < 1, f"schedule.warmup is a share of the run, from 0 to below 1, got {warmup}")
     optimizer = spec["optimizer"]
@@ -78,6 +77,27 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
             f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
             f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
         )
+
+
+def _check_evaluation(evaluation: Mapping[str, Any]) -> None:
+    """Refuse evaluations without points, samples or the share that weighed statistics need."""
+    for name in ("points", "batch_size", "precise_samples"):
+        _require(evaluation[name] >= 1, f"evaluation.{name} is at least 1, got {evaluation[name]}")
+    statistics, own_weight = evaluation["statistics"], evaluation["own_weight"]
+    _require(
+        own_weight is None or 0 <= own_weight <= 1,
+        f"evaluation.own_weight is the share of a sample's own moments, from 0 to 1, got {own_weight}",
+    )
+    _require(
+        statistics != "weighed" or own_weight is not None,
+        "evaluation.statistics=weighed needs evaluation.own_weight, the share of a sample's own moments, chosen on validation: "
+        "compare some, evaluation.own_weight=0,0.01,0.1,0.5",
+    )
+    _require(
+        statistics != "batch" or evaluation["batch_size"] >= 2,
+        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and those of one sample are no "
+        "batch's; set evaluation.batch_size to 2 or more",
+    )
 
 
 def _check_slots(norm: Mapping[str, Any]) -> None:

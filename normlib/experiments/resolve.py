@@ -27,8 +27,9 @@ from normlib.training.network import build_network
 from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
 
 TRAINING_FILES = (
-    "data/dataset.py", "models/site.py", "training/batches.py", "training/inputs.py", "training/module.py",
-    "training/network.py", "training/run.py", "training/schedule.py", "training/seeding.py", "training/spec.py",
+    "data/dataset.py", "models/site.py", "norms/_pool.py", "norms/_population.py", "training/batches.py",
+    "training/evaluation.py", "training/inputs.py", "training/module.py", "training/network.py", "training/run.py",
+    "training/schedule.py", "training/seeding.py", "training/spec.py",
 )  # fmt: skip
 LABELLED = ("norm", "model", "data", "optimizer", "schedule")
 NOT_IN_COMMANDS = (

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from normlib.data.dataset import Samples
 from normlib.training.batches import BatchHasher, Chunk, augment
+from normlib.training.evaluation import evaluation_statistics, parts_of, precise_batches
 from normlib.training.network import Network
 
 TRAIN_CURVE_POINTS = 20
@@ -40,6 +41,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.network = network.module
+        self.norms = tuple(norm for site in network.sites.values() for norm in site.norms)
         self.norm_parameter_names = network.norm_parameter_names
         self.splits = splits
         self.spec = spec
@@ -115,7 +117,7 @@ class Classifier(pl.LightningModule):
             self.train_curve["loss"].append(loss)
             self._window.clear()
         if step in self.evaluation_steps:
-            scores = self.evaluate("validation")
+            scores = self.evaluate("validation")["validation"]
             samples = step * self.spec["data"]["batch_size"]
             point = {"step": step, "samples": samples, "seconds": self.seconds_training}
             point |= {key: scores[key] for key in ("loss", "accuracy")}
@@ -125,24 +127,39 @@ class Classifier(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(figures, step=step)
 
-    def evaluate(self, split: str) -> dict[str, float | None]:
-        """Mean cross-entropy (None if it is not finite), accuracy and number of samples of a split, in evaluation mode."""
-        samples, batch_size = self.splits[split], self.spec["evaluation"]["batch_size"]
-        was_training = self.network.training
+    def evaluate(self, *splits: str) -> dict[str, dict[str, float | None]]:
+        """Of each split mean cross-entropy (None if it is not finite), accuracy and number of samples, in evaluation mode.
+
+        The norms normalize with the statistics of `evaluation.statistics`; training does not notice.
+        """
+        was_training, settings = self.network.training, self.spec["evaluation"]
+        inputs, seed, batch_size = self.splits["train"].inputs, self.spec["seed"], self.spec["data"]["batch_size"]
         self.network.eval()
-        loss = torch.zeros((), dtype=torch.float64)
-        correct = 0
         with (
             torch.no_grad(),
             _onednn(True),
-            torch.autocast(samples.targets.device.type, torch.bfloat16, enabled=self.mixed),
+            torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.mixed),
+            evaluation_statistics(
+                self.network,
+                self.norms,
+                settings,
+                precise_batches(inputs, seed, batch_size, settings["precise_samples"]),
+            ),
         ):
-            for start in range(0, len(samples), batch_size):
-                inputs, targets = (part[start : start + batch_size] for part in (samples.inputs, samples.targets))
-                logits: Tensor = self.network(inputs).float()
-                loss += F.cross_entropy(logits, targets, reduction="sum").double().cpu()
-                correct += int((logits.argmax(1) == targets).sum())
+            scores = {split: self._score(self.splits[split]) for split in splits}
         self.network.train(was_training)
+        return scores
+
+    def _score(self, samples: Samples) -> dict[str, float | None]:
+        batch_size = self.spec["evaluation"]["batch_size"]
+        loss = torch.zeros((), dtype=torch.float64)
+        correct = 0
+        for inputs, targets in zip(
+            parts_of(samples.inputs, batch_size), parts_of(samples.targets, batch_size), strict=True
+        ):
+            logits: Tensor = self.network(inputs).float()
+            loss += F.cross_entropy(logits, targets, reduction="sum").double().cpu()
+            correct += int((logits.argmax(1) == targets).sum())
         mean = loss.item() / len(samples)
         return {
             "loss": mean if math.isfinite(mean) else None,

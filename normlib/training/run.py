@@ -102,7 +102,7 @@ def _train(
         with global_stream(spec["seed"], "training"):  # for norms that draw random numbers; nothing else does
             _fit(trainer, module, splits)
             module.to(device)
-            metrics = {split: module.evaluate(split) for split in ("train", "validation", "test")}
+            metrics = module.evaluate("train", "validation", "test")
     broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
     for each in loggers:
         each.log_metrics(

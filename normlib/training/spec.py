@@ -18,6 +18,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "init.scheme": ("he", "torch"),
     "optimizer.lr_rule": ("linear", "sqrt", "constant"),
     "training.precision": ("32", "bf16-mixed"),
+    "evaluation.statistics": ("running", "precise", "batch", "weighed"),
 }
 BASE_BATCH_SIZE = 32
 SECTIONS = ("norm", "model", "data", "site", "init", "optimizer", "schedule", "training", "evaluation")
@@ -135,10 +136,21 @@ class TrainingSettings:
 
 @dataclass
 class EvaluationSettings:
-    """`points`: evaluations on validation, evenly spaced along the run, the last at its end; one fixed `batch_size`."""
+    """`points`: evaluations on validation, evenly spaced along the run, the last at its end; one fixed `batch_size`.
+
+    `statistics`: what norms with running statistics are evaluated with, at every point and in the final scores; for any other
+    norm all four are the same, and training never notices. "running"; "precise" (arXiv:2105.07576), those of all values that
+    `precise_samples` of the training set give with the present weights, in whole batches of data.batch_size that flow as in
+    training but not augmented (the whole training set where it has fewer); "batch", those of the evaluation batch;
+    "weighed" (arXiv:1906.03548), the sample's own moments by `own_weight`, a share to be chosen on validation, and the
+    running ones by the rest.
+    """
 
     points: int = 1
     batch_size: int = 512
+    statistics: str = "running"
+    precise_samples: int = 1024
+    own_weight: float | None = None
 
 
 @dataclass
