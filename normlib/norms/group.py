@@ -49,7 +49,7 @@ class GroupNorm(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
-        self.num_groups = _number_of_groups(num_features, num_groups, group_size)
+        self.num_groups = number_of_groups(num_features, num_groups, group_size)
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
         self.require_several_values(
@@ -93,10 +93,10 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
     return channels_last_group_norm(exact - reference, num_groups, weight, bias, eps)[0].to(x.dtype)
 
 
-def _number_of_groups(width: int, num_groups: int | None, group_size: int | None) -> int:
+def number_of_groups(width: int, num_groups: int | None, group_size: int | None) -> int:
     if num_groups is not None and group_size is not None:
         raise ValueError(
-            f"group norm takes num_groups or group_size, not both; got num_groups={num_groups} and group_size={group_size}; leave one out"
+            f"groups are given by num_groups or by group_size, not by both; got num_groups={num_groups} and group_size={group_size}; leave one out"
         )
     if num_groups is None and group_size is None:
         return max(groups for groups in range(1, 9) if width % groups == 0)

@@ -1,0 +1,55 @@
+"""Dynamic tanh: no statistics, but a bounded response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms.base import Norm
+
+
+@register("dyt", statistics_over="nothing", axes=(), paper="arXiv:2503.10622")
+class DynamicTanh(Norm):
+    """Squashes every value by a tanh whose slope is learned, in place of a normalization (DyT).
+
+    .. math:: y = \\gamma \\tanh(a x) + \\beta
+
+    Axes: none. The slope a is one number for all channels; `alpha` is where it starts.
+
+    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: Zhu, Chen, He, LeCun, Liu 2025, "Transformers without Normalization", arXiv:2503.10622, equation 1 and algorithm 1.
+
+    Deviations: none. The paper starts at 0.5, and in large language models at values that depend on width and place (section 7).
+
+    When: in transformers, in place of layer or RMS norm, where taking statistics is to be saved.
+
+    When not: in place of batch norm in convolutional networks, where it does worse (section 6.3), or where inputs are large from
+    the start: a saturated tanh passes no gradient.
+    """
+
+    parameter_count: ClassVar[str] = "2C+1"
+    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0, "alpha": 0.5}
+    invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
+
+    def __init__(
+        self,
+        num_features: int,
+        alpha: float = 0.5,
+        affine: bool = True,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.alpha = nn.Parameter(torch.full((1,), alpha, device=device, dtype=dtype))
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.alpha.to(x.dtype) * x)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, affine={self.affine}"

@@ -1,0 +1,101 @@
+"""EvoNorm S0: a sigmoid gate over the deviation of groups of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms.base import Norm
+from normlib.norms.group import number_of_groups
+
+
+@register(
+    "evonorm_s0",
+    statistics_over="positions and the channels of a group, per sample",
+    axes=("group", "positions"),
+    paper="arXiv:2004.02967",
+)
+class EvoNormS0(Norm):
+    """Gates each value by a sigmoid of itself and divides by the deviation of its group of channels: norm and activation in one.
+
+    .. math:: y = \\gamma \\frac{x\\, \\sigma(v x)}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+
+    Axes: positions and the channels of a group, per sample, as group norm. The gate's slope `v` is one number a channel, from 1.
+
+    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, EvoNorm-S0, appendix A.
+
+    Deviations: the default is the largest divisor of the width that is at most 8, as for group norm here; the authors take at
+    most 32 groups. ``activate=False`` (a place without an activation) scales and shifts alone, without statistics, as the
+    authors' code (tensorflow/tpu, ``nonlinearity=False``) does.
+
+    When: in convolutional networks at small batches, in place of a norm and its activation together.
+
+    When not: where the activation itself is compared, or inputs are far from zero: the mean is not taken out.
+    """
+
+    slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"
+    parameter_count: ClassVar[str] = "3C"
+    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0, "v": 1.0}
+    invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation"})
+
+    v: nn.Parameter | None
+
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int | None = None,
+        group_size: int | None = None,
+        eps: float = 1e-5,
+        affine: bool = True,
+        activate: bool = True,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.num_groups = number_of_groups(num_features, num_groups, group_size)
+        v = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if activate else None
+        self.register_parameter("v", v)
+
+    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        if self.v is None:
+            return self.scale_and_shift(x)
+        self.require_several_values(
+            x.numel() // (x.shape[0] * self.num_groups),
+            x,
+            "the channels of a group and the positions",
+            "use fewer groups (num_groups) or an input with positions",
+            outcome="its deviation would always be zero",
+        )
+        _, var = moments(x, self.num_groups)
+        factor = (var + self.eps).rsqrt()  # (N, C, 1, ...)
+        weight, bias = self.parameters_as(x)
+        per_channel = (1, -1) + (1,) * (x.dim() - 2)
+        gated = x * torch.sigmoid(self.v.to(x.dtype).view(per_channel) * x)
+        if weight is None or bias is None:
+            return gated * factor
+        return torch.addcmul(bias.view(per_channel), gated, factor * weight.view(per_channel))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, num_groups={self.num_groups}"
+
+
+def moments(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over the positions and the channels of each group; (N, C, 1, ...) each, alike within a group."""
+    mean = _mean_over_groups(x, num_groups)
+    return mean, _mean_over_groups((x - mean).square(), num_groups)
+
+
+def _mean_over_groups(x: Tensor, num_groups: int) -> Tensor:
+    if x.dim() > 2:
+        x = x.mean(tuple(range(2, x.dim())), keepdim=True)  # (N, C, 1, ...)
+    if num_groups == x.shape[1]:
+        return x
+    group_size = x.shape[1] // num_groups
+    return x.unflatten(1, (num_groups, group_size)).mean(2).repeat_interleave(group_size, dim=1)

@@ -1,0 +1,69 @@
+"""Global response normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms.base import Norm
+
+
+@register(
+    "grn",
+    statistics_over="positions, per sample and channel; then divided by their mean over channels",
+    axes=("positions", "channels"),
+    paper="arXiv:2301.00808",
+)
+class GlobalResponseNorm(Norm):
+    """Strengthens the channels whose response over all positions is above the average of the channels, beside a shortcut (GRN).
+
+    .. math:: y = \\gamma\\, x \\frac{G}{\\mathrm{E}_C[G] + \\epsilon} + \\beta + x, \\quad G = \\lVert x \\rVert_2 \\text{ over positions}
+
+    Axes: positions, per sample and channel, for G; C for its mean. Scale and shift start at zero: the layer starts as identity.
+
+    Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
+    (N, *positions, C).
+
+    Paper: Woo et al. 2023, "ConvNeXt V2", arXiv:2301.00808, equations 1 to 3 and algorithm 1.
+
+    Deviations: epsilon is 1e-5, as for every norm here; the authors' code (facebookresearch/ConvNeXt-V2) has 1e-6. There it stands
+    behind the activation inside a block that has a layer norm too.
+
+    When: to keep channels from collapsing to the same response, beside a norm that keeps the scale.
+
+    When not: as the only norm of a deep network: what comes in twice as large comes out twice as large.
+    """
+
+    starts_at: ClassVar[Mapping[str, float]] = {"weight": 0.0, "bias": 0.0}
+    invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps=eps, channel_dim=channel_dim, device=device, dtype=dtype)
+        nn.init.zeros_(self.weight)
+
+    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        self.require_several_values(
+            x.shape[1],
+            x,
+            "the channels' responses",
+            "give it more channels",
+            outcome="it would always be its own average",
+        )
+        positions = list(range(2, x.dim()))
+        response = torch.linalg.vector_norm(x, dim=positions, keepdim=True) if positions else x.abs()  # (N, C, 1, ...)
+        factor = response / (response.mean(1, keepdim=True) + self.eps)
+        weight, bias = self.parameters_as(x)
+        assert weight is not None and bias is not None
+        per_channel = (1, -1) + (1,) * len(positions)
+        return torch.addcmul(bias.view(per_channel), x, torch.addcmul(x.new_ones(()), factor, weight.view(per_channel)))

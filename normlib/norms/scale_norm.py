@@ -1,0 +1,71 @@
+"""Scale normalization: division by the Euclidean length, with one learned length."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms.base import Norm
+
+
+@register(
+    "scale_norm",
+    statistics_over="channels, per sample and position, without the mean",
+    axes=("channels",),
+    paper="arXiv:1910.05895",
+)
+class ScaleNorm(Norm):
+    """Gives the channels of each position the same Euclidean length, which is learned.
+
+    .. math:: y = g \\frac{x}{\\max(\\lVert x \\rVert_2, \\epsilon)}, \\quad g = \\sqrt{C} \\text{ at first}
+
+    Axes: C, per sample and position. `weight` is the one number g, not one a channel.
+
+    Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
+    (N, *positions, C).
+
+    Paper: Nguyen, Salazar 2019, "Transformers without Tears", arXiv:1910.05895, equation 4.
+
+    Deviations: the paper has no epsilon; as in its authors' code (tnq177/transformers_without_tears) a length below epsilon is
+    taken as epsilon. There is no shift; in a network of normlib the site adds one, so that no arm is without one.
+
+    When: in transformers, in place of layer norm, where one number is to stand for all scales: faster, and as good in translation.
+
+    When not: where channels need scales of their own, or a position may be all zeros: its gradient there is divided by epsilon.
+    """
+
+    parameter_count: ClassVar[str] = "1"
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"input_scale", "sample_scale", "batch_permutation", "channel_permutation"}
+    )
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps=eps, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.affine = affine
+        if affine:
+            self.weight = nn.Parameter(torch.tensor(math.sqrt(num_features), device=device, dtype=dtype))
+        self.starts_at = {"weight": math.sqrt(num_features)}
+
+    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        self.require_several_values(
+            x.shape[1],
+            x,
+            "the channels of a position",
+            "give it more channels",
+            outcome="all that would come out is its sign",
+        )
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=self.eps)
+        weight, _ = self.parameters_as(x)
+        return x * ((math.sqrt(self.num_features) if weight is None else weight) / length)
