@@ -58,12 +58,11 @@ def count_valid(x: Tensor, mask: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 def refuse_single_values(name: str, count: Tensor, over: str, fix: str) -> None:
-    """Refuse a mask that leaves a statistic one value: it would always be normalized to zero.
+    """Refuse statistics of which one sees a single value, which would always be normalized to zero; `over` says of what they are.
 
     A look at values is possible on the CPU alone, and not under torch.compile and torch.func; there it does come out as zero.
     """
     if is_plain(count) and bool((count == 1).any()):
         raise ValueError(
-            f"{name} takes its statistics over {over}, but the mask leaves only one valid value for some: it would always come "
-            f"out as zero; {fix}"
+            f"{name} takes its statistics over {over}, but for some there is only one such value: it would always come out as zero; {fix}"
         )

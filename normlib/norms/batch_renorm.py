@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
+from normlib.norms._masked import Standardized
 from normlib.norms._over_batch import apply_statistics, measure, require_batch, split
+from normlib.norms._parts import transform_parts
 from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms._running import move_towards
+from normlib.norms._synchronized import joins_other_processes
 from normlib.norms.base import Norm
 
 
@@ -41,11 +44,15 @@ class BatchRenorm(Norm):
 
     Paper: Ioffe 2017, "Batch Renormalization", arXiv:1702.03275, algorithm 1; the schedule is that of section 4.
 
-    Deviations: with `norm_batch_size` set, statistics and corrections are those of groups of samples. Under float16 or
-    autocast (with `guard`, always) a batch that is not finite does not enter the running averages.
+    Deviations: with `norm_batch_size` B set, statistics and corrections in training are those of floor(N / B) consecutive groups of
+    samples, as equal as possible, so that none is smaller than B unless N is; the running averages take the mean over the groups, of
+    their means and of their deviations; at inference there are no groups. With a mask they take what the valid values give, and
+    groups without any do not count. With `sync` the statistics in training are those of one batch of all processes, as in
+    batch norm. Under float16 or autocast (with `guard`, always) a batch that is not finite does not enter the running averages.
     """
 
     depends_on_batch: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = True
     constant_in_gradient: ClassVar[str] = "r and d"
     running_mean: Tensor
     running_std: Tensor
@@ -69,6 +76,7 @@ class BatchRenorm(Norm):
         eps: float = 1e-5,
         affine: bool = True,
         guard: bool = False,
+        sync: bool = False,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -78,7 +86,7 @@ class BatchRenorm(Norm):
             raise ValueError(
                 f"batch renorm needs r_max >= 1 and d_max >= 0 (1 and 0 are batch norm), got r_max={r_max} and d_max={d_max}"
             )
-        self.r_max, self.d_max, self.momentum, self.guard = r_max, d_max, momentum, guard
+        self.r_max, self.d_max, self.momentum, self.guard, self.sync = r_max, d_max, momentum, guard, sync
         self.schedule = schedule_from(schedule, warmup, d_ramp_end, r_ramp_end)
         self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
         self.register_buffer("running_std", torch.ones(num_features, device=device, dtype=dtype))
@@ -125,17 +133,21 @@ class BatchRenorm(Norm):
             else (first + gain * (self.num_batches_tracked - self.start)).clamp(first, last)
         )
 
+    @property
+    def takes_part_when_empty(self) -> bool:
+        return joins_other_processes(self)
+
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        if self.sync and joins_other_processes(self):
+            return transform_parts(self, x, None, guarded)
         if x.dim() == 3 and not x.is_contiguous():
             return self.transform(x.unsqueeze(2), guarded).squeeze(2)  # channels_last needs (N, C, H, W)
-        weight, bias = self.parameters_as(x)
-        mu, sigma = self.running_mean.to(x.dtype), self.running_std.to(x.dtype)
         by_batch, moves = self.uses_batch_statistics, self.moves_running_statistics
-        y = (
-            None if by_batch else F.batch_norm(x, mu.clone(), sigma.square(), weight, bias, False, 0.0, 0.0)
-        )  # eps is inside sigma
+        y = None if by_batch else self.by_running_statistics(x, moves)
         if y is not None and not moves:
             return y
+        weight, bias = self.parameters_as(x)
+        mu, sigma = self.running_mean.to(x.dtype), self.running_std.to(x.dtype)
         groups = self.num_groups_of_samples(x.shape[0])
         require_batch(self, x, groups)
         outputs, means, deviations = [], [], []
@@ -162,6 +174,23 @@ class BatchRenorm(Norm):
                 guarded or self.guard,
             )
         return y if y is not None else outputs[0] if groups == 1 else torch.cat(outputs)
+
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
+        return transform_parts(self, x, mask, guarded)
+
+    def corrected(self, part: Standardized) -> Tensor:
+        mean, sigma_batch = part.mean.detach().flatten(), (part.var.detach().flatten() + self.eps).sqrt()
+        mu, sigma = self.running_mean.to(mean.dtype), self.running_std.to(mean.dtype)
+        r, d = (each.view_as(part.mean) for each in self._correction(mean - mu, sigma_batch, sigma))
+        return torch.addcmul(d, part.x_hat, r)
+
+    def running_values(self, mean: Tensor, var: Tensor, counts: Tensor) -> dict[Tensor, Tensor]:
+        return {self.running_mean: mean, self.running_std: (var + self.eps).sqrt()}
+
+    def by_running_statistics(self, x: Tensor, moves: bool) -> Tensor:
+        weight, bias = self.parameters_as(x)
+        mu, sigma = self.running_mean.to(x.dtype, copy=moves), self.running_std.to(x.dtype)
+        return F.batch_norm(x, mu, sigma.square(), weight, bias, False, 0.0, 0.0)  # eps is inside sigma
 
     def _correction(self, mean_difference: Tensor, sigma_batch: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """r and d of each channel; in training, counts the clipped ones."""
