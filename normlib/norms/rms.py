@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
+from normlib.norms._masked import count_valid
 from normlib.norms._root_mean_square import LARGE, divide_by_rms
 from normlib.norms.base import Norm
 
@@ -40,6 +41,7 @@ class RMSNorm(Norm):
     between values is small.
     """
 
+    takes_mask: ClassVar[bool] = True
     parameter_count: ClassVar[str] = "C"
     starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0}
     invariances: ClassVar[frozenset[str]] = frozenset(
@@ -78,6 +80,12 @@ class RMSNorm(Norm):
         if x.numel() < LARGE and (by_position or x.dim() == 2):  # torch's own takes the fewest steps
             return torch.rms_norm(x.movedim(1, -1), (self.num_features,), weight, self.eps).movedim(-1, 1)
         return divide_by_rms(x, (1,) if by_position else tuple(range(1, x.dim())), weight, None, self.eps)
+
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
+        axes = (1,) if self.scope == "position" else tuple(range(1, x.dim()))
+        count = count_valid(x, mask, axes)
+        mean_square = x.square().sum(axes, keepdim=True) / count.clamp(min=1)
+        return self.scale_and_shift(x * torch.where(count > 0, mean_square + self.eps, 1).rsqrt())
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -39,6 +40,7 @@ class ScaleNorm(Norm):
     """
 
     parameter_count: ClassVar[str] = "1"
+    starts_at: ClassVar[Mapping[str, float]] = {}
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "sample_scale", "batch_permutation", "channel_permutation"}
     )
@@ -56,7 +58,7 @@ class ScaleNorm(Norm):
         self.affine = affine
         if affine:
             self.weight = nn.Parameter(torch.tensor(math.sqrt(num_features), device=device, dtype=dtype))
-        self.starts_at = {"weight": math.sqrt(num_features)}
+        self.starts_at = {"weight": math.sqrt(num_features)}  # type: ignore[misc]  # no start for all widths
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
         self.require_several_values(
