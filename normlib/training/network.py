@@ -134,7 +134,13 @@ def _install_norms(sites: Sites, settings: Mapping[str, Any], placement: str) ->
     """Build a norm for every site and let it act on its surroundings. Raises CannotEnter where it has no place."""
     make_norm = factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
     make_weights = None if settings["weights"] is None else factory(settings["weights"])
-    whole_site = norms[settings["name"]].cls.slot == "site"  # type: ignore[attr-defined]
+    slot = norms[settings["name"]].cls.slot  # type: ignore[attr-defined]
+    if slot == "branch" and not sites.branches:
+        raise CannotEnter(
+            f"{settings['name']} works on residual branches, but this network tells of none; use model=resnet, or let the model "
+            "make the sites of each branch inside sites.branch()"
+        )
+    whole_site = slot == "site"
     if whole_site and placement != "before":
         raise CannotEnter(
             f"{settings['name']} brings its own activation and takes the whole site, so it cannot stand behind the network's "

@@ -1,0 +1,124 @@
+"""What the methods on weights share: they make the weight of the layer ahead a function of the layer's own parameter.
+
+In comes the layer ahead of a site; what its `weight` then is, a subclass of `WeightFunction` says, by torch's
+parametrization. The parameter itself stays as it is and stays trunk; what a method trains beside it belongs to the norm.
+This file knows no method.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from normlib.norms._eager import statistics_dtype
+from normlib.norms._place import CannotEnter, Place
+from normlib.norms.base import Norm
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+
+NO_PICKLE = {
+    "pickle": "torch serializes a parametrized layer by its state_dict alone, and refuses to pickle the module"
+}
+
+
+class WeightFunction(nn.Module):
+    """The weight that a layer uses, as a function of its parameter: in float32 or better, in the parameter's type.
+
+    A subclass implements `of_rows`; what it trains or keeps are its own parameters and buffers.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.output_dim = 1 if isinstance(layer, TRANSPOSED) else 0
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """The weights, from and to a matrix (output channels, fan-in)."""
+        raise NotImplementedError(f"{type(self).__qualname__} has to implement of_rows(self, rows)")
+
+    def rows_of(self, weight: Tensor) -> Tensor:
+        """A layer's weight as a matrix (output channels, fan-in) in float32 or better."""
+        return weight.transpose(0, self.output_dim).flatten(1).to(statistics_dtype(weight))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with contextlib.nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False):
+            rows = self.of_rows(self.rows_of(weight))
+        return rows.view(weight.transpose(0, self.output_dim).shape).transpose(0, self.output_dim).to(weight.dtype)
+
+
+class OnWeights(Norm):
+    """A norm that hands its input on and acts on the weights of the layer ahead; a subclass implements `weight_function`."""
+
+    slot = "weight"
+    needs = "a linear or convolutional layer ahead of its site"
+    parameter_count = "0"
+    starts_at = {}
+    invariances = frozenset({"batch_permutation", "channel_permutation"})
+    exceptions = NO_PICKLE
+    acting: tuple[WeightFunction, ...] = ()  # in a tuple, for it is a part of the layer ahead and not of this module
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps=eps, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
+
+    def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
+        """The function that the weight of `layer` becomes. May raise CannotEnter."""
+        raise NotImplementedError(f"{self._name} has to implement weight_function(self, layer, place)")
+
+    def enter(self, place: Place) -> None:
+        layer = place.ahead
+        if not isinstance(layer, LAYERS):
+            found = "there is none" if layer is None else f"there is {layer}"
+            raise CannotEnter(
+                f"{self._name} works on the weights of the linear or convolutional layer ahead of each site, but ahead of a "
+                f"site of this network {found}; use a norm that works on the input"
+            )
+        if isinstance(layer, TRANSPOSED) and layer.groups > 1:
+            raise CannotEnter(
+                f"{self._name} takes the weights of each output channel together, but the transposed convolution {layer} keeps "
+                "those of its groups in one row; use groups=1, or a norm that works on the input"
+            )
+        if any(isinstance(part, WeightFunction) for part in layer.modules()):
+            raise CannotEnter(
+                f"{self._name} would be the second method on the weights of {layer}: either it is ahead of several sites, or "
+                "another method was there first"
+            )
+        function = self.weight_function(layer, place)
+        # unsafe: the checks of shape and type would run the function once, and with it the power method.
+        parametrize.register_parametrization(layer, "weight", function, unsafe=True)
+        self.acting = (function,)
+
+    def train_affine(self, train: bool = True) -> None:
+        for function in self.acting:
+            function.requires_grad_(train)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None:
+            return super().forward(x, mask)
+        self.check_shape(x)
+        return x
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps:g}"
+
+
+def require_several_weights(norm: Norm, layer: nn.Module, function: WeightFunction) -> None:
+    """CannotEnter where an output channel has a single weight, whose variance is zero."""
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    if weight.numel() == weight.shape[function.output_dim]:
+        raise CannotEnter(
+            f"{type(norm).__name__} takes its statistics over the weights of an output channel, but {layer} has one weight for "
+            "each: it would always come out as zero; use a layer with a larger fan-in, or another norm"
+        )

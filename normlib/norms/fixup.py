@@ -1,0 +1,100 @@
+"""Fixup initialization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from normlib.norms import register
+from normlib.norms._place import BranchPosition, CannotEnter, Place
+from normlib.norms.base import Norm
+
+RULES = (
+    "the classifier and the last layer of each residual branch start at zero, the other layers of a branch at L^(-1/(2m-2)) times "
+    "their start, with L branches of m layers"
+)
+
+
+@register("fixup", statistics_over="nothing", paper="arXiv:1901.09321", reinitializes=RULES)
+class Fixup(Norm):
+    r"""Starts a residual network so that no step changes its function by more than one layer would, whatever the depth.
+
+    .. math:: W_1, \dots, W_{m-1} \leftarrow L^{-\frac{1}{2m-2}}\, W, \quad W_m \leftarrow 0, \quad
+        y = a \, W (x + b)
+
+    Axes: none.
+
+    Shapes: (N, C, *positions) to the same; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: Zhang, Dauphin, Ma 2019, "Fixup Initialization: Residual Learning Without Normalization", arXiv:1901.09321, rules 1 to 3
+    of section 3, and its authors' code.
+
+    Deviations: rule 1 (zero classifier, its bias too, and zero last layer of each branch) and rule 2 (the scale of the others) act on
+    the trunk's parameters as `init.scheme` has filled them, and records and tables name these. Of rule 3, the multiplier
+    `a`, from 1, stands at the end of each branch, and a scalar bias `b`, from 0, ahead of each of its layers; the biases ahead
+    of activations and of the addition are the sites' shifts, one a channel instead of one a layer; the classifier's own bias
+    does for the one ahead of it. Scalars learn at the rate of all parameters; the authors' code takes a tenth.
+
+    When: to train a deep residual network without any norm, as the straightest "none" that there is.
+
+    When not: where the weights are not to be started anew (a trained network), and without residual branches.
+    """
+
+    slot = "branch"
+    needs = "a network with residual branches, that tells which layer is its classifier"
+    parameter_count = "1"
+    starts_at = {"multiplier": 1.0}
+    invariances = frozenset({"batch_permutation", "channel_permutation"})
+
+    def __init__(
+        self,
+        num_features: int,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.multiplier: nn.Parameter | None = nn.Parameter(torch.ones((), device=device, dtype=dtype))
+        self.register_parameter("bias_ahead", None)
+
+    def enter(self, place: Place) -> None:
+        if place.classifier is None:
+            raise CannotEnter(
+                "Fixup starts the network's classifier at zero, but this model does not tell which layer that is: let it set "
+                "sites.classifier"
+            )
+        with torch.no_grad():
+            for parameter in place.classifier.parameters():
+                parameter.zero_()
+            if place.branch is not None:
+                self._start(place.ahead, place.branch)
+        if place.branch is None or not place.branch.is_last:
+            self.multiplier = None
+
+    def _start(self, layer: nn.Module | None, branch: BranchPosition) -> None:
+        """Scale a branch's layer, or zero it where it is the last one, and put a scalar bias ahead of it."""
+        if not isinstance(getattr(layer, "weight", None), nn.Parameter):
+            found = "there is none" if layer is None else f"the weight of {layer} is not its own parameter"
+            found += ", but a method on weights" if layer is not None and parametrize.is_parametrized(layer) else ""
+            raise CannotEnter(
+                f"Fixup starts the layers of residual branches anew, but ahead of a site in a branch {found}; use skipinit, which "
+                "changes no weight"
+            )
+        assert layer is not None
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        if branch.is_last:
+            weight.zero_()
+        else:
+            weight.mul_(branch.num_branches ** (-1 / (2 * branch.num_layers - 2)))
+        self.bias_ahead = nn.Parameter(torch.zeros((), device=weight.device, dtype=weight.dtype))
+        layer.register_forward_pre_hook(self._shift)
+
+    def _shift(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0] + self.bias_ahead, *inputs[1:])
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return x if self.multiplier is None else x * self.multiplier
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}" + ("" if self.multiplier is not None else ", hands its input on")

@@ -1,0 +1,59 @@
+"""SkipInit: a multiplier at the end of each residual branch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms._place import Place
+from normlib.norms.base import Norm
+
+
+@register("skipinit", statistics_over="nothing", paper="arXiv:2002.10444")
+class SkipInit(Norm):
+    r"""Multiplies the end of each residual branch by a number that is trained and starts at zero; elsewhere hands its input on.
+
+    .. math:: y = \alpha x
+
+    Axes: none.
+
+    Shapes: (N, C, *positions) to the same; with ``channel_dim=-1`` (N, *positions, C).
+
+    Paper: De, Smith 2020, "Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks",
+    arXiv:2002.10444, section 4; `start` is its alpha at the start, zero or at most one over the root of the number of branches.
+
+    Deviations: the shift of a site stands behind the multiplier, where the paper's biases of the last layer are multiplied too.
+    The stem keeps its start; nothing but the multiplier is added.
+
+    When: to train a deep residual network without any norm, at the cost of one number a branch.
+
+    When not: without residual branches there is nothing to multiply; at the highest learning rates, where norms still train.
+    """
+
+    slot = "branch"
+    needs = "a network with residual branches"
+    parameter_count = "1"
+    starts_at = {"alpha": 0.0}
+    invariances = frozenset({"batch_permutation", "channel_permutation"})
+
+    def __init__(
+        self,
+        num_features: int,
+        start: float = 0.0,
+        channel_dim: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.alpha: nn.Parameter | None = nn.Parameter(torch.full((), start, device=device, dtype=dtype))
+
+    def enter(self, place: Place) -> None:
+        if place.branch is None or not place.branch.is_last:
+            self.alpha = None
+
+    def normalize(self, x: Tensor) -> Tensor:
+        return x if self.alpha is None else x * self.alpha
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}" + ("" if self.alpha is not None else ", hands its input on")

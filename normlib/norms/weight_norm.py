@@ -1,0 +1,55 @@
+"""Weight normalization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms._on_weights import OnWeights, WeightFunction
+from normlib.norms._place import Place
+
+
+class DirectionAndLength(WeightFunction):
+    """The rows of the parameter give the directions of the weights, `g` of shape (output channels,) their lengths."""
+
+    def __init__(self, layer: nn.Module, eps: float) -> None:
+        super().__init__(layer)
+        self.eps = eps
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        self.g = nn.Parameter(self.rows_of(weight.detach()).norm(dim=1).to(weight.dtype))
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        lengths = torch.linalg.vector_norm(rows, dim=1).clamp(min=self.eps)
+        return rows * (self.g / lengths).unsqueeze(1)
+
+
+@register(
+    "weight_norm", statistics_over="the weights of an output channel", axes=("weights",), paper="arXiv:1602.07868"
+)
+class WeightNorm(OnWeights):
+    """Gives the weights of each output channel a length of their own, apart from their direction. The input passes as it is.
+
+    .. math:: w = g \\frac{v}{\\lVert v \\rVert}
+
+    Axes: the weights of an output channel, in the layer ahead of the site; `v` is the layer's own parameter.
+
+    Shapes: (N, C, *positions) to the same; the layer ahead is linear, a convolution or a transposed convolution.
+
+    Paper: Salimans, Kingma 2016, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural
+    Networks", arXiv:1602.07868, equation 2.
+
+    Deviations: `g` starts as the length of `v`, so that the network starts as it is, like torch.nn.utils.parametrizations.weight_norm;
+    the paper's start from the statistics of a first batch (its section 3) is left out, because it would make the start depend
+    on the batch. `eps` is the least length by which `v` is divided: it does nothing but keep a row of zeros finite.
+
+    When: a layer whose input should pass as it is and whose samples should not meet: recurrent networks, reinforcement
+    learning, generative models, online learning.
+
+    When not: for depth alone: nothing keeps the scale of activations, so that a deep network needs a careful start as without.
+    """
+
+    parameter_count = "C"
+
+    def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
+        return DirectionAndLength(layer, self.eps)

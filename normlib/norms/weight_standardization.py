@@ -1,0 +1,57 @@
+"""Weight standardization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import register
+from normlib.norms._on_weights import OnWeights, WeightFunction, require_several_weights
+from normlib.norms._place import Place
+
+
+class Standardized(WeightFunction):
+    """Rows of mean zero and variance one."""
+
+    def __init__(self, layer: nn.Module, eps: float) -> None:
+        super().__init__(layer)
+        self.eps = eps
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        var, mean = torch.var_mean(rows, dim=1, correction=0, keepdim=True)
+        return (rows - mean) * torch.rsqrt(var + self.eps)
+
+
+@register(
+    "weight_standardization",
+    statistics_over="the weights of an output channel",
+    axes=("weights",),
+    paper="arXiv:1903.10520",
+)
+class WeightStandardization(OnWeights):
+    """Standardizes the weights of each output channel. The input passes as it is.
+
+    .. math:: \\hat w = \\frac{w - \\mathrm{E}[w]}{\\sqrt{\\mathrm{Var}[w] + \\epsilon}}
+
+    Axes: the weights of an output channel, in the layer ahead of the site; `w` is the layer's own parameter.
+
+    Shapes: (N, C, *positions) to the same; the layer ahead is linear, a convolution or a transposed convolution, with at
+    least two weights for each output channel.
+
+    Paper: Qiao, Wang, Liu, Shen, Yuille 2019, "Micro-Batch Training with Batch-Channel Normalization and Weight
+    Standardization", arXiv:1903.10520, the equations of "Weight Standardization" (Qiao et al.'s mean and deviation over I).
+
+    Deviations: `eps` stands inside the root, with the biased variance, as in every norm here and in timm's StdConv2d; the authors'
+    code adds 1e-5 to the unbiased standard deviation. The next norm divides the difference out.
+
+    When: with a norm behind it, most of all group norm at small batches: `norm=group_ws`, or `norm.weights=weight_standardization`
+    beside any norm.
+
+    When not: alone in a deep network: the weights have variance one whatever the fan-in, so that every layer multiplies the
+    scale of its input by the root of the fan-in; scaled weight standardization mends that.
+    """
+
+    def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
+        function = Standardized(layer, self.eps)
+        require_several_weights(self, layer, function)
+        return function
