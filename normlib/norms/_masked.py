@@ -51,6 +51,24 @@ def standardize_valid(x: Tensor, mask: Tensor, axes: Sequence[int], eps: float) 
     return Standardized(centred * rstd, count, mean, var)
 
 
+def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps: float) -> Standardized:
+    """`x` (N, C, *positions) standardized over the valid positions and the channels of each group, per sample, by the norm called `name`.
+
+    The statistics have the shape (N, groups, 1, ...); a sample without valid positions comes out as zero.
+    """
+    grouped = x.unflatten(1, (num_groups, -1))  # (N, groups, C / groups, *positions)
+    found = standardize_valid(grouped, mask.unsqueeze(1), range(2, grouped.dim()), eps)
+    refuse_single_values(
+        name,
+        found.count,
+        "the valid positions of a sample's channel"
+        if num_groups == x.shape[1]
+        else "the channels and valid positions of a sample",
+        "mask such a sample out, leave more of it valid, or use a norm with wider statistics",
+    )
+    return found._replace(x_hat=found.x_hat.flatten(1, 2))
+
+
 def count_valid(x: Tensor, mask: Tensor, axes: Sequence[int]) -> Tensor:
     """How many valid values of `x` each statistic over `axes` sees; `mask` has 1 where it holds for a whole dimension of `x`."""
     repeated = math.prod(x.shape[axis] for axis in axes if mask.shape[axis] == 1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from normlib.norms import register
 from normlib.norms._channels_last_group import channels_last_group_norm
 from normlib.norms._eager import is_plain, means_are_within, statistics_dtype
+from normlib.norms._masked import standardize_groups
 from normlib.norms._standardize import standardize
 from normlib.norms.base import Norm, is_channels_last
 
@@ -36,6 +37,7 @@ class GroupNorm(Norm):
     """
 
     takes_half: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -52,13 +54,20 @@ class GroupNorm(Norm):
         self.num_groups = number_of_groups(num_features, num_groups, group_size)
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
+        self._require_groups_of_several(x)
+        return normalize_groups(x, self.num_groups, *self.parameters_as(x), self.eps)
+
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
+        self._require_groups_of_several(x)
+        return self.scale_and_shift(standardize_groups(self._name, x, mask, self.num_groups, self.eps).x_hat)
+
+    def _require_groups_of_several(self, x: Tensor) -> None:
         self.require_several_values(
             x.numel() // (x.shape[0] * self.num_groups),
             x,
             "the channels of a group and the positions",
             "use fewer groups (num_groups) or an input with positions",
         )
-        return normalize_groups(x, self.num_groups, *self.parameters_as(x), self.eps)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, num_groups={self.num_groups}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._running import move_towards
+from normlib.norms._eager import statistics_dtype
+from normlib.norms._masked import standardize_groups
+from normlib.norms._running import mean_of_measured, move_towards, unbiased
 from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
 
@@ -29,6 +33,8 @@ class InstanceNorm(Norm):
     `momentum` is the weight of the new value, None averages all batches alike.
     """
 
+    takes_half: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = True
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -52,25 +58,47 @@ class InstanceNorm(Norm):
         self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if tracked else None)
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
-        weight, bias = self.parameters_as(x)
         by_sample, moves = self.uses_batch_statistics, self.moves_running_statistics
         if by_sample or moves:
-            self.require_several_values(
-                x[0, 0].numel(),
-                x,
-                "the positions of a sample's channel",
-                "give it an input with positions, or use another norm",
-            )
+            self._require_several_positions(x)
         if by_sample:
-            y = normalize_groups(x, self.num_features, weight, bias, self.eps)
+            y = normalize_groups(x, self.num_features, *self.parameters_as(x), self.eps)
         else:
-            mean, var = self.running_mean.to(x.dtype, copy=True), self.running_var.to(x.dtype, copy=True)
-            y = F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
+            y = self._by_running_statistics(x)
         if moves:
-            var, mean = torch.var_mean(x.detach().flatten(2), dim=2)  # (N, C) each
+            var, mean = torch.var_mean(x.detach().flatten(2).to(statistics_dtype(x)), dim=2)  # (N, C) each
             new = {self.running_mean: mean.mean(0), self.running_var: var.mean(0)}
             move_towards(new, self.num_batches_tracked, self.momentum, guarded)
         return y
+
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
+        by_sample, moves = self.uses_batch_statistics, self.moves_running_statistics
+        if not by_sample and not moves:
+            return self._by_running_statistics(x)
+        self._require_several_positions(x)
+        found = standardize_groups(self._name, x if by_sample else x.detach(), mask, self.num_features, self.eps)
+        y = self.scale_and_shift(found.x_hat) if by_sample else self._by_running_statistics(x)
+        if moves:
+            counts, mean, var = (statistic.detach().flatten(1) for statistic in found[1:])  # (N, 1), (N, C), (N, C)
+            new = {
+                self.running_mean: mean_of_measured(mean, counts),
+                self.running_var: mean_of_measured(unbiased(var, counts), counts),
+            }
+            move_towards(new, self.num_batches_tracked, self.momentum, guarded, (counts > 1).any())
+        return y
+
+    def _by_running_statistics(self, x: Tensor) -> Tensor:
+        weight, bias = self.parameters_as(x)
+        mean, var = (buffer.to(statistics_dtype(x), copy=True) for buffer in (self.running_mean, self.running_var))
+        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
+
+    def _require_several_positions(self, x: Tensor) -> None:
+        self.require_several_values(
+            x.numel() // (x.shape[0] * x.shape[1]),
+            x,
+            "the positions of a sample's channel",
+            "give it an input with positions, or use another norm",
+        )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, track_running_stats={self.track_running_stats}"

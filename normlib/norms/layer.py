@@ -9,6 +9,7 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._eager import is_plain
+from normlib.norms._masked import standardize_groups
 from normlib.norms._standardize import standardize
 from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
@@ -39,6 +40,7 @@ class LayerNorm(Norm):
     """
 
     takes_half: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -67,10 +69,19 @@ class LayerNorm(Norm):
                 return standardize(x, (1,), weight, bias, self.eps)
             y = torch.layer_norm(x.movedim(1, -1), (self.num_features,), weight, bias, self.eps)  # (N, *positions, C)
             return y.movedim(-1, 1)
+        self._require_samples_of_several(x)
+        return normalize_groups(x, 1, weight, bias, self.eps)
+
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
+        if self.scope == "position" or x.dim() == 2:
+            return self.transform(x, guarded)  # every statistic sees valid values alone, or padding alone
+        self._require_samples_of_several(x)
+        return self.scale_and_shift(standardize_groups(self._name, x, mask, 1, self.eps).x_hat)
+
+    def _require_samples_of_several(self, x: Tensor) -> None:
         self.require_several_values(
             x.numel() // x.shape[0], x, "the channels and positions of a sample", "give it more channels or positions"
         )
-        return normalize_groups(x, 1, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"
