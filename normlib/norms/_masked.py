@@ -7,7 +7,6 @@ statistics. Everything is plain tensor operations, differentiable as often as wa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,7 +22,7 @@ class Standardized(NamedTuple):
     """
 
     x_hat: Tensor
-    count: Tensor
+    num_values: Tensor
     mean: Tensor
     var: Tensor
 
@@ -40,7 +39,7 @@ def valid_positions(name: str, x: Tensor, mask: Tensor, channel_dim: int) -> Ten
     return mask.unsqueeze(1)
 
 
-def standardize_valid(x: Tensor, mask: Tensor, axes: Sequence[int], eps: float) -> Standardized:
+def standardize_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...], eps: float) -> Standardized:
     """(x - mean) / sqrt(var + eps) over the valid values of `axes`. `mask` broadcasts to `x`, which is zero where it is False."""
     count = count_valid(x, mask, axes)
     at_least_one = count.clamp(min=1)
@@ -57,10 +56,10 @@ def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps:
     The statistics have the shape (N, groups, 1, ...); a sample without valid positions comes out as zero.
     """
     grouped = x.unflatten(1, (num_groups, -1))  # (N, groups, C / groups, *positions)
-    found = standardize_valid(grouped, mask.unsqueeze(1), range(2, grouped.dim()), eps)
+    found = standardize_valid(grouped, mask.unsqueeze(1), list(range(2, grouped.dim())), eps)
     refuse_single_values(
         name,
-        found.count,
+        found.num_values,
         "the valid positions of a sample's channel"
         if num_groups == x.shape[1]
         else "the channels and valid positions of a sample",
@@ -69,10 +68,10 @@ def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps:
     return found._replace(x_hat=found.x_hat.flatten(1, 2))
 
 
-def count_valid(x: Tensor, mask: Tensor, axes: Sequence[int]) -> Tensor:
+def count_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...]) -> Tensor:
     """How many valid values of `x` each statistic over `axes` sees; `mask` has 1 where it holds for a whole dimension of `x`."""
     repeated = math.prod(x.shape[axis] for axis in axes if mask.shape[axis] == 1)
-    return mask.sum(list(axes), keepdim=True) * repeated
+    return mask.sum(axes, keepdim=True) * repeated
 
 
 def refuse_single_values(name: str, count: Tensor, over: str, fix: str) -> None:

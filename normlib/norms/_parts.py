@@ -56,6 +56,6 @@ def _standardized(norm: Any, x: Tensor, mask: Tensor | None) -> list[Standardize
         pairs = zip(split(x, groups), split(mask, groups))
         parts = [standardize_valid(part, valid, axes, norm.eps) for part, valid in pairs]
         over = "the valid samples and positions of the batch"
-    counts = torch.cat([part.count.flatten() for part in parts])
+    counts = torch.cat([part.num_values.flatten() for part in parts])
     refuse_single_values(type(norm).__name__, counts, over, FIX)
     return parts

@@ -63,7 +63,7 @@ class _OverProcesses(torch.autograd.Function):
         return x_hat, count, mean, var
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, None, None]:
         x_hat, rstd, count = ctx.saved_tensors
         axes = [0, *range(2, x_hat.dim())]

@@ -88,7 +88,7 @@ class BatchNorm(Norm, _BatchNorm):
         if groups == 1 and by_batch and not guarded and self.momentum is not None and mean.dtype is statistics_dtype(x):
             self.num_batches_tracked.add_(1)
             return normalize_over_batch(x, mean, var, weight, bias, self.momentum, self.eps)
-        means, variances = x.new_zeros(2, groups, x.shape[1], dtype=statistics_dtype(x))
+        means, variances = (x.new_zeros(groups, x.shape[1], dtype=statistics_dtype(x)) for _ in range(2))
         parts = [
             normalize_over_batch(part, means[i], variances[i], weight, bias, 1.0, self.eps)
             for i, part in enumerate(split(x if by_batch else x.detach(), groups))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,8 @@ class NoNorm(Norm):
     Deviations: it has no parameters. A network that leaves out the bias ahead of its norms has to add one behind this one.
     """
 
+    takes_mask: ClassVar[bool] = True
+
     def __init__(
         self,
         num_features: int,
@@ -33,8 +37,13 @@ class NoNorm(Norm):
     ) -> None:
         super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None:
+            return super().forward(x, mask)
         self.check_shape(x)
+        return x
+
+    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
         return x
 
     def normalize(self, x: Tensor) -> Tensor:
