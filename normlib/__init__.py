@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from normlib.norms import factory as factory
     from normlib.norms import names as names
     from normlib.norms import register as register
+    from normlib.norms._population import precise_statistics as precise_statistics
+    from normlib.norms._population import recompute_statistics as recompute_statistics
     from normlib.norms._place import CannotEnter as CannotEnter
     from normlib.norms._place import Place as Place
     from normlib.norms.base import Norm as Norm
@@ -51,6 +53,8 @@ _PUBLIC = {
     "fold": ("normlib.conversion.fold", "fold"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
+    "precise_statistics": ("normlib.norms._population", "precise_statistics"),
+    "recompute_statistics": ("normlib.norms._population", "recompute_statistics"),
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
@@ -75,6 +79,8 @@ __all__ = [
     "fold",
     "load_results",
     "names",
+    "precise_statistics",
+    "recompute_statistics",
     "register",
     "register_dataset",
     "register_model",

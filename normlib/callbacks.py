@@ -1,0 +1,173 @@
+"""Lightning callbacks for every norm with running statistics, normlib's and torch's, in any LightningModule.
+
+In comes a Trainer's run, changed are running statistics and whether they move. Weights, gradients, the order of the training
+data and the global random states are left alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.combined_loader import CombinedLoader
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import nn
+
+from normlib.norms._population import is_frozen, measure_population, population_in_place, stateful_norms
+from normlib.norms.base import Norm
+
+__all__ = ["FreezeStatistics", "PreciseStatistics"]
+
+
+class PreciseStatistics(pl.Callback):
+    """Population statistics from `num_batches` of the training loader in place of the running ones ("precise batch norm").
+
+    `when="validation"`: before every validation of a fit; the running ones come back after it where `put_back`, and training
+    goes on as if nothing had happened. `when="end"`: once, at the end of the fit, and they stay (checkpoints saved during the
+    fit hold the running ones). Taken as by `normlib.recompute_statistics`, in a process group from all processes' batches.
+    Norms that did not move in the last training batch, because they are frozen, keep theirs.
+
+    The loader gives its batches as always, augmentation included. A batch is the module's input, or a tuple or list that
+    starts with it; ``forward(pl_module, batch)`` runs any other.
+    """
+
+    def __init__(
+        self,
+        num_batches: int = 200,
+        when: Literal["validation", "end"] = "validation",
+        put_back: bool = True,
+        forward: Callable[[nn.Module, Any], Any] | None = None,
+    ) -> None:
+        if num_batches < 1:
+            raise ValueError(f"population statistics need at least one batch, got num_batches={num_batches}")
+        if when not in ("validation", "end"):
+            raise ValueError(f'when is "validation" or "end", got {when!r}')
+        self.num_batches, self.when, self.put_back, self.forward = num_batches, when, put_back, forward
+        self._moving: list[nn.Module] = []
+        self._inside = ExitStack()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._norms = _required_norms(pl_module, type(self).__name__)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        self._moving = [norm for norm in self._norms if not is_frozen(norm, training=True)]
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.when == "validation" and self._moving and trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._recompute(trainer, pl_module)
+            if not self.put_back:
+                self._inside.pop_all()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._inside.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._inside.close()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.when == "end" and self._moving:
+            self._recompute(trainer, pl_module)
+            self._inside.pop_all()
+
+    def _recompute(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        with _training_batches(trainer, self.num_batches) as batches, trainer.precision_plugin.forward_context():
+            population = measure_population(pl_module, self._moving, batches, self.forward)
+        self._inside.enter_context(population_in_place(population))
+
+
+class FreezeStatistics(pl.Callback):
+    """Running statistics that normalize and no longer move, from the share `after` of the run's optimizer steps on.
+
+    `affine`: the norms' scales and shifts are no longer trained either (with DDP that needs `find_unused_parameters=True`).
+    Frozen norms stay frozen after ``train()`` and in a run resumed from a checkpoint. torch's norms are kept in eval mode;
+    normlib's are switched, as ``norm.freeze()`` does.
+    """
+
+    def __init__(self, after: float, affine: bool = False) -> None:
+        if not 0 <= after < 1:
+            raise ValueError(f"after is a share of the run, from 0 to below 1, got {after}")
+        self.after, self.affine, self.frozen = after, affine, False
+
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(after=self.after, affine=self.affine)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"frozen": self.frozen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.frozen = state_dict["frozen"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._norms = _required_norms(pl_module, type(self).__name__)
+        self._total_steps = trainer.estimated_stepping_batches
+        if not 0 < self._total_steps < float("inf"):
+            raise ValueError(
+                f"FreezeStatistics(after={self.after}) counts a share of the run, but this run's length is not known; give the "
+                "Trainer max_steps, or max_epochs and a training set with a length"
+            )
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        self.frozen = self.frozen or trainer.global_step / self._total_steps >= self.after
+        if self.frozen:
+            for norm in self._norms:
+                _freeze(norm, self.affine)
+
+
+def _freeze(norm: nn.Module, affine: bool) -> None:
+    if isinstance(norm, Norm):
+        norm.statistics, norm.update_running = "running", False
+    else:
+        norm.eval()
+    for parameter in norm.parameters(recurse=False) if affine else ():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+
+
+def _required_norms(pl_module: pl.LightningModule, who: str) -> list[nn.Module]:
+    norms = stateful_norms(pl_module)
+    if not norms:
+        raise ValueError(
+            f"{who} works on norms with running statistics, but {type(pl_module).__name__} has none; leave the callback out"
+        )
+    return norms
+
+
+@contextmanager
+def _training_batches(trainer: pl.Trainer, num_batches: int) -> Iterator[Iterator[Any]]:
+    """The first batches of a pass of its own over the training loader, on the device; no random state is moved by it."""
+    combined = CombinedLoader(trainer.train_dataloader, trainer.fit_loop._combined_loader._mode)  # type: ignore[union-attr]
+    combined.flattened = [_pass_of_its_own(loader) for loader in combined.flattened]
+    generators = _generators(combined.flattened)
+    states = [generator.get_state() for generator in generators]
+
+    def on_device() -> Iterator[Any]:
+        for batch, _, number in itertools.islice(combined, num_batches):
+            converted = trainer.precision_plugin.convert_input(batch)
+            yield trainer.strategy.batch_to_device(converted, dataloader_idx=number)
+
+    with isolate_rng():
+        yield on_device()
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
+def _pass_of_its_own(loader: Any) -> Any:
+    """`loader`, or, where its worker processes persist and are at work on the present epoch, a copy with others."""
+    if not getattr(loader, "persistent_workers", False):
+        return loader
+    other = copy.copy(loader)
+    other._iterator = None
+    return other
+
+
+def _generators(loaders: Sequence[Any]) -> list[torch.Generator]:
+    samplers = [getattr(loader, "sampler", None) for loader in loaders]
+    samplers += [getattr(getattr(loader, "batch_sampler", None), "sampler", None) for loader in loaders]
+    found = [getattr(holder, "generator", None) for holder in (*loaders, *samplers)]
+    return list({id(generator): generator for generator in found if isinstance(generator, torch.Generator)}.values())
