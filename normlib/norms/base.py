@@ -290,6 +290,12 @@ def _autocasts(x: Tensor) -> bool:
 
 
 def _laid_out_like(x: Tensor, y: Tensor) -> Tensor:
-    """`y` in the memory format of `x`; where `x` has gaps or overlaps, in the order of its dimensions."""
+    """`y` in the memory format of `x`; where `x` has gaps or overlaps, in the order of its dimensions.
+
+    The strides of dimensions of size 1 say nothing, and torch's own kernels have others there: they are left alone, lest a
+    convolution behind chooses another kernel than behind torch's norm.
+    """
+    if all(ours == theirs for ours, theirs, size in zip(y.stride(), x.stride(), x.shape) if size > 1):
+        return y
     target = torch.empty_like(x)
     return y if y.stride() == target.stride() else target.copy_(y)
