@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from normlib.norms import factory as factory
     from normlib.norms import names as names
     from normlib.norms import register as register
-    from normlib.norms._population import precise_statistics as precise_statistics
-    from normlib.norms._population import recompute_statistics as recompute_statistics
     from normlib.norms._place import CannotEnter as CannotEnter
     from normlib.norms._place import Place as Place
+    from normlib.norms._population import precise_statistics as precise_statistics
+    from normlib.norms._population import recompute_statistics as recompute_statistics
     from normlib.norms.base import Norm as Norm
     from normlib.norms.batch import BatchNorm as BatchNorm
     from normlib.norms.batch_renorm import BatchRenorm as BatchRenorm
