@@ -23,6 +23,11 @@ class Pool:
         self.mean = self.deviations = torch.zeros(())  # (C,); sums of squared deviations, or of variances
 
     @property
+    def has_variance(self) -> bool:
+        """Whether enough has come for an unbiased variance."""
+        return self.count > (0 if self.per_sample else 1)
+
+    @property
     def var(self) -> Tensor:
         """The unbiased variance, as running variances keep it, of each channel."""
         return self.deviations / (self.count if self.per_sample else self.count - 1)

@@ -111,7 +111,7 @@ def measure_population(
     found = {}
     for norm, pool in pools.items():
         pool.gather()
-        if pool.count > 1:
+        if pool.has_variance:
             found[norm] = _buffers_for(norm, pool.mean, pool.var)
     return found
 
