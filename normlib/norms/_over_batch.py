@@ -1,26 +1,34 @@
 """Normalization over the batch: what batch norm and batch renorm share.
 
-In come tensors of shape (N, C, *positions) in float32 or better; out go normalized tensors, or statistics of shape (C,).
+In come tensors of shape (N, C, *positions) in float32 or better, plain ones in half precision too; out go normalized tensors
+of the same type and memory format.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from normlib.norms._batch_moments import (
+    FEW_SPREADS,
+    FEW_VALUES,
+    LARGE,
+    MANY_VALUES,
+    Measured,
+    first_value_of_channels,
+    is_channels_first,
+    measure,
+    measure_in_parts,
+)
+from normlib.norms._eager import is_plain, means_are_within, statistics_dtype
 from normlib.norms.base import Norm
 
-# Up to this many values of a channel, torch's channels-last and flat kernels are as accurate as the contiguous one: off by
-# at most 0.015 at mean 1000 and spread 0.01 (measured).
-FEW_VALUES = 8
-# From about this many values on, a pass over them takes longer than a call of Python from autograd.
-LARGE = 2**16
-# Rows whose plain sum is exact enough, where the means of many such parts are averaged: at mean 1000 and spread 0.01 the
-# mean is then off by less than 0.01 spreads, as that of the contiguous kernel (measured).
-ROWS_OF_A_PART = 2**7
+__all__ = ["apply_statistics", "measure", "normalize_over_batch", "require_batch", "split"]
+
+_kernel_backward = torch.ops.aten.native_batch_norm_backward.default
 
 
 def require_batch(norm: Norm, x: Tensor, groups: int) -> None:
@@ -51,126 +59,94 @@ def normalize_over_batch(
     """Batch norm of `x` (N, C, *positions) in training, in the memory format of `x` and right in all of them.
 
     torch's CPU kernel for channels-last and flat inputs adds up the values of a channel one by one in float32: at mean 1000
-    and spread 0.01 it is off by 0.06 at 2,000 values a channel, and by more than 2 at 200,000. So a few values go through it as they are,
-    more are shifted by a constant per channel first, which leaves the result the same, and for many the statistics are taken here.
+    and spread 0.01 it is off by 0.06 at 2,000 values a channel, and by more than 2 at 200,000. So its result stands where
+    there are not too many values and every mean is within a few spreads of zero. Elsewhere the statistics are put together from parts,
+    or, where there are none, taken of an input that is shifted by a constant per channel, which leaves the result the same.
     """
     if x.dim() == 3 and not x.is_contiguous():
         return normalize_over_batch(x.unsqueeze(2), running_mean, running_var, weight, bias, momentum, eps).squeeze(2)
-    if _is_large(x):
-        measured = measure(x)
-        if running_mean is not None and running_var is not None:
-            count = x.numel() // x.shape[1]
-            running_mean.lerp_(measured.mean, momentum)
-            running_var.lerp_(measured.var * (count / (count - 1)), momentum)
-        return apply_statistics(x, measured, weight, bias, eps)
-    if _native_kernel_is_right(x):
-        if running_mean is not None and running_var is not None:
-            running_mean, running_var = _unwatched(running_mean), _unwatched(running_var)
-        return F.batch_norm(x, running_mean, running_var, weight, bias, True, momentum, eps)
-    reference = _first_value_of_channels(x)  # (1, C, 1, ...)
+    if running_mean is not None and running_var is not None:
+        running_mean, running_var = _unwatched(running_mean), _unwatched(running_var)
+    if is_channels_first(x):
+        cudnn = not x.is_cpu and torch.backends.cudnn.enabled
+        return torch.batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps, cudnn)
+    if is_plain(x):
+        if x.numel() <= MANY_VALUES * x.shape[1]:
+            tracked = () if running_mean is None or running_var is None else (running_mean, running_var)
+            before = [statistic.clone() for statistic in tracked]
+            y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
+            if x.numel() <= FEW_VALUES * x.shape[1] or means_are_within(FEW_SPREADS, mean, rstd):
+                return y
+            for statistic, old in zip(tracked, before):
+                statistic.copy_(old)
+        if (measured := measure_in_parts(x.detach())) is not None:
+            if running_mean is not None and running_var is not None:
+                count = x.numel() // x.shape[1]
+                running_mean.lerp_(measured.mean, momentum)
+                running_var.lerp_(measured.var * (count / (count - 1)), momentum)
+            return apply_statistics(x, measured, weight, bias, eps)
+    reference = first_value_of_channels(x)  # (1, C, 1, ...)
+    shifted = x.to(statistics_dtype(x)) - reference
     if running_mean is None or running_var is None:
-        return F.batch_norm(x - reference, None, None, weight, bias, True, momentum, eps)
+        return F.batch_norm(shifted, None, None, weight, bias, True, momentum, eps).to(x.dtype)
     shifted_running_mean = running_mean - reference.flatten()
-    y = F.batch_norm(x - reference, shifted_running_mean, _unwatched(running_var), weight, bias, True, momentum, eps)
+    y = F.batch_norm(shifted, shifted_running_mean, running_var, weight, bias, True, momentum, eps)
     running_mean.copy_(shifted_running_mean + reference.flatten())
-    return y
-
-
-class Measured(NamedTuple):
-    """The mean and the biased variance of an input over the batch, both (C,); the input shifted by a constant per channel, and its mean."""
-
-    mean: Tensor
-    var: Tensor
-    shifted: Tensor
-    shifted_mean: Tensor
-
-
-def measure(x: Tensor) -> Measured:
-    """Statistics of `x` over the batch, without gradients."""
-    if _is_large(x):
-        x = x.detach()  # `apply_statistics` has its own gradient
-    if x.is_cpu and x.dim() > 2 and _is_channels_first(x):  # here torch's own statistics take as long as all the rest
-        axes = [0, *range(2, x.dim())]
-        mean = x.detach().mean(axes, keepdim=True)  # (1, C, 1, ...)
-        centred = x - mean
-        return Measured(mean.flatten(), centred.detach().square().mean(axes), centred, torch.zeros_like(mean).flatten())
-    if _native_kernel_is_right(x):
-        mean, var = _mean_and_var(x.detach())
-        return Measured(mean, var, x, mean)
-    reference = _first_value_of_channels(x)
-    shifted = x - reference
-    mean, var = _mean_and_var(shifted.detach())
-    return Measured(mean + reference.flatten(), var, shifted, mean)
+    return y.to(x.dtype)
 
 
 def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
     """scale * (x - mean) / sqrt(var + eps) + shift, with the statistics of `x` itself, whose dependence on `x` is in the gradient.
 
-    Overwrites ``measured.shifted`` where `x` is large.
+    May overwrite ``measured.shifted``.
     """
-    if _is_large(x):
-        return _KnownStatistics.apply(
-            x, measured.mean, measured.var, (measured.shifted,), measured.shifted_mean, scale, shift, eps
-        )
-    return F.batch_norm(measured.shifted, None, None, scale, shift, True, 0.0, eps)
-
-
-def _is_large(x: Tensor) -> bool:
-    return x.is_cpu and x.numel() >= LARGE and x.numel() > FEW_VALUES * x.shape[1] and not torch.compiler.is_compiling()
+    plain = is_plain(x)
+    if plain and x.numel() >= LARGE:
+        y: Tensor = _KnownStatistics.apply(x, measured, scale, shift, eps)
+        return y
+    if is_channels_first(x) or (plain and x.numel() <= FEW_VALUES * x.shape[1]):
+        return F.batch_norm(x, None, None, scale, shift, True, 0.0, eps)
+    shifted = x.to(statistics_dtype(x)) - first_value_of_channels(x)
+    return F.batch_norm(shifted, None, None, scale, shift, True, 0.0, eps).to(x.dtype)
 
 
 class _KnownStatistics(torch.autograd.Function):
-    """torch's batch norm in training, with statistics that are known already, written over the shifted input that they came from.
+    """torch's batch norm in training, with statistics that are known already; where there is a shifted input, written over it.
 
-    That saves the half of the forward pass that takes the statistics, and another tensor as large as the input.
+    That saves the half of the forward pass that takes the statistics.
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(
-        x: Tensor,
-        mean: Tensor,
-        var: Tensor,
-        memory: tuple[Tensor],
-        shifted_mean: Tensor,
-        scale: Tensor | None,
-        shift: Tensor | None,
-        eps: float,
+        ctx: Any, x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float
     ) -> Tensor:
-        (shifted,) = memory  # not an input of its own, which could not be returned
+        mean, var, shifted, shifted_mean = measured
+        ctx.save_for_backward(x, mean, var, scale, shift)
+        ctx.eps = eps
+        if shifted is None or shifted_mean is None:
+            y: Tensor = torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0]
+            return y
         per_channel = (1, -1) + (1,) * (x.dim() - 2)
         factor = (var + eps).rsqrt() if scale is None else scale * (var + eps).rsqrt()
         offset = -shifted_mean * factor if shift is None else torch.addcmul(shift, shifted_mean, factor, value=-1)
-        return shifted.mul_(factor.view(per_channel)).add_(offset.view(per_channel))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, mean, var, _, _, scale, shift, ctx.eps = inputs
-        ctx.save_for_backward(x, mean, var, scale, shift)
+        return shifted.mul_(factor.view(per_channel)).add_(offset.view(per_channel)).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, var, scale, shift = ctx.saved_tensors
-        needed = [ctx.needs_input_grad[index] for index in (0, 5, 6)]  # x, scale, shift
+        needed = [ctx.needs_input_grad[index] for index in (0, 2, 3)]  # x, scale, shift
         if torch.is_grad_enabled():  # to be differentiated again
             wanted = [tensor for tensor, asked in zip((x, scale, shift), needed, strict=True) if asked]
-            y = F.batch_norm(x - _first_value_of_channels(x), None, None, scale, shift, True, 0.0, ctx.eps)
+            centred = x.to(mean.dtype) - first_value_of_channels(x)
+            y = F.batch_norm(centred, None, None, scale, shift, True, 0.0, ctx.eps).to(x.dtype)
             found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
             to_x, to_scale, to_shift = (next(found) if asked else None for asked in needed)
         else:
-            to_x, to_scale, to_shift = torch.ops.aten.native_batch_norm_backward(
-                gradient, x, scale, None, None, mean, (var + ctx.eps).rsqrt(), True, ctx.eps, needed
+            rstd = (var + ctx.eps).rsqrt()
+            to_x, to_scale, to_shift = _kernel_backward(
+                gradient, x, scale, None, None, mean, rstd, True, ctx.eps, needed
             )
-        return to_x, None, None, None, None, to_scale, to_shift, None
-
-
-def _mean_and_var(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel. torch.var_mean takes twenty times as long, but alone works without data."""
-    if x.is_meta or torch.compiler.is_compiling():
-        var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
-        return mean, var
-    return torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
+        return to_x, None, to_scale, to_shift, None
 
 
 def _unwatched(buffer: Tensor) -> Tensor:
@@ -185,15 +161,3 @@ def _unwatched(buffer: Tensor) -> Tensor:
         return buffer.data
     except RuntimeError:  # under torch.func.vmap there is no such thing, nor a second call
         return buffer
-
-
-def _native_kernel_is_right(x: Tensor) -> bool:
-    return x.numel() <= FEW_VALUES * x.shape[1] or _is_channels_first(x)
-
-
-def _is_channels_first(x: Tensor) -> bool:
-    return x.is_contiguous() and x.stride(1) != 1
-
-
-def _first_value_of_channels(x: Tensor) -> Tensor:
-    return x.detach()[(slice(0, 1), slice(None)) + (slice(0, 1),) * (x.dim() - 2)]

@@ -65,7 +65,7 @@ class LayerNorm(Norm):
             self.require_several_values(x.shape[1], x, "the channels of a position", "give it more channels")
             if x.dim() == 2:
                 return torch.layer_norm(x, (self.num_features,), weight, bias, self.eps)
-            if x.numel() >= LARGE and x.is_contiguous() and is_plain(x):
+            if is_plain(x) and x.is_contiguous() and x.numel() >= LARGE:
                 return standardize(x, (1,), weight, bias, self.eps)
             y = torch.layer_norm(x.movedim(1, -1), (self.num_features,), weight, bias, self.eps)  # (N, *positions, C)
             return y.movedim(-1, 1)
