@@ -3,17 +3,9 @@
 In comes a norm's registered name or its class, out go findings; a broken promise raises ContractError.
 """
 
-from normlib.testing.contract import (
-    CHECKS,
-    ContractError,
-    Finding,
-    Subject,
-    check_norm,
-    draw,
-    findings,
-    require_close,
-    subject,
-)
+from normlib.testing.contract import CHECKS, Finding, check_norm, finding, findings
+from normlib.testing.requirements import ContractError, require, require_close
+from normlib.testing.subject import Subject, draw, subject
 
 __all__ = [
     "CHECKS",
@@ -22,7 +14,9 @@ __all__ = [
     "Subject",
     "check_norm",
     "draw",
+    "finding",
     "findings",
+    "require",
     "require_close",
     "subject",
 ]

@@ -1,0 +1,125 @@
+"""Checks on shapes: every rank, channels in either place, no data at all, and the inputs that have too little of it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from normlib.norms.base import Norm
+from normlib.testing.requirements import ROUNDING, accepted, require, require_close, same_state
+from normlib.testing.subject import draw, subject
+
+
+def check_shapes(norm: str | type[Norm], **settings: Any) -> None:
+    """Any rank from (N, C) to (N, C, D, H, W) keeps its shape and type; inputs that do not fit are refused."""
+    of = subject(norm, **settings)
+    require(accepted(of.build(), draw(of.images)) is not None, f"refuses an input of shape {of.images}")
+    for shape in of.shapes:
+        x = draw(shape)
+        y = accepted(of.build(), x)
+        if y is None:
+            continue  # refusing is right where a statistic has one value only; check_degenerate looks into that
+        require(y.shape == x.shape and y.dtype == x.dtype, f"shape {shape} float32 became {tuple(y.shape)} {y.dtype}")
+        wrong = (shape[0], of.channels + 1, *shape[2:])
+        require(
+            accepted(of.build(), draw(wrong)) is None, f"shape {wrong} is accepted by a norm for {of.channels} channels"
+        )
+    require(accepted(of.build(), draw((of.channels,))) is None, "an input of rank 1 is accepted")
+
+
+def check_channels_last(norm: str | type[Norm], **settings: Any) -> None:
+    """channel_dim=-1, for inputs (N, *positions, C), gives the same as channel_dim=1 gives for the moved input."""
+    of = subject(norm, **settings)
+    for shape in of.shapes:
+        x = draw(shape)
+        y = accepted(of.build(), x)
+        moved = x.movedim(1, -1).contiguous()
+        last = accepted(of.build(channel_dim=-1), moved)
+        require(
+            (last is None) == (y is None),
+            f"shape {shape} is accepted in one of the two layouts and refused in the other",
+        )
+        if y is None or last is None:
+            continue
+        require(last.shape == moved.shape, f"channel_dim=-1: shape {tuple(moved.shape)} became {tuple(last.shape)}")
+        require(last.stride() == moved.stride(), f"channel_dim=-1: strides {moved.stride()} became {last.stride()}")
+        require_close(last.movedim(-1, 1), y, ROUNDING, f"channel_dim=-1 against channel_dim=1 at shape {shape}")
+
+
+def check_meta(norm: str | type[Norm], **settings: Any) -> None:
+    """Forward runs without data, on the meta device, in training and in eval mode."""
+    of = subject(norm, **settings)
+    module = of.build().to("meta")
+    for shape in of.shapes:
+        for training in (True, False):
+            y = accepted(module.train(training), torch.empty(shape, device="meta"))
+            require(
+                y is None or y.shape == shape,
+                f"on the meta device shape {shape} became {None if y is None else tuple(y.shape)}",
+            )
+
+
+def check_empty(norm: str | type[Norm], **settings: Any) -> None:
+    """An empty batch passes through, forward and backward, and changes no state."""
+    of = subject(norm, **settings)
+    for shape in of.shapes:
+        module = of.warmed_up()
+        before = copy.deepcopy(module.state_dict())
+        empty = torch.empty((0, *shape[1:]), requires_grad=True)
+        y = module(empty)
+        require(y.shape == empty.shape, f"an empty batch of shape {tuple(empty.shape)} became {tuple(y.shape)}")
+        require(same_state(before, module.state_dict()), "an empty batch changes the state")
+        y.sum().backward()
+        require(
+            all(parameter.grad is None or bool((parameter.grad == 0).all()) for parameter in module.parameters()),
+            "an empty batch gives a parameter a gradient other than zero",
+        )
+
+
+def check_degenerate(norm: str | type[Norm], **settings: Any) -> None:
+    """A statistic of one value is refused with a ValueError, at one sample and at two, without data too, before any state changes."""
+    of = subject(norm, **settings)
+    for positions in ((), (1,), (1, 1), (3, 3)):
+        refused = {}
+        for samples in (1, 2):
+            module = of.build()
+            before = copy.deepcopy(module.state_dict())
+            x = draw((samples, of.channels, *positions), seed=3)
+            y = accepted(module, x)
+            refused[samples] = y is None
+            what = f"an input of shape {tuple(x.shape)}"
+            require(
+                y is not None or same_state(before, module.state_dict()), f"{what} is refused, but changes the state"
+            )
+            require(y is None or bool(y.isfinite().all()), f"{what} gives values that are not finite")
+            require(
+                y is None or of.cls.slot == "branch" or float(y.detach().abs().max()) > 0,
+                f"{what} comes out as zero; refuse it with a ValueError",
+            )
+            on_meta = accepted(of.build().to("meta"), x.to("meta"))
+            require(
+                (on_meta is None) == (y is None),
+                f"{what} is {'refused' if y is None else 'accepted'}, but not on the meta device",
+            )
+        if not of.cls.depends_on_batch:
+            require(
+                refused[1] == refused[2],
+                f"one sample and two are not treated alike, positions {positions}: refused {refused}",
+            )
+
+
+def check_one_number(norm: str | type[Norm], **settings: Any) -> None:
+    """An input of a single number is refused, or its size shows in the output: its statistics are of one value, whatever they are over."""
+    of = subject(norm, **settings)
+    if of.cls.slot == "branch":
+        return
+    try:
+        outputs = [of.build(1)(torch.full((1, 1), value)).item() for value in (0.5, 3.0)]
+    except ValueError:
+        return
+    require(
+        abs(outputs[0] - outputs[1]) > 1e-2,  # far above what epsilon makes of the two
+        f"0.5 and 3.0 alone come out as {outputs[0]:g} and {outputs[1]:g}: a statistic of one value; refuse it with a ValueError",
+    )

@@ -1,0 +1,104 @@
+"""The norm under test: its class and settings in; built, warmed up or standing in a small network out. Checks nothing."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normlib.norms import norms
+from normlib.norms.base import Norm
+from normlib.testing.small_network import network_around
+
+# Widths that are tried, so that a norm whose settings ask for a divisor of the width can be tested: the first is wide enough that
+# group norm's default has more than one channel a group.
+WIDTHS = (16, 32, 64, 128, 256, 512, 12, 20, 36, 60)
+TOTAL_STEPS = 10
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+# A clock that any schedule in steps has run out on.
+LATE = 10**6
+
+
+def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Standard normal values, the same for the same seed, from a generator of their own."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A norm's class and the settings it is built with."""
+
+    cls: type[Norm]
+    settings: dict[str, Any]
+
+    @functools.cached_property
+    def channels(self) -> int:
+        """The first of `WIDTHS` that the norm takes; its own ValueError where it takes none."""
+        for width in WIDTHS:
+            try:
+                self.cls(width, **self.settings)
+            except ValueError:
+                continue
+            return width
+        self.cls(WIDTHS[0], **self.settings)
+        raise AssertionError("unreachable: the line above raises")
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """One small input for each rank, from (N, C) to (N, C, D, H, W)."""
+        return (
+            (6, self.channels),
+            (6, self.channels, 5),
+            self.images,
+            (6, self.channels, 4, 3, 2),
+        )
+
+    @property
+    def images(self) -> tuple[int, ...]:
+        """A small batch of images, which every norm takes."""
+        return (6, self.channels, 5, 4)
+
+    def build(self, num_features: int | None = None, **supplied: Any) -> Norm:
+        """A new norm in training mode, in a run of `TOTAL_STEPS` steps."""
+        norm = self.cls(num_features or self.channels, **self.settings, **supplied)
+        norm.set_total_steps(TOTAL_STEPS)
+        return norm.train()
+
+    def network(self, positions: int = 2, channels: int | None = None) -> nn.Module:
+        """A small network around the norm, from (N, C, *positions) to the same shape; always with the same weights."""
+        return network_around(self.build, channels or self.channels, positions, draw)
+
+    def standing(self, positions: int = 2) -> nn.Module:
+        """The least that shows what the norm does: the norm alone, or with the layers that it works on."""
+        return self.build() if self.cls.slot in ("norm", "site") else self.network(positions)
+
+    def warmed_up(self, module: nn.Module | None = None, shape: tuple[int, ...] | None = None) -> Any:
+        """A norm (or a module around some) whose parameters and running statistics are not those of a new one."""
+        warm: Any = self.build() if module is None else module
+        with torch.no_grad():
+            for parameter in warm.parameters():
+                parameter.add_(draw(tuple(parameter.shape), seed=11), alpha=0.1)
+            for seed in range(3):
+                warm(draw(shape or self.images, seed=seed) + 0.5)
+        return warm
+
+
+def subject(norm: str | type[Norm], **settings: Any) -> Subject:
+    """The norm registered as `norm`, or the class itself, with settings of its own."""
+    return Subject(norms[norm].cls if isinstance(norm, str) else norm, dict(settings))
+
+
+def norms_in(module: nn.Module) -> list[Norm]:
+    """Every norm in a module, itself included."""
+    return [norm for norm in module.modules() if isinstance(norm, Norm)]
+
+
+def set_clock(module: nn.Module, steps: int = LATE) -> bool:
+    """Set every norm's clock to so many steps; whether there is any."""
+    clocks = [buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] == "num_batches_tracked"]
+    for clock in clocks:
+        clock.fill_(steps)
+    return bool(clocks)
