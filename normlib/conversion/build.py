@@ -183,11 +183,15 @@ def _carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> Non
         norm.freeze()
         notes.carried.append("frozen")
     elif isinstance(was, Norm):
-        norm.norm_batch_size, norm.update_running = was.norm_batch_size, was.update_running
-        if was.statistics != "running" or norm.has_running_statistics:
+        norm.norm_batch_size, norm.update_running, norm.own_weight = (
+            was.norm_batch_size,
+            was.update_running,
+            was.own_weight,
+        )
+        if was.statistics in ("auto", "batch") or norm.has_running_statistics:
             norm.statistics = was.statistics
         else:
-            notes.changed.append('statistics "running" became "auto": it keeps no running statistics')
+            notes.changed.append(f'statistics "{was.statistics}" became "auto": it keeps no running statistics')
     elif getattr(was, "running_mean", None) is not None and not was.track_running_stats:
         norm.update_running = False  # torch then reads its running statistics in eval mode and never moves them
 

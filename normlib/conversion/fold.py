@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from normlib.conversion.absorb import absorb, absorbs, channels_of, scale_and_shift
+from normlib.conversion.absorb import ABSORBING, absorb, absorbs, channels_of, scale_and_shift
 from normlib.conversion.ahead import CannotFold, layer_ahead, require_only_use
 from normlib.conversion.describe import describe
 from normlib.conversion.description import Description, UnknownNorm
@@ -47,6 +47,8 @@ def fold(model: nn.Module) -> nn.Module:
     candidates = _batch_norms(model)
     if not candidates:
         raise ValueError(f"there is no batch norm in this {type(model).__name__}; nothing to fold")
+    if "" in candidates:
+        raise ValueError(f"this {type(model).__name__} is itself the batch norm, with no layer ahead; nothing to fold")
     try:
         graphs = ways_through(model, _is_leaf)
     except NotTraceable as error:
@@ -81,7 +83,7 @@ def _batch_norms(model: nn.Module) -> list[str]:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    return isinstance(module, Norm) or _description(module) is not None
+    return isinstance(module, (Norm, *ABSORBING)) or _description(module) is not None
 
 
 def _description(module: nn.Module) -> Description | None:
@@ -104,14 +106,14 @@ def _fold_one(model: nn.Module, path: str, graphs: Sequence[fx.Graph]) -> Row:
         _check_pair(layer, ahead, description)
         require_only_use(model, ahead, path, graphs)
     except CannotFold as reason:
-        return Row(path or "(the model)", was, "", changed=(str(reason),))
+        return Row(path, was, "", changed=(str(reason),))
     absorb(layer, *scale_and_shift(description))
     stays = [module for module in (description.drop, description.activation) if module is not None]
     if isinstance(layer, nn.Linear) and description.channel_dim == 1:
         stays.insert(0, OnlyFlat())
     replacement = nn.Identity() if not stays else stays[0] if len(stays) == 1 else nn.Sequential(*stays)
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):  # named_children() would name a shared one once
             if child is norm:
                 parent.add_module(name, replacement)
     return Row(path, was, f"folded into {ahead} ({type(layer).__name__})")
@@ -121,9 +123,11 @@ def _foldable(norm: Any) -> Description:
     description = _description(norm)
     if description is None:
         raise CannotFold("it is a subclass with behaviour of its own")
-    by_batch = norm.uses_batch_statistics if isinstance(norm, Norm) else norm.training and not description.frozen
-    if by_batch or "running_mean" not in description.state:
-        raise CannotFold("it normalizes with the statistics of the batch")
+    by_running = not norm.training or description.frozen
+    if isinstance(norm, Norm):
+        by_running = not norm.uses_batch_statistics and norm.statistics != "weighed"
+    if not by_running or "running_mean" not in description.state:
+        raise CannotFold("it normalizes with statistics of its input")
     if is_hooked(norm):
         raise CannotFold("it has hooks")
     return description

@@ -26,6 +26,7 @@ def _batch(module: Any) -> Description:
     settings = {"momentum": module.momentum, "track_running_stats": tracked}
     if isinstance(module, nn.SyncBatchNorm):
         settings["sync"] = True
+        settings |= {} if module.process_group is None else {"process_group": module.process_group}
     return Description("batch", module.num_features, 1, module.eps, module.affine, settings, state_of(module))
 
 
@@ -70,7 +71,7 @@ def _with_own_activation(method: str) -> Callable[[Any], Description]:
 
 
 def _filter_response(module: Any) -> Description:
-    return Description("filter_response", module.weight.shape[0], 1, module.eps, True, {}, state_of(module), fused=True)
+    return Description("frn", module.weight.shape[0], 1, module.eps, True, {}, state_of(module), fused=True)
 
 
 def _local_response(module: Any) -> Description:
@@ -102,7 +103,7 @@ KNOWN: Mapping[tuple[str, str], Callable[[Any], Description]] = {
         for precision in ("", "Fp32")
     },
     ("timm", "LayerNormExp2d"): _layer("layer", 1),
-    ("timm", "FilterResponseNormTlu2d"): _with_own_activation("filter_response"),
+    ("timm", "FilterResponseNormTlu2d"): _with_own_activation("frn"),
     ("timm", "FilterResponseNormAct2d"): _filter_response,
     **{("timm", f"EvoNorm2d{series}"): _with_own_activation("") for series in ("B1", "B2", "S0a", "S1", "S1a", "S2", "S2a")},
     ("timm", "EvoNorm2dB0"): _with_own_activation("evonorm_b0"),

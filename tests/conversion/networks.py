@@ -39,7 +39,9 @@ class ResNet18(nn.Module):
         self.layer1 = nn.Sequential(Block(width, width, 1, norm), Block(width, width, 1, norm))
         for stage in (2, 3, 4):
             before, channels = width * 2 ** (stage - 2), width * 2 ** (stage - 1)
-            self.add_module(f"layer{stage}", nn.Sequential(Block(before, channels, 2, norm), Block(channels, channels, 1, norm)))
+            self.add_module(
+                f"layer{stage}", nn.Sequential(Block(before, channels, 2, norm), Block(channels, channels, 1, norm))
+            )
         self.fc = nn.Linear(8 * width, 10)
 
     def forward(self, x: Tensor) -> Tensor:

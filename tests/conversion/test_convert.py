@@ -36,7 +36,9 @@ def test_batch_for_batch_changes_no_bit_in_eval_mode(dtype: torch.dtype, layout:
 
 
 @pytest.mark.parametrize(("dims", "shape"), [(1, (6, 5)), (1, (6, 5, 4)), (2, (6, 5, 4, 3)), (3, (6, 5, 4, 3, 2))])
-@pytest.mark.parametrize("settings", [{}, {"affine": False}, {"track_running_stats": False}, {"momentum": None, "eps": 1e-3}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"affine": False}, {"track_running_stats": False}, {"momentum": None, "eps": 1e-3}]
+)
 def test_every_batch_norm_keeps_its_bits(dims: int, shape: tuple[int, ...], settings: dict[str, Any]) -> None:
     old = getattr(nn, f"BatchNorm{dims}d")(5, **settings)
     lived_in(old, draw(*shape, seed=1))
@@ -68,7 +70,9 @@ def test_every_batch_norm_keeps_its_bits(dims: int, shape: tuple[int, ...], sett
         (lambda: nn.RMSNorm(6, eps=1e-5, elementwise_affine=False), "rms", (4, 6)),
     ],
 )
-def test_the_same_method_gives_the_same_outputs(old: Callable[[], nn.Module], target: str, shape: tuple[int, ...]) -> None:
+def test_the_same_method_gives_the_same_outputs(
+    old: Callable[[], nn.Module], target: str, shape: tuple[int, ...]
+) -> None:
     layer = lived_in(old(), draw(*shape, seed=1))
     new = normlib.convert(copy.deepcopy(layer), target)
     assert isinstance(new, Norm)
@@ -77,7 +81,9 @@ def test_the_same_method_gives_the_same_outputs(old: Callable[[], nn.Module], ta
     assert set(layer.state_dict()) <= set(new.state_dict())
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in norms.entries() if getattr(entry.cls, "slot", "norm") == "norm"])
+@pytest.mark.parametrize(
+    "name", [entry.name for entry in norms.entries() if getattr(entry.cls, "slot", "norm") == "norm"]
+)
 def test_every_norm_goes_into_a_model_and_trains(name: str) -> None:
     model = normlib.convert(resnet18(), name)
     for module in model.modules():
@@ -161,7 +167,9 @@ def test_mode_type_device_and_requires_grad_stay() -> None:
     assert (half.weight.dtype, half.bias.dtype) == (torch.float16, torch.float16)  # the bias is a new one
     meta = normlib.convert(nn.LayerNorm(4, elementwise_affine=False), "batch", affine=True)
     assert meta.weight.dtype is torch.float32
-    on_meta = normlib.convert(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4, elementwise_affine=False)).to("meta"), "batch")
+    on_meta = normlib.convert(
+        nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4, elementwise_affine=False)).to("meta"), "batch"
+    )
     assert on_meta[1].running_mean.is_meta
 
 
@@ -225,7 +233,9 @@ def test_parameters_that_play_another_part_are_new(registered: Callable[..., Any
     new = normlib.convert(old, "gated")
     row = normlib.conversion_report(new).rows[0]
     assert new.weight is not old.weight and not new.weight.any() and new.bias is old.bias
-    assert {"weight is new and starts at 0", "alpha is new and starts at 0.5"} <= set(row.changed) and "weight" in row.lost
+    assert {"weight is new and starts at 0", "alpha is new and starts at 0.5"} <= set(
+        row.changed
+    ) and "weight" in row.lost
     assert normlib.convert(new, "group").weight is not new.weight
 
 
@@ -372,7 +382,11 @@ def slotted(slot: str, registered: Callable[..., Any], name: str) -> type[Norm]:
 
 
 def test_norms_of_other_slots_are_refused_with_the_reason(registered: Callable[..., Any]) -> None:
-    for slot, reason in (("weight", "works on the weights"), ("branch", "residual branches"), ("site", "brings its own")):
+    for slot, reason in (
+        ("weight", "works on the weights"),
+        ("branch", "residual branches"),
+        ("site", "brings its own"),
+    ):
         cls = slotted(slot, registered, f"with_slot_{slot}")
         with pytest.raises(ValueError, match=reason):
             normlib.convert(nn.Sequential(nn.BatchNorm1d(3)), f"with_slot_{slot}")
