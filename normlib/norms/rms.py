@@ -78,7 +78,9 @@ class RMSNorm(Norm):
         )
         weight, _ = self.parameters_as(x)
         if x.numel() < LARGE and (by_position or x.dim() == 2):  # torch's own takes the fewest steps
-            return torch.rms_norm(x.movedim(1, -1), (self.num_features,), weight, self.eps).movedim(-1, 1)
+            rows = x if x.dim() == 2 else x.movedim(1, -1)  # (N, *positions, C)
+            y = torch.rms_norm(rows, (self.num_features,), weight, self.eps)
+            return y if x.dim() == 2 else y.movedim(-1, 1)
         return divide_by_rms(x, (1,) if by_position else tuple(range(1, x.dim())), weight, None, self.eps)
 
     def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
