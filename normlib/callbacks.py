@@ -18,7 +18,14 @@ from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
-from normlib.norms._population import is_frozen, measure_population, population_in_place, stateful_norms
+from normlib.norms._population import (
+    Population,
+    is_frozen,
+    measure_population,
+    population_in_place,
+    put_population,
+    stateful_norms,
+)
 from normlib.norms.base import Norm
 
 __all__ = ["FreezeStatistics", "PreciseStatistics"]
@@ -59,9 +66,11 @@ class PreciseStatistics(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.when == "validation" and self._moving and trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._recompute(trainer, pl_module)
-            if not self.put_back:
-                self._inside.pop_all()
+            population = self._population(trainer, pl_module)
+            if self.put_back:
+                self._inside.enter_context(population_in_place(population))
+            else:
+                put_population(population)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._inside.close()
@@ -71,13 +80,11 @@ class PreciseStatistics(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.when == "end" and self._moving:
-            self._recompute(trainer, pl_module)
-            self._inside.pop_all()
+            put_population(self._population(trainer, pl_module))
 
-    def _recompute(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _population(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Population:
         with _training_batches(trainer, self.num_batches) as batches, trainer.precision_plugin.forward_context():
-            population = measure_population(pl_module, self._moving, batches, self.forward)
-        self._inside.enter_context(population_in_place(population))
+            return measure_population(pl_module, self._moving, batches, self.forward)
 
 
 class FreezeStatistics(pl.Callback):

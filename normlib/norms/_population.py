@@ -42,7 +42,7 @@ def recompute_statistics(
             f"{type(model).__name__} has no norm with running statistics that may move, so there is nothing to recompute; "
             "call unfreeze() on frozen norms, or train() on torch's"
         )
-    _write(measure_population(model, norms, batches, forward))
+    put_population(measure_population(model, norms, batches, forward))
 
 
 @contextmanager
@@ -116,11 +116,19 @@ def measure_population(
     return found
 
 
+@torch.no_grad()
+def put_population(population: Population) -> None:
+    """Write a population's values into the running buffers."""
+    for norm, buffers in population.items():
+        for name, value in buffers.items():
+            norm.get_buffer(name).copy_(value)
+
+
 @contextmanager
 def population_in_place(population: Population) -> Iterator[None]:
     """Running buffers with the population's values inside, and with their own again afterwards."""
     with running_statistics_kept(list(population)):
-        _write(population)
+        put_population(population)
         yield
 
 
@@ -138,12 +146,6 @@ def _buffers_for(norm: nn.Module, mean: Tensor, var: Tensor) -> Mapping[str, Ten
     if not isinstance(norm, Norm):
         return {"running_mean": mean, "running_var": var}
     return norm.buffers_for(None if norm.population()[0] is None else mean, var)
-
-
-def _write(population: Population) -> None:
-    for norm, buffers in population.items():
-        for name, value in buffers.items():
-            norm.get_buffer(name).copy_(value)
 
 
 @contextmanager
