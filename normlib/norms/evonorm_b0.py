@@ -67,7 +67,7 @@ class EvoNormB0(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
-        self.momentum, self.guard = momentum, guard
+        self.momentum, self.guard, self.activate = momentum, guard, activate
         v = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if activate else None
         self.register_parameter("v", v)
         self.register_buffer("running_var", torch.ones(num_features, device=device, dtype=dtype) if activate else None)

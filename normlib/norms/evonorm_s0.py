@@ -59,6 +59,7 @@ class EvoNormS0(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.activate = activate
         self.num_groups = number_of_groups(num_features, num_groups, group_size)
         v = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if activate else None
         self.register_parameter("v", v)

@@ -66,6 +66,7 @@ class FilterResponseNorm(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        self.activate = activate
         self.register_parameter(
             "tau", nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype)) if activate else None
         )
