@@ -56,7 +56,6 @@ class OnWeights(Norm):
     needs = "a linear or convolutional layer ahead of its site"
     parameter_count = "0"
     starts_at = {}
-    invariances = frozenset({"batch_permutation", "channel_permutation"})
     exceptions = NO_PICKLE
     acting: tuple[WeightFunction, ...] = ()  # in a tuple, for it is a part of the layer ahead and not of this module
 

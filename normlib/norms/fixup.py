@@ -43,9 +43,8 @@ class Fixup(Norm):
 
     slot = "branch"
     needs = "a network with residual branches, that tells which layer is its classifier"
-    parameter_count = "1"
-    starts_at = {"multiplier": 1.0}
-    invariances = frozenset({"batch_permutation", "channel_permutation"})
+    parameter_count = "2"
+    starts_at = {"multiplier": 1.0, "bias_ahead": 0.0}
 
     def __init__(
         self,

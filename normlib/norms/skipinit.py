@@ -35,7 +35,6 @@ class SkipInit(Norm):
     needs = "a network with residual branches"
     parameter_count = "1"
     starts_at = {"alpha": 0.0}
-    invariances = frozenset({"batch_permutation", "channel_permutation"})
 
     def __init__(
         self,

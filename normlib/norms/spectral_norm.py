@@ -17,10 +17,11 @@ class DividedBySpectralNorm(WeightFunction):
     """The matrix over its largest singular value, by the power method. `u` (output channels,) is the left singular vector."""
 
     u: Tensor
+    moves = True  # where training moves u at all
 
     def __init__(self, layer: nn.Module, num_power_iterations: int, eps: float) -> None:
         super().__init__(layer)
-        self.num_power_iterations, self.eps, self.moves = num_power_iterations, eps, True
+        self.num_power_iterations, self.eps = num_power_iterations, eps
         weight: Tensor = layer.weight  # type: ignore[assignment]
         rows = self.rows_of(weight.detach())
         u = torch.randn(len(rows), device=rows.device, dtype=rows.dtype)
@@ -32,9 +33,13 @@ class DividedBySpectralNorm(WeightFunction):
             if self.training and self.moves:
                 u = self._iterate(rows, u, self.num_power_iterations)
                 self.u.copy_(u)
-            v = F.normalize(rows.t() @ u, dim=0)
+            u, v = self.held_constant(u), self.held_constant(F.normalize(rows.t() @ u, dim=0))
         sigma = torch.dot(u, rows @ v)
         return rows / sigma.clamp(min=self.eps)
+
+    def held_constant(self, value: Tensor) -> Tensor:
+        """As `Norm.held_constant`, for finite differences."""
+        return value.detach()
 
     @staticmethod
     def _iterate(rows: Tensor, u: Tensor, times: int) -> Tensor:
@@ -67,7 +72,7 @@ class SpectralNorm(OnWeights):
     When not: for accuracy alone: nothing is trained that could give the scale back, so that a deep network's output shrinks.
     """
 
-    constant_in_gradient = "the singular vectors u and v"
+    constant_in_gradient = "the singular vectors"
     buffer_count = "C"
 
     def __init__(
@@ -85,7 +90,7 @@ class SpectralNorm(OnWeights):
         self.num_power_iterations = num_power_iterations
 
     @property
-    def update_running(self) -> bool:  # type: ignore[override]
+    def update_running(self) -> bool:
         """Whether `u` moves; it does so in training mode only."""
         return self._moves
 
@@ -93,7 +98,7 @@ class SpectralNorm(OnWeights):
     def update_running(self, moves: bool) -> None:
         self._moves = moves
         for function in self.acting:
-            function.moves = moves
+            setattr(function, "moves", moves)
 
     def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
         return DividedBySpectralNorm(layer, self.num_power_iterations, self.eps)
