@@ -6,7 +6,6 @@ statistics. Everything is plain tensor operations, differentiable as often as wa
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -70,8 +69,11 @@ def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps:
 
 def count_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...]) -> Tensor:
     """How many valid values of `x` each statistic over `axes` sees; `mask` has 1 where it holds for a whole dimension of `x`."""
-    repeated = math.prod(x.shape[axis] for axis in axes if mask.shape[axis] == 1)
-    return mask.sum(axes, keepdim=True) * repeated
+    count = mask.sum(axes, keepdim=True)
+    for axis in axes:
+        if mask.shape[axis] == 1:
+            count = count * x.shape[axis]
+    return count
 
 
 def refuse_single_values(name: str, count: Tensor, over: str, fix: str) -> None:
