@@ -73,7 +73,7 @@ def normalize_over_batch(
     if is_plain(x):
         if x.numel() <= MANY_VALUES * x.shape[1]:
             tracked = () if running_mean is None or running_var is None else (running_mean, running_var)
-            before = [statistic.clone() for statistic in tracked]
+            before = torch.stack(tracked) if tracked else ()
             y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
             if x.numel() <= FEW_VALUES * x.shape[1] or means_are_within(FEW_SPREADS, mean, rstd):
                 return y

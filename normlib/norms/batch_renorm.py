@@ -12,6 +12,7 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._masked import Standardized
+from normlib.norms._eager import statistics_dtype
 from normlib.norms._over_batch import apply_statistics, measure, require_batch, split
 from normlib.norms._parts import transform_parts
 from normlib.norms._renorm_schedule import schedule_from
@@ -52,6 +53,7 @@ class BatchRenorm(Norm):
     """
 
     depends_on_batch: ClassVar[bool] = True
+    takes_half: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
     constant_in_gradient: ClassVar[str] = "r and d"
     running_mean: Tensor
@@ -139,7 +141,7 @@ class BatchRenorm(Norm):
 
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
         if self.sync and joins_other_processes(self):
-            return transform_parts(self, x, None, guarded)
+            return transform_parts(self, x.to(statistics_dtype(x)), None, guarded)
         if x.dim() == 3 and not x.is_contiguous():
             return self.transform(x.unsqueeze(2), guarded).squeeze(2)  # channels_last needs (N, C, H, W)
         by_batch, moves = self.uses_batch_statistics, self.moves_running_statistics
@@ -147,7 +149,7 @@ class BatchRenorm(Norm):
         if y is not None and not moves:
             return y
         weight, bias = self.parameters_as(x)
-        mu, sigma = self.running_mean.to(x.dtype), self.running_std.to(x.dtype)
+        mu, sigma = (buffer.to(statistics_dtype(x)) for buffer in (self.running_mean, self.running_std))
         groups = self.num_groups_of_samples(x.shape[0])
         require_batch(self, x, groups)
         outputs, means, deviations = [], [], []
@@ -189,7 +191,8 @@ class BatchRenorm(Norm):
 
     def by_running_statistics(self, x: Tensor, moves: bool) -> Tensor:
         weight, bias = self.parameters_as(x)
-        mu, sigma = self.running_mean.to(x.dtype, copy=moves), self.running_std.to(x.dtype)
+        dtype = statistics_dtype(x)
+        mu, sigma = self.running_mean.to(dtype, copy=moves), self.running_std.to(dtype)
         return F.batch_norm(x, mu, sigma.square(), weight, bias, False, 0.0, 0.0)  # eps is inside sigma
 
     def _correction(self, mean_difference: Tensor, sigma_batch: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
