@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._masked import Standardized
 from normlib.norms._eager import statistics_dtype
+from normlib.norms._masked import Standardized
 from normlib.norms._over_batch import apply_statistics, measure, require_batch, split
 from normlib.norms._parts import transform_parts
 from normlib.norms._renorm_schedule import schedule_from
