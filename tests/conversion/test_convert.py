@@ -190,6 +190,16 @@ def test_norms_of_normlib_keep_their_switches() -> None:
     assert 'statistics "running" became "auto"' in str(normlib.conversion_report(group))
 
 
+def test_a_synchronized_norm_stays_synchronized() -> None:
+    new = normlib.convert(lived_in(nn.BatchNorm1d(4), draw(6, 4)), "batch")
+    synchronized = normlib.convert(nn.SyncBatchNorm(4), "batch")
+    assert (new.sync, synchronized.sync) == (False, True)
+    lost = (
+        normlib.conversion_report(normlib.convert(nn.SyncBatchNorm(4, process_group="a group"), "batch")).rows[0].lost
+    )
+    assert lost == ("process_group=a group",)
+
+
 def test_statistics_that_torch_reads_but_does_not_move_stay_so() -> None:
     old = lived_in(nn.BatchNorm1d(4), draw(6, 4) + 2)
     old.track_running_stats = False

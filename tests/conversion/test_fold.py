@@ -110,6 +110,17 @@ class AsFunction(TwoInputs):
         return self.norm(F.conv2d(x, self.conv.weight))
 
 
+class Masked(TwoInputs):
+    """Padding comes out of the norm as zeros, which no convolution can do."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+        self.norm = normlib.BatchNorm(3)  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x), x[:, 0] > 0)
+
+
 class Shared(nn.Module):
     """One convolution called twice, each time before the same norm, or before another."""
 
@@ -158,6 +169,7 @@ REASONS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "it follows the model's input, not a layer",
     ),
     "activation ahead": (lambda: after(nn.ReLU()), r"it follows 0 \(ReLU\), no convolution or linear layer"),
+    "a mask": (Masked, "it is called with more than its input"),
     "a function ahead": (lambda: AsFunction(True), "it follows conv2d, not a layer"),
     "statistics of the batch": (
         lambda: after(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)),
