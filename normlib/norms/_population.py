@@ -33,6 +33,9 @@ def recompute_statistics(
     statistics are averages over samples, as instance norm's, get those averages. In a process group all processes' batches
     count. Frozen norms stay: by their switches, or, torch's, in eval mode while the model trains.
 
+    Batch renorm's running deviation averages those of batches, which of a few values each are smaller than the population's:
+    there recomputed statistics are not those that it was trained to be evaluated with.
+
     A batch is the model's input, or a tuple or list that starts with it; ``forward(model, batch)`` runs any other. Raises
     ValueError where there is no such norm, or no batch.
     """
@@ -106,14 +109,11 @@ def measure_population(
         for batch in batches:
             run(model, batch)
             came = True
-    if not came:
-        raise ValueError("population statistics are those of batches, but no batch came; give at least one")
-    found = {}
-    for norm, pool in pools.items():
+    for pool in pools.values():
         pool.gather()
-        if pool.has_variance:
-            found[norm] = _buffers_for(norm, pool.mean, pool.var)
-    return found
+    if not came and not any(pool.count for pool in pools.values()):
+        raise ValueError("population statistics are those of batches, but no batch came; give at least one")
+    return {norm: _buffers_for(norm, pool.mean, pool.var) for norm, pool in pools.items() if pool.has_variance}
 
 
 @torch.no_grad()

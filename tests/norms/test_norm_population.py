@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.testing._internal.common_distributed import spawn_threads_and_init_comms
 
 import normlib
 from normlib.norms._pool import Pool
@@ -214,6 +215,22 @@ def test_a_mask_keeps_padding_out() -> None:
     assert close(model.norm.running_mean, x.movedim(1, -1)[mask].mean(0))
 
 
+def test_processes_pool_together_also_where_one_has_fewer_batches_or_none() -> None:
+    x, found = draw((20, 4)), {}
+    shares = {0: [x[:6]], 1: [x[6:10], x[10:]], 2: []}
+
+    @spawn_threads_and_init_comms(world_size=3)  # threads in the place of processes, of torch's own tests
+    def each_process(_: None) -> None:
+        rank, norm = torch.distributed.get_rank(), nn.BatchNorm1d(4)
+        normlib.recompute_statistics(norm, shares[rank])
+        found[rank] = norm
+
+    each_process(None)
+    for norm in found.values():
+        assert close(norm.running_mean, x.mean(0)) and close(norm.running_var, x.var(0))
+    assert len(found) == 3
+
+
 def test_wrong_uses_say_the_fix() -> None:
     with pytest.raises(ValueError, match=r"Linear has no norm with running statistics that may move.*unfreeze"):
         normlib.recompute_statistics(nn.Linear(4, 4), [draw((8, 4))])
@@ -269,6 +286,16 @@ def test_a_weight_of_zero_is_inference_as_always(name: str) -> None:
     assert close(norm(x), expected)
     norm.own_weight = 0.5
     assert not close(norm(x), expected, 1e-2)
+
+
+def test_a_norm_that_keeps_only_a_variance_gets_mixed_variances() -> None:
+    norm, x = warmed_up("evonorm_b0"), draw((5, 4, 3, 3), seed=7) * 2 + 1
+    norm.own_weight, norm.statistics = 0.3, "weighed"
+    y, running = norm(x), norm.running_var.clone()
+    norm.statistics = "running"
+    for sample, out in zip(x, y):
+        norm.running_var.copy_(0.3 * sample.var((1, 2), correction=0) + 0.7 * running)
+        assert close(norm(sample[None])[0], out)
 
 
 def test_a_flat_sample_is_its_own_mean() -> None:

@@ -10,6 +10,7 @@ import torch
 
 import normlib
 from normlib.experiments.config import ConfigError
+from normlib.models.site import Site
 from normlib.training.batches import BatchPlan
 from normlib.training.evaluation import evaluation_statistics, parts_of, precise_batches
 from normlib.training.inputs import make_dataset, splits_on_device
@@ -80,6 +81,26 @@ def test_precise_statistics_of_a_run_are_those_of_its_training_samples(make_run:
         )  # a float32 layer
         torch.testing.assert_close(norms[0].running_var.double(), first.var(0), rtol=1e-5, atol=1e-6)
     assert torch.equal(norms[0].running_mean, torch.zeros_like(norms[0].running_mean)) and not norms[0].training
+
+
+def test_every_time_step_has_a_population_of_its_own() -> None:
+    site = Site(4, None, "before", 0.0, steps=3)
+    site.install(normlib.BatchNorm(4))
+
+    class Steps(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.site = site
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, C)
+            return sum(self.site(x + step, step=step) for step in range(4))
+
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    network, settings = Steps().eval(), {"statistics": "precise"}
+    with torch.no_grad(), evaluation_statistics(network, site.norms, settings, x.split(8)):
+        means = [norm.running_mean - x.mean(0) for norm in site.norms]
+    for mean, expected in zip(means, (0.0, 1.0, 2.5)):  # the last norm serves the steps 2 and 3
+        torch.testing.assert_close(mean, torch.full((4,), expected), rtol=0, atol=1e-5)
 
 
 def test_precise_batches_are_training_samples_once_each_in_an_order_of_their_own() -> None:
