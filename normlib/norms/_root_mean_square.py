@@ -24,12 +24,17 @@ def divide_by_rms(
     x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float | Tensor
 ) -> Tensor:
     """weight * x / sqrt(mean of squares over `axes` + eps) + bias; weight and bias are per channel."""
-    if x.numel() >= LARGE and not isinstance(eps, Tensor) and is_plain(x):
+    if not isinstance(eps, Tensor) and is_large(x):
         if not torch.is_grad_enabled():
             return _divided(x, weight, bias, axes, eps)[0]
         y: Tensor = _DividedByRMS.apply(x, weight, bias, axes, eps)
         return y
     return _formula(x, weight, bias, axes, eps)
+
+
+def is_large(x: Tensor) -> bool:
+    """Whether it pays to leave the steps that autograd follows. Sizes are not compared where they may be symbols."""
+    return is_plain(x) and x.numel() >= LARGE
 
 
 def _formula(

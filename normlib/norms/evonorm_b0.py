@@ -94,12 +94,12 @@ class EvoNormB0(Norm):
             # Samples have equally many positions, so the mean of their variances and the variance of their means add up.
             of_parts = [part.mean(0, keepdim=True) + means.var(0, correction=0, keepdim=True) for means, part in parts]
             if moves:
-                counts = [len(means) * num_positions for means, _ in parts]
+                counts = [means.shape[0] * num_positions for means, _ in parts]
                 unbiased = [part.detach() * (count / (count - 1)) for part, count in zip(of_parts, counts, strict=True)]
                 new = torch.cat(unbiased).mean(0).flatten()
                 self.move_running_statistics({"running_var": new}, self.momentum, guarded or self.guard)
             if by_batch:
-                own = torch.cat([part.expand(len(means), *part.shape[1:]) for part, (means, _) in zip(of_parts, parts)])
+                own = torch.cat([part.expand_as(means) for part, (means, _) in zip(of_parts, parts)])
         line = torch.addcmul((var + self.eps).sqrt(), self.v.to(x.dtype).view(per_channel), x)
         return self.scale_and_shift(x / torch.maximum((own + self.eps).sqrt(), line))
 

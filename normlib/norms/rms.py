@@ -10,7 +10,7 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._masked import count_valid
-from normlib.norms._root_mean_square import LARGE, divide_by_rms
+from normlib.norms._root_mean_square import divide_by_rms, is_large
 from normlib.norms.base import Norm
 
 
@@ -77,7 +77,7 @@ class RMSNorm(Norm):
             outcome="all that would come out is its sign",
         )
         weight, _ = self.parameters_as(x)
-        if x.numel() < LARGE and (by_position or x.dim() == 2):  # torch's own takes the fewest steps
+        if (by_position or x.dim() == 2) and not is_large(x):  # torch's own takes the fewest steps
             rows = x if x.dim() == 2 else x.movedim(1, -1)  # (N, *positions, C)
             y = torch.rms_norm(rows, (self.num_features,), weight, self.eps)
             return y if x.dim() == 2 else y.movedim(-1, 1)
