@@ -22,6 +22,8 @@ SEED = "seed"
 """The column that numbers the replicates."""
 MACHINE = "machine"
 """The label of records that were merged from machines which contradict each other; else there is no such column."""
+REINITIALIZED = "reinitialized"
+"""The trunk's parameters that a run's norm started anew, a JSON list; where no run has any there is no such column."""
 
 SCALARS_AHEAD = ("id", "experiment", "status", "reason")
 SCALARS_BEHIND = (
@@ -29,7 +31,7 @@ SCALARS_BEHIND = (
     "peak_memory_bytes", "state_size", "data_version", "started", "ended", "command",
 )  # fmt: skip
 RESULT_GROUPS = ("train", "validation", "test", "parameters", "norm_report", "hashes", "code", "environment")
-_NOT_SETTINGS = frozenset(SCALARS_AHEAD + SCALARS_BEHIND)
+_NOT_SETTINGS = frozenset((*SCALARS_AHEAD, REINITIALIZED, *SCALARS_BEHIND))
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], int]:
@@ -56,7 +58,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     labels = [name for name in seen if is_setting(name) and "." not in name]
     keys = [name for name in seen if is_setting(name) and "." in name]
     results = [name for group in RESULT_GROUPS for name in seen if name.startswith(f"{group}.")]
-    names = (*SCALARS_AHEAD, *labels, *keys, *results, *SCALARS_BEHIND)
+    anew = [REINITIALIZED] if REINITIALIZED in seen else []
+    names = (*SCALARS_AHEAD, *labels, *keys, *results, *anew, *SCALARS_BEHIND)
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
 
@@ -84,14 +87,14 @@ def run_names(table: pd.DataFrame) -> NDArray[np.object_]:
 def mixed_code(table: pd.DataFrame) -> list[str]:
     """A warning for each norm, model or dataset (and the training code) whose rows come from several versions of it."""
     warnings = []
-    for kind in ("norm", "model", "data", "training"):
-        code, name = f"code.{kind}", f"{kind}.name"
+    for kind in ("norm", "weights", "model", "data", "training"):
+        code, name = f"code.{kind}", "norm.weights" if kind == "weights" else f"{kind}.name"
         if code not in table:
             continue
         names = table[name] if name in table else pd.Series(kind, index=table.index)
         for who, number in table.groupby(names)[code].nunique().items():
             if number > 1:
-                what = "training code" if kind == "training" else f"{kind} {who}"
+                what = "training code" if kind == "training" else f"{'norm' if kind == 'weights' else kind} {who}"
                 warnings.append(
                     f"the rows come from {number} versions of the {what}; `compare` again makes them from one version"
                 )
@@ -106,6 +109,8 @@ def _row(record: Record) -> dict[str, Any]:
         values = record.metrics.get(group) if group in ("train", "validation", "test") else getattr(record, group)
         if values:
             _flatten(values, f"{group}.", row)
+    if record.reinitialized:
+        row[REINITIALIZED] = json.dumps(list(record.reinitialized))
     if not record.trained:  # counts of a run that never ran are not measurements
         for name in ("steps", "samples", "state_size"):
             row[name] = None

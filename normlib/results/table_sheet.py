@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+from normlib.results import anew
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 from normlib.results.tables import Cell, Table, lower_is_better
 
@@ -108,7 +109,8 @@ class _Text:
         notes += [f"{mark} skipped: {reason}" for reason, mark in self.reasons.items()]
         if table.test_samples and self.percent and table.value.startswith("test."):
             notes.append(f"Test set: {table.test_samples} samples, one is {100 / table.test_samples:.2g} points.")
-        notes += _parameters("Trunk", table.trunk_parameters) + _parameters("Norm", table.norm_parameters)
+        notes += _parameters("Trunk", table.trunk_parameters) + anew.notes(table.started_anew)
+        notes += _parameters("Norm", table.norm_parameters)
         if table.constant:
             notes.append("The same in all runs: " + ", ".join(f"{k}={v}" for k, v in table.constant.items()) + ".")
         return notes

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from normlib.results.anew import started_anew
 from normlib.results.axes import ReportError
 from normlib.results.frame import is_setting
 from normlib.results.record import DIVERGED, FAILED, SKIPPED, TRAINED
@@ -63,6 +64,8 @@ class Table:
     """By row: the smallest and the largest number of trunk parameters among its runs."""
     norm_parameters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By row: the same for the parameters of the norms."""
+    started_anew: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    """By row: the names of the trunk's parameters that its norm started anew, each different list among its runs."""
 
     def cell(self, row: str, column: str) -> Cell:
         """The cell, which counts nothing where there is no run."""
@@ -101,6 +104,7 @@ def _table(study: Study, section: str, constant: Mapping[str, str]) -> Table:
         constant=constant, test_samples=_one(part, "test.samples"),
         trunk_parameters=_ranges(part, row, "parameters.trunk", rows),
         norm_parameters=_ranges(part, row, "parameters.norm", rows),
+        started_anew=started_anew(part, row, rows),
     )  # fmt: skip
 
 

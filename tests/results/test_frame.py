@@ -7,6 +7,7 @@ import json
 import pandas as pd
 
 from normlib.results.frame import frame, latest, mixed_code, settings
+from normlib.results.record import Record
 from tests.results.factories import make_record
 
 
@@ -69,3 +70,13 @@ def test_versions_of_code_that_mix_are_named() -> None:
     assert "2 versions of the norm batch" in warning
     assert mixed_code(frame(records[:1] + records[2:])) == []
     assert "training code" in mixed_code(frame([make_record(), make_record(seed=1, code={"training": "new"})]))[-1]
+
+
+def test_a_method_on_weights_beside_a_norm_is_no_other_version_of_the_norm() -> None:
+    def beside_group(seed: int, version: str) -> Record:
+        code = {**make_record(norm="group").code, "weights": version}
+        return make_record(norm="group", seed=seed, norm_settings={"weights": "weight_standardization"}, code=code)
+
+    assert mixed_code(frame([make_record(norm="group"), beside_group(0, "1"), beside_group(1, "1")])) == []
+    (warning,) = mixed_code(frame([make_record(norm="group"), beside_group(0, "1"), beside_group(1, "2")]))
+    assert "2 versions of the norm weight_standardization" in warning

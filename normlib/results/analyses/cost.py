@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from normlib.results.absence import why_none
 from normlib.results.analyses.divergence import divergence_notes
+from normlib.results.anew import notes_of_section
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
 from normlib.results.study import Condition, Study
 
@@ -92,6 +93,7 @@ def _sheet(study: Study, section: str, costs: Sequence[Cost]) -> Sheet:
         lines=tuple(Line(cost.arm, _entries(cost)) for cost in costs),
         notes=(
             *_notes(study, costs),
+            *notes_of_section(study, section),
             *divergence_notes(study.conditions[section], "they count with the steps that they took"),
         ),
         tidy=tuple(vars(cost) for cost in costs),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
+from normlib.results.frame import REINITIALIZED
 from normlib.results.identity import held_against_another
 from normlib.results.record import TRAINED
 from normlib.results.study import Study
@@ -74,6 +75,8 @@ def hashes(study: Study) -> list[Hash]:
         if column in trained and trained[column].notna().any():
             verified = int(held_against_another(trained, name).sum())
             said = f"{meaning}: {shown}" if study.verified else meaning
+            if name == "trunk" and REINITIALIZED in trained and trained[REINITIALIZED].notna().any():
+                said += "; before any norm starts some of them anew, which the notes below the tables name"
             made.append(Hash(name, said, verified, trained[column].nunique()))
     return made
 
