@@ -63,12 +63,12 @@ def resolve(
     spec = {section: dict(plain[section]) for section in SECTIONS} | {key: plain[key] for key in SCALARS}
     if spec["training"]["steps"] is not None:
         spec["training"]["epochs"] = None
-    classes = norms[spec["norm"]["name"]].cls, models[spec["model"]["name"]].cls, datasets[spec["data"]["name"]].cls
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), classes[2])
+    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), datasets[spec["data"]["name"]].cls)
     check(spec, dataset)
+    classes = _classes(spec)
     spec["accelerator"] = _accelerator(spec["accelerator"])
     total_steps = planned_steps(spec, dataset.sizes["train"])
-    code = _code(*classes)
+    code = dict(_code(tuple(classes.items())))
     labels = {group: str(choices.get(group) or spec[group]["name"]) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "site")}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
@@ -82,7 +82,7 @@ def resolve(
         data_version=dataset.version,
         command=_command(overrides, config_dirs),
         plugins=tuple(plain["plugins"]),
-        skip_reason=_examine(json.dumps(examined, sort_keys=True), classes),
+        skip_reason=_examine(json.dumps(examined, sort_keys=True), tuple(classes.values())),
         planned_steps=total_steps,
     )
 
@@ -104,14 +104,20 @@ def _accelerator(name: str) -> str:
         raise ConfigError(str(error)) from error
 
 
-@functools.lru_cache(maxsize=1024)
-def _code(norm: type, model: type, data: type) -> dict[str, str]:
+def _classes(spec: Mapping[str, Any]) -> dict[str, type]:
+    """The registered classes whose code makes the run; "weights" only where there is a method on weights beside the norm."""
+    weights = spec["norm"]["weights"]
     return {
-        "norm": source.class_hash(norm),
-        "model": source.class_hash(model),
-        "data": source.class_hash(data),
-        "training": source.files_hash(TRAINING_FILES),
-    }
+        "norm": norms[spec["norm"]["name"]].cls,
+        "model": models[spec["model"]["name"]].cls,
+        "data": datasets[spec["data"]["name"]].cls,
+    } | ({} if weights is None else {"weights": norms[weights].cls})
+
+
+@functools.lru_cache(maxsize=1024)
+def _code(classes: tuple[tuple[str, type], ...]) -> Mapping[str, str]:
+    hashes = {kind: source.class_hash(cls) for kind, cls in classes}
+    return hashes | {"training": source.files_hash(TRAINING_FILES)}
 
 
 @functools.lru_cache(maxsize=65536)
@@ -119,11 +125,10 @@ def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
     """Build the network without memory and run one batch through it: why this cannot make sense, or None.
 
     A norm says so with a ValueError when it is called; a ValueError on construction is a wrong setting (ConfigError).
-    `classes` are the norm's, the model's and the dataset's, for the cache: an edited plugin is examined again.
+    `classes` are those of `_classes`, for the cache: an edited plugin is examined again.
     """
     spec = json.loads(examined) | {"seed": 0, "init": {"scheme": "he", "scale": 1.0}}
-    classes = norms[spec["norm"]["name"]].cls, models[spec["model"]["name"]].cls, datasets[spec["data"]["name"]].cls
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), classes[2])
+    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), datasets[spec["data"]["name"]].cls)
     try:
         with torch.device("meta"):
             network = build_network(spec, tuple(dataset.input_shape), dataset.num_classes, total_steps=1)

@@ -8,6 +8,7 @@ This file knows no method.
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class OnWeights(Norm):
     parameter_count = "0"
     starts_at = {}
     exceptions = NO_PICKLE
-    acting: tuple[WeightFunction, ...] = ()  # in a tuple, for it is a part of the layer ahead and not of this module
+    acting: tuple[Any, ...] = ()  # its WeightFunction, in a tuple: for it is a part of the layer ahead and not of this module
 
     def __init__(
         self,

@@ -98,7 +98,7 @@ class SpectralNorm(OnWeights):
     def update_running(self, moves: bool) -> None:
         self._moves = moves
         for function in self.acting:
-            setattr(function, "moves", moves)
+            function.moves = moves
 
     def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
         return DividedBySpectralNorm(layer, self.num_power_iterations, self.eps)
