@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from normlib.conversion.carry import Notes, carry_buffers, carry_parameters, carry_switches
 from normlib.conversion.description import Description
 from normlib.conversion.hooks import is_hooked
 from normlib.norms import norms
@@ -25,15 +26,6 @@ from normlib.registry import Entry
 
 FAMILY_EPS = 1e-5
 EITHER_OR = ({"num_groups", "group_size"},)  # settings that say the same; giving one outdoes the other
-
-
-@dataclass
-class Notes:
-    """What the report says of one layer."""
-
-    carried: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ def build(
 ) -> Replacement:
     """`like` gives device and type where the old layer has no numbers. `activation` makes what goes behind a norm that takes
     the place of one with an activation of its own. Raises ValueError for settings that the new norm refuses.
-    """  # fmt: skip
+    """
     entry, same, notes = norms[target], old.method == target, Notes()
     norm = _construct(entry, old, _settings(old, entry, params, notes), like)
     norm.train(was.training)
@@ -58,9 +50,9 @@ def build(
         notes.changed.append(f"statistics over {_statistics_of(old.method)} -> {_statistics_of(target)}")
     if norm.needs:
         notes.changed.append(f"needs {norm.needs}")
-    _carry_parameters(old, norm, same, notes)
-    _carry_buffers(old, norm, target, notes)
-    _carry_switches(old, was, norm, notes)
+    carry_parameters(old, norm, same, notes)
+    carry_buffers(old, norm, target, notes)
+    carry_switches(old, was, norm, notes)
     if is_hooked(was):
         notes.lost.append("hooks")
     activation = _activation(old, norm, activation, notes)
@@ -86,12 +78,17 @@ def _activation(old: Description, norm: Norm, make: Any, notes: Notes) -> nn.Mod
 def _settings(old: Description, entry: Entry, params: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
     settings = dict(params)
     outdone = set(params).union(*(names for names in EITHER_OR if names & set(params)))
-    for name, value in old.settings.items() if old.method == entry.name else ():
-        if name in entry.settings and name not in outdone:
+    for name, value in old.settings.items():
+        own = entry.settings.get(name)
+        if name in outdone:
+            continue
+        if old.method == entry.name and own is not None:
             settings[name] = value
             notes.carried.append(f"{name}={value}")
-        elif value and name not in outdone:
+        elif old.method == entry.name and value:
             notes.lost.append(f"{name}={value}")
+        elif own is not None and own.default != value:
+            notes.changed.append(f"{name}={own.default}, the method's own, not {value}")
     if "affine" in entry.settings and "affine" not in params and old.affine is not None:
         settings["affine"] = old.affine
     if "bias" in entry.settings and "bias" not in params and old.affine:
@@ -128,72 +125,6 @@ def _construct(entry: Entry, old: Description, settings: dict[str, Any], like: T
     if reference is not None and "device" not in accepted:
         norm.to(reference.device, reference.dtype)
     return norm
-
-
-def _carry_parameters(old: Description, norm: Norm, same: bool, notes: Notes) -> None:
-    before = {name: tensor for name, tensor in old.state.items() if _is_parameter(name, tensor)}
-    trained = not before or any(tensor.requires_grad for tensor in before.values())
-    for name, parameter in list(norm.named_parameters(recurse=False)):
-        # A scale that starts at 1 and a shift that starts at 0 do what their names say; another start is another part.
-        role = Norm.starts_at.get(name)
-        alike = same or (role is not None and role == norm.starts_at.get(name) == old.starts_at.get(name))
-        if alike and name in before and before[name].shape == parameter.shape:
-            tensor = before.pop(name)
-            setattr(
-                norm, name, tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, requires_grad=False)
-            )
-            notes.carried.append(name)
-        else:
-            parameter.requires_grad_(trained)
-            start = norm.starts_at.get(name)
-            notes.changed.append(f"{name} is new" + ("" if start is None else f" and starts at {start:g}"))
-    notes.lost.extend(before)
-
-
-def _is_parameter(name: str, tensor: Tensor) -> bool:
-    return isinstance(tensor, nn.Parameter) or name in Norm.starts_at  # a frozen layer has its scale in a buffer
-
-
-def _carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> None:
-    state = {name: tensor for name, tensor in old.state.items() if not _is_parameter(name, tensor)}
-    persistent = [name for name, _ in norm.named_buffers(recurse=False) if name in norm.state_dict()]
-    eps = old.eps or 0.0
-    if (old.method, target) == ("batch", "batch_renorm") and "running_var" in state:
-        state["running_std"] = (state.pop("running_var") + eps).sqrt()
-        notes.changed.append("running_var became running_std, sqrt(running_var + eps)")
-        if state.pop("num_batches_tracked", None) is not None:
-            notes.changed.append("num_batches_tracked starts at 0: it is the clock of batch renorm's schedule")
-    elif (old.method, target) == ("batch_renorm", "batch") and "running_std" in state:
-        state["running_var"] = (state.pop("running_std").square() - eps).clamp(min=0)
-        notes.changed.append("running_std became running_var, running_std^2 - eps")
-    elif old.method != target:
-        notes.lost.extend(state)
-        state = {}
-    for name in persistent:
-        if name in state and state[name].shape == getattr(norm, name).shape:
-            setattr(norm, name, state.pop(name))
-            notes.carried.append(name)
-    if norm.has_running_statistics and "running_mean" not in notes.carried:
-        notes.changed.append("running statistics start anew")
-    notes.lost.extend(state)
-
-
-def _carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> None:
-    if old.frozen:
-        norm.freeze()
-        notes.carried.append("frozen")
-    elif isinstance(was, Norm):
-        norm.norm_batch_size, norm.update_running, norm.own_weight = (
-            was.norm_batch_size,
-            was.update_running,
-            was.own_weight,
-        )
-        if was.statistics in ("auto", "batch") or norm.has_running_statistics:
-            norm.statistics = was.statistics
-        else:
-            notes.changed.append(f'statistics "{was.statistics}" became "auto": it keeps no running statistics')
-    elif getattr(was, "running_mean", None) is not None and not was.track_running_stats:
-        norm.update_running = False  # torch then reads its running statistics in eval mode and never moves them
 
 
 def _statistics_of(method: str) -> str:

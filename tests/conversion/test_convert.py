@@ -113,6 +113,7 @@ def test_the_deviation_of_batch_renorm_is_the_root_of_the_variance_and_back() ->
     normlib.convert(model, "batch_renorm", schedule=None)
     torch.testing.assert_close(model.bn1.running_std, (variance + 1e-5).sqrt())
     assert model.bn1.num_batches_tracked == 0
+    assert "momentum=0.01, the method's own, not 0.1" in normlib.conversion_report(model).rows[0].changed
     torch.testing.assert_close(model(x), before, rtol=1e-4, atol=1e-4)  # 20 layers of float32 roundings
     normlib.convert(model, "batch")
     torch.testing.assert_close(model.bn1.running_var, variance, rtol=1e-5, atol=1e-6)
