@@ -1,18 +1,21 @@
-"""Which statistics evaluate a network: the running ones, or others for the time of an evaluation.
+"""Evaluation: the scores of a network on a split, and which statistics its norms normalize with meanwhile.
 
-In come a network, its sites' norms and the settings; inside the context the norms with running statistics normalize as the
-settings say, afterwards all is as before. This file scores nothing and trains nothing.
+In come a network in evaluation mode, samples and the settings, out go scores. This file trains nothing, and afterwards the
+network is as it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from normlib.data.dataset import Samples
 from normlib.norms._population import measure_population, population_in_place, stateful_norms
 from normlib.training.seeding import generator
 
@@ -55,3 +58,20 @@ def parts_of(samples: Tensor, batch_size: int) -> Iterator[Tensor]:
     """
     num_parts = -(-len(samples) // batch_size)
     return (samples[start::num_parts] for start in range(num_parts))
+
+
+def score(network: nn.Module, samples: Samples, batch_size: int) -> dict[str, float | None]:
+    """Mean cross-entropy (None if it is not finite), accuracy and number of samples."""
+    loss = torch.zeros((), dtype=torch.float64)
+    correct = 0
+    parts = zip(parts_of(samples.inputs, batch_size), parts_of(samples.targets, batch_size), strict=True)
+    for inputs, targets in parts:
+        logits: Tensor = network(inputs).float()
+        loss += F.cross_entropy(logits, targets, reduction="sum").double().cpu()
+        correct += int((logits.argmax(1) == targets).sum())
+    mean = loss.item() / len(samples)
+    return {
+        "loss": mean if math.isfinite(mean) else None,
+        "accuracy": correct / len(samples),
+        "samples": len(samples),
+    }

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from normlib.data.dataset import Samples
 from normlib.training.batches import BatchHasher, Chunk, augment
-from normlib.training.evaluation import evaluation_statistics, parts_of, precise_batches
+from normlib.training.evaluation import evaluation_statistics, precise_batches, score
 from normlib.training.network import Network
 
 TRAIN_CURVE_POINTS = 20
@@ -146,26 +146,9 @@ class Classifier(pl.LightningModule):
                 precise_batches(inputs, seed, batch_size, settings["precise_samples"]),
             ),
         ):
-            scores = {split: self._score(self.splits[split]) for split in splits}
+            scores = {split: score(self.network, self.splits[split], settings["batch_size"]) for split in splits}
         self.network.train(was_training)
         return scores
-
-    def _score(self, samples: Samples) -> dict[str, float | None]:
-        batch_size = self.spec["evaluation"]["batch_size"]
-        loss = torch.zeros((), dtype=torch.float64)
-        correct = 0
-        for inputs, targets in zip(
-            parts_of(samples.inputs, batch_size), parts_of(samples.targets, batch_size), strict=True
-        ):
-            logits: Tensor = self.network(inputs).float()
-            loss += F.cross_entropy(logits, targets, reduction="sum").double().cpu()
-            correct += int((logits.argmax(1) == targets).sum())
-        mean = loss.item() / len(samples)
-        return {
-            "loss": mean if math.isfinite(mean) else None,
-            "accuracy": correct / len(samples),
-            "samples": len(samples),
-        }
 
 
 def _steps(chunk: Chunk) -> Iterator[Chunk]:
