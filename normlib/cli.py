@@ -172,6 +172,16 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from normlib.bench.run import bench
+
+    console = Console()
+    bench(options.overrides, console).render(console)
+    return 0
+
+
 def _exit_code(statuses: Sequence[str]) -> int:
     return 1 if "failed" in statuses else 0
 
@@ -197,4 +207,5 @@ READING: dict[str, dict[str, Any]] = {
 """The verbs that read records and take folders, each with its flag --to."""
 VERBS: dict[str, Any] = {
     "list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report, "export": _export,
+    "bench": _bench,
 }  # fmt: skip

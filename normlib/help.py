@@ -11,6 +11,7 @@ SUMMARIES = {
     "compare": "do the missing runs of a comparison in parallel, then report",
     "train": "train one run (or, with -m, a Hydra multirun) and write its record",
     "report": "make the tables, the figures and the page again from the records alone, of one folder or several",
+    "bench": "time norms against torch.nn, timm, the compiled formula and a copy; write a table and a figure",
     "export": "write the runs, one a row, to a Parquet, CSV or JSON lines file",
 }
 EXAMPLES = {
@@ -42,6 +43,13 @@ EXAMPLES = {
         "normlib report experiment=small_batch norm=batch,group rows=norm columns=data.batch_size",
         "normlib report experiment=small_batch baseline=group rope=1 target=0.9 --open",
         "normlib report results/a results/b --to results/both    # other machines, other days",
+    ],
+    "bench": [
+        "normlib bench                                    # every norm, two inputs, about two minutes",
+        "normlib bench norm=batch,group bench.shapes=[32x64x32x32] bench.dtypes=[float32,bfloat16] bench.threads=[1,2]",
+        "normlib bench norm=rms bench.shapes=[8x197x384] bench.compile=true bench.rounds=31",
+        "normlib bench plugins=[my_norm.py] norm=my_norm results_dir=/tmp/results",
+        "normlib bench bench.full=true                    # every shape, type, number of threads, and compiled formulas",
     ],
     "export": [
         "normlib export experiment=small_batch --to runs.parquet",
