@@ -19,7 +19,12 @@ from normlib.norms._synchronized import joins_other_processes
 from normlib.norms.base import Norm
 
 
-@register("batch", statistics_over="samples and positions, per channel", paper="arXiv:1502.03167")
+@register(
+    "batch",
+    statistics_over="samples and positions, per channel",
+    axes=("samples", "positions"),
+    paper="arXiv:1502.03167",
+)
 class BatchNorm(Norm, _BatchNorm):
     """Standardizes each channel over all samples and positions of the batch; at inference with running averages.
 
@@ -43,11 +48,22 @@ class BatchNorm(Norm, _BatchNorm):
     float16 or autocast (with `guard`, always) a batch that is not finite does not enter the running averages.
     `torch.nn.SyncBatchNorm.convert_sync_batchnorm` puts torch's own layer in the place of this one, without its mask, `guard`,
     `channel_dim`, `norm_batch_size` and switches: set `sync` instead.
+
+    When: in convolutional networks with batches of 16 samples and more: the baseline, and free at inference, where it folds into
+    the layer ahead.
+
+    When not: at small batches, for sequences of varying length, where samples of a batch resemble one another, or where the data
+    of inference differ from those of training.
     """
 
     depends_on_batch: ClassVar[bool] = True
     takes_half: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
+    needs: ClassVar[str] = "batches with two values a channel or more"
+    buffer_count: ClassVar[str] = "2C+1"
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"input_scale", "input_shift", "channel_scale", "channel_shift", "batch_permutation", "channel_permutation"}
+    )
 
     def __init__(
         self,

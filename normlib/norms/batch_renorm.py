@@ -24,6 +24,7 @@ from normlib.norms.base import Norm
 @register(
     "batch_renorm",
     statistics_over="samples and positions, per channel, corrected towards running averages",
+    axes=("samples", "positions"),
     paper="arXiv:1702.03275",
 )
 class BatchRenorm(Norm):
@@ -50,11 +51,18 @@ class BatchRenorm(Norm):
     their means and of their deviations; at inference there are no groups. With a mask they take what the valid values give, and
     groups without any do not count. With `sync` the statistics in training are those of one batch of all processes, as in
     batch norm. Under float16 or autocast (with `guard`, always) a batch that is not finite does not enter the running averages.
+
+    When: in place of batch norm at small batches, or where samples of a batch resemble one another.
+
+    When not: at batches of one or two samples, where norms per sample do better, or in runs too short for its averages to settle.
     """
 
     depends_on_batch: ClassVar[bool] = True
     takes_half: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
+    needs: ClassVar[str] = "batches with two values a channel or more"
+    buffer_count: ClassVar[str] = "2C+1"
+    invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
     constant_in_gradient: ClassVar[str] = "r and d"
     running_mean: Tensor
     running_std: Tensor

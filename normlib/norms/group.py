@@ -19,7 +19,12 @@ from normlib.norms.base import Norm, is_channels_last
 FEW_SPREADS = 2.0
 
 
-@register("group", statistics_over="positions and the channels of a group, per sample", paper="arXiv:1803.08494")
+@register(
+    "group",
+    statistics_over="positions and the channels of a group, per sample",
+    axes=("group", "positions"),
+    paper="arXiv:1803.08494",
+)
 class GroupNorm(Norm):
     """Standardizes each sample over the positions and the channels of each group of neighbouring channels.
 
@@ -34,10 +39,17 @@ class GroupNorm(Norm):
 
     Deviations: the default is not the paper's 32 groups, which fail at 20 channels and leave one value a group on
     narrow inputs without positions. `num_features` comes first, as everywhere here; torch.nn has `num_groups` first.
+
+    When: in convolutional networks at small batches, as in detection, segmentation and video.
+
+    When not: with large batches, where batch norm costs no more at inference (it folds into the layer ahead) and mostly does better.
     """
 
     takes_half: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"input_scale", "input_shift", "sample_scale", "sample_shift", "batch_permutation"}
+    )
 
     def __init__(
         self,

@@ -16,7 +16,9 @@ from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
 
 
-@register("instance", statistics_over="positions, per sample and channel", paper="arXiv:1607.08022")
+@register(
+    "instance", statistics_over="positions, per sample and channel", axes=("positions",), paper="arXiv:1607.08022"
+)
 class InstanceNorm(Norm):
     """Standardizes each channel of each sample over its positions.
 
@@ -31,10 +33,27 @@ class InstanceNorm(Norm):
     Deviations: scale and shift by default, like every norm here; torch.nn has none by default. With `track_running_stats`
     running averages (over the samples, too) of mean and unbiased variance normalize at inference, as in torch.nn;
     `momentum` is the weight of the new value, None averages all batches alike.
+
+    When: where contrast and style of a single image are to go, as in style transfer and image generation.
+
+    When not: where the strength of a response carries the class, or where images have few positions: none is left at one position.
     """
 
     takes_half: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
+    needs: ClassVar[str] = "two positions or more"
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {
+            "input_scale",
+            "input_shift",
+            "channel_scale",
+            "channel_shift",
+            "sample_scale",
+            "sample_shift",
+            "batch_permutation",
+            "channel_permutation",
+        }
+    )
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor

@@ -22,6 +22,7 @@ LARGE = 2**16
 @register(
     "layer",
     statistics_over="channels and positions, per sample (scope=position: channels alone, per position)",
+    axes=("channels", "positions"),
     paper="arXiv:1607.06450",
 )
 class LayerNorm(Norm):
@@ -37,10 +38,17 @@ class LayerNorm(Norm):
     Paper: Ba, Kiros, Hinton 2016, "Layer Normalization", arXiv:1607.06450, equation 3.
 
     Deviations: scale and shift are per channel in either scope, as for every norm here. The paper has no epsilon.
+
+    When: in transformers and recurrent networks (``scope="position"`` with positions), and at any size of batch.
+
+    When not: in convolutional networks where batches are large enough for batch norm, which mostly does better there.
     """
 
     takes_half: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"input_scale", "input_shift", "sample_scale", "sample_shift", "batch_permutation", "channel_permutation"}
+    )
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from normlib.norms import register
 from normlib.norms.base import Norm
 
 
-@register("none", statistics_over="nothing")
+@register("none", statistics_over="nothing", axes=())
 class NoNorm(Norm):
     """Passes its input through: the arm of a comparison that shows what the others gain.
 
@@ -24,7 +25,15 @@ class NoNorm(Norm):
     Paper: none.
 
     Deviations: it has no parameters. A network that leaves out the bias ahead of its norms has to add one behind this one.
+
+    When: as the control, and in networks that are shallow or start well enough to train without.
+
+    When not: in a deep plain network, which does not train without a norm or an initialization made for that.
     """
+
+    parameter_count: ClassVar[str] = "0"
+    starts_at: ClassVar[Mapping[str, float]] = {}
+    invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
 
     takes_mask: ClassVar[bool] = True
 
