@@ -86,6 +86,7 @@ def _notes(timings: Sequence[Timing]) -> tuple[str, ...]:
         + " or ".join(f"{allowed:g}" for allowed in sorted({t.allowed for t in timings}))
         + (" (batch_renorm, for which batch norm is the nearest)" if len({t.allowed for t in timings}) > 1 else "")
         + "; unsure, if its interval reaches below; else slower.",
+        "On a CPU with one thread the times are those of the thread, without what other programs took; else those of the clock.",
         "Copy: one reading and one writing of the input, whatever the pass.",
     ]
     if means := next((t.memory_means for t in timings if t.memory_means), ""):

@@ -1,7 +1,8 @@
 """Timing in turns: steps that are to be compared run one after the other, round after round, in one process.
 
 In come functions without arguments, out go seconds per call, in every round. A machine that is busy for a while slows all of
-a round alike, so that ratios within a round hold. This file knows no norm.
+a round alike, so that ratios within a round hold; and where one thread runs, it is that thread's own time that counts, not the
+time that other programs had the processor. This file knows no norm.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ def seconds_in_turns(steps: Mapping[str, Step], rounds: int, device: str) -> dic
 
 
 def _seconds_on_cpu(step: Step, repeats: int) -> float:
-    start = time.perf_counter()
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     for _ in range(repeats):
         step()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _seconds_on_cuda(step: Step, repeats: int) -> float:

@@ -1,0 +1,127 @@
+"""Checks the verb on tiny inputs: its records, tables and figure, a stranger's norm, errors. Never a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from normlib.bench.contenders import contenders
+from normlib.bench.folder import BenchFolder
+from normlib.bench.measurement import Input, measure
+from normlib.bench.memory import memory_bytes
+from normlib.bench.record import Timing
+from normlib.bench.settings import BenchSettings
+from normlib.cli import main
+from normlib.results.record import RecordError
+from tests.pristine_registries import pristine_registries as pristine_registries
+
+TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.rounds=2"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "norm=batch,none,frn", *TINY]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "comparisons with torch.nn: no slower" in shown and "Forward and backward, float32, CPU, 1 thread" in shown
+    assert "not timed: none: it passes its input through" in shown
+    folder = BenchFolder("results")
+    timings = folder.read()
+    assert {(t.norm, t.layout, t.passes) for t in timings} == {
+        (norm, layout, passes)
+        for norm in ("batch", "frn")
+        for layout in ("contiguous", "channels_last")
+        for passes in ("forward", "forward_backward")
+    }
+    batch = next(t for t in timings if t.norm == "batch" and t.passes == "forward_backward")
+    assert batch.what["torch.nn"] == "torch.nn.BatchNorm2d" and {"normlib", "torch.nn", "copy"} <= set(batch.seconds)
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in batch.seconds.values())
+    assert batch.environment["torch"] == torch.__version__ and "compiled" in batch.left_out
+    assert batch.memory_bytes["torch.nn"] > 0
+    files = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*") if path.suffix != ".json"}
+    assert files == {f"tables/cost.{end}" for end in ("md", "csv", "tex")} | {
+        f"figures/cost.{end}" for end in ("png", "svg")
+    }
+    rows = list(csv.DictReader((folder.path / "tables" / "cost.csv").read_text().splitlines()))
+    assert {(row["norm"], row["contender"]) for row in rows} >= {("batch", "torch.nn"), ("frn", "copy")}
+    assert re.search(r"\| batch \| 4×8×3×3 \| channels last \|", (folder.path / "tables" / "cost.md").read_text())
+
+    assert main(["bench", "norm=layer", "bench.layouts=[contiguous]", "bench.passes=[forward]", *TINY]) == 0
+    assert {t.norm for t in folder.read()} == {"layer"}, "a table speaks of one bench"
+
+
+def test_a_strangers_norm_is_timed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "halved.py").write_text(
+        "import normlib\n@normlib.register('halved')\nclass Halved(normlib.Norm):\n    def normalize(self, x): return x / 2\n"
+    )
+    overrides = ["plugins=[halved.py]", "norm=halved", "bench.layouts=[contiguous]", "results_dir=elsewhere"]
+    assert main(["bench", *overrides, *TINY]) == 0
+    timings = BenchFolder("elsewhere").read()
+    assert {t.norm for t in timings} == {"halved"} and set(timings[0].seconds) == {"normlib", "copy"}
+    assert not (place / "elsewhere" / "bench" / "figures" / "cost.png").exists(), "nothing to compare with, no figure"
+    assert not (place / "results").exists()
+
+
+def test_what_cannot_be_timed_is_bad_input(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "norm=batch", "bench.shapes=[32by64]"]) == 2
+    assert "a shape is NxC" in capsys.readouterr().err
+    assert main(["bench", "norm=instance", "bench.shapes=[4x8]", "bench.devices=[cpu]"]) == 2
+    assert "there is nothing to time: instance: InstanceNorm takes its statistics" in capsys.readouterr().err
+
+
+def test_an_edited_timing_is_refused(place: Path) -> None:
+    (timing,) = measure(
+        "group", Input("4x16", "contiguous", "float32", "cpu", 1), BenchSettings(passes=["forward"], rounds=1), "test"
+    )
+    assert isinstance(timing, Timing) and Timing.from_json(timing.to_json()) == timing
+    values = json.loads(timing.to_json())
+    values["seconds"]["normlib"] = [1e-9]
+    with pytest.raises(RecordError, match="edited after it was written"):
+        Timing.from_json(json.dumps(values))
+    with pytest.raises(RecordError, match="cut short"):
+        Timing.from_json(timing.to_json()[:50])
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", ["batch", "group", "layer", "instance", "rms", "pono"])
+def test_contenders_do_what_the_norm_does(name: str, rank: int) -> None:
+    """What is timed beside a norm gives its output, or the ratio would say nothing; 1e-5 is float32's rounding here."""
+    import normlib
+    from normlib.bench.contenders import settings_of
+    from normlib.bench.formulas import FORMULAS, Formula
+
+    shape = (4, 16, 3, 3, 3)[:rank] if rank != 3 else (4, 5, 16)
+    channel_dim = -1 if rank == 3 else 1
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    others, left_out = contenders(name, 16, rank, channel_dim, compiles=False)
+    assert {"torch.nn", "timm", "compiled"} == {*others, *left_out}
+    if name == "instance" and rank == 2:
+        return
+    expected = normlib.create(name, 16, channel_dim=channel_dim, **settings_of(name, channel_dim))(x)
+    layers = {key: each.layer for key, each in others.items()}
+    if (name, channel_dim) in FORMULAS:
+        layers["formula"] = Formula(name, 16, rank, channel_dim)
+    for layer in layers.values():
+        # timm's layers have an eps of 1e-6 by default, which at variances of about one is half a millionth of the output
+        torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
+
+
+def test_memory_is_what_the_backward_pass_needs() -> None:
+    """Worked out by hand: exp keeps its output, a product with a number keeps nothing."""
+    x = torch.randn(4, 8)
+
+    class Exp(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.exp() * 2
+
+    assert memory_bytes(Exp(), x, x) == 4 * 8 * 4
+    assert memory_bytes(torch.nn.Identity(), x, x) == 0
