@@ -141,8 +141,8 @@ class Norm(Switches):
     def parameters_as(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """`weight` and `bias` in the type of `x`, or in float32 where that is half precision."""
         parameters = self._parameters  # quicker than nn.Module's attributes; a parametrization takes its own out of it
-        weight: Tensor | None = parameters["weight"] if "weight" in parameters else self.weight
-        bias: Tensor | None = parameters["bias"] if "bias" in parameters else self.bias
+        weight: Tensor | None = parameters["weight"] if "weight" in parameters else self.weight  # noqa: SIM401 (slower)
+        bias: Tensor | None = parameters["bias"] if "bias" in parameters else self.bias  # noqa: SIM401 (slower)
         dtype = statistics_dtype(x)
         if weight is not None and weight.dtype is not dtype:
             weight = weight.to(dtype)
@@ -212,7 +212,8 @@ class Norm(Switches):
         """Normalize `x`, of rank 2 or more; the output has its shape, type and memory format.
 
         `mask` (N, *positions), True where a position is valid: what lies elsewhere enters neither statistics nor gradients, and
-        comes out as zero.
+        comes out as zero. Each sample, or the batch, is as if cut to its valid values: without any, nothing happens to it; one
+        alone for a statistic is refused, on a CPU; on a GPU and when compiled it comes out as if at its mean, and moves no state.
         """
         self.check_shape(x)
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)  # (N, C, *positions)

@@ -41,11 +41,12 @@ class BatchNorm(Norm, _BatchNorm):
     Deviations: with `norm_batch_size` B set, statistics in training are those of floor(N / B) consecutive groups of samples, as
     equal as possible, so that none is smaller than B unless N is (ghost batches, arXiv:1705.08741); the running averages take the
     mean over the groups, of their means and of their unbiased variances; at inference there are no groups. With a mask they
-    take what the valid values give, and groups without any do not count. With `sync` the statistics in training
-    are those of one batch of all processes of torch.distributed's default group, whose shares may differ in size and be
-    empty; each has to pass the norm equally often. Its gradients of `weight` and `bias` are those of its own share: their sum is
-    that of the one batch, and DistributedDataParallel divides that by the number of processes, as for every parameter. Under
-    float16 or autocast (with `guard`, always) a batch that is not finite does not enter the running averages.
+    take what the valid values give, and groups without any do not count. With `sync` the statistics in training are those of one
+    batch of all processes of torch.distributed's default group, whose shares may differ in size and be empty; each has to pass
+    the norm equally often, forward and backward, and second derivatives are left out. The gradients of `weight` and `bias` are
+    those of a process's own share: their sum is that of the one batch, and DistributedDataParallel divides it by the number of
+    processes, as for every parameter. Under float16 or autocast (with `guard`, always) a batch that is not finite does not enter
+    the running averages.
     `torch.nn.SyncBatchNorm.convert_sync_batchnorm` puts torch's own layer in the place of this one, without its mask, `guard`,
     `channel_dim`, `norm_batch_size` and switches: set `sync` instead.
 

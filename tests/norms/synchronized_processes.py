@@ -84,11 +84,6 @@ def run(rank, folder):
         samples = slice(start, start + shares[rank])
         found[name, shares, positions, masked] = train(build(name, sync=True), positions, masked, samples)
 
-    parallel = torch.nn.parallel.DistributedDataParallel(build("batch", sync=True))
-    x, weights, _ = (tensor[slice(0, 5) if rank == 0 else slice(5, 8)] for tensor in whole_batch(0, ()))
-    (parallel(x) * weights).sum().backward()
-    found["parallel"] = parallel.module.weight.grad
-
     x, _, _ = whole_batch(0, ())
     found["refused"] = {name: refusal(build(name, sync=True), x[: 1 - rank]) for name in NORMS}
     poisoned = build("batch", sync=True).float()

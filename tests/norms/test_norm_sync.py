@@ -45,14 +45,6 @@ def test_two_processes_are_one_large_batch(found, name, shares, positions, maske
             require_close(each["state"][key], value, ROUNDING, key)
 
 
-def test_data_parallel_training_divides_the_gradients_of_the_parameters(found) -> None:
-    norm = processes.build("batch")
-    x, weights, _ = processes.whole_batch(0, ())
-    (norm(x) * weights).sum().backward()
-    for each in found:
-        require_close(each["parallel"], norm.weight.grad / processes.PROCESSES, ROUNDING, "gradient of weight")
-
-
 def test_one_value_of_all_processes_is_refused_by_every_process(found) -> None:
     for each in found:
         for name, message in each["refused"].items():
