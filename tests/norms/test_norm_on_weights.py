@@ -173,9 +173,9 @@ def test_outputs_are_those_of_timm(scaled: bool) -> None:
     layers = pytest.importorskip("timm.layers", reason="timm is not installed")
     gamma = 1.7139588594436646
     theirs = (
-        layers.ScaledStdConv2d(6, 4, 3, gamma=gamma, eps=1e-12, bias=False)
+        layers.ScaledStdConv2d(6, 4, 3, padding=0, gamma=gamma, eps=1e-12, bias=False)
         if scaled
-        else layers.StdConv2d(6, 4, 3, eps=EPS)
+        else layers.StdConv2d(6, 4, 3, padding=0, eps=EPS)
     )
     ours = layer_of("conv2d", torch.float32)
     theirs.load_state_dict({"weight": ours.weight}, strict=False)
