@@ -12,7 +12,18 @@ from typing import Any
 
 from normlib.norms.base import INVARIANCES, Norm
 from normlib.registry import unknown_name
-from normlib.testing import declarations, gradients, layouts, masks, modes, precision, saved, shapes, transforms
+from normlib.testing import (
+    declarations,
+    gradients,
+    layouts,
+    masks,
+    modes,
+    precision,
+    running,
+    saved,
+    shapes,
+    transforms,
+)
 from normlib.testing.formulas import evaluate
 from normlib.testing.requirements import ContractError, require
 from normlib.testing.subject import subject
@@ -71,6 +82,7 @@ CHECKS: dict[str, Callable[..., None]] = {
         precision.check_autocast,
         gradients.check_gradients,
         gradients.check_second_gradients,
+        running.check_running_averages,
         modes.check_modes,
         modes.check_frozen,
         modes.check_non_finite,

@@ -35,5 +35,5 @@ def _value(node: ast.expr, names: dict[str, int]) -> int:
     if isinstance(node, ast.Name):
         return names[node.id]
     if isinstance(node, ast.BinOp):
-        return int(OPERATORS[type(node.op)](_value(node.left, names), _value(node.right, names)))  # type: ignore[index]
+        return int(OPERATORS[type(node.op)](_value(node.left, names), _value(node.right, names)))
     raise TypeError(node)

@@ -7,6 +7,7 @@ first call are put in its place in every further one, so that finite differences
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from normlib.norms.base import Norm
+from normlib.testing.finite_differences import require_gradients
 from normlib.testing.requirements import ContractError, accepted, require
 from normlib.testing.subject import LAYOUTS, Subject, draw, set_clock, subject
 
-# Norms may take another way through large inputs; from 2^16 values on (16 channels) normlib's do. gradcheck's fast mode, which
-# looks in one direction only, makes that as cheap as a few forward passes.
+# Norms may take another way through large inputs; from 2^16 values on (16 channels) normlib's do.
 LARGE = (4, 32, 32)  # samples and positions
 
 
@@ -37,16 +38,28 @@ class Held:
         return self.values[self.position - 1]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A norm as a function of its input and parameters, at these values; few enough of them to look at each, or not."""
+
+    what: str
+    function: Callable[..., Tensor]
+    inputs: tuple[Tensor, ...]
+    few: bool
+    num_held: int
+
+
 def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
     """Gradients to the input and the parameters are those of finite differences, in training and in eval mode."""
     of = subject(norm, **settings)
     held = 0
-    for what, run, inputs, few, taken in _cases(of):
-        held += taken
-        try:
-            torch.autograd.gradcheck(run, inputs, fast_mode=not few)
-        except GradcheckError as error:
-            raise ContractError(_message("gradients", what, error)) from error
+    for case in _cases(of):
+        held += case.num_held
+        what = f"gradients ({case.what}) are not those of finite differences"
+        if case.few:
+            _by_torch(torch.autograd.gradcheck, what, case.function, case.inputs)
+        else:
+            require_gradients(case.function, case.inputs, draw, what)
     if not settings:
         declared = of.cls.constant_in_gradient
         require(
@@ -58,17 +71,31 @@ def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
 def check_second_gradients(norm: str | type[Norm], **settings: Any) -> None:
     """Gradients of gradients are those of finite differences: gradient penalties and sharpness can be trained on."""
     of = subject(norm, **settings)
-    for what, run, inputs, _, _ in _cases(of):
-        weighting = draw(tuple(inputs[0].shape), seed=4, dtype=torch.float64).requires_grad_()
-        try:
-            torch.autograd.gradgradcheck(run, inputs, (weighting,), fast_mode=True)
-        except GradcheckError as error:
-            raise ContractError(_message("gradients of gradients", what, error)) from error
+    for case in _cases(of):
+        weighting = draw(tuple(case.inputs[0].shape), seed=4, dtype=torch.float64)
+
+        def gradients(*inputs: Tensor, case: Case = case, weighting: Tensor = weighting) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(case.function(*inputs), inputs, weighting, create_graph=True)
+
+        what = f"gradients of gradients ({case.what}) are not those of finite differences"
+        if case.few:
+            weightings = (weighting.requires_grad_(),)
+            _by_torch(torch.autograd.gradgradcheck, what, case.function, case.inputs, weightings, fast_mode=True)
+        else:
+            require_gradients(gradients, case.inputs, draw, what)
 
 
-def _cases(of: Subject) -> Iterator[tuple[str, Callable[..., Tensor], tuple[Tensor, ...], bool, int]]:
-    """For each mode and input: what it is, the norm as a function of its input and parameters, these, whether they are few
-    enough to look at each, and how many values the norm held constant."""
+def _by_torch(check: Callable[..., bool], what: str, *inputs: Any, **options: Any) -> None:
+    try:
+        check(*inputs, **options)
+    except GradcheckError as error:
+        raise ContractError(
+            f"{what}: {str(error).splitlines()[0]} What the gradient is to take as constant is declared as constant_in_gradient "
+            "and passes through self.held_constant(value)."
+        ) from error
+
+
+def _cases(of: Subject) -> Iterator[Case]:
     images = (3, of.channels, 2, 2)
     large = (LARGE[0], of.channels, *LARGE[1:])
     layouts = {"": images, "flat, ": (4, of.channels), "channels_last, ": images, "large, ": large}
@@ -85,12 +112,14 @@ def _cases(of: Subject) -> Iterator[tuple[str, Callable[..., Tensor], tuple[Tens
         x = draw(shape, dtype=torch.float64)
         if layout == "channels_last, ":
             x = x.contiguous(memory_format=LAYOUTS[4])
-        run, stand_ins = _as_function(module)
-        parameters = [parameter.detach().clone().requires_grad_() for parameter in module.parameters()]
-        run(x.requires_grad_(), *parameters)
-        held = sum(len(stand_in.values) for stand_in in stand_ins)
-        few = layout == "" and isinstance(module, Norm)
-        yield layout + mode, run, (x, *parameters), few, held if module.training else 0
+        function, stand_ins = _as_function(module)
+        inputs = (
+            x.requires_grad_(),
+            *(parameter.detach().clone().requires_grad_() for parameter in module.parameters()),
+        )
+        function(*inputs)
+        held = sum(len(stand_in.values) for stand_in in stand_ins) if module.training else 0
+        yield Case(layout + mode, function, inputs, few=layout == "" and isinstance(module, Norm), num_held=held)
 
 
 def _as_function(module: nn.Module) -> tuple[Callable[..., Tensor], list[Held]]:
@@ -111,10 +140,3 @@ def _as_function(module: nn.Module) -> tuple[Callable[..., Tensor], list[Held]]:
         return torch.func.functional_call(module, {**dict(zip(names, parameters)), **buffers}, (x,))
 
     return run, stand_ins
-
-
-def _message(which: str, what: str, error: Exception) -> str:
-    return (
-        f"{which} ({what}) are not those of finite differences: {str(error).splitlines()[0]}; what the gradient is to take as "
-        "constant is declared as constant_in_gradient and passes through self.held_constant(value)"
-    )

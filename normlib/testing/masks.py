@@ -30,36 +30,29 @@ def check_mask(norm: str | type[Norm], **settings: Any) -> None:
 def _padding_is_as_if_it_were_not_there(of: Subject, shape: tuple[int, ...], training: bool) -> None:
     mask = _mask_of_lengths(shape)
     inside = mask.unsqueeze(1).expand(shape)
-    what = f"shape {shape}, {'training' if training else 'eval mode'}"
-    results = []
-    for filling in (0.0, 1e4, float("inf"), float("nan")):
-        module = of.warmed_up().train(training)
-        x = draw(shape, seed=3).masked_fill(~inside, filling)
-        results.append((filling, *_run(module, x, mask)))
-    _, y, gradients, state = results[0]
-    require(bool((y[~inside] == 0).all()), f"{what}: the padding does not come out as zeros")
-    for filling, other, other_gradients, other_state in results[1:]:
-        require(torch.equal(other, y), f"{what}: {filling:g} in the padding changes the output")
-        for name, gradient in gradients.items():
-            require(
-                torch.equal(other_gradients[name], gradient),
-                f"{what}: {filling:g} in the padding changes the gradient of {name}",
-            )
-        require(same_state(state, other_state), f"{what}: {filling:g} in the padding changes the state")
-    require(bool((gradients["x"][~inside] == 0).all()), f"{what}: the padding has a gradient")
-    module = of.warmed_up().train(training)
+    mode = f"shape {shape}, {'training' if training else 'eval mode'}"
+    norm = of.warmed_up().train(training)
     x = draw(shape, seed=3)
-    unmasked = _run(copy.deepcopy(module), x, None)
-    masked = _run(module, x, torch.ones_like(mask))
-    require_close(masked[0], unmasked[0], ROUNDING, f"{what}: a mask of nothing but True against no mask")
-    for name, gradient in unmasked[1].items():
-        require_close(masked[1][name], gradient, 10 * ROUNDING, f"{what}: gradient of {name}, all True against no mask")
-    for name, value in unmasked[2].items():
-        require_close(masked[2][name], value, ROUNDING, f"{what}: {name}, all True against no mask")
+    y, gradients, state = _run(norm, x.masked_fill(~inside, 0), mask)
+    require(bool((y[~inside] == 0).all()), f"{mode}: the padding does not come out as zeros")
+    require(bool((gradients["x"][~inside] == 0).all()), f"{mode}: the padding has a gradient")
+    for filling in (1e4, float("inf"), float("nan")):
+        what = f"{mode}: {filling:g} in the padding changes"
+        other, other_gradients, other_state = _run(norm, x.masked_fill(~inside, filling), mask)
+        require(torch.equal(other, y), f"{what} the output")
+        for name, gradient in gradients.items():
+            require(torch.equal(other_gradients[name], gradient), f"{what} the gradient of {name}")
+        require(same_state(state, other_state), f"{what} the state")
+    longer, longer_mask = (torch.cat([part, torch.zeros_like(part)], dim) for part, dim in ((x, 2), (mask, 1)))
+    got = _run(norm, longer, longer_mask)
+    got[1]["x"] = got[1]["x"][:, :, : shape[2]]
+    _require_alike((got[0][:, :, : shape[2]], *got[1:]), (y, gradients, state), f"{mode}: twice as much padding")
+    got = _run(norm, x, torch.ones_like(mask))
+    _require_alike(got, _run(norm, x, None), f"{mode}: a mask of nothing but True against no mask")
     last = of.build(channel_dim=-1).train(training)
-    last.load_state_dict(of.warmed_up().state_dict())
+    last.load_state_dict(norm.state_dict())
     y_last = last(x.masked_fill(~inside, float("inf")).movedim(1, -1), mask).movedim(-1, 1)
-    require_close(y_last, y, ROUNDING, f"{what}: channel_dim=-1 against channel_dim=1")
+    require_close(y_last, y, ROUNDING, f"{mode}: channel_dim=-1 against channel_dim=1")
 
 
 def _bad_masks_are_refused(of: Subject) -> None:
@@ -83,10 +76,28 @@ def _mask_of_lengths(shape: tuple[int, ...]) -> Tensor:
     return mask.view(shape[0], shape[2], *[1] * (len(shape) - 3)).expand(shape[0], *shape[2:]).clone()
 
 
-def _run(module: Norm, x: Tensor, mask: Tensor | None) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """The output, the gradients of a weighting of it by name, and the state afterwards."""
+Results = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
+
+
+def _run(norm: Norm, x: Tensor, mask: Tensor | None) -> Results:
+    """What a copy of the norm makes of `x`: the output, the gradients of a weighting of it by name, and the state afterwards."""
+    norm = copy.deepcopy(norm)
     x = x.detach().requires_grad_()
-    y = module(x, mask)  # type: ignore[call-arg]
-    leaves = {"x": x, **dict(module.named_parameters())}
-    found = torch.autograd.grad(y, list(leaves.values()), draw(tuple(x.shape), seed=1))
-    return y.detach(), dict(zip(leaves, found)), copy.deepcopy(module.state_dict())
+    y = norm(x, mask)
+    leaves = {"x": x, **dict(norm.named_parameters())}
+    found = torch.autograd.grad(y, list(leaves.values()), _weighting(tuple(x.shape)))
+    return y.detach(), dict(zip(leaves, found)), norm.state_dict()
+
+
+def _weighting(shape: tuple[int, ...]) -> Tensor:
+    """Normal values, those of a longer input beginning with those of a shorter one."""
+    return torch.stack([draw((*shape[:2], *shape[3:]), seed=100 + position) for position in range(shape[2])], dim=2)
+
+
+def _require_alike(got: Results, expected: Results, what: str) -> None:
+    require_close(got[0], expected[0], ROUNDING, what)
+    for name, gradient in expected[1].items():
+        scale = gradient.abs().max().clamp(min=1)
+        require_close(got[1][name] / scale, gradient / scale, ROUNDING, f"{what}: gradient of {name}")
+    for name, value in expected[2].items():
+        require_close(got[2][name], value, ROUNDING, f"{what}: {name}")

@@ -37,8 +37,8 @@ def same_state(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def accepted(module: Any, *inputs: Tensor) -> Tensor | None:
-    """The output, or None where the norm refuses the input with a ValueError."""
+def accepted(module: Any, *inputs: Any) -> Any:
+    """What the call returns, or None where it refuses its input with a ValueError."""
     try:
         return module(*inputs)
     except ValueError:

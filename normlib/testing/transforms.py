@@ -33,8 +33,8 @@ def check_compile(norm: str | type[Norm], **settings: Any) -> None:
             with torch.compiler.set_stance("default" if steps.start == 0 else "fail_on_recompile"):
                 got = train(compiled, optimizers[1], of.images, steps)
             expected = train(eager, optimizers[0], of.images, steps)
-            for step, *values in zip(steps, got, expected, strict=True):
-                require_close(*values, ROUNDING_OF_A_RUN, f"compiled against eager at step {step + 1}")
+            for step, y, right in zip(steps, got, expected, strict=True):
+                require_close(y, right, ROUNDING_OF_A_RUN, f"compiled against eager at step {step + 1}")
         for name, value in eager.state_dict().items():
             require_close(network.state_dict()[name], value, ROUNDING_OF_A_RUN, f"{name} after 5 compiled steps")
         for one, other in zip(norms_in(network), norms_in(eager), strict=True):

@@ -1,0 +1,64 @@
+"""Checks on running statistics: they are averages, and of what their names say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normlib.norms.base import Norm
+from normlib.testing.requirements import ROUNDING, require
+from normlib.testing.subject import draw, subject
+
+# A running variance may be that of the batch or its unbiased estimate, a running deviation may have epsilon inside.
+NAMES = ("running_mean", "running_var", "running_std")
+
+
+def check_running_averages(norm: str | type[Norm], **settings: Any) -> None:
+    """running_mean, running_var and running_std are averages of means, variances and deviations, the new value weighing `momentum`."""
+    of = subject(norm, **settings)
+    module: Any = of.build().double()
+    momentum = getattr(module, "momentum", None)
+    start = {name: getattr(module, name).clone() for name in NAMES if isinstance(getattr(module, name, None), Tensor)}
+    if not start or not isinstance(momentum, float):
+        return
+    batches = [draw(of.images, seed=3, dtype=torch.float64) + 1, 5 * draw(of.images, seed=4, dtype=torch.float64) - 2]
+    new: list[dict[str, Tensor]] = []  # the statistics of each batch, as one step from the start shows them
+    for x in batches:
+        one_step: Any = of.build().double()
+        one_step(x)
+        new.append({name: value + (getattr(one_step, name) - value) / momentum for name, value in start.items()})
+        module(x)
+    for name, value in start.items():
+        expected = value
+        for statistics in new:
+            expected = expected + momentum * (statistics[name] - expected)
+        require(
+            _same(getattr(module, name), expected),
+            f"after two batches {name} is no average of what it takes from each, weighted by momentum={momentum:g}",
+        )
+        if of.cls.depends_on_batch and value.shape == (of.channels,):
+            for x, statistics in zip(batches, new, strict=True):
+                _require_named(name, statistics[name], x, module.eps)
+
+
+def _require_named(name: str, statistic: Tensor, x: Tensor, eps: float) -> None:
+    """The statistic (C,) that a batch gave is the one of that name over samples and positions."""
+    axes = [0, *range(2, x.dim())]
+    var, unbiased = x.var(axes, correction=0), x.var(axes, correction=1)
+    if name == "running_mean":
+        lowest = highest = x.mean(axes)
+    elif name == "running_var":
+        lowest, highest = var, unbiased + eps
+    else:
+        lowest, highest = var.sqrt(), (unbiased + eps).sqrt()
+    inside = (statistic >= lowest - ROUNDING) & (statistic <= highest + ROUNDING)
+    require(
+        bool(inside.all()),
+        f"{name} took {float(statistic[~inside].flatten()[:1].sum()):g} from a batch where {float(lowest[~inside][:1].sum()):g} is right",
+    )
+
+
+def _same(got: Tensor, expected: Tensor) -> bool:
+    return bool(((got - expected).abs() <= ROUNDING * expected.abs().clamp(min=1)).all())
