@@ -35,7 +35,8 @@ class FilterResponseNorm(Norm):
     the parametrized epsilon, for layers without positions.
 
     Deviations: epsilon is 1e-5, as for every norm here; the paper has 1e-6. A single position is refused, because x / |x| is
-    its sign, unless `learn_eps` adds the paper's |epsilon_l| with one trained number a layer, `learned_eps`, from 1e-4.
+    its sign, unless `learn_eps` adds the paper's |epsilon_l|, one trained number a layer, `learned_eps`, from 1e-4: where
+    there are no positions the layer still starts close to a sign.
     ``activate=False`` (a place without an activation) leaves out the threshold.
 
     When: in convolutional networks at small batches, in place of a norm and its ReLU together.

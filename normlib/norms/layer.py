@@ -71,12 +71,7 @@ class LayerNorm(Norm):
         weight, bias = self.parameters_as(x)
         if self.scope == "position" or x.dim() == 2:
             self.require_several_values(x.shape[1], x, "the channels of a position", "give it more channels")
-            if x.dim() == 2:
-                return torch.layer_norm(x, (self.num_features,), weight, bias, self.eps)
-            if is_plain(x) and x.is_contiguous() and x.numel() >= LARGE:
-                return standardize(x, (1,), weight, bias, self.eps)
-            y = torch.layer_norm(x.movedim(1, -1), (self.num_features,), weight, bias, self.eps)  # (N, *positions, C)
-            return y.movedim(-1, 1)
+            return normalize_positions(x, weight, bias, self.eps)
         self._require_samples_of_several(x)
         return normalize_groups(x, 1, weight, bias, self.eps)
 
@@ -93,3 +88,13 @@ class LayerNorm(Norm):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"
+
+
+def normalize_positions(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """torch's layer norm of `x` (N, C, *positions) over its channels, in the memory format of `x`."""
+    if x.dim() == 2:
+        return torch.layer_norm(x, x.shape[1:], weight, bias, eps)
+    if is_plain(x) and x.is_contiguous() and x.numel() >= LARGE:
+        return standardize(x, (1,), weight, bias, eps)
+    y = torch.layer_norm(x.movedim(1, -1), x.shape[1:2], weight, bias, eps)  # (N, *positions, C)
+    return y.movedim(-1, 1)

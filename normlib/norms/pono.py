@@ -10,6 +10,7 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms.base import Norm
+from normlib.norms.layer import normalize_positions
 
 
 @register(
@@ -39,6 +40,7 @@ class PositionalNorm(Norm):
     When not: with few channels. Each statistic has only those values, and two channels always come out as plus and minus one.
     """
 
+    takes_half: ClassVar[bool] = True
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "input_shift", "sample_scale", "sample_shift", "batch_permutation", "channel_permutation"}
     )
@@ -70,7 +72,7 @@ class PositionalNorm(Norm):
             share = (self.num_features - 1) / self.num_features
             weight = math.sqrt(share) * (x.new_ones(self.num_features) if weight is None else weight)
             eps = share * eps
-        return torch.layer_norm(x.movedim(1, -1), (self.num_features,), weight, bias, eps).movedim(-1, 1)
+        return normalize_positions(x, weight, bias, eps)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, variance={self.variance!r}"
