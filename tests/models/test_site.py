@@ -138,6 +138,9 @@ def test_every_norm_sees_the_same_dropout(placement: str, registered, make_run) 
     assert not torch.equal(reference[0], reference[2]), "the second step draws another mask"
     assert not torch.equal(masks("none", make_run, placement, seed=1)[0], reference[0])
     for norm in names:
+        slot = norms[norm].cls.slot
+        if slot == "branch" or (slot == "site" and placement == "after"):
+            continue  # refused in this network: it has no branches, or its activation would come ahead of the norm
         assert all(map(torch.equal, masks(norm, make_run, placement), reference)), norm
 
 

@@ -88,7 +88,8 @@ def test_the_same_batches_on_another_trajectory(train) -> None:
 @pytest.mark.parametrize("norm", norms.names())
 def test_every_norm_takes_it_and_none_sees_it(norm: str, make_run) -> None:
     assert "gamma_noise" not in norms[norm].settings
-    images = ("model=convnet", "model.width=8", "model.depth=2")
+    branch = norms[norm].cls.slot == "branch"
+    images = ("model=resnet",) if branch else ("model=convnet", "model.width=8", "model.depth=2")
     spec = make_run(*images, f"norm={norm}", "norm.gamma_noise=1e-3").spec
     noisy = build_network(spec, (1, 8, 8), 10, total_steps=10)
     own = [p.detach() for name, p in noisy.module.named_parameters() if name in noisy.norm_parameter_names]

@@ -233,7 +233,8 @@ def test_the_batch_for_statistics_reaches_every_norm_and_counts_where_the_batch_
 ) -> None:
     # Batch renorm's full bounds from the start: at first it would hardly differ from its running averages.
     own = {"group": ("norm.num_groups=2",), "batch_renorm": ("norm.schedule=null",)}.get(norm, ())
-    overrides = ("model=convnet", f"norm={norm}", *own)
+    model = ("model=resnet", "model.depth=8") if norms[norm].cls.slot == "branch" else ("model=convnet",)
+    overrides = (*model, f"norm={norm}", *own)
     assert norm_of(make_run, *overrides).norm_batch_size is None
     assert norm_of(make_run, *overrides, "site.norm_batch_size=10").norm_batch_size == 10
     plain, grouped = (
