@@ -20,7 +20,7 @@ Corner = tuple[float, float]
 
 def draw_axes(axes: Collection[str]) -> str:
     """The block, with the values coloured that share one statistic over `axes`; a matrix of weights for "weights"."""
-    return _matrix() if "weights" in axes else _block(frozenset(axes))
+    return _matrix(whole="channels" in axes) if "weights" in axes else _block(frozenset(axes))
 
 
 def _block(axes: frozenset[str]) -> str:
@@ -61,22 +61,23 @@ def _block(axes: frozenset[str]) -> str:
     return _svg(width, height + 2 * MARGIN, _spoken(axes), [*cells(), *words])
 
 
-def _matrix() -> str:
-    """Weights (out, in): the values of one output channel share a statistic."""
+def _matrix(whole: bool) -> str:
+    """Weights (out, in): those of one output channel share a statistic, or all of them do."""
     rows, columns = POSITIONS, CHANNELS + 2
 
     def cells() -> Iterator[str]:
         for row in range(rows):
             for column in range(columns):
                 square = [(MARGIN + (column + i) * CELL, MARGIN + (row + j) * CELL) for i, j in _SQUARE]
-                yield _cell(square, row == 0, "front")
+                yield _cell(square, whole or row == 0, "front")
 
     words = [
         _word(MARGIN + columns * CELL / 2, MARGIN + rows * CELL + 14, "inputs"),
         _word(MARGIN - 11, MARGIN + rows * CELL / 2 + 4, "C"),
     ]
     size = 2 * MARGIN + columns * CELL, 2 * MARGIN + rows * CELL
-    return _svg(*size, "the weights of one output channel share a statistic", [*cells(), *words])
+    which = "all weights of a layer" if whole else "the weights of one output channel"
+    return _svg(*size, f"{which} share a statistic", [*cells(), *words])
 
 
 _SQUARE = ((0, 0), (1, 0), (1, 1), (0, 1))

@@ -5,6 +5,7 @@ In come inputs of a norm, out go one mean and one variance a channel. This file 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -72,3 +73,28 @@ class Pool:
         self.mean = self.mean + step * (count / total)
         self.deviations = self.deviations + deviations + between
         self.count = total
+
+
+class DeviationPool(Pool):
+    """The averages over batches of each batch's mean and deviation, sqrt(biased variance + eps): what batch renorm's running statistics are.
+
+    `num_groups` says into how many groups a batch of so many samples is split for its statistics.
+    """
+
+    def __init__(self, eps: float, num_groups: Callable[[int], int]) -> None:
+        super().__init__(per_sample=True)  # averages, of groups instead of samples
+        self.eps, self.num_groups = eps, num_groups
+
+    @property
+    def var(self) -> Tensor:
+        """The variance that with eps gives the average deviation."""
+        return super().var.square() - self.eps
+
+    def add(self, x: Tensor, mask: Tensor | None = None) -> None:
+        groups = self.num_groups(x.shape[0])
+        masks = [None] * groups if mask is None else mask.tensor_split(groups)
+        for part, valid in zip(x.tensor_split(groups), masks, strict=True):
+            whole = Pool()
+            whole.add(part, valid)
+            if whole.count:
+                self._merge(1, whole.mean, (whole.deviations / whole.count + self.eps).sqrt())

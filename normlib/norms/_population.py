@@ -33,8 +33,8 @@ def recompute_statistics(
     statistics are averages over samples, as instance norm's, get those averages. In a process group all processes' batches
     count. Frozen norms stay: by their switches, or, torch's, in eval mode while the model trains.
 
-    Batch renorm's running deviation averages those of batches, which of a few values each are smaller than the population's:
-    there recomputed statistics are not those that it was trained to be evaluated with.
+    Batch renorm's running statistics are averages over batches, and its corrections hold the network to them: it gets the
+    averages of the batches' means and deviations, which of a few values each are smaller than the population's.
 
     A batch is the model's input, or a tuple or list that starts with it; ``forward(model, batch)`` runs any other. Raises
     ValueError where there is no such norm, or no batch.
@@ -98,7 +98,7 @@ def measure_population(
 
     A norm that no batch reached is not in the answer. Raises ValueError where there is no batch.
     """
-    pools = {norm: Pool(per_sample=_is_per_sample(norm)) for norm in norms}
+    pools = {norm: _pool(norm) for norm in norms}
     run, came = forward or _run, False
     with ExitStack() as stack:
         stack.enter_context(running_statistics_kept(norms))
@@ -138,8 +138,8 @@ def _keeps_running_statistics(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm | _InstanceNorm) and module.running_mean is not None
 
 
-def _is_per_sample(norm: nn.Module) -> bool:
-    return not norm.depends_on_batch if isinstance(norm, Norm) else isinstance(norm, _InstanceNorm)
+def _pool(norm: nn.Module) -> Pool:
+    return norm.pool() if isinstance(norm, Norm) else Pool(per_sample=isinstance(norm, _InstanceNorm))
 
 
 def _buffers_for(norm: nn.Module, mean: Tensor, var: Tensor) -> Mapping[str, Tensor]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from normlib.norms._pool import Pool
+
 CHOICES = ("auto", "batch", "running", "weighed")
 
 
@@ -38,6 +40,10 @@ class Switches(nn.Module):
     def buffers_for(self, mean: Tensor | None, var: Tensor) -> dict[str, Tensor]:
         """The running buffers, by name, of a population with this mean and variance; the inverse of `population`."""
         return {"running_var": var} if mean is None else {"running_mean": mean, "running_var": var}
+
+    def pool(self) -> Pool:
+        """An empty pool of what the running statistics estimate: moments over the batch, or averages over samples."""
+        return Pool(per_sample=not getattr(self, "depends_on_batch", False))
 
     @property
     def uses_batch_statistics(self) -> bool:

@@ -15,6 +15,7 @@ from normlib.norms._eager import statistics_dtype
 from normlib.norms._masked import Standardized
 from normlib.norms._over_batch import apply_statistics, measure, require_batch, split
 from normlib.norms._parts import transform_parts
+from normlib.norms._pool import DeviationPool, Pool
 from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms._running import move_towards
 from normlib.norms._synchronized import joins_other_processes
@@ -128,6 +129,9 @@ class BatchRenorm(Norm):
     def buffers_for(self, mean: Tensor | None, var: Tensor) -> dict[str, Tensor]:
         assert mean is not None
         return {"running_mean": mean, "running_std": (var + self.eps).sqrt()}
+
+    def pool(self) -> Pool:
+        return DeviationPool(self.eps, self.num_groups_of_samples)
 
     def bounds(self) -> Tensor:
         """r_max and d_max in force at the present step, of shape (2, 1)."""

@@ -63,6 +63,15 @@ class L1BatchNorm(Norm):
         self.register_buffer("running_deviation", torch.ones(num_features, device=device, dtype=dtype))
         self.register_buffer("num_batches_tracked", torch.tensor(0, device=device))
 
+    def population(self) -> tuple[Tensor, Tensor]:
+        """The mean and the variance that the running averages stand for: of normal values, as in the paper."""
+        return self.running_mean, self.running_deviation.square()
+
+    def buffers_for(self, mean: Tensor | None, var: Tensor) -> dict[str, Tensor]:
+        """The running averages of such a population; `evaluation.statistics` puts them in place."""
+        assert mean is not None
+        return {"running_mean": mean, "running_deviation": var.sqrt()}
+
     def transform(self, x: Tensor, guarded: bool) -> Tensor:
         if self.uses_batch_statistics:
             y = None
