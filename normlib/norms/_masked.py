@@ -76,12 +76,14 @@ def count_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...]) -> T
     return count
 
 
-def refuse_single_values(name: str, count: Tensor, over: str, fix: str) -> None:
-    """Refuse statistics of which one sees a single value, which would always be normalized to zero; `over` says of what they are.
+def refuse_single_values(
+    name: str, count: Tensor, over: str, fix: str, outcome: str = "it would always come out as zero"
+) -> None:
+    """Refuse statistics of which one sees a single value, of which `outcome` would come; `over` says of what they are.
 
-    A look at values is possible on the CPU alone, and not under torch.compile and torch.func; there it does come out as zero.
+    A look at values is possible on the CPU alone, and not under torch.compile and torch.func; there that does come of it.
     """
     if is_plain(count) and bool((count == 1).any()):
         raise ValueError(
-            f"{name} takes its statistics over {over}, but for some there is only one such value: it would always come out as zero; {fix}"
+            f"{name} takes its statistics over {over}, but for some there is only one such value: {outcome}; {fix}"
         )

@@ -22,14 +22,14 @@ class DynamicTanh(Norm):
 
     Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
 
-    Paper: Zhu, Chen, He, LeCun, Liu 2025, "Transformers without Normalization", arXiv:2503.10622, equation 1 and algorithm 1.
+    Paper: Zhu, Chen, He, LeCun, Liu 2025, "Transformers without Normalization", arXiv:2503.10622, section 4 and algorithm 1.
 
-    Deviations: none. The paper starts at 0.5, and in large language models at values that depend on width and place (section 7).
+    Deviations: none. The paper starts at 0.5, and in large language models at values that depend on width and place.
 
     When: in transformers, in place of layer or RMS norm, where taking statistics is to be saved.
 
-    When not: in place of batch norm in convolutional networks, where it does worse (section 6.3), or where inputs are large from
-    the start: a saturated tanh passes no gradient.
+    When not: in place of batch norm in convolutional networks, where its authors report that it does worse, or where inputs are
+    large from the start: a saturated tanh passes no gradient.
     """
 
     parameter_count: ClassVar[str] = "2C+1"

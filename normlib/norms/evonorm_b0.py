@@ -29,14 +29,14 @@ class EvoNormB0(Norm):
 
     Shapes: (N, C, *positions) to the same, at least two positions; with ``channel_dim=-1`` (N, *positions, C).
 
-    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, EvoNorm-B0, appendix A.
+    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, its layer EvoNorm-B0.
 
     Deviations: the running average is that of the unbiased variance, as in batch norm here; the authors' code (tensorflow/tpu)
     keeps the biased one. With `norm_batch_size` set, the batch's variance is that of groups of samples. Under float16 or
     autocast (with `guard`, always) a batch that is not finite does not enter the running average. ``activate=False`` (a place
     without an activation) scales and shifts alone, without statistics, as the authors' code does (``nonlinearity=False``).
 
-    When: in convolutional networks with batches of 32 and more, in place of batch norm and its ReLU together.
+    When: in convolutional networks with large batches, in place of batch norm and its ReLU together.
 
     When not: at small batches, where S0 holds; without positions; where the activation itself is compared.
     """

@@ -28,7 +28,7 @@ class EvoNormS0(Norm):
 
     Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
 
-    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, EvoNorm-S0, appendix A.
+    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, its layer EvoNorm-S0.
 
     Deviations: the default is the largest divisor of the width that is at most 8, as for group norm here; the authors take at
     most 32 groups. ``activate=False`` (a place without an activation) scales and shifts alone, without statistics, as the

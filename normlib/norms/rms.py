@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._masked import count_valid
+from normlib.norms._masked import count_valid, refuse_single_values
 from normlib.norms._root_mean_square import divide_by_rms, is_large
 from normlib.norms.base import Norm
 
@@ -33,7 +33,7 @@ class RMSNorm(Norm):
     Paper: Zhang, Sennrich 2019, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4.
 
     Deviations: a scale and no shift, as in the paper's own comparisons; in a network of normlib the site adds the shift, so that
-    no arm is without one. The paper has no epsilon. The partial statistics of the paper (pRMSNorm, section 4.2) are left out.
+    no arm is without one. The paper has no epsilon. The partial statistics of the paper (pRMSNorm) are left out.
 
     When: in place of layer norm where it costs too much, above all in transformers: one statistic fewer, mostly the same accuracy.
 
@@ -84,8 +84,17 @@ class RMSNorm(Norm):
         return divide_by_rms(x, (1,) if by_position else tuple(range(1, x.dim())), weight, None, self.eps)
 
     def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        axes = (1,) if self.scope == "position" else tuple(range(1, x.dim()))
+        if self.scope == "position" or x.dim() == 2:
+            return self.transform(x, guarded)  # every statistic sees valid values alone, or padding alone
+        axes = tuple(range(1, x.dim()))
         count = count_valid(x, mask, axes)
+        refuse_single_values(
+            self._name,
+            count,
+            "the valid channels and positions of a sample",
+            "give it more channels or valid positions",
+            outcome="all that would come out is its sign",
+        )
         mean_square = x.square().sum(axes, keepdim=True) / count.clamp(min=1)
         return self.scale_and_shift(x * torch.where(count > 0, mean_square + self.eps, 1).rsqrt())
 

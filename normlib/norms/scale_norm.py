@@ -29,7 +29,7 @@ class ScaleNorm(Norm):
     Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
     (N, *positions, C).
 
-    Paper: Nguyen, Salazar 2019, "Transformers without Tears", arXiv:1910.05895, equation 4.
+    Paper: Nguyen, Salazar 2019, "Transformers without Tears", arXiv:1910.05895, section 2.2.
 
     Deviations: the paper has no epsilon; as in its authors' code (tnq177/transformers_without_tears) a length below epsilon is
     taken as epsilon. There is no shift; in a network of normlib the site adds one, so that no arm is without one.

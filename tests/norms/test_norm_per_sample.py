@@ -178,3 +178,18 @@ def test_scale_norm_at_zero_has_a_finite_gradient() -> None:
     normlib.norms.create("scale_norm", 8)(x).sum().backward()
     assert x.grad is not None
     assert bool(x.grad.isfinite().all())
+
+
+def test_padding_does_not_enter_the_root_mean_square() -> None:
+    lengths = [5, 2, 0]
+    mask = torch.arange(5) < torch.tensor(lengths)[:, None]
+    for scope in ("sample", "position"):
+        norm = RMSNorm(8, scope=scope)
+        x = draw((3, 8, 5)).masked_fill(~mask.unsqueeze(1), float("inf"))
+        y = norm(x, mask)
+        for index, length in enumerate(lengths):
+            if length:
+                require_close(y[index, :, :length], norm(x[index : index + 1, :, :length])[0], ROUNDING, scope)
+            assert bool((y[index, :, length:] == 0).all())
+    with pytest.raises(ValueError, match="only one such value: all that would come out is its sign"):
+        RMSNorm(1)(draw((1, 1, 5)), mask.new_tensor([[True, False, False, False, False]]))
