@@ -24,6 +24,9 @@ FORMULAS = {("batch", 1), ("layer", 1), ("instance", 1), ("group", 1), ("layer",
 class Formula(nn.Module):
     """weight * (x - mean) / sqrt(var + eps) + bias in steps that a compiler may fuse; RMS norm without mean and bias."""
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, name: str, channels: int, rank: int, channel_dim: int) -> None:
         super().__init__()
         self.name = name

@@ -69,9 +69,8 @@ def measure(norm: str, at: Input, settings: BenchSettings, command: str) -> list
     """A timing for each kind of pass, or why there is none."""
     channels, rank = at.sizes[at.channel_dim], len(at.sizes)
     own = settings_of(norm, at.channel_dim)
-    cls: type[Norm] = norms[norm].cls
     others, left_out = contenders(norm, channels, rank, at.channel_dim, settings.compile)
-    ours = cls(channels, **own, channel_dim=at.channel_dim)
+    ours: Norm = norms[norm].cls(channels, **own, channel_dim=at.channel_dim)
     ours.set_total_steps(TOTAL_STEPS)
     layers: dict[str, nn.Module] = {OURS: ours, **{name: each.layer for name, each in others.items()}}
     threads_before = torch.get_num_threads()
@@ -99,7 +98,9 @@ def measure(norm: str, at: Input, settings: BenchSettings, command: str) -> list
             steps["copy"] = lambda target=target: target.copy_(x)  # type: ignore[misc]
             backward = passes == "forward_backward"
             memory = {name: memory_bytes(layer, x, gradient) for name, layer in layers.items()} if backward else {}
-            what = {OURS: cls.__qualname__, "copy": "Tensor.copy_"} | {name: each.what for name, each in others.items()}
+            what = {OURS: type(ours).__qualname__, "copy": "Tensor.copy_"} | {
+                name: each.what for name, each in others.items()
+            }
             found.append(
                 Timing(
                     norm=norm, settings=own, passes=passes, shape=at.shape, layout=at.layout, dtype=at.dtype,
