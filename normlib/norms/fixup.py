@@ -31,7 +31,8 @@ class Fixup(Norm):
     of section 3, and its authors' code.
 
     Deviations: rule 1 (zero classifier, its bias too, and zero last layer of each branch) and rule 2 (the scale of the others) act on
-    the trunk's parameters as `init.scheme` has filled them, and records and tables name these. Of rule 3, the multiplier
+    the trunk's parameters as `init.scheme` has filled them, and records and tables name these; `m` counts the layers of a branch
+    that have a site behind them, and the others keep their start. Of rule 3, the multiplier
     `a`, from 1, stands at the end of each branch, and a scalar bias `b`, from 0, ahead of each of its layers; the biases ahead
     of activations and of the addition are the sites' shifts, one a channel instead of one a layer; the classifier's own bias
     does for the one ahead of it. Scalars learn at the rate of all parameters; the authors' code takes a tenth.
