@@ -58,7 +58,8 @@ class OnWeights(Norm):
     parameter_count = "0"
     starts_at = {}
     exceptions = NO_PICKLE
-    acting: tuple[Any, ...] = ()  # its WeightFunction, in a tuple: for it is a part of the layer ahead and not of this module
+    #: The WeightFunction of the layer ahead; in a tuple, for it is a part of that layer and not of this module.
+    acting: tuple[Any, ...] = ()
 
     def __init__(
         self,

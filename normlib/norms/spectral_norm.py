@@ -48,7 +48,9 @@ class DividedBySpectralNorm(WeightFunction):
         return u
 
 
-@register("spectral_norm", statistics_over="the whole weight matrix", axes=("weights", "channels"), paper="arXiv:1802.05957")
+@register(
+    "spectral_norm", statistics_over="the whole weight matrix", axes=("weights", "channels"), paper="arXiv:1802.05957"
+)
 class SpectralNorm(OnWeights):
     """Divides a layer's weights by their largest singular value, so that the layer stretches nothing. The input passes as it is.
 
