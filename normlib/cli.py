@@ -1,7 +1,7 @@
 """The command line: verbs in, exit codes out. The only file that reads the command line; it imports torch only when
 a verb needs it, so that help and reports come at once.
 
-Exit codes: 0 all is well, 1 runs failed, 2 bad input.
+Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         )
         words = ("DIR|key=value", "experiments' folders, and settings that select among their runs")
         metavar, told = words if verb in READING else ("key=value", "settings, in Hydra's override grammar")
+        if verb == "check":
+            metavar, told = "NAME|key=value", "norms to check, settings of theirs, and plugins"
         sub.add_argument("overrides", nargs="*", metavar=metavar, help=told)
         sub.add_argument(
             "--config-dir", action="append", default=[], metavar="DIR",
@@ -182,6 +184,14 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from normlib.checking import check
+
+    return 0 if check(options.overrides, options.config_dir, Console()) else 1
+
+
 def _exit_code(statuses: Sequence[str]) -> int:
     return 1 if "failed" in statuses else 0
 
@@ -207,5 +217,5 @@ READING: dict[str, dict[str, Any]] = {
 """The verbs that read records and take folders, each with its flag --to."""
 VERBS: dict[str, Any] = {
     "list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report, "export": _export,
-    "bench": _bench,
+    "bench": _bench, "check": _check,
 }  # fmt: skip

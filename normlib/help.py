@@ -12,6 +12,7 @@ SUMMARIES = {
     "train": "train one run (or, with -m, a Hydra multirun) and write its record",
     "report": "make the tables, the figures and the page again from the records alone, of one folder or several",
     "bench": "time norms against torch.nn, timm, the compiled formula and a copy; write a table and a figure",
+    "check": "hold norms against the contract that every norm here passes, and say what they keep and break",
     "export": "write the runs, one a row, to a Parquet, CSV or JSON lines file",
 }
 EXAMPLES = {
@@ -51,6 +52,11 @@ EXAMPLES = {
         "normlib bench plugins=[my_norm.py] norm=my_norm results_dir=/tmp/results",
         "normlib bench bench.full=true                    # every shape, type, number of threads, and compiled formulas",
     ],
+    "check": [
+        "normlib check group norm.num_groups=4",
+        "normlib check batch,layer                        # or norm=batch,layer, or 'norm=glob(*)' for all",
+        "normlib check my_norm plugins=[my_norm.py]",
+    ],
     "export": [
         "normlib export experiment=small_batch --to runs.parquet",
         "normlib export results/a results/b norm=batch,group --to runs.csv",
@@ -76,7 +82,7 @@ def epilog(verb: str | None) -> str:
         "  norm.gamma_noise, results_dir, data_dir, plugins=[file.py], jobs, retry_failed, save_weights, rows, columns,",
         "  baseline, rope, target, control, tuning",
         "",
-        "Exit codes: 0 all is well, 1 runs failed, 2 bad input.",
+        "Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input.",
     ]
     return "\n".join(lines)
 

@@ -115,7 +115,8 @@ def finding(check: str, norm: str | type[Norm], **settings: Any) -> Finding:
 
 
 def findings(norm: str | type[Norm], **settings: Any) -> Iterator[Finding]:
-    """Run every check, one after the other."""
+    """Run every check, one after the other. Raises the norm's own ValueError where it takes these settings at no width."""
+    _ = subject(norm, **settings).channels
     for check in CHECKS:
         yield finding(check, norm, **settings)
 
