@@ -17,7 +17,8 @@ from normlib.norms.base import Norm, is_channels_last
 # Up to here the channels-last kernel is as good as exact: its output is off by at most 1e-5 of its largest value (measured at
 # up to 400,000 values a group); at 10 spreads by 3e-4.
 FEW_SPREADS = 2.0
-# With one channel a group that kernel goes through memory once a channel, and takes ten times as long, below so many positions.
+# With one channel a group that kernel goes through memory once a channel, and takes ten times as long, below so many
+# positions; its backward pass does so in half precision wherever.
 POSITIONS_OF_THE_QUICK_KERNEL = 2**10
 
 
@@ -101,7 +102,7 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
         return normalize_groups(four, num_groups, weight, bias, eps).squeeze(2)
     if not is_channels_last(x) or not is_plain(x):
         return torch.group_norm(x.contiguous(), num_groups, weight, bias, eps)
-    if num_groups == x.shape[1] and x.numel() < POSITIONS_OF_THE_QUICK_KERNEL * x.shape[0] * x.shape[1]:
+    if num_groups == x.shape[1] and not _is_quick_for_single_channels(x):
         return standardize(x, tuple(range(2, x.dim())), weight, bias, eps)
     y, mean, rstd = channels_last_group_norm(x, num_groups, weight, bias, eps)
     if means_are_within(FEW_SPREADS, mean, rstd):
@@ -113,6 +114,12 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
     if group_size > 1 and num_groups > 1:
         reference = reference.repeat_interleave(group_size, dim=1)  # (N, C, 1, ...)
     return channels_last_group_norm(exact - reference, num_groups, weight, bias, eps)[0].to(x.dtype)
+
+
+def _is_quick_for_single_channels(x: Tensor) -> bool:
+    if torch.is_grad_enabled() and x.dtype is not statistics_dtype(x):
+        return False
+    return x.numel() >= POSITIONS_OF_THE_QUICK_KERNEL * x.shape[0] * x.shape[1]
 
 
 def number_of_groups(width: int, num_groups: int | None, group_size: int | None) -> int:
