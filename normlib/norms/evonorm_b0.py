@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
@@ -100,8 +101,10 @@ class EvoNormB0(Norm):
                 self.move_running_statistics({"running_var": new}, self.momentum, guarded or self.guard)
             if by_batch:
                 own = torch.cat([part.expand_as(means) for part, (means, _) in zip(of_parts, parts)])
-        line = torch.addcmul((var + self.eps).sqrt(), self.v.to(x.dtype).view(per_channel), x)
-        return self.scale_and_shift(x / torch.maximum((own + self.eps).sqrt(), line))
+        # max(a, b) = a + relu(b - a), which costs far less backward than torch.maximum
+        deviation = (own + self.eps).sqrt()
+        above = torch.addcmul((var + self.eps).sqrt() - deviation, self.v.to(x.dtype).view(per_channel), x)
+        return self.scale_and_shift(x / (deviation + F.relu(above)))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, momentum={self.momentum}"

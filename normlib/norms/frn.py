@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
@@ -87,5 +88,12 @@ class FilterResponseNorm(Norm):
         elif x.dim() == 2:
             return self.transform(x.unsqueeze(2), guarded).squeeze(2)
         eps = self.eps if self.learned_eps is None else self.eps + self.learned_eps.to(x.dtype).abs()
-        y = divide_by_rms(x, tuple(range(2, x.dim())), *self.parameters_as(x), eps)
-        return y if self.tau is None else torch.maximum(y, self.tau.to(x.dtype).view((-1,) + (1,) * (x.dim() - 2)))
+        positions = tuple(range(2, x.dim()))
+        weight, bias = self.parameters_as(x)
+        if self.tau is None:
+            return divide_by_rms(x, positions, weight, bias, eps)
+        tau = self.tau.to(
+            x.dtype
+        )  # max(y, tau) = relu(y - tau) + tau, which costs far less backward than torch.maximum
+        y = divide_by_rms(x, positions, weight, -tau if bias is None else bias - tau, eps)
+        return F.relu(y) + tau.view((-1,) + (1,) * len(positions))

@@ -68,6 +68,6 @@ class ScaleNorm(Norm):
             "give it more channels",
             outcome="all that would come out is its sign",
         )
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=self.eps)
+        inverse_length = x.square().sum(1, keepdim=True).clamp(min=self.eps**2).rsqrt()
         weight, _ = self.parameters_as(x)
-        return x * ((math.sqrt(self.num_features) if weight is None else weight) / length)
+        return x * (inverse_length * (math.sqrt(self.num_features) if weight is None else weight))
