@@ -20,6 +20,11 @@ VARIANTS = {
     "instance": [{"track_running_stats": True}, {"affine": False}],
     "layer": [{"scope": "position"}, {"affine": False}, {"scope": "position", "affine": False}],
     "rms": [{"scope": "position"}],
+    "pono": [{"variance": "unbiased"}],
+    "scale_norm": [{"affine": False}],
+    "frn": [{"affine": False}],
+    "evonorm_b0": [{"momentum": None}, {"guard": True}],
+    "evonorm_s0": [{"num_groups": 4}],
 }
 # What takes most of the time looks at the same code whatever the settings; only a schedule changes what is compiled.
 DEAR = {"compile", "export", "second_gradients", "resume"}
