@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import shutil
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normlib.bench.formulas import FORMULAS, compiled_formula
+from normlib.bench.formulas import EPS, FORMULAS, compiled_formula
 
 ALLOWED = 1.05
 """The largest ratio to torch.nn's layer that counts as no slower."""
@@ -116,7 +115,9 @@ def contenders(
 
 
 def _timm_layer(name: str, channels: int) -> nn.Module:
-    build = functools.partial(getattr(importlib.import_module("timm.layers"), name))
+    build: Callable[..., nn.Module] = getattr(importlib.import_module("timm.layers"), name)
     if name == "GroupNorm":
         return build(channels, num_groups=_groups(channels))
+    if name in ("LayerNorm", "LayerNorm2d", "RmsNorm"):
+        return build(channels, eps=EPS)  # timm's own default is 1e-6
     return build(channels, apply_act=False) if name.startswith("BatchNormAct") else build(channels)

@@ -111,7 +111,6 @@ def test_contenders_do_what_the_norm_does(name: str, rank: int) -> None:
     if (name, channel_dim) in FORMULAS:
         layers["formula"] = Formula(name, 16, rank, channel_dim)
     for layer in layers.values():
-        # timm's layers have an eps of 1e-6 by default, which at variances of about one is half a millionth of the output
         torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
 
 
