@@ -60,7 +60,7 @@ def test_the_example_package_is_a_plugin_once_it_is_installed(tmp_path: Path) ->
     install = "pip install --quiet --no-deps --no-build-isolation --no-index --target"
     subprocess.run([sys.executable, "-m", *install.split(), str(tmp_path), str(EXAMPLE)], check=True, timeout=120)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    for command in ("normlib list", "normlib check norm=l1_batch", f"pytest -q -p no:cacheprovider {EXAMPLE}"):
+    for command in ("normlib list", f"pytest -q -p no:cacheprovider {EXAMPLE}"):  # which runs the contract
         done = subprocess.run(
             [sys.executable, "-m", *command.split()], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )  # fmt: skip
