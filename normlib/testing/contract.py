@@ -71,6 +71,7 @@ CHECKS: dict[str, Callable[..., None]] = {
         declarations.check_dependence,
         declarations.check_invariances,
         shapes.check_shapes,
+        shapes.check_network,
         shapes.check_channels_last,
         shapes.check_meta,
         shapes.check_empty,

@@ -108,7 +108,7 @@ def check_start(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_random_numbers(norm: str | type[Norm], **settings: Any) -> None:
-    """Building the norm, moving it into a network and using it draw no random numbers that the network could miss."""
+    """Building the norm and using it draw none of the global random numbers, which others would then miss."""
     of = subject(norm, **settings)
     state = torch.get_rng_state()
     module = of.build()

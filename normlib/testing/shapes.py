@@ -27,6 +27,30 @@ def check_shapes(norm: str | type[Norm], **settings: Any) -> None:
             accepted(of.build(), draw(wrong)) is None, f"shape {wrong} is accepted by a norm for {of.channels} channels"
         )
     require(accepted(of.build(), draw((of.channels,))) is None, "an input of rank 1 is accepted")
+    if of.cls.slot == "site":
+        x = draw(of.images)
+        require(of.build(activate=False)(x).shape == x.shape, "without activation (activate=False) the shape changes")
+
+
+def check_network(norm: str | type[Norm], **settings: Any) -> None:
+    """Behind a linear layer or a convolution over 1, 2 or 3 dimensions, or in a branch of them, the norm trains and stays finite."""
+    of = subject(norm, **settings)
+    for positions, shape in enumerate(of.shapes):
+        network = of.network(positions)
+        x = draw(shape)
+        y = accepted(network, x)
+        if y is None:
+            continue  # as check_degenerate has it
+        require(y.shape == x.shape, f"in a network, shape {shape} became {tuple(y.shape)}")
+        require(bool(y.isfinite().all()), f"in a network, an input of shape {shape} gives values that are not finite")
+        y.square().mean().backward()
+        for name, parameter in network.named_parameters():
+            gradient = parameter.grad
+            require(gradient is not None, f"in a network, {name} has no gradient at an input of shape {shape}")
+            assert gradient is not None
+            require(
+                bool(gradient.isfinite().all()), f"in a network, the gradient of {name} is not finite, shape {shape}"
+            )
 
 
 def check_channels_last(norm: str | type[Norm], **settings: Any) -> None:

@@ -92,7 +92,21 @@ class OnWeights(Norm):
         return x
 
 
-RIGHT = (Plain, Averages, OnWeights)
+class WholeSite(Plain):
+    """A right norm with an activation of its own."""
+
+    slot = "site"
+
+    def __init__(self, num_features, activate=True, channel_dim=1):
+        super().__init__(num_features, channel_dim=channel_dim)
+        self.activate = activate
+
+    def transform(self, x, guarded):
+        y = super().transform(x, guarded)
+        return y * y.sigmoid() if self.activate else y
+
+
+RIGHT = (Plain, Averages, OnWeights, WholeSite)
 
 
 # ---- declarations ----------------------------------------------------------------------------------------------------
@@ -191,6 +205,19 @@ class TakesAnyWidth(Plain):
 
     def check_shape(self, x):
         pass
+
+
+class ActivatesAlways(Plain):
+    slot = "site"
+
+
+class CentresImages(Centres):
+    def forward(self, weight):
+        return weight - weight.mean((1, 2, 3), keepdim=True)
+
+
+class FitsConvolutionsOverImages(OnWeights):
+    function = CentresImages
 
 
 class IgnoresWhereTheChannelsAre(Plain):
@@ -529,6 +556,8 @@ FAULTS = [
     (TakesMomentumForTheOldValue, "running_averages", "momentum=0.1"),
     (SqueezesOnePosition, "shapes", "became"),
     (TakesAnyWidth, "shapes", "is accepted by a norm for 16 channels"),
+    (ActivatesAlways, "shapes", "unexpected keyword argument 'activate'"),
+    (FitsConvolutionsOverImages, "network", "Dimension out of range"),
     (IgnoresWhereTheChannelsAre, "channels_last", "channel_dim=-1 against channel_dim=1"),
     (ReadsAValue, "meta", "cannot be called on meta tensors"),
     (CountsEmptyBatches, "empty", "an empty batch changes the state"),
