@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.norms._by_formula import gradients_by_formula, needs_formula
+
 _kernel_backward = torch.ops.aten.native_group_norm_backward.default
 
 
@@ -42,12 +44,12 @@ class _ChannelsLastGroupNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
-        if torch.is_grad_enabled():  # to be differentiated again
-            needed = ctx.needs_input_grad[:3]
-            wanted = [tensor for tensor, asked in zip((x, weight, bias), needed) if asked]
-            y = torch.group_norm(x.contiguous(), ctx.sizes[-1], weight, bias, ctx.eps)
-            found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-            return *(next(found) if asked else None for asked in needed), None, None
+        if needs_formula(gradient):
+
+            def formula(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+                return torch.group_norm(x.contiguous(), ctx.sizes[-1], weight, bias, ctx.eps)
+
+            return *gradients_by_formula(formula, (x, weight, bias), ctx.needs_input_grad[:3], gradient), None, None
         gradient = gradient.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
         mask = [True, weight is not None, bias is not None]
         return *_kernel_backward(gradient, x, mean, rstd, weight, *ctx.sizes, mask), None, None

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether `x` holds numbers on a CPU here and now: it is not traced, compiled, faked, or a batch that torch.func hides."""
+    """Whether `x` holds numbers on a CPU here and now, without a tangent: it is not traced, compiled, faked, or hidden by torch.func."""
     return (
         x.is_cpu
         and type(x) is Tensor
         and not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is None
+        and not is_transformed()
+        and torch._C._get_tracing_state() is None
+        and forward_ad._current_level < 0
         and not torch._C._len_torch_dispatch_stack()
     )
+
+
+def is_transformed() -> bool:
+    """Whether torch.func has its hands on what is computed now. Not to be asked while torch.compile traces."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def means_are_within(spreads: float, mean: Tensor, rstd: Tensor) -> bool:

@@ -23,10 +23,11 @@ from normlib.norms._batch_moments import (
     measure,
     measure_in_parts,
 )
-from normlib.norms._eager import is_plain, means_are_within, statistics_dtype
+from normlib.norms._by_formula import gradients_by_formula, needs_formula
+from normlib.norms._eager import is_plain, is_transformed, means_are_within, statistics_dtype
 from normlib.norms.base import Norm
 
-__all__ = ["apply_statistics", "measure", "normalize_over_batch", "require_batch", "split"]
+__all__ = ["apply_statistics", "measure", "normalize_by", "normalize_over_batch", "require_batch", "split"]
 
 _kernel_backward = torch.ops.aten.native_batch_norm_backward.default
 
@@ -95,6 +96,21 @@ def normalize_over_batch(
     return y.to(x.dtype)
 
 
+def normalize_by(
+    mean: Tensor, var: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """weight * (x - mean) / sqrt(var + eps) + bias with given statistics (C,).
+
+    torch's kernel has no derivative by these. Under torch.func, where a sample may have statistics of its own, it does not serve.
+    """
+    if torch.compiler.is_compiling() or not is_transformed():
+        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
+    per_channel = (-1,) + (1,) * (x.dim() - 2)
+    factor = (var + eps).rsqrt() if weight is None else weight * (var + eps).rsqrt()
+    y = (x - mean.view(per_channel)) * factor.view(per_channel)
+    return y if bias is None else y + bias.view(per_channel)
+
+
 def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
     """scale * (x - mean) / sqrt(var + eps) + shift, with the statistics of `x` itself, whose dependence on `x` is in the gradient.
 
@@ -135,12 +151,13 @@ class _KnownStatistics(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, var, scale, shift = ctx.saved_tensors
         needed = [ctx.needs_input_grad[index] for index in (0, 2, 3)]  # x, scale, shift
-        if torch.is_grad_enabled():  # to be differentiated again
-            wanted = [tensor for tensor, asked in zip((x, scale, shift), needed, strict=True) if asked]
-            centred = x.to(mean.dtype) - first_value_of_channels(x)
-            y = F.batch_norm(centred, None, None, scale, shift, True, 0.0, ctx.eps).to(x.dtype)
-            found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-            to_x, to_scale, to_shift = (next(found) if asked else None for asked in needed)
+        if needs_formula(gradient):
+
+            def formula(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+                centred = x.to(mean.dtype) - first_value_of_channels(x)
+                return F.batch_norm(centred, None, None, scale, shift, True, 0.0, ctx.eps).to(x.dtype)
+
+            to_x, to_scale, to_shift = gradients_by_formula(formula, (x, scale, shift), needed, gradient)
         else:
             rstd = (var + ctx.eps).rsqrt()
             to_x, to_scale, to_shift = _kernel_backward(

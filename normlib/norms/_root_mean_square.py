@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.norms._by_formula import gradients_by_formula, needs_formula
 from normlib.norms._eager import is_plain, statistics_dtype
 
 # Below about this many values, steps that autograd follows by itself take less time than a call of Python from autograd.
@@ -82,11 +83,13 @@ class _DividedByRMS(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, rms_inverse = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():  # to be differentiated again
-            y = _formula(x, weight, bias, ctx.axes, ctx.eps)
-            wanted = [tensor for tensor, asked in zip((x, weight, bias), (to_x, to_weight, to_bias)) if asked]
-            found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-            return *(next(found) if asked else None for asked in (to_x, to_weight, to_bias)), None, None
+        if needs_formula(gradient):
+
+            def formula(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+                return _formula(x, weight, bias, ctx.axes, ctx.eps)
+
+            needed = (to_x, to_weight, to_bias)
+            return *gradients_by_formula(formula, (x, weight, bias), needed, gradient), None, None
         positions = tuple(range(2, x.dim()))
         exact, gradient = x.to(rms_inverse.dtype), gradient.to(rms_inverse.dtype)
         bias_gradient = gradient.sum((0, *positions)) if to_bias else None

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.norms._by_formula import gradients_by_formula, needs_formula
 from normlib.norms._eager import statistics_dtype
 
 
@@ -49,11 +50,13 @@ class _Standardized(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():  # to be differentiated again
-            y = _formula(x.to(statistics_dtype(x)), weight, bias, ctx.axes, ctx.eps).to(x.dtype)
-            wanted = [tensor for tensor, asked in zip((x, weight, bias), (to_x, to_weight, to_bias)) if asked]
-            found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-            return *(next(found) if asked else None for asked in (to_x, to_weight, to_bias)), None, None
+        if needs_formula(gradient):
+
+            def formula(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+                return _formula(x.to(mean.dtype), weight, bias, ctx.axes, ctx.eps).to(x.dtype)
+
+            needed = (to_x, to_weight, to_bias)
+            return *gradients_by_formula(formula, (x, weight, bias), needed, gradient), None, None
         of_a_channel = [0, *range(2, x.dim())]
         gradient = gradient.to(mean.dtype)
         x_hat = (x.to(mean.dtype) - mean).mul_(rstd)

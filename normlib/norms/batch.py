@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
 from normlib.norms._eager import statistics_dtype
 from normlib.norms._masked import Standardized
-from normlib.norms._over_batch import normalize_over_batch, require_batch, split
+from normlib.norms._over_batch import normalize_by, normalize_over_batch, require_batch, split
 from normlib.norms._parts import transform_parts
 from normlib.norms._running import move_towards, unbiased
 from normlib.norms._synchronized import joins_other_processes
@@ -128,7 +127,7 @@ class BatchNorm(Norm, _BatchNorm):
         mean, var = _as(self.running_mean, x), _as(self.running_var, x)
         if moves:  # after this, so the backward pass needs its own
             mean, var = mean.clone(), var.clone()
-        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
+        return normalize_by(mean, var, x, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"

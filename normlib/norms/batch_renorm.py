@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._eager import statistics_dtype
 from normlib.norms._masked import Standardized
-from normlib.norms._over_batch import apply_statistics, measure, require_batch, split
+from normlib.norms._over_batch import apply_statistics, measure, normalize_by, require_batch, split
 from normlib.norms._parts import transform_parts
 from normlib.norms._pool import DeviationPool, Pool
 from normlib.norms._renorm_schedule import schedule_from
@@ -205,7 +204,7 @@ class BatchRenorm(Norm):
         weight, bias = self.parameters_as(x)
         dtype = statistics_dtype(x)
         mu, sigma = self.running_mean.to(dtype, copy=moves), self.running_std.to(dtype)
-        return F.batch_norm(x, mu, sigma.square(), weight, bias, False, 0.0, 0.0)  # eps is inside sigma
+        return normalize_by(mu, sigma.square(), x, weight, bias, eps=0.0)  # eps is inside sigma
 
     def _correction(self, mean_difference: Tensor, sigma_batch: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """r and d of each channel; in training, counts the clipped ones."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._eager import statistics_dtype
 from normlib.norms._masked import standardize_groups
+from normlib.norms._over_batch import normalize_by
 from normlib.norms._running import mean_of_measured, move_towards, unbiased
 from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
@@ -109,7 +109,7 @@ class InstanceNorm(Norm):
     def _by_running_statistics(self, x: Tensor) -> Tensor:
         weight, bias = self.parameters_as(x)
         mean, var = (buffer.to(statistics_dtype(x), copy=True) for buffer in (self.running_mean, self.running_var))
-        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
+        return normalize_by(mean, var, x, weight, bias, self.eps)
 
     def _require_several_positions(self, x: Tensor) -> None:
         self.require_several_values(
