@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # A sweep of the README is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
+TINY_BENCH = ["bench.shapes=[2x8x4x4]", "bench.rounds=2", "bench.compile=false"]
 FIRST_COMMAND = "pip install -e . && normlib compare"
 TEST_COMMAND = 'pip install -e ".[test]" && pytest -n 2'
 
@@ -70,6 +71,8 @@ def test_every_command_runs(project: Path, capsys: pytest.CaptureFixture[str], m
         if "results/other" in command:  # the folder of another machine
             shutil.copytree("results/small_batch", "results/other", dirs_exist_ok=True)
         arguments = shlex.split(command, comments=True)[1:]
+        if arguments[0] == "bench":
+            arguments += TINY_BENCH
         if arguments[0] == "compare" or "-m" in arguments:
             arguments += [setting for setting in TINY if "norm=batch,l1_layer" not in command or "model" not in setting]
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
