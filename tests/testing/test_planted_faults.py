@@ -6,8 +6,14 @@ import pytest
 
 from normlib.norms.base import Norm
 from normlib.testing import CHECKS, ContractError, check_norm, finding, findings
-from tests.testing.faulty_norms import FAULTS, RIGHT, LeaksAcrossSamples, Plain, SavesItsStatistics
+from tests.testing import faulty_declarations, faulty_precision, faulty_shapes, faulty_state, faulty_transforms
+from tests.testing.faulty_declarations import LeaksAcrossSamples
+from tests.testing.faulty_precision import SavesItsStatistics
 from tests.testing.few_checks import only
+from tests.testing.right_norms import RIGHT, Plain
+
+FAULTY = (faulty_declarations, faulty_shapes, faulty_precision, faulty_state, faulty_transforms)
+FAULTS = [fault for room in FAULTY for fault in room.FAULTS]
 
 
 def test_every_check_has_a_planted_fault() -> None:
