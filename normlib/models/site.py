@@ -143,26 +143,40 @@ class Sites:
         finally:
             self._in_branch = False
 
+    def require_no_order(self, model: str) -> None:
+        """For a model whose own plan says what follows a norm: refuse the settings that its sites would not heed (ValueError)."""
+        if self.placement != "before" or self.dropout:
+            raise ValueError(
+                f"{model}: what follows a norm is part of the network's plan, so site.placement and site.dropout would change nothing; "
+                f"got site.placement={self.placement}, site.dropout={self.dropout:g}: leave them at before and 0"
+            )
+
     def __call__(
-        self, num_features: int, ahead: nn.Module | None, activation: bool = True, channel_dim: int = 1, steps: int = 1
+        self,
+        num_features: int,
+        ahead: nn.Module | None,
+        activation: bool | str = True,
+        channel_dim: int = 1,
+        steps: int = 1,
     ) -> Site:
         """A site for (N, num_features, *positions), or (N, *positions, num_features) with ``channel_dim=-1``.
 
         `ahead` is the layer whose output the site normalizes, None where there is no such layer: it must have no bias
         (ValueError), and its weights start with the gain of the activation that follows. `activation=False` makes a
-        site that only normalizes. `steps` is how many time steps of one input pass it.
+        site that only normalizes; a name in place of True is an activation other than the network's. `steps` is how many
+        time steps of one input pass it.
         """
         if ahead is not None and getattr(ahead, "bias", None) is not None:
             raise ValueError(
                 f"a layer ahead of a site has no bias, because the norm brings the shift, but {ahead} has one: "
                 "build it with bias=False"
             )
-        own = self.activation if activation else None
+        own = None if activation is False else self.activation if activation is True else activation
         site = Site(num_features, own, self.placement, self.dropout, channel_dim, steps)
         self.sites.append(site)
         self.ahead[site] = ahead
         if self._in_branch:
             self.branches[-1].append(site)
-        if ahead is not None and activation:
-            self.gains[ahead] = GAINS[self.activation]
+        if ahead is not None and own is not None:
+            self.gains[ahead] = GAINS[own]
         return site
