@@ -165,7 +165,7 @@ def cost(entry: Entry, contender: str) -> str:
 
 def cost_in_words(entry: Entry) -> str:
     """What a norm costs beside a copy and beside torch's own layer, as far as they were timed."""
-    copies, of_torch = costs().get((entry.name, "copy")), costs().get((entry.name, "torch"))
+    copies, of_torch = costs().get((entry.name, "copy")), costs().get((entry.name, "torch.nn"))
     words = [] if copies is None else [f"the time of {cost(entry, 'copy')} copies"]
     words += [] if of_torch is None else [f"{of_torch:.2f} times torch.nn's own layer"]
     return ", ".join(words)

@@ -81,7 +81,7 @@ def bench(overrides: Sequence[str], console: Console) -> Bench:
     if not timings:
         reasons = "; ".join(f"{', '.join(norms)}: {reason}" for reason, norms in skipped.items())
         raise ConfigError(f"there is nothing to time: {reasons or 'no input is asked for'}")
-    timings.sort(key=lambda timing: (timing.norm, timing.shape, timing.layout))
+    timings.sort(key=lambda timing: (timing.norm, timing.shape, timing.layout != "contiguous"))
     folder.keep(timings)
     found_sheets, files = folder.report(timings)
     return Bench(tuple(timings), skipped, tuple(found_sheets), tuple(files), folder.path)

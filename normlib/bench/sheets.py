@@ -13,11 +13,8 @@ from normlib.bench.ratio import CONFIDENCE, SLOWER, UNSURE, ratio
 from normlib.bench.record import OURS, TORCH, Timing
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 
-HEADER = (
-    "norm", "input", "layout", "normlib, ms", "torch.nn, ms", "to torch.nn", "verdict", "to timm", "to compiled", "to a copy", "MiB",
-    "MiB, torch.nn",
-)  # fmt: skip
-NUM_LABELS = 3
+NUM_LABELS = 2
+OTHERS = ("timm", "compiled", "copy")
 PASSES = {"forward": "Forward", "forward_backward": "Forward and backward"}
 
 
@@ -32,30 +29,42 @@ def sheets(timings: Sequence[Timing]) -> list[Sheet]:
 def _sheet(kind: tuple[str, str, int, str], timings: list[Timing]) -> Sheet:
     passes, dtype, threads, device = kind
     place = "CUDA" if device == "cuda" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    timed = {name for timing in timings for name in timing.seconds}
+    others = tuple(name for name in OTHERS if name in timed)
+    header = (
+        "norm",
+        "input",
+        "ms",
+        "to torch.nn",
+        "verdict",
+        *(f"to {name}" for name in others),
+        "MiB",
+        "MiB, torch.nn",
+    )
     return Sheet(
         name="cost",
         title=f"{PASSES[passes]}, {dtype}, {place}",
-        header=HEADER,
-        lines=tuple(Line(t.norm, _entries(t)) for t in timings),
+        header=header,
+        lines=tuple(Line(t.norm, _entries(t, others)) for t in timings),
         notes=_notes(timings),
         tidy=tuple(line for t in timings for line in _tidy(t)),
         num_labels=NUM_LABELS,
     )
 
 
-def _entries(timing: Timing) -> tuple[Entry, ...]:
-    ms = {name: 1e3 * statistics.median(seconds) for name, seconds in timing.seconds.items()}
-    labels = (Entry(timing.norm), Entry(timing.shape.replace("x", "×")), Entry(timing.layout.replace("_", " ")))
+def _entries(timing: Timing, others: Sequence[str]) -> tuple[Entry, ...]:
+    seconds = timing.seconds
+    layout = "" if timing.layout == "contiguous" else " last"
     verdict = EMPTY
-    if TORCH in ms:
-        verdict = ratio(timing.seconds[OURS], timing.seconds[TORCH]).verdict(timing.allowed)
+    if TORCH in seconds:
+        verdict = ratio(seconds[OURS], seconds[TORCH]).verdict(timing.allowed)
     return (
-        *labels,
-        _number(ms.get(OURS), 3),
-        _number(ms.get(TORCH), 3),
+        Entry(timing.norm),
+        Entry(timing.shape.replace("x", "×") + layout),
+        _number(1e3 * statistics.median(seconds[OURS]), 2),
         _ratio(timing, TORCH),
         Entry(verdict, strong=verdict in (SLOWER, UNSURE)),
-        *(_ratio(timing, other) for other in ("timm", "compiled", "copy")),
+        *(_ratio(timing, other) for other in others),
         *(_number(_mebibytes(timing, name), 2) for name in (OURS, TORCH)),
     )
 
@@ -64,7 +73,7 @@ def _ratio(timing: Timing, other: str) -> Entry:
     if other not in timing.seconds:
         return Entry(EMPTY)
     found = ratio(timing.seconds[OURS], timing.seconds[other])
-    spread = f" ({found.low:.2f} to {found.high:.2f})" if other == TORCH else ""
+    spread = f" ({found.low:.2f}–{found.high:.2f})" if other == TORCH else ""
     return Entry(f"{found.median:.2f}{spread}", found.median)
 
 
@@ -87,7 +96,7 @@ def _notes(timings: Sequence[Timing]) -> tuple[str, ...]:
         + (" (batch_renorm, for which batch norm is the nearest)" if len({t.allowed for t in timings}) > 1 else "")
         + "; unsure, if its interval reaches below; else slower.",
         "On a CPU with one thread the times are those of the thread, without what other programs took; else those of the clock.",
-        "Copy: one reading and one writing of the input, whatever the pass.",
+        "Copy: one reading and one writing of the input, whatever the pass. Last: channels_last in memory.",
     ]
     if means := next((t.memory_means for t in timings if t.memory_means), ""):
         notes.append(f"MiB: {means}.")

@@ -53,7 +53,7 @@ def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.Ca
     }
     rows = list(csv.DictReader((folder.path / "tables" / "cost.csv").read_text().splitlines()))
     assert {(row["norm"], row["contender"]) for row in rows} >= {("batch", "torch.nn"), ("frn", "copy")}
-    assert re.search(r"\| batch \| 4×8×3×3 \| channels last \|", (folder.path / "tables" / "cost.md").read_text())
+    assert re.search(r"\| batch \| 4×8×3×3 last \|", (folder.path / "tables" / "cost.md").read_text())
 
     assert main(["bench", "norm=layer", "bench.layouts=[contiguous]", "bench.passes=[forward]", *TINY]) == 0
     assert {t.norm for t in folder.read()} == {"layer"}, "a table speaks of one bench"
