@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -29,7 +30,9 @@ def describe(module: nn.Module) -> Description | None:
     known = next((cls for cls in type(module).__mro__ if _key(cls) in KNOWN), None)
     if known is None:
         if _says_norm(module):
-            raise UnknownNorm(f"is a {type(module).__qualname__}, which normlib does not know")
+            where = type(module).__module__
+            of = f" of {where}" if where.startswith("torch.") else ""  # there are others of that name in torch
+            raise UnknownNorm(f"is a {_class_name(module)}{of}, which normlib does not know")
         return None
     between = type(module).__mro__[: type(module).__mro__.index(known)]
     own = sorted({name for cls in between for name in vars(cls) if not HARMLESS.fullmatch(name)})
@@ -37,22 +40,34 @@ def describe(module: nn.Module) -> Description | None:
         raise UnknownNorm(
             f"is a {type(module).__qualname__}, a {known.__qualname__} with behaviour of its own ({', '.join(own)})"
         )
+    computed = sorted({"weight", "bias"} & set(vars(module)))
+    if computed:
+        raise UnknownNorm(
+            f"is a {type(module).__qualname__} whose {' and '.join(computed)} is computed from other parameters; "
+            "make it a parameter again first, for example with torch.nn.utils.prune.remove"
+        )
     if getattr(module, "num_features", None) == 0 or any(is_lazy(p) for p in module.parameters()):
         raise UnknownNorm("does not know its number of channels yet; run one batch through the model first")
     return _with_what_follows(KNOWN[_key(known)](module), module)
 
 
 def _key(cls: type) -> tuple[str, str]:
-    return cls.__module__.partition(".")[0], cls.__name__
+    package = "torch.ao" if cls.__module__.startswith("torch.ao.") else cls.__module__.partition(".")[0]
+    return package, cls.__name__  # torch.ao has quantized layers by the names of torch.nn
 
 
 def _says_norm(module: nn.Module) -> bool:
     """Whether a module that normlib does not know calls itself a norm and has numbers of its own, or is one of torch's."""
     cls = type(module)
-    if cls.__module__.startswith(("torch.nn.utils", "torch.ao")) or not SAYS_NORM.search(cls.__name__):
+    if cls.__module__.startswith("torch.nn.utils") or not SAYS_NORM.search(_class_name(module)):
         return False
     own_numbers = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return bool(own_numbers) or cls.__module__.startswith("torch.nn")
+
+
+def _class_name(module: nn.Module) -> str:
+    """The name of the module's class; a scripted one's is that of the class before."""
+    return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
 
 
 def _with_what_follows(description: Description, module: nn.Module) -> Description:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch.ao.nn.quantized
+import torch.nn.utils.prune
 from torch import Tensor, nn
 
 import normlib
@@ -413,3 +415,27 @@ def test_an_activation_of_the_norms_own_needs_one_in_its_place(registered: Calla
     model = normlib.convert(nn.Sequential(cls(4), cls(4, activate=False)), "group", activation=nn.SiLU)
     assert [type(module) for module in model[0]] == [normlib.GroupNorm, nn.SiLU]
     assert isinstance(model[1], normlib.GroupNorm)
+
+
+def pruned_norm() -> nn.Module:
+    norm = nn.BatchNorm2d(6)
+    torch.nn.utils.prune.l1_unstructured(norm, "weight", 0.5)
+    return norm
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: torch.ao.nn.quantized.BatchNorm2d(6), "does not know"),
+        (lambda: torch.jit.script(nn.BatchNorm2d(6)), "does not know"),
+        (pruned_norm, "weight"),
+    ],
+    ids=["quantized", "scripted", "pruned"],
+)
+def test_a_norm_that_is_not_what_its_class_says_is_refused_by_name(make: Callable[[], nn.Module], why: str) -> None:
+    """Quantized ones compute in integers, scripted ones are no torch.nn class any more, a pruned one's scale is a product."""
+    model = nn.Sequential(nn.BatchNorm2d(6), make())
+    with pytest.raises(ValueError, match=rf"\n  1 .*{why}"):
+        normlib.convert(model, "group")
+    normlib.convert(model, "group", skip=["1"])
