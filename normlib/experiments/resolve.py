@@ -17,7 +17,7 @@ from normlib.data import datasets
 from normlib.data.dataset import Dataset
 from normlib.experiments.check import check
 from normlib.experiments.config import NO_EXPERIMENT, ConfigError
-from normlib.models import models
+from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms._place import CannotEnter
 from normlib.training import source
@@ -69,7 +69,7 @@ def resolve(
     spec["accelerator"] = _accelerator(spec["accelerator"])
     total_steps = planned_steps(spec, dataset.sizes["train"])
     code = dict(_code(tuple(classes.items())))
-    labels = {group: str(choices.get(group) or spec[group]["name"]) for group in LABELLED}
+    labels = {group: str(choices.get(group) or registered_name(spec[group])) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "site")}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
@@ -109,7 +109,7 @@ def _classes(spec: Mapping[str, Any]) -> dict[str, type]:
     weights = spec["norm"]["weights"]
     return {
         "norm": norms[spec["norm"]["name"]].cls,
-        "model": models[spec["model"]["name"]].cls,
+        "model": models[registered_name(spec["model"])].cls,
         "data": datasets[spec["data"]["name"]].cls,
     } | ({} if weights is None else {"weights": norms[weights].cls})
 
@@ -135,7 +135,7 @@ def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
     except CannotEnter as error:
         return str(error)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{error} (norm={spec['norm']['name']}, model={spec['model']['name']})") from error
+        raise ConfigError(f"{error} (norm={spec['norm']['name']}, model={registered_name(spec['model'])})") from error
     except Exception:
         return None  # as below: a constructor that reads a value cannot run without memory
     try:

@@ -90,18 +90,20 @@ def store_schema() -> None:
 def settings_node(group: str, entry: Entry, common: type | None) -> type:
     """A dataclass with the settings of a registered class: its name, what the group has in common, its arguments.
 
-    Raises RegistryError for an argument that has the name of a common setting.
+    A model may have a `name` of its own, that of one among many networks; its registered name then is in `registered`. Raises
+    RegistryError for any other argument that has the name of a common setting.
     """
-    fields: list[Any] = [("name", str, field(default=entry.name))]
+    named = group == "model" and "name" in entry.settings
+    fields: list[Any] = [("registered" if named else "name", str, field(default=entry.name))]
     if common is not None:
         hints = typing.get_type_hints(common)
-        taken = sorted(set(hints) & set(entry.settings))
-        if taken:
-            raise RegistryError(
-                f"{group} {entry.name!r}: every {group} has the setting {taken[0]!r} from normlib, so the constructor's argument "
-                f"of that name could not be told from it; give the argument another name"
-            )
         fields += [(f.name, hints[f.name], field(default=f.default)) for f in dataclasses.fields(common)]
+    taken = sorted({name for name, _, _ in fields} & set(entry.settings))
+    if taken:
+        raise RegistryError(
+            f"{group} {entry.name!r}: every {group} has the setting {taken[0]!r} from normlib, so the constructor's argument "
+            f"of that name could not be told from it; give the argument another name"
+        )
     for setting in entry.settings.values():
         if isinstance(setting.default, list):
             default = field(default_factory=lambda value=setting.default: copy.copy(value))  # type: ignore[misc]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from normlib.registry import Registry
 
 
@@ -20,3 +23,14 @@ models = Registry(
 )
 register = models.register
 names = models.names
+
+
+def registered_name(section: Mapping[str, Any]) -> str:
+    """The registered name of a spec's model section: its `name`, or `registered` where the model has a setting `name` of its own."""
+    return str(section.get("registered", section["name"]))
+
+
+def constructor_settings(section: Mapping[str, Any]) -> dict[str, Any]:
+    """What a spec's model section holds for the model's constructor."""
+    without = "registered" if "registered" in section else "name"
+    return {key: value for key, value in section.items() if key != without}

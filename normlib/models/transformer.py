@@ -50,9 +50,10 @@ class Block(nn.Module):
     def __init__(self, sites: Sites, width: int, heads: int, norm_placement: str) -> None:
         super().__init__()
         self.norm_placement = norm_placement
-        self.branches = nn.ModuleList([Attention(width, heads), Perceptron(sites, width)])
+        branches = (Attention(width, heads), Perceptron(sites, width))
+        self.branches = nn.ModuleList(branches)
         self.sites = nn.ModuleList()
-        for branch in self.branches:
+        for branch in branches:
             if norm_placement == "branch_end":
                 with sites.branch():
                     site = sites(width, ahead=branch.project_out, activation=False, channel_dim=-1)

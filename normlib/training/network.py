@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from normlib.models import models
+from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
 from normlib.norms import factory, norms
 from normlib.norms._place import BranchPosition, CannotEnter, Place
@@ -77,13 +77,13 @@ def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_class
     """
     site = spec["site"]
     sites = Sites(site["activation"], site["placement"], site["dropout"])
-    settings = {key: value for key, value in spec["model"].items() if key != "name"}
+    name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
-        trunk = models[spec["model"]["name"]].cls(sites, input_shape, num_classes, **settings)
+        trunk = models[name].cls(sites, input_shape, num_classes, **constructor_settings(spec["model"]))
     registered = {id(module) for module in trunk.modules()}
     if any(id(site) not in registered for site in sites.sites):
         raise IdenticalTrunkError(
-            f"model {spec['model']['name']!r} made a site that is not part of the network: keep every site as an attribute"
+            f"model {name!r} made a site that is not part of the network: keep every site as an attribute"
         )
     return trunk, sites
 
@@ -98,7 +98,7 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
     trunk_hash, largest_convolution = "", 0
     if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
-        largest_convolution = _examine_trunk(trunk, input_shape, spec["model"]["name"])
+        largest_convolution = _examine_trunk(trunk, input_shape, registered_name(spec["model"]))
         trunk_hash = _hash_state(trunk)
     parameters = dict(trunk.named_parameters())
     before = {name: _hash_tensor(value) for name, value in parameters.items()}

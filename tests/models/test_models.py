@@ -171,6 +171,43 @@ def test_a_site_outside_the_network_is_refused(registered, make_run) -> None:
         make_run("model=planted_loose_site")
 
 
+def test_a_model_may_have_a_name_of_its_own(registered, make_run) -> None:
+    @registered(models, "planted_collection")
+    class Collection(nn.Module):
+        """One among several networks, told by its name."""
+
+        def __init__(
+            self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, name: str = "small", width: int = 3
+        ) -> None:
+            super().__init__()
+            self.called = name
+            self.layer = nn.Linear(64, width, bias=False)
+            self.site = sites(width, ahead=self.layer)
+            self.classifier = nn.Linear(width, num_classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.classifier(self.site(self.layer(x.flatten(1))))
+
+    runs = {name: make_run("model=planted_collection", f"model.name={name}", "norm=layer") for name in ("big", "small")}
+    assert runs["big"].id != runs["small"].id
+    for name, run in runs.items():
+        assert run.labels["model"] == "planted_collection"
+        assert run.spec["model"] == {"registered": "planted_collection", "name": name, "width": 3}
+        assert build_network(run.spec, IMAGE, 10, total_steps=1).module.called == name
+
+
+def test_a_norm_or_dataset_has_no_setting_called_name(registered) -> None:
+    @registered(norms, "planted_named")
+    class Named(norms["none"].cls):
+        """Its setting is a common one."""
+
+        def __init__(self, num_features: int, name: str = "mine") -> None:
+            super().__init__(num_features)
+
+    with pytest.raises(ValueError, match="norm 'planted_named': every norm has the setting 'name' from normlib"):
+        settings_node("norm", norms["planted_named"], COMMON["norm"])
+
+
 def test_parameters_of_the_mlp() -> None:
     network, _ = build("mlp", depth=3, width=8)
     shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
