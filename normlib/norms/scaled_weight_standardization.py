@@ -61,7 +61,7 @@ class ScaledWeightStandardization(OnWeights):
     is the same for relu. Other activations see their input gamma times as wide in the first layer alone. The floor of
     `N Var[w]` is 1e-4 in the authors' code; neither is ever reached by weights that are not all but equal.
 
-    When: residual networks without any norm, with skipinit's multiplier or a like one at the end of each branch.
+    When: in residual networks without any norm, with skipinit's multiplier or a like one at the end of each branch.
 
     When not: with a norm behind it, which divides the scale out again: weight standardization is enough there.
     """

@@ -28,7 +28,7 @@ class SkipInit(Norm):
 
     When: to train a deep residual network without any norm, at the cost of one number a branch.
 
-    When not: without residual branches there is nothing to multiply; at the highest learning rates, where norms still train.
+    When not: without residual branches, where there is nothing to multiply; at the highest rates, where norms still train.
     """
 
     slot = "branch"

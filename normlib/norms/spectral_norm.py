@@ -69,7 +69,7 @@ class SpectralNorm(OnWeights):
     `v` is taken from the moved `u` (the paper: from the one before), which is half an iteration closer. In eval mode `u` stays. For
     a convolution this is the norm of the reshaped weight, as in the paper, not that of the operator. `eps` is the least divisor.
 
-    When: a network whose Lipschitz constant has to stay bounded: discriminators, robustness, deep ensembles with distances.
+    When: in networks whose Lipschitz constant has to stay bounded: discriminators, robustness, ensembles with distances.
 
     When not: for accuracy alone: nothing is trained that could give the scale back, so that a deep network's output shrinks.
     """

@@ -43,7 +43,7 @@ class WeightNorm(OnWeights):
     the paper's start from the statistics of a first batch (its section 3) is left out, because it would make the start depend
     on the batch. `eps` is the least length by which `v` is divided: it does nothing but keep a row of zeros finite.
 
-    When: a layer whose input should pass as it is and whose samples should not meet: recurrent networks, reinforcement
+    When: where inputs should pass as they are and samples should not meet: recurrent networks, reinforcement
     learning, generative models, online learning.
 
     When not: for depth alone: nothing keeps the scale of activations, so that a deep network needs a careful start as without.
