@@ -18,19 +18,22 @@ from normlib.results.figures.style import GREY, plain_style, styles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INCHES_A_NORM, INCHES_AROUND, WIDTH = 0.42, 1.3, 4.6
+INCHES_A_NORM, INCHES_AROUND, WIDTH = 0.42, 1.6, 4.6
+MOST_COLUMNS = 3
 ROOM = 0.6
 """Of the height of a norm's row, what its inputs share."""
 
 
 def draw(timings: Sequence[Timing]) -> Figure | None:
-    """A dot an input with the interval of its ratio, one row a norm; dashed where the ratio is the largest that is allowed."""
+    """One row a norm, a mark with the interval of its ratio for each input; dashed where the ratio is the largest that is allowed."""
     compared = [timing for timing in timings if TORCH in timing.seconds]
     if not compared:
         return None
+    from matplotlib.lines import Line2D
+
     norms = list(dict.fromkeys(timing.norm for timing in compared))[::-1]
     kinds = [kind for kind in PASSES if any(timing.passes == kind for timing in compared)]
-    look = styles(norms)
+    look = styles(dict.fromkeys(_input(timing) for timing in compared))
     with plain_style():
         size = (WIDTH, INCHES_A_NORM * len(norms) + INCHES_AROUND)
         figure, grid = panel_grid(1, len(kinds), size, "none", "all")
@@ -39,15 +42,29 @@ def draw(timings: Sequence[Timing]) -> Figure | None:
                 of_norm = [timing for timing in compared if timing.norm == norm and timing.passes == kind]
                 for index, timing in enumerate(of_norm):
                     found = ratio(timing.seconds[OURS], timing.seconds[TORCH])
-                    height = row + ROOM * ((index + 0.5) / len(of_norm) - 0.5)
-                    colour, marker, _ = look[norm]
+                    height = row + ROOM * (0.5 - (index + 0.5) / len(of_norm))
+                    colour, marker, _ = look[_input(timing)]
                     panel.plot([found.low, found.high], [height, height], color=colour, linewidth=1.0)
-                    panel.plot([found.median], [height], color=colour, marker=marker, markersize=3.5)
+                    panel.plot([found.median], [height], color=colour, marker=marker, markersize=4, linestyle="none")
             panel.axvline(1.0, color=GREY, linewidth=0.8)
             panel.axvline(ALLOWED, color=GREY, linewidth=0.8, linestyle="--")
-            panel.set_xscale("log")
+            panel.set_xscale("log", base=2)
+            panel.xaxis.set_major_formatter("{x:g}")
             panel.set_yticks(range(len(norms)), norms)
             panel.set_xlabel("time / torch.nn's, in the same round (log scale)")
             finish(panel, PASSES[kind], "")
+        marks = [
+            Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=4, label=name)
+            for name, (colour, marker, _) in look.items()
+        ]
+        figure.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), MOST_COLUMNS), frameon=False)
         settle(figure)
     return figure
+
+
+def _input(timing: Timing) -> str:
+    """What tells the inputs of one norm apart."""
+    threads = f", {timing.threads} threads" if timing.threads > 1 else ""
+    return (
+        f"{timing.shape.replace('x', '×')} {timing.layout.replace('_', ' ')}, {timing.dtype}{threads}, {timing.device}"
+    )
