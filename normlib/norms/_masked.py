@@ -67,6 +67,15 @@ def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps:
     return found._replace(x_hat=found.x_hat.flatten(1, 2))
 
 
+def fill_padding(x: Tensor, mask: Tensor) -> Tensor:
+    """`x` with 1, 2, 3, ... over the channels where `mask` is False: statistics over channels alone are then never zero there.
+
+    Nothing of that comes out, but a zero would be divided by at eps = 0, and spoil the gradients of scale and shift.
+    """
+    ramp = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
+    return torch.where(mask, x, ramp.view((1, -1) + (1,) * (x.dim() - 2)))
+
+
 def count_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...]) -> Tensor:
     """How many valid values of `x` each statistic over `axes` sees; `mask` has 1 where it holds for a whole dimension of `x`."""
     count = mask.sum(axes, keepdim=True)

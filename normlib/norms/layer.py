@@ -9,7 +9,7 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._eager import is_plain, statistics_dtype
-from normlib.norms._masked import standardize_groups
+from normlib.norms._masked import fill_padding, standardize_groups
 from normlib.norms._standardize import standardize
 from normlib.norms.base import Norm
 from normlib.norms.group import normalize_groups
@@ -84,7 +84,8 @@ class LayerNorm(Norm):
 
     def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
         if self.scope == "position" or x.dim() == 2:
-            return self.transform(x, guarded)  # every statistic sees valid values alone, or padding alone
+            # every statistic sees valid values alone, or padding alone
+            return self.transform(fill_padding(x, mask), guarded)
         self._require_samples_of_several(x)
         return self.scale_and_shift(standardize_groups(self._name, x, mask, 1, self.eps).x_hat)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._masked import count_valid, refuse_single_values
+from normlib.norms._masked import count_valid, fill_padding, refuse_single_values
 from normlib.norms._root_mean_square import divide_by_rms, is_large
 from normlib.norms.base import Norm
 
@@ -85,7 +85,8 @@ class RMSNorm(Norm):
 
     def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
         if self.scope == "position" or x.dim() == 2:
-            return self.transform(x, guarded)  # every statistic sees valid values alone, or padding alone
+            # every statistic sees valid values alone, or padding alone
+            return self.transform(fill_padding(x, mask), guarded)
         axes = tuple(range(1, x.dim()))
         count = count_valid(x, mask, axes)
         refuse_single_values(

@@ -242,3 +242,11 @@ def test_a_norm_of_ones_own_says_what_it_has_to_implement() -> None:
         Declares(8)(draw((2, 8, 3)), torch.ones((2, 1, 3), dtype=torch.bool))
     with pytest.raises(ValueError, match=r"of shape \(2, 3, 8\) that is \(2, 3\), but got shape \(2, 8\)"):
         Declares(8, channel_dim=-1)(draw((2, 3, 8)), torch.ones((2, 8), dtype=torch.bool))
+
+
+@pytest.mark.parametrize(("name", "settings"), [case for case in CASES if case[0] != "none"])
+def test_padding_spoils_no_gradient_without_epsilon(name, settings) -> None:
+    norm = normlib.norms.create(name, 8, eps=0.0, dtype=torch.float64, **settings)
+    x = draw((3, 8, 5), seed=1, dtype=torch.float64).requires_grad_()
+    norm(x, torch.arange(5) < torch.tensor([5, 3, 0])[:, None]).square().sum().backward()
+    assert all(tensor.grad.isfinite().all() for tensor in (x, *norm.parameters()))
