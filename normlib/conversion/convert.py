@@ -145,9 +145,23 @@ def _swap(model: nn.Module, found: list[Layer], made: list[Replacement]) -> None
                 new.notes.changed.append(
                     f"the fast path of {type(parent).__name__}, which is for layer norm only, is off"
                 )
+    _note_references(model, found, made)
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder) and not getattr(module.layers[0], "activation_relu_or_gelu", 0):
             module.use_nested_tensor = False
+
+
+def _note_references(model: nn.Module, found: list[Layer], made: list[Replacement]) -> None:
+    """Say where attributes that torch does not take for submodules, as plain lists, go on holding an old layer."""
+    notes = {id(layer.module): new.notes for layer, new in zip(found, made, strict=True)}
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name == "_modules":  # where a skipped place holds it
+                continue
+            held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+            for one in (one for one in held if id(one) in notes):
+                at = f"{path}.{name}" if path else name
+                notes[id(one)].lost.append(f"{at}, no submodule for torch, still holds the old layer")
 
 
 def _row(layer: Layer, new: Replacement) -> Row:

@@ -439,3 +439,13 @@ def test_a_norm_that_is_not_what_its_class_says_is_refused_by_name(make: Callabl
     with pytest.raises(ValueError, match=rf"\n  1 .*{why}"):
         normlib.convert(model, "group")
     normlib.convert(model, "group", skip=["1"])
+
+
+def test_references_beside_the_submodules_are_reported() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(6), nn.BatchNorm2d(6))
+    model.first_ones = [model[0]]  # a plain list
+    object.__setattr__(model, "alias", model[1])
+    normlib.convert(model, "group")
+    first, second = normlib.conversion_report(model).rows
+    assert "first_ones, no submodule for torch, still holds the old layer" in first.lost
+    assert "alias, no submodule for torch, still holds the old layer" in second.lost
