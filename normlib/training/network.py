@@ -218,7 +218,7 @@ def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) 
                     else:
                         parameter.zero_()
                     parameter.mul_(scale if name == "weight" else 1.0)
-        elif hasattr(module, "reset_parameters") and not isinstance(module, Site):
+        elif hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None:
             with global_stream(seed, "init", module_name):
                 module.reset_parameters()
 

@@ -22,8 +22,8 @@ from normlib.training.run import train_run
 from normlib.training.spec import Run
 
 IMAGE = (1, 8, 8)
-ARCHITECTURES = ("timm", "torchvision")  # need their extras, and have a test file of their own
-OWN = [name for name in model_names() if name not in ARCHITECTURES]
+# Collections of architectures (they have a setting called name) need extras, and have test files of their own.
+OWN = [name for name in model_names() if "name" not in models[name].settings]
 VARIANTS: dict[str, dict[str, object]] = {
     "mlp": {"depth": 2, "width": 16},
     "convnet": {"depth": 2, "width": 16},
