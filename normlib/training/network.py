@@ -146,6 +146,11 @@ def _install_norms(sites: Sites, settings: Mapping[str, Any], placement: str) ->
             f"{settings['name']} brings its own activation and takes the whole site, so it cannot stand behind the network's "
             f"activation, but site.placement={placement}; use site.placement=before"
         )
+    if whole_site and not any(site.activation_name for site in sites.sites):
+        raise CannotEnter(
+            f"{settings['name']} is a norm together with its activation, but no site of this network has an activation, so "
+            "nothing of the method, or half of it, would be left; use a norm without one"
+        )
     branch = {
         site: BranchPosition(index, len(members), len(sites.branches))
         for members in sites.branches

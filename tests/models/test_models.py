@@ -101,6 +101,8 @@ def test_every_norm_trains_a_step_or_is_refused_with_the_reason(variant: str, ma
     sites = Sites()
     models[variant.split()[0]].cls(sites, IMAGE, 10, **VARIANTS[variant])
     lacking = {"weight": None in sites.ahead.values(), "branch": not sites.branches}
+    if not any(site.activation_name for site in sites.sites):
+        lacking["site"] = True
     for norm in norm_names():
         run = with_norm(base, norm)
         record = train_run(run, tmp_path)

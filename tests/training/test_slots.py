@@ -182,3 +182,11 @@ def test_channels_last_sites_shift_the_last_dimension() -> None:
     with torch.no_grad():
         site.shift.copy_(torch.arange(3.0))
     assert torch.equal(site(torch.zeros(2, 5, 3)), torch.arange(3.0).expand(2, 5, 3))
+
+
+@pytest.mark.parametrize("norm", ["evonorm_b0", "evonorm_s0", "frn"])
+@pytest.mark.parametrize("model", ["rnn", "transformer"])
+def test_a_norm_with_its_activation_is_no_arm_where_no_site_has_one(norm: str, model: str, make_run: Any) -> None:
+    """EvoNorm would scale and shift, no more, and be shown as itself."""
+    reason = make_run(f"model={model}", f"norm={norm}").skip_reason
+    assert reason is not None and "no site of this network has an activation" in reason

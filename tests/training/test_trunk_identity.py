@@ -86,7 +86,9 @@ def test_the_trunk_is_the_same_for_every_norm(model: str, registered, make_run) 
         assert differ == set(other.reinitialized), norm
         assert bool(differ) == ("reinitializes" in norms[norm].metadata), norm
     assert f"draws_{model}" not in refused
-    assert {norms[norm].cls.slot for norm in refused} <= {"weight", "branch"}, "only these need more than a site"
+    assert {norms[norm].cls.slot for norm in refused} <= {"weight", "branch", "site"}, (
+        "only these need more than a site"
+    )
 
 
 def test_planted_difference_in_the_trunk_changes_its_hash(make_run, monkeypatch: pytest.MonkeyPatch) -> None:
