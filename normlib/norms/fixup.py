@@ -35,7 +35,7 @@ class Fixup(Norm):
     that have a site behind them, and the others keep their start. Of rule 3, the multiplier
     `a`, from 1, stands at the end of each branch, and a scalar bias `b`, from 0, ahead of each of its layers; the biases ahead
     of activations and of the addition are the sites' shifts, one a channel instead of one a layer; the classifier's own bias
-    does for the one ahead of it. Scalars learn at the rate of all parameters; the authors' code takes a tenth.
+    does for the one ahead of it; shortcuts carry no bias, where the authors' code adds that of the branch's first layer. Scalars learn at the rate of all parameters; the authors' code takes a tenth.
 
     When: to train a deep residual network without any norm, as the straightest "none" that there is.
 

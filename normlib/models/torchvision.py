@@ -1,0 +1,77 @@
+"""The classification networks of torchvision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from normlib.models import register
+from normlib.models.architecture import Architecture, require_images, unknown_architecture
+from normlib.models.site import Sites
+
+TAKES_IMAGE_SIZE = {"vision_transformer": "image_size", "maxvit": "input_size"}  # by the module of torchvision.models
+# Their further classifiers take part in training only, and weights are not filled here.
+SETTINGS = {
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+
+
+@register("torchvision")
+class Torchvision(Architecture):
+    """The classification network `name` of torchvision, without its weights, a site in the place of each norm (needs ``normlib[vision]``).
+
+    ``model=torchvision model.name=resnet18``; torchvision.models.list_models() names them. Input (N, C, H, W), output
+    (N, num_classes). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
+
+    What differs from torchvision's: where images do not have 3 channels, the first convolution has as many inputs as they have.
+    A layer whose output enters a norm has no bias. There is no dropout and no stochastic depth, and no auxiliary classifier.
+    Linear layers and convolutions are filled as everywhere here, with the gain of the activation module behind their norm; all
+    other parameters (class tokens, positions, scales of branches) start as torchvision starts them, from the seed. Norms start
+    as everywhere here: a last scale of a branch that the authors start at zero does not. Sites hold the norm alone; activations
+    stay where the architecture has them, so `site.activation` means nothing here.
+    """
+
+    def __init__(
+        self,
+        sites: Sites,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        name: str = "resnet18",
+        image_size: int | None = None,
+    ) -> None:
+        try:
+            from torchvision import models
+        except ImportError as error:
+            raise ValueError(
+                f"model=torchvision: torchvision does not import ({error}): pip install 'normlib[vision]'"
+            ) from error
+        sides = require_images("torchvision", input_shape, image_size)
+        known = models.list_models(module=models)
+        if name not in known:
+            raise ValueError(unknown_architecture("torchvision", name, known))
+        settings: dict[str, Any] = dict(SETTINGS.get(name, {}))
+        takes_size = TAKES_IMAGE_SIZE.get(models.get_model_builder(name).__module__.rpartition(".")[2])
+        if takes_size == "image_size":
+            settings[takes_size] = sides[0]
+        elif takes_size is not None:
+            settings[takes_size] = sides
+
+        def make() -> nn.Module:
+            network: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **settings)
+            _take_channels(network, input_shape[0])
+            return network
+
+        super().__init__(make, sites, input_shape, num_classes, f"torchvision's {name}", image_size)
+
+
+def _take_channels(network: nn.Module, channels: int) -> None:
+    """Let the first convolution take images of so many channels; torchvision's take 3."""
+    place, first = next((place, m) for place, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    if first.in_channels == channels:
+        return
+    parent, _, name = place.rpartition(".")
+    like: Any = (first.kernel_size, first.stride, first.padding, first.dilation, 1, first.bias is not None)
+    layer = nn.Conv2d(channels, first.out_channels, *like)
+    setattr(network.get_submodule(parent), name, layer)
