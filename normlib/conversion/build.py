@@ -4,12 +4,14 @@ In come the old layer's description and the method to build; out goes a `Replace
 they are; parameters and running statistics that go over are the very same tensors in both.
 
 Carried over, unless given: `affine` and `bias` (a layer without scale and shift stays without); `eps`, where the new method's
-default is the family's 1e-5 (else eps plays another part there); every other setting within the same method only.
+default is the family's 1e-5 (else eps plays another part there); `scope`, where the new method has one; every other setting
+within the same method only.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +27,9 @@ from normlib.norms.base import Norm
 from normlib.registry import Entry
 
 FAMILY_EPS = 1e-5
+SAME_IN_ALL = {
+    "scope"
+}  # settings that mean the same in every method: a causal model's norm stays blind to later positions
 EITHER_OR = ({"num_groups", "group_size"},)  # settings that say the same; giving one outdoes the other
 
 
@@ -47,7 +52,8 @@ def build(
     norm = _construct(entry, old, _settings(old, entry, params, notes), like)
     norm.train(was.training)
     if not same:
-        notes.changed.append(f"statistics over {_statistics_of(old.method)} -> {_statistics_of(target)}")
+        before = _statistics_of(old.method, old.settings)
+        notes.changed.append(f"statistics over {before} -> {_statistics_of(target, vars(norm))}")
     if norm.needs:
         notes.changed.append(f"needs {norm.needs}")
     carry_parameters(old, norm, same, notes)
@@ -82,7 +88,7 @@ def _settings(old: Description, entry: Entry, params: Mapping[str, Any], notes: 
         own = entry.settings.get(name)
         if name in outdone:
             continue
-        if old.method == entry.name and own is not None:
+        if own is not None and (old.method == entry.name or name in SAME_IN_ALL):
             settings[name] = value
             notes.carried.append(f"{name}={value}")
         elif old.method == entry.name and value:
@@ -127,5 +133,15 @@ def _construct(entry: Entry, old: Description, settings: dict[str, Any], like: T
     return norm
 
 
-def _statistics_of(method: str) -> str:
-    return str(norms[method].metadata.get("statistics_over", method)) if method in norms else "something of its own"
+def _statistics_of(method: str, settings: Mapping[str, Any]) -> str:
+    """What the statistics are over, in words. Where a setting decides it, "... (scope=position: ...)" in the norm's
+    registration, the words are those for the value that `settings` has.
+    """
+    if method not in norms:
+        return "something of its own"
+    words = str(norms[method].metadata.get("statistics_over", method))
+    either = re.fullmatch(r"(?P<default>.*) \((?P<setting>\w+)=(?P<value>\w+): (?P<other>.*)\)(?P<always>.*)", words)
+    if either is None:
+        return words
+    chosen = "other" if settings.get(either["setting"]) == either["value"] else "default"
+    return either[chosen] + either["always"]

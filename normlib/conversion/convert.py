@@ -44,8 +44,8 @@ def convert(
 
     What is kept: a module at two places stays one module; train and eval mode, device, type, `requires_grad`; scale and
     shift, as the very same Parameters; running statistics where they mean the same (batch norm's variance becomes batch
-    renorm's deviation). `params` are the new norm's settings; `eps`, `affine` and, within one method, all others are the
-    old layer's unless given. What means something else now, and what is lost (hooks on the old layers, for example), is
+    renorm's deviation). `params` are the new norm's settings; `eps`, `affine`, `scope` and, within one method, all
+    others are the old layer's unless given. What means something else now, and what is lost (hooks on the old layers, for example), is
     in the report. ``convert(model, "batch")`` changes no bit of the output of torch's batch norms in eval mode.
 
     `optimizer`, one that was built before: it forgets the parameters that vanished, and gets the new ones in the group where
@@ -99,7 +99,7 @@ def _check_target(norm: str, params: Mapping[str, Any]) -> None:
     if slot == "weight":
         raise ValueError(
             f"{norm!r} works on the weights of the layer ahead, so it cannot take the place of a layer that works on activations; "
-            f"normlib.create({norm!r}, ...) wraps a layer of your choice"
+            f"normlib.create({norm!r}, layer.out_features).enter(normlib.Place(ahead=layer)) puts it on a layer of your choice"
         )
     if slot == "branch":
         raise ValueError(

@@ -16,7 +16,7 @@ from normlib.norms.base import Norm
 
 @register(
     "rms",
-    statistics_over="channels and positions, per sample, without the mean (scope=position: channels alone, per position)",
+    statistics_over="channels and positions, per sample (scope=position: channels alone, per position), without the mean",
     axes=("channels", "positions"),
     paper="arXiv:1910.07467",
 )

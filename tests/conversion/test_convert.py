@@ -109,6 +109,23 @@ def test_scale_and_shift_stay_the_same_parameters_and_the_rest_is_reported() -> 
     assert any(note.startswith("statistics over samples and positions, per channel -> ") for note in row.changed)
 
 
+def test_the_report_tells_statistics_over_the_scope_that_a_layer_has() -> None:
+    for settings, after in (
+        ({}, "channels alone, per position, without the mean"),  # carried over: a causal model stays causal
+        ({"scope": "sample"}, "channels and positions, per sample, without the mean"),
+    ):
+        report = normlib.conversion_report(normlib.convert(nn.Sequential(nn.LayerNorm(4)), "rms", **settings))
+        assert report.rows[0].changed[0] == f"statistics over channels alone, per position -> {after}"
+
+
+def test_what_is_said_of_methods_on_weights_works() -> None:
+    with pytest.raises(ValueError, match=r"normlib\.create\('weight_norm', layer\.out_features\)\.enter\("):
+        normlib.convert(nn.Sequential(nn.BatchNorm1d(3)), "weight_norm")
+    layer = nn.Linear(4, 16)
+    normlib.create("weight_norm", layer.out_features).enter(normlib.Place(ahead=layer))
+    assert nn.utils.parametrize.is_parametrized(layer, "weight")
+
+
 def test_the_deviation_of_batch_renorm_is_the_root_of_the_variance_and_back() -> None:
     model, x = resnet18(), draw(2, 3, 32, 32)
     variance, before = model.bn1.running_var.clone(), model(x)
