@@ -94,9 +94,9 @@ def _check_evaluation(evaluation: Mapping[str, Any]) -> None:
         "compare some, evaluation.own_weight=0,0.01,0.1,0.5",
     )
     _require(
-        statistics != "batch" or evaluation["batch_size"] >= 2,
-        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and those of one sample are no "
-        "batch's; set evaluation.batch_size to 2 or more",
+        statistics != "batch" or evaluation["batch_size"] >= 3,
+        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and those of one sample, "
+        "which an odd rest of a split may be, are no batch's; set evaluation.batch_size to 3 or more",
     )
 
 

@@ -13,6 +13,8 @@ import normlib
 from normlib.norms.base import Norm
 from tests.conversion.networks import draw, lived_in
 
+pytestmark = pytest.mark.vision
+
 
 def torchvision_models() -> Any:
     return pytest.importorskip("torchvision", reason="torchvision is not installed").models

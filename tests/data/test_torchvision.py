@@ -120,6 +120,7 @@ def write_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], list[P
     return write
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("name", NAMES)
 def test_files_are_read_as_images_with_their_classes(name: str, write_files: Any, tmp_path: Path) -> None:
     write_files(name, tmp_path)
@@ -135,6 +136,7 @@ def test_files_are_read_as_images_with_their_classes(name: str, write_files: Any
     assert torch.equal(splits["test"].targets, parts["test"].targets), "the test set is torchvision's"
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("name", NAMES)
 def test_without_files_and_network_the_error_says_what_to_do(name: str, write_files: Any, tmp_path: Path) -> None:
     with pytest.raises(
@@ -143,6 +145,7 @@ def test_without_files_and_network_the_error_says_what_to_do(name: str, write_fi
         small(name).prepare(tmp_path)
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_fails_its_checksum(name: str, write_files: Any, tmp_path: Path) -> None:
     for file in write_files(name, tmp_path):
@@ -154,6 +157,7 @@ def test_a_damaged_file_fails_its_checksum(name: str, write_files: Any, tmp_path
     small(name).prepare(tmp_path)
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("kept", [0, 3, 4, 12, 1000])
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_an_unpacked_file_cut_short_is_a_clear_error(name: str, kept: int, write_files: Any, tmp_path: Path) -> None:

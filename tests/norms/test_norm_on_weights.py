@@ -168,6 +168,7 @@ def test_values_and_gradients_are_those_of_torch(name: str, kind: str) -> None:
     assert torch.allclose(got, expected, rtol=0, atol=1e-6 if name == "spectral_norm" else DOUBLE)
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("scaled", [False, True], ids=["weight_standardization", "scaled_weight_standardization"])
 def test_outputs_are_those_of_timm(scaled: bool) -> None:
     layers = pytest.importorskip("timm.layers", reason="timm is not installed")

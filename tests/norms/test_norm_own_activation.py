@@ -148,6 +148,7 @@ def test_groups_are_given_once() -> None:
         EvoNormS0(8, num_groups=2, group_size=4)
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("act", [True, False])
 def test_timms_counterparts(act) -> None:
     layers = pytest.importorskip("timm.layers", reason="timm is not installed")

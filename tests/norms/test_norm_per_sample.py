@@ -126,6 +126,7 @@ def test_local_response_norm_is_torchs_with_alpha_times_n(shape) -> None:
         require_close(LocalResponseNorm(8, n=n, alpha=alpha, k=k)(x), theirs, ROUNDING, f"n={n}")
 
 
+@pytest.mark.vision
 def test_timms_counterparts() -> None:
     layers = pytest.importorskip("timm.layers", reason="timm is not installed")
     grn = pytest.importorskip("timm.layers.grn", reason="timm is not installed")

@@ -133,6 +133,7 @@ def test_a_plugin_file(tmp_path) -> None:
         load_plugin(str(tmp_path / "missing.py"))
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("name", ["batch", "group", "batch_renorm"])
 def test_torchvisions_resnet(name) -> None:
     models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
@@ -141,6 +142,7 @@ def test_torchvisions_resnet(name) -> None:
     assert sum(isinstance(module, norms[name].cls) for module in model.modules()) == 20
 
 
+@pytest.mark.vision
 @pytest.mark.parametrize("name", ["batch", "group", "batch_renorm"])
 def test_timms_resnet(name) -> None:
     timm = pytest.importorskip("timm", reason="timm is not installed")

@@ -143,7 +143,7 @@ def test_the_batch_of_the_evaluation_normalizes_and_leaves_no_trace(make_run: An
         (["evaluation.own_weight=1.5"], r"from 0 to 1, got 1\.5"),
         (["evaluation.own_weight=-0.1"], r"from 0 to 1, got -0\.1"),
         (["evaluation.precise_samples=0"], r"evaluation\.precise_samples is at least 1, got 0"),
-        (["evaluation.statistics=batch", "evaluation.batch_size=1"], r"evaluation\.batch_size to 2 or more"),
+        (["evaluation.statistics=batch", "evaluation.batch_size=1"], r"evaluation\.batch_size to 3 or more"),
     ],
 )
 def test_bad_settings_say_rule_and_fix(make_run: Any, words: list[str], message: str) -> None:
