@@ -19,7 +19,7 @@ from normlib.experiments.config import Composer, ConfigError, configuration
 from normlib.experiments.multiply import axes_of
 from normlib.norms import names, norms
 from normlib.testing import Finding, findings, subject
-from normlib.training.network import COMMON_NORM_SETTINGS
+from normlib.training.installation import COMMON_NORM_SETTINGS
 
 STYLES = {"ok": "green", "declared": "yellow", "FAILED": "bold red"}
 WORDS = {"ok": "kept", "declared": "declared as not kept", "FAILED": "broken"}

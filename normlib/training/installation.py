@@ -1,0 +1,90 @@
+"""The norms move in: one for every site of a filled trunk, with what the run's settings say of them.
+
+In come a trunk with empty sites and a spec. This file fills no trunk parameter and looks at none; a norm that acts on the
+layer ahead of it does so itself, when it enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from normlib.models.site import Site, Sites
+from normlib.norms import factory, norms
+from normlib.norms._place import BranchPosition, CannotEnter, Place
+from normlib.training.seeding import generator, global_stream
+
+COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights")
+
+
+def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total_steps: int) -> dict[str, Site]:
+    """A norm for every site, its batch sizes and its noise; the sites by name. Raises CannotEnter where the norm has no place."""
+    with global_stream(spec["seed"], "norm"):
+        _move_in(sites, spec["norm"], spec["site"]["placement"])
+    named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
+    for name, site in named_sites.items():
+        for norm in site.norms:
+            _apply_batch_sizes(norm, spec, total_steps)
+        if spec["norm"]["gamma_noise"]:
+            _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
+    return named_sites
+
+
+def _move_in(sites: Sites, settings: Mapping[str, Any], placement: str) -> None:
+    """Build a norm for every site and let it act on its surroundings. Raises CannotEnter where it has no place."""
+    make_norm = factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
+    make_weights = None if settings["weights"] is None else factory(settings["weights"])
+    slot = norms[settings["name"]].cls.slot  # type: ignore[attr-defined]
+    if slot == "branch" and not sites.branches:
+        raise CannotEnter(
+            f"{settings['name']} works on residual branches, but this network tells of none; use model=resnet, or let the model "
+            "make the sites of each branch inside sites.branch()"
+        )
+    whole_site = slot == "site"
+    if whole_site and placement != "before":
+        raise CannotEnter(
+            f"{settings['name']} brings its own activation and takes the whole site, so it cannot stand behind the network's "
+            f"activation, but site.placement={placement}; use site.placement=before"
+        )
+    if whole_site and not any(site.activation_name for site in sites.sites):
+        raise CannotEnter(
+            f"{settings['name']} is a norm together with its activation, but no site of this network has an activation, so "
+            "nothing of the method, or half of it, would be left; use a norm without one"
+        )
+    branch = {
+        site: BranchPosition(index, len(members), len(sites.branches))
+        for members in sites.branches
+        for index, site in enumerate(members)
+    }
+    for site in sites.sites:
+        supplied: dict[str, Any] = {} if site.channel_dim == 1 else {"channel_dim": site.channel_dim}
+        if whole_site:
+            supplied["activate"] = site.activation_name is not None
+        norm = make_norm(site.num_features, **supplied)
+        place = Place(sites.ahead[site], site.activation_name, branch.get(site), sites.classifier)
+        if make_weights is not None:
+            make_weights(site.num_features).enter(place)
+        norm.enter(place)
+        site.install(norm)
+
+
+def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
+    """The batch for statistics and the horizon of running averages are settings of the site, apart from the batch."""
+    norm.norm_batch_size = spec["site"]["norm_batch_size"]
+    horizon = spec["site"]["horizon"]
+    if horizon is not None and getattr(norm, "momentum", None) is not None:
+        norm.momentum = min(1.0, spec["data"]["batch_size"] / horizon)
+    norm.set_total_steps(total_steps)
+
+
+def _add_noise(site: Site, size: float, source: torch.Generator) -> None:
+    """Add `size` times standard normal noise to the norm's scales, else to its shifts, or those that the site has in their place."""
+    norm: Any = site.norm
+    parameter = next((p for p in (norm.weight, norm.bias) if p is not None), site.shift)
+    assert parameter is not None, "a site gives a shift to a norm that has none"
+    noise = torch.randn(parameter.shape, generator=source, device="cpu")
+    with torch.no_grad():
+        parameter.add_(noise.to(parameter), alpha=size)
