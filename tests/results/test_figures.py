@@ -54,6 +54,20 @@ def test_more_panels_than_fit_a_line() -> None:
     assert figure is not None and image(figure, "svg")
 
 
+@pytest.mark.parametrize("num_models", [1, 2])
+def test_a_long_legend_takes_nothing_from_the_panels(num_models: int) -> None:
+    def height_of_panels(num_norms: int) -> float:
+        names = [f"a_name_as_long_as_they_come_{n:02}" for n in range(num_norms)]
+        models = ("mlp", "convnet")[:num_models]
+        figure = draw(tables_of([make_record(norm=name, model=model) for name in names for model in models]))
+        assert figure is not None
+        return float(figure.axes[0].get_position().height * figure.get_figheight())
+
+    assert (
+        height_of_panels(26) > height_of_panels(2) - 0.6
+    )  # inches: three lines of the legend, of 13.5 points each, may
+
+
 def test_every_point_lies_inside_its_panel() -> None:
     records = [
         make_record(norm=norm, model=model, batch_size=size, accuracy=accuracy)

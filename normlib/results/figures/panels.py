@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = (4.4, 3.4)
-LEGEND_INCHES = 0.45
+LEGEND_INCHES, LEGEND_LINES = 0.45, 3  # the room below every sheet, and how many lines may do with it
 MAX_COLUMNS = 3
+POINTS_AN_INCH = 72
 LEGEND_LINE_INCHES, LEGEND_LETTER_INCHES = 0.85, 0.075  # a line with the space around it, and a letter of a name
 Sharing = Literal["all", "row", "none"]
 DODGE = 0.18
@@ -47,14 +48,17 @@ def panel_grid(
 
 
 def legend(figure: Figure, style: dict[str, Style]) -> None:
-    """One legend for all panels, below them, in the order of `style`."""
+    """One legend for all panels, below them, in the order of `style`; a sheet with a long one grows by its lines."""
     from matplotlib.lines import Line2D
 
     entry = LEGEND_LINE_INCHES + LEGEND_LETTER_INCHES * max(map(len, style), default=0)
     across = max(1, int(figure.get_figwidth() / entry))
+    lines = math.ceil(len(style) / across)
+    line_inches = 1.5 * FONT_POINTS / POINTS_AN_INCH  # matplotlib leaves half a letter's height between lines
+    figure.set_figheight(figure.get_figheight() + max(0, lines - LEGEND_LINES) * line_inches)
     handles = [Line2D([], [], **line_settings(name, look)) for name, look in style.items()]
     figure.legend(
-        handles, list(style), loc="outside lower center", ncols=math.ceil(len(style) / math.ceil(len(style) / across)),
+        handles, list(style), loc="outside lower center", ncols=math.ceil(len(style) / lines),
         frameon=False, handlelength=4.0,  # long enough to show a whole period of every line style
     )  # fmt: skip
 
