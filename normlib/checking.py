@@ -93,3 +93,6 @@ def _show(console: Console, label: str, found: Sequence[Finding]) -> None:
         Text(f"{label}: {len(found)} promises, {', '.join(f'{n} {word}' for word, n in counts)}", style="bold")
     )
     console.print(table)
+    broken = [each.check for each in found if each.status == "FAILED"]
+    if broken:  # once more below the table, which is longer than a screen
+        console.print(Text(f"{label} breaks: {', '.join(broken)}", style=STYLES["FAILED"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import wrap
 
 SUMMARIES = {
     "list": "show norms, models, datasets and experiments, with their settings and defaults",
@@ -35,7 +36,7 @@ EXAMPLES = {
     ],
     "train": [
         "normlib train norm=group norm.num_groups=4 model=convnet data=digits data.batch_size=8 seed=3",
-        "normlib train norm=batch optimizer=adamw schedule=cosine training.epochs=10 logger=csv save_weights=true",
+        "normlib train norm=batch optimizer=adamw schedule=cosine training.epochs=10 save_weights=true",
         "normlib train -m norm=batch,layer seed=0,1",
         "normlib train norm=group --cfg job                # print the composed configuration",
     ],
@@ -46,11 +47,11 @@ EXAMPLES = {
         "normlib report results/a results/b --to results/both    # other machines, other days",
     ],
     "bench": [
-        "normlib bench                                    # every norm, two inputs, about two minutes",
-        "normlib bench norm=batch,group bench.shapes=[32x64x32x32] bench.dtypes=[float32,bfloat16] bench.threads=[1,2]",
+        "normlib bench                                    # every norm, two inputs, about half a minute",
+        "normlib bench norm=batch,group bench.shapes=[32x64x32x32] bench.dtypes=[float32,bfloat16]",
         "normlib bench norm=rms bench.shapes=[8x197x384] bench.compile=true bench.rounds=31",
         "normlib bench plugins=[my_norm.py] norm=my_norm results_dir=/tmp/results",
-        "normlib bench bench.full=true                    # every shape, type, number of threads, and compiled formulas",
+        "normlib bench bench.full=true                    # every shape, type, thread count; compiled, too",
     ],
     "check": [
         "normlib check group norm.num_groups=4",
@@ -62,6 +63,11 @@ EXAMPLES = {
         "normlib export results/a results/b norm=batch,group --to runs.csv",
     ],
 }
+OTHER_SETTINGS = """seed, training.epochs, training.steps, training.precision, site.placement, site.activation, site.dropout,
+site.norm_batch_size, site.horizon, init.scheme, init.scale, evaluation.points, evaluation.statistics, accelerator, threads,
+norm.gamma_noise, norm.weights, results_dir, data_dir, plugins=[file.py], jobs, retry_failed, save_weights, rows, columns,
+baseline, rope, target, control, tuning"""
+WIDTH = 98  # columns of a terminal that few set narrower
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -73,14 +79,12 @@ def summary(verb: str) -> str:
 def epilog(verb: str | None) -> str:
     """Examples of a verb (or of all), the config groups, and the settings that belong to no group."""
     lines = ["examples:", *(f"  {example}" for example in EXAMPLES[verb]), "", "config groups (group=choice):"]
-    lines += [f"  {group:<11}{', '.join(names)}" for group, names in choices().items()]
+    for group, names in choices().items():
+        lines += wrap(", ".join(names), WIDTH, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13)
     lines += [
         "",
         "other settings (key=value; all with defaults in `normlib list`):",
-        "  seed, training.epochs, training.steps, training.precision, site.placement, site.activation, site.dropout,",
-        "  site.norm_batch_size, site.horizon, init.scheme, init.scale, evaluation.points, accelerator, threads,",
-        "  norm.gamma_noise, results_dir, data_dir, plugins=[file.py], jobs, retry_failed, save_weights, rows, columns,",
-        "  baseline, rope, target, control, tuning",
+        *wrap(OTHER_SETTINGS, WIDTH, initial_indent="  ", subsequent_indent="  "),
         "",
         "Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input.",
     ]

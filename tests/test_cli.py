@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import VERBS, main
-from normlib.help import EXAMPLES, choices
+from normlib.help import EXAMPLES, choices, epilog
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in
 from tests.pristine_registries import pristine_registries as pristine_registries
@@ -127,6 +127,11 @@ def test_no_verb_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     shown = capsys.readouterr().out
     assert all(verb in shown for verb in VERBS) and "normlib compare" in shown
+
+
+@pytest.mark.parametrize("verb", [None, *VERBS])
+def test_the_help_fits_a_terminal(verb: str | None) -> None:
+    assert max(map(len, epilog(verb).splitlines())) <= 100  # columns
 
 
 def examples() -> list[str]:

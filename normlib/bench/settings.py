@@ -66,6 +66,8 @@ def read(overrides: Sequence[str]) -> Asked:
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: give several as a list, {key}=[...]")
             own[name] = override.value()
+            if isinstance(getattr(BenchSettings(), name), list) and not isinstance(own[name], list):
+                raise ConfigError(f"{override.input_line}: this is a list, even of one: {key}=[{own[name]}]")
         elif key not in ("norm", "results_dir", "plugins"):
             known = [
                 *(f"bench.{name}" for name in BenchSettings.__dataclass_fields__),

@@ -41,6 +41,7 @@ def test_norms_are_listed_as_everywhere() -> None:
         (["bench.rounds=many"], "'many'"),
         (["bench.threads=[0]"], "at least 1"),
         (["bench.threads=1,2"], "give several as a list, bench.threads=[...]"),
+        (["bench.dtypes=float32"], "bench.dtypes=float32: this is a list, even of one: bench.dtypes=[float32]"),
         (["plugins=[nowhere.py]"], "there is no file 'nowhere.py'"),
     ],
 )

@@ -71,6 +71,7 @@ def test_a_broken_promise(place: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["check", "my_leak", "plugins=[my_leak.py]"]) == 1
     shown = capsys.readouterr().out
     assert "1 broken" in shown
+    assert re.search(r" breaks: dependence$", shown.rstrip()), "what is broken stands below the table, which is long"
     assert re.search(r"dependence +FAILED +In training, a sample's output depends", shown)
     assert "declares depends_on_batch=True, but a sample's output does not change with its batch" in shown
 
