@@ -79,7 +79,7 @@ def test_every_file_is_a_choice_of_a_group() -> None:
 
 @pytest.mark.parametrize("experiment", CHOICES["experiment"])
 def test_every_experiment_plans(experiment: str) -> None:
-    plan = make_plan([f"experiment={experiment}"])
+    plan = make_plan([f"experiment={experiment}", "seed=0,1"])
     assert plan.experiment == experiment
     assert len({run.id for run in plan.runs}) == len(plan.runs) > 1
     assert any(run.skip_reason is None for run in plan.runs)

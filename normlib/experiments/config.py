@@ -179,7 +179,8 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
         known = sorted(set(re.findall(r"^\t(\S+)$", "\n".join(texts), re.MULTILINE)))
         from normlib.registry import unknown_name
 
-        return unknown_name({"data": "dataset"}.get(group, group), name, known) if known else text
+        own = "; one of your own comes with plugins=[its_file.py]" if group in ("norm", "model", "data") else ""
+        return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text
     key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
     if key:
         return f"there is no setting {_blamed(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"

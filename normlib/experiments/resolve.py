@@ -28,7 +28,8 @@ from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
 
 TRAINING_FILES = (
     "data/dataset.py", "models/site.py", "norms/_pool.py", "norms/_population.py", "training/batches.py",
-    "training/evaluation.py", "training/inputs.py", "training/module.py", "training/network.py", "training/run.py",
+    "training/evaluation.py", "training/inputs.py", "training/installation.py", "training/module.py", "training/network.py",
+    "training/run.py",
     "training/schedule.py", "training/seeding.py", "training/spec.py",
 )  # fmt: skip
 LABELLED = ("norm", "model", "data", "optimizer", "schedule")

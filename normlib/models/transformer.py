@@ -79,7 +79,8 @@ class Transformer(nn.Module):
     `norm_placement`: "pre" norms what enters a branch, and once what leaves the last block (arXiv:2002.04745); "post" norms the
     sum of shortcut and branch (arXiv:1706.03762); "branch_end" norms what a branch adds to its shortcut (arXiv:2111.09883,
     section 3.2), and is the one with layers ahead of its sites and with sites in branches, as methods on weights and on branches
-    need. The trunk is the same in all three. `pooling`: the "mean" of the tokens, or a "cls" token of its own.
+    need. The trunk is the same in all three. `pooling`: a "cls" token of its own, or the
+    "mean" of the tokens, which instance norm at the end leaves at zero.
     Input (N, C, H, W), output (N, num_classes). Sites see tokens (N, T, width), channels last, and only normalize:
     `site.activation` is that of the perceptrons. There is no dropout, and no bias in the last layer of a branch. Positions and
     the class token start normal with variance 1, as large as the patches' own embedding.
@@ -95,7 +96,7 @@ class Transformer(nn.Module):
         heads: int = 4,
         patch: int = 2,
         norm_placement: Literal["pre", "post", "branch_end"] = "pre",
-        pooling: Literal["mean", "cls"] = "mean",
+        pooling: Literal["cls", "mean"] = "cls",
     ) -> None:
         super().__init__()
         if min(depth, width, heads, patch) < 1 or width % heads:
@@ -105,7 +106,7 @@ class Transformer(nn.Module):
             )
         known = {
             "norm_placement": (norm_placement, ("pre", "post", "branch_end")),
-            "pooling": (pooling, ("mean", "cls")),
+            "pooling": (pooling, ("cls", "mean")),
         }
         for setting, (value, choices) in known.items():
             if value not in choices:

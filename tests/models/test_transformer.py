@@ -84,7 +84,7 @@ def test_the_order_of_the_patches_matters(pooling: str) -> None:
         ("heads=3", "width is a multiple of heads, got .*heads=3"),
         ("patch=3", "sides are multiples of patch=3"),
         ("norm_placement=middle", "norm_placement is one of pre, post, branch_end, got 'middle'"),
-        ("pooling=max", "pooling is one of mean, cls, got 'max'"),
+        ("pooling=max", "pooling is one of cls, mean, got 'max'"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(setting: str, message: str, make_run) -> None:

@@ -79,6 +79,9 @@ def infos() -> dict[str, Any]:
     pytest.importorskip("expecttest", reason="torch.testing._internal needs expecttest")
     from torch.testing._internal.common_modules import module_db
 
+    # The import forbids the whole process to set torch's flags, as runs in other tests do.
+    setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)  # noqa: B010
+
     return {info.module_cls.__name__: info for info in module_db}
 
 
