@@ -80,7 +80,8 @@ def infos() -> dict[str, Any]:
     from torch.testing._internal.common_modules import module_db
 
     # The import forbids the whole process to set torch's flags, as runs in other tests do.
-    setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)  # noqa: B010
+    torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+    assert not torch.backends.flags_frozen()
 
     return {info.module_cls.__name__: info for info in module_db}
 
