@@ -63,4 +63,5 @@ def compiled_formula(name: str, channels: int, rank: int, channel_dim: int) -> n
     layer = Formula(name, channels, rank, channel_dim)
     compile_in_place: Callable[..., None] = layer.compile
     compile_in_place(fullgraph=True)
+    torch.compiler.reset()  # the one before has been timed; else all formulas together reach torch's limit of recompilations
     return layer
