@@ -69,6 +69,6 @@ def _acquired(path: Path) -> BaseFileLock | None:
         except FileNotFoundError:
             continue  # the folder vanished
         except OSError as error:
-            if not isinstance(error, FileExistsError) or (path.parent.exists() and not path.parent.is_dir()):
+            if not isinstance(error, FileExistsError) or path.parent.is_file():  # one look: it may vanish between two
                 raise unwritable(path, error) from error
     return None  # so busy a folder that somebody else is at work in it
