@@ -2,7 +2,10 @@
 
 import sys
 
-from normlib.cli import main
+if not sys.flags.safe_path and sys.path:
+    del sys.path[0]  # the caller's folder, which `python -m` puts first: its files are not normlib's code
+
+from normlib.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

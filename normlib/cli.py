@@ -1,18 +1,27 @@
 """The command line: verbs in, exit codes out. The only file that reads the command line; it imports torch only when
 a verb needs it, so that help and reports come at once.
 
-Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input.
+Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input, 128 + n ended by signal n.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from normlib.errors import NormlibError
 from normlib.help import epilog, summary
+from normlib.stopping import Stopped, stop_on_signals
+
+
+def command() -> int:
+    """What the installed command `normlib` and `python -m normlib` are: `main`, ended in good order by signals."""
+    stop_on_signals()
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,14 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.overrides += rest  # settings behind a flag
     try:
         return VERBS[options.verb](options)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped) as stop:
         print("stopped; every finished run is kept, and the same command goes on from here", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        if os.environ.get("NORMLIB_DEBUG") == "1" or not _is_ours(error):
+        return 128 + (stop.signal if isinstance(stop, Stopped) else signal.SIGINT)
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own last flush says nothing
+        return 128 + signal.SIGPIPE
+    except (NormlibError, OSError) as error:
+        if os.environ.get("NORMLIB_DEBUG") == "1":
             raise
         print(f"normlib {options.verb}: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code if isinstance(error, NormlibError) else 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,13 +92,6 @@ def _parser() -> argparse.ArgumentParser:
             for flags, keywords in HYDRA_FLAGS.items():
                 sub.add_argument(*flags, **keywords)
     return parser
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether an error was raised as a message to the user, rather than by a fault in the program."""
-    from normlib.registry import RegistryError
-
-    return isinstance(error, RegistryError) or type(error).__module__.startswith("normlib.")
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -25,12 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from normlib.errors import NormlibError
+
 T = TypeVar("T")
 
 PLAIN_TYPES = (bool, int, float, str)
 
 
-class RegistryError(ValueError):
+class RegistryError(NormlibError, ValueError):
     """A registration or a look-up that breaks a rule; the message states the rule, what came and the fix."""
 
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from torch import fx, nn
 
 from normlib.conversion.hooks import is_hooked
+from normlib.errors import NormlibError
 
 PASSES_THROUGH = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # in eval mode
 
 
-class CannotFold(ValueError):
+class CannotFold(NormlibError, ValueError):
     """A norm that has to stay; the message is the reason, about "it"."""
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from normlib.errors import NormlibError
 from normlib.norms.base import Norm
 
 
-class UnknownNorm(ValueError):
+class UnknownNorm(NormlibError, ValueError):
     """A module that is a norm, but not one that can be replaced; the message says why."""
 
 

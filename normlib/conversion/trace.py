@@ -14,11 +14,13 @@ from typing import Any
 
 from torch import fx, nn
 
+from normlib.errors import NormlibError
+
 MOST_WAYS = 64  # six independent ifs; each way is traced once
 PLAIN = (type(None), bool, int, float, str)
 
 
-class NotTraceable(ValueError):
+class NotTraceable(NormlibError, ValueError):
     """A model whose calls cannot be found; the message says why."""
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normlib.errors import NormlibError
 
-class DataError(ValueError):
+
+class DataError(NormlibError, ValueError):
     """Data that cannot be had or cannot be used; the message says what is missing and what to do."""
 
 

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from normlib.errors import NormlibError
 from normlib.help import config_dir
 from normlib.registry import RegistryError, load_plugin
 
@@ -29,7 +30,7 @@ DEFAULT_EXPERIMENT = "small_batch"
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
 
 
-class ConfigError(ValueError):
+class ConfigError(NormlibError, ValueError):
     """Settings that cannot be; the message states the rule, what came and the fix."""
 
 

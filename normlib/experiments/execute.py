@@ -17,6 +17,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from normlib.errors import NormlibError
 from normlib.registry import load_plugin
 from normlib.results.record import FAILED, SKIPPED, Record, RecordError
 from normlib.results.store import Store
@@ -28,7 +29,7 @@ MOST_STARTS_IN_VAIN = 3  # pools whose workers all died before one of them finis
 QUEUED_PER_WORKER = 4  # enough that no worker waits for the next run, few enough that a stop is prompt
 
 
-class WorkersError(ValueError):
+class WorkersError(NormlibError, ValueError):
     """Worker processes that die before they do anything; the message names the usual causes."""
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from normlib.errors import NormlibError
 
-class CannotEnter(ValueError):
+
+class CannotEnter(NormlibError, ValueError):
     """A norm that has no place in this network; the message says what it needs and what is there."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from normlib.errors import NormlibError
 from normlib.results.frame import SEED, settings
 
 SPLIT_SEED = "data.split_seed"
@@ -23,7 +24,7 @@ Order = Mapping[str, Sequence[str]]
 """For a setting, its values in the order of the plan; others follow by number, then by alphabet."""
 
 
-class ReportError(ValueError):
+class ReportError(NormlibError, ValueError):
     """A report that was asked for and cannot be made; the message states the rule, what came and the valid names."""
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from normlib.errors import NormlibError
 from normlib.results.axes import as_text
 from normlib.results.files import StoreError, write_atomically
 
 
-class ExportError(ValueError):
+class ExportError(NormlibError, ValueError):
     """A file that cannot be written as asked; the message states the rule, what came and the fix."""
 
 

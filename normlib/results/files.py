@@ -6,10 +6,12 @@ import os
 import secrets
 from pathlib import Path
 
+from normlib.errors import NormlibError
+
 TEMPORARY_SUFFIX = ".tmp"
 
 
-class StoreError(OSError):
+class StoreError(NormlibError, OSError):
     """A results folder that cannot be used; the message states the rule, what came and the fix."""
 
 

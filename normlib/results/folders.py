@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from normlib.errors import NormlibError
 from normlib.results.frame import frame, latest
 from normlib.results.merge import merge
 from normlib.results.record import Record, RecordError
@@ -23,7 +24,7 @@ MOST_NAMED = 10
 """Of the experiments below a folder so many are named."""
 
 
-class FolderError(ValueError):
+class FolderError(NormlibError, ValueError):
     """A folder that holds no results; the message states the rule, what came and what there is."""
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from normlib.errors import NormlibError
 from normlib.results.axes import SPLIT_SEED, as_text, section_keys
 from normlib.results.frame import SEED, settings
 from normlib.results.record import TRAINED
@@ -33,7 +34,7 @@ NO_BATCHES = "[]"
 """The hashes of the batches, as text, of a run that ended in its first epoch."""
 
 
-class IdentityError(ValueError):
+class IdentityError(NormlibError, ValueError):
     """Runs that claim to be paired and are not."""
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from normlib.errors import NormlibError
+
 FORMAT = 1
 DONE, DIVERGED, FAILED, SKIPPED = STATUSES = ("done", "diverged", "failed", "skipped")
 TRAINED = frozenset({DONE, DIVERGED})
@@ -25,7 +27,7 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _REPEAT = "the next `compare` sets the file aside and makes the run again"
 
 
-class RecordError(ValueError):
+class RecordError(NormlibError, ValueError):
     """A text that is not a sound record. `path` is where it came from, `what` is wrong with it, `fix` is what to do."""
 
     def __init__(self, what: str, fix: str = _REPEAT, path: Path | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from normlib.errors import NormlibError
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
 from normlib.norms import norms
@@ -23,7 +24,7 @@ FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
 SMALL_CONVOLUTION = 1_000_000  # multiplications
 
 
-class IdenticalTrunkError(ValueError):
+class IdenticalTrunkError(NormlibError, ValueError):
     """A model that cannot be the same for every norm; the message says which rule it breaks."""
 
 

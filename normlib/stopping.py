@@ -1,0 +1,36 @@
+"""The end that a signal asks for: Ctrl-C, SIGTERM and SIGHUP each stop the work once, and what is begun is wound up.
+
+For a process that normlib has to itself, as the command line does; a notebook keeps its own handlers.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Stopped(BaseException):
+    """The process was asked to end by the signal with the number `signal`; no `except Exception` holds it up."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+def stop_on_signals() -> None:
+    """From now on the first such signal raises Stopped (Ctrl-C: KeyboardInterrupt) in the main thread.
+
+    Later ones are ignored: winding up takes seconds at most, and an exception in the midst of it would leave its files.
+    A signal that is ignored already, as under nohup, stays so.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+
+    for each in SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, stop)
