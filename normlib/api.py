@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from normlib.results.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from normlib.experiments.sweep import Swept
     from normlib.results.report import Report
 
 
 def train(*overrides: str, config_dirs: Sequence[str] = ()) -> Record:
     """Train one run, e.g. ``train("norm=group", "data.batch_size=8", "seed=3")``, and return its record.
 
-    A run that has a record already is not trained again. Raises ConfigError or RegistryError for settings that cannot be.
+    A run that has a record already is not trained again. Weights that cannot be saved are a warning. Raises ConfigError or RegistryError for settings that cannot be.
     """
     from normlib.experiments.plan import make_run
     from normlib.experiments.sweep import run_one
 
     run, settings = make_run(overrides, config_dirs)
-    return run_one(run, settings)
+    outcome = run_one(run, settings)
+    if outcome.problem is not None:
+        warnings.warn(outcome.problem, stacklevel=2)
+    return outcome.record
 
 
 def compare(*overrides: str, config_dirs: Sequence[str] = (), quiet: bool = False) -> pd.DataFrame:
@@ -37,10 +43,8 @@ def compare(*overrides: str, config_dirs: Sequence[str] = (), quiet: bool = Fals
     return compare_on(Console(quiet=quiet), overrides, config_dirs)[1].frame
 
 
-def compare_on(
-    console: Console, overrides: Sequence[str], config_dirs: Sequence[str] = ()
-) -> tuple[dict[str, Record], Report]:
-    """The whole comparison, shown on a console: the plan's records by id, and the report. What the command line runs."""
+def compare_on(console: Console, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Swept, Report]:
+    """The whole comparison, shown on a console: what the sweep leaves, and the report. What the command line runs."""
     from normlib.experiments.execute import warm_up
 
     warm_up()  # the workers' imports go on while this process plans
@@ -49,8 +53,10 @@ def compare_on(
     from normlib.experiments.sweep import report_on, run_missing
 
     plan = make_plan(overrides, config_dirs)
-    records = run_missing(plan, SweepDisplay(console))
+    swept = run_missing(plan, SweepDisplay(console))
     flags = [word for folder in config_dirs for word in ("--config-dir", folder)]
     report = report_on(plan, shlex.join(["normlib", "compare", *flags, *overrides]))
     report.render(console)
-    return records, report
+    for problem in swept.problems:
+        console.print(Text(problem))
+    return swept, report

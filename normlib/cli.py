@@ -121,8 +121,8 @@ def _compare(options: argparse.Namespace) -> int:
 
     from normlib.api import compare_on
 
-    records, _ = compare_on(Console(), options.overrides, options.config_dir)
-    return _exit_code([record.status for record in records.values()])
+    swept, _ = compare_on(Console(), options.overrides, options.config_dir)
+    return 1 if swept.failed else 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -140,11 +140,14 @@ def _train(options: argparse.Namespace) -> int:
 
     run, settings = make_run(options.overrides, options.config_dir)
     began = now()
-    record = run_one(run, settings)
-    if record.started < began:
+    outcome = run_one(run, settings)
+    if outcome.record.started < began and not settings["save_weights"]:
         print(f"this run has a record already and was not trained again (to have that, delete {run.id}.json)")
-    show_record(Console(), record, settings["results_dir"])
-    return _exit_code([record.status])
+    show_record(Console(), outcome.record, settings["results_dir"])
+    if outcome.problem is not None:
+        print(f"normlib train: {outcome.problem}", file=sys.stderr)
+        return 1
+    return _exit_code([outcome.record.status])
 
 
 def _hydra_flags(options: argparse.Namespace) -> list[str]:

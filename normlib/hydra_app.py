@@ -71,12 +71,14 @@ def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:
         plain: Any = OmegaConf.to_container(config, resolve=True)
         run = resolve(plain, hydra_config.runtime.choices, list(hydra_config.overrides.task), config_dirs)
         place = place_of([run], plain)
-        record = do_run(run, place)
+        outcome = do_run(run, place)
         console = Console()
-        if record is None:
+        if outcome is None:
             console.print(f"{run.id} is being trained by another process")
-        else:
-            show_record(console, record, plain["results_dir"])
+            return
+        show_record(console, outcome.record, plain["results_dir"])
+        if outcome.problem is not None:
+            console.print(outcome.problem, highlight=False, markup=False)
 
     return task
 

@@ -55,15 +55,22 @@ def make_run() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def train(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """``train(*overrides, **options)``: the record of such a run, trained anew in this process each time."""
+    """``train(*overrides, **options)``: the record of such a run, trained anew in this process each time.
+
+    `weights_file` is where the final weights go; other options are those of `train_run`.
+    """
     data_dir: Path = tmp_path_factory.mktemp("data")
 
-    def trained(*overrides: str, **options: Any) -> Any:
+    def record(*overrides: str, weights_file: Path | None = None, **options: Any) -> Any:
         from normlib.training.run import train_run
+        from normlib.training.weights import write_weights
 
-        return train_run(make_run(*overrides), data_dir, **options)
+        trained = train_run(make_run(*overrides), data_dir, **options)
+        if weights_file is not None:
+            write_weights(trained.weights, weights_file)
+        return trained.record
 
-    return trained
+    return record
 
 
 @pytest.fixture

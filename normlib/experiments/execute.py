@@ -13,16 +13,20 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from normlib.errors import NormlibError
 from normlib.registry import load_plugin
-from normlib.results.record import FAILED, SKIPPED, Record, RecordError
-from normlib.results.store import Store
+from normlib.results.record import FAILED, SKIPPED, Record
+from normlib.results.store import Store, StoreError
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
+from normlib.training.weights import are_sound, write_weights
+
+if TYPE_CHECKING:
+    from normlib.training.run import Trained
 
 ELSEWHERE_SECONDS = 0.5  # how long to wait before asking again for a run that another process is doing
 MOST_STARTS_IN_VAIN = 3  # pools whose workers all died before one of them finished a run
@@ -45,49 +49,57 @@ class Place:
 
     def weights_file(self, run_id: str) -> Path:
         """Where the final weights of a run are kept, if asked for."""
-        return self.store.folder / "weights" / f"{run_id}.pt"
+        return self.store.weights / f"{run_id}.pt"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run."""
+    """What became of a run: the record that stands, and what could not be done beside it, if anything."""
 
     run: Run
     record: Record
+    problem: str | None = None
 
 
 def settled(record: Record | None, place: Place) -> bool:
-    """Whether a run with this record is not to be done again: not if it failed, nor if its weights are asked for and missing."""
+    """Whether a run with this record is not to be done again: not if it failed, nor if its weights are asked for and not there."""
     if record is None or (record.status == FAILED and place.retry_failed):
         return False
-    return not (place.save_weights and record.trained and not place.weights_file(record.id).is_file())
+    return not (place.save_weights and record.trained and not are_sound(place.weights_file(record.id)))
 
 
-def do_run(run: Run, place: Place) -> Record | None:
-    """Claim a run, train it unless it has a record by now, and write the record. None: another process has it.
-
-    A broken record is set aside first, so that nothing is lost.
-    """
-    store = place.store
-    with store.claim(run.id) as claimed:
-        if not claimed:
+def do_run(run: Run, place: Place) -> Outcome | None:
+    """Claim a run, train it unless it has a record by now, and write the record. None: another process has it."""
+    with place.store.claim(run.id) as claimed:
+        if claimed is None:
             return None
-        try:
-            existing = store.read(run.id)
-        except RecordError:
-            store.set_aside(run.id)
-            existing = None
+        existing = claimed.read()
         if existing is not None and settled(existing, place):
-            return existing
+            return Outcome(run, existing)
         if run.skip_reason is not None:
-            record = unfinished(run, SKIPPED, run.skip_reason)
-        else:
-            from normlib.training.run import train_run  # Lightning takes seconds to import; only workers need it
+            return Outcome(run, claimed.write(unfinished(run, SKIPPED, run.skip_reason)))
+        from normlib.training.run import train_run  # Lightning takes seconds to import; only workers need it
 
-            weights = place.weights_file(run.id) if place.save_weights else None
-            record = train_run(run, place.data_dir, place.logger, weights)
-        store.write(record)
-        return record
+        trained = train_run(run, place.data_dir, place.logger)
+        record = claimed.write(trained.record)
+        return Outcome(run, record, _keep_weights(trained, record, place) if place.save_weights else None)
+
+
+def _keep_weights(trained: Trained, record: Record, place: Place) -> str | None:
+    """Write the weights beside the record that stands; why that could not be, or None. The record stays in any case."""
+    path = place.weights_file(record.id)
+    if trained.weights is None:
+        return None if record is trained.record else f"{path} is not there: {trained.record.reason}"
+    if differing := record.differing(trained.record):
+        return (
+            f"{path} is not written: trained here, the run does not agree with its record on the {' and '.join(differing)}; "
+            "weights belong to a record, so choose another results_dir"
+        )
+    try:
+        write_weights(trained.weights, path)
+    except StoreError as error:
+        return str(error)
+    return None
 
 
 def work_through(
@@ -155,28 +167,28 @@ def _work_in_pool(
             on_start(work.running[scheduled])
         done, _ = wait(work.running, timeout=ELSEWHERE_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
-            record = _result(future, work.running[future], place.store)
+            outcome = _outcome(future, work.running[future], place.store)
             run = work.running.pop(future)
-            if record is None:
+            if outcome is None:
                 work.later.append((time.monotonic() + ELSEWHERE_SECONDS, run))
             else:
                 work.done += 1
-                on_outcome(Outcome(run, record))
+                on_outcome(outcome)
 
 
-def _result(future: Any, run: Run, store: Store) -> Record | None:
+def _outcome(future: Any, run: Run, store: Store) -> Outcome | None:
+    """What became of a run that was handed to a worker; None where another process has it.
+
+    This process may have slept since the worker died, and another sweep may have done the run meanwhile: its record stands.
+    """
     try:
         return future.result()
     except CancelledError:
         return None
     except ProcessExpired as error:
-        record = unfinished(
-            run,
-            FAILED,
-            f"the worker process died (exit code {error.exitcode}); it may have been killed, or out of memory",
-        )
-    store.write(record)
-    return record
+        reason = f"the worker process died (exit code {error.exitcode}); it may have been killed, or out of memory"
+    with store.claim(run.id) as claimed:
+        return None if claimed is None else Outcome(run, claimed.write(unfinished(run, FAILED, reason)))
 
 
 def warm_up() -> None:

@@ -25,12 +25,13 @@ from normlib.training.environment import resolve_accelerator
 from normlib.training.inputs import make_dataset
 from normlib.training.network import build_network
 from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
+from normlib.training.surroundings import standard_surroundings
 
 TRAINING_FILES = (
     "data/dataset.py", "models/site.py", "norms/_pool.py", "norms/_population.py", "training/batches.py",
     "training/evaluation.py", "training/inputs.py", "training/installation.py", "training/module.py", "training/network.py",
     "training/run.py",
-    "training/schedule.py", "training/seeding.py", "training/spec.py",
+    "training/schedule.py", "training/seeding.py", "training/spec.py", "training/surroundings.py",
 )  # fmt: skip
 LABELLED = ("norm", "model", "data", "optimizer", "schedule")
 NOT_IN_COMMANDS = (
@@ -123,10 +124,15 @@ def _code(classes: tuple[tuple[str, type], ...]) -> Mapping[str, str]:
 
 @functools.lru_cache(maxsize=65536)
 def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
+    """`classes` are those of `_classes`, for the cache: an edited plugin is examined again."""
+    with standard_surroundings(torch.get_num_threads()):
+        return _reason_to_skip(examined)
+
+
+def _reason_to_skip(examined: str) -> str | None:
     """Build the network without memory and run one batch through it: why this cannot make sense, or None.
 
     A norm says so with a ValueError when it is called; a ValueError on construction is a wrong setting (ConfigError).
-    `classes` are those of `_classes`, for the cache: an edited plugin is examined again.
     """
     spec = json.loads(examined) | {"seed": 0, "init": {"scheme": "he", "scale": 1.0}}
     dataset = _dataset(json.dumps(spec["data"], sort_keys=True), datasets[spec["data"]["name"]].cls)

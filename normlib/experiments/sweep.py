@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,11 +15,10 @@ from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
 from normlib.experiments.selection import QUESTION
 from normlib.experiments.state import State, look
-from normlib.results.record import SKIPPED, Record
+from normlib.results.record import FAILED, Record
 from normlib.results.store import Store
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
 from normlib.training.inputs import make_dataset
-from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 
 if TYPE_CHECKING:
@@ -66,8 +65,21 @@ def number_of_jobs(jobs: int | None) -> int:
     return jobs
 
 
-def run_missing(plan: Plan, display: Display) -> dict[str, Record]:
-    """Do every run of a plan that has no record, and return all its records by id.
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep leaves: all records of the plan by id, and what could not be done beside them."""
+
+    records: dict[str, Record]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything that was asked for is not there."""
+        return bool(self.problems) or any(record.status == FAILED for record in self.records.values())
+
+
+def run_missing(plan: Plan, display: Display) -> Swept:
+    """Do every run of a plan that has no record, and return all its records.
 
     Where the experiment tunes, trials come first, they choose, and evaluation follows.
     """
@@ -76,23 +88,24 @@ def run_missing(plan: Plan, display: Display) -> dict[str, Record]:
     if plan.tuning is None:
         return _work(look(plan), place, jobs, display)
     tried = _work(look(plan).only(TRIAL), place, jobs, display)
-    return tried | _work(look(plan).only(FIXED, TUNED), place, jobs, display)
+    evaluated = _work(look(plan).only(FIXED, TUNED), place, jobs, display)
+    return Swept(tried.records | evaluated.records, tried.problems + evaluated.problems)
 
 
-def _work(state: State, place: Place, jobs: int, display: Display) -> dict[str, Record]:
+def _work(state: State, place: Place, jobs: int, display: Display) -> Swept:
     """Do what is missing in one stage, and see that every record has the labels of the plan."""
     records = dict(state.records)
+    problems: list[str] = []
     for run in state.plan.runs:
-        if run.skip_reason is not None and run.id not in records:
-            place.store.write(unfinished(run, SKIPPED, run.skip_reason))
-        elif run.id in records:
-            labels = {**_stage_of(records[run.id]), **run.labels}  # e.g. a chosen value that has become the fixed one
-            if labels != records[run.id].labels:
-                records[run.id] = replace(records[run.id], labels=labels)
-                place.store.write(records[run.id])
+        if run.id in records:
+            records[run.id] = _relabelled(run, records[run.id], place.store)
+        elif run.skip_reason is not None and (outcome := do_run(run, place)) is not None:
+            records[run.id] = outcome.record
 
     def ended(outcome: Outcome) -> None:
         records[outcome.run.id] = outcome.record
+        if outcome.problem is not None:
+            problems.append(outcome.problem)
         display.ended(outcome)
 
     display.start(state)
@@ -102,7 +115,25 @@ def _work(state: State, place: Place, jobs: int, display: Display) -> dict[str, 
     finally:
         display.stop()
         place.store.clean()
-    return records
+    return Swept(records, tuple(problems))
+
+
+def _relabelled(run: Run, seen: Record, store: Store) -> Record:
+    """The record of a run, with the labels of the plan, e.g. where a chosen value has become the fixed one.
+
+    `seen` may be old by now: only the labels of the record that stands are changed.
+    """
+    if seen.labels == _labels(run, seen):
+        return seen
+    with store.claim(run.id) as claimed:
+        standing = claimed.read() if claimed is not None else None
+        if claimed is None or standing is None:  # another process makes it again, with labels of its own
+            return seen
+        return claimed.write(replace(standing, labels=_labels(run, standing)))
+
+
+def _labels(run: Run, record: Record) -> dict[str, str]:
+    return {**_stage_of(record), **run.labels}
 
 
 def _stage_of(record: Record) -> dict[str, str]:
@@ -110,17 +141,17 @@ def _stage_of(record: Record) -> dict[str, str]:
     return {name: label for name, label in record.labels.items() if name in (STAGE, TUNING)}
 
 
-def run_one(run: Run, settings: Mapping[str, Any]) -> Record:
-    """Do one run in this process, or return its record if it has one. ConfigError for a run that cannot make sense."""
+def run_one(run: Run, settings: Mapping[str, Any]) -> Outcome:
+    """Do one run in this process, or find its record if it has one. ConfigError for a run that cannot make sense."""
     if run.skip_reason is not None:
         raise ConfigError(run.skip_reason)
     place = place_of([run], settings)
-    record = do_run(run, place)
-    if record is None:
+    outcome = do_run(run, place)
+    if outcome is None:
         raise ConfigError(
             f"run {run.id} is being trained by another process right now; wait for its record in {place.store.runs}"
         )
-    return record
+    return outcome
 
 
 def report_on(plan: Plan, command: str) -> Report:

@@ -2,35 +2,87 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import os
+import platform
+import re
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from normlib.errors import NormlibError
 
 TEMPORARY_SUFFIX = ".tmp"
+STRAY_AFTER_SECONDS = 3600.0  # a file is written in seconds; an hour forgives clocks that disagree
+_WRITER = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]+\.tmp$")
 
 
 class StoreError(NormlibError, OSError):
     """A results folder that cannot be used; the message states the rule, what came and the fix."""
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write to a hidden temporary name in the same folder, then rename.
+def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], None]) -> None:
+    """Write to a hidden temporary name in the same folder, then rename. `content` may be a function that writes to a file.
 
     There is no fsync: a killed process cannot lose what the kernel has, and after a power cut the checksum of a record
     shows a file that did not reach the disk, so that run is made again. An fsync would cost more than a short run.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with open(temporary, "xb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        _remove(temporary)
         raise unwritable(path, error) from error
     except BaseException:  # Ctrl-C between the two
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove the temporary files that dead processes left in a folder; another machine's, once they are an hour old."""
+    for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            writer = _WRITER.search(path.name)
+            if (
+                writer is None or writer["machine"] != _machine() or os.name == "nt"
+            ):  # which cannot be asked for a process
+                dead = time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS
+            else:
+                dead = not _is_alive(int(writer["process"]))
+            if dead:
+                path.unlink()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # a process of another user
+        return True
+    return True
+
+
+@functools.cache
+def _machine() -> str:
+    """What tells this machine since its last start from others that share the folder, without its name."""
+    start = Path("/proc/sys/kernel/random/boot_id")
+    started = start.read_text(encoding="utf-8") if start.is_file() else ""
+    return hashlib.sha256(f"{platform.node()}/{started}".encode()).hexdigest()[:8]
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:

@@ -16,12 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from normlib.results.frame import MACHINE
-from normlib.results.record import Record
+from normlib.results.record import FACTS, Record
 from normlib.results.store import Scan
 from normlib.results.tuning import STAGE
 
-FACTS = ("status", "spec", "hashes", "metrics")
-"""What two records of one run must have in common; times and memory may differ."""
 MOST_NAMED = 3
 """Of many run ids so many are named."""
 
@@ -96,9 +94,7 @@ def _conflicts(found: Iterable[_Found]) -> list[tuple[_Found, _Found]]:
 
 
 def _differing(one: Record, other: Record) -> list[str]:
-    if one.trained != other.trained:
-        return []
-    return [fact for fact in FACTS if getattr(one, fact) != getattr(other, fact)]
+    return one.differing(other) if one.trained == other.trained else []
 
 
 def _warnings(conflicts: Iterable[tuple[_Found, _Found]], alike: set[str]) -> list[str]:

@@ -22,6 +22,8 @@ FORMAT = 1
 DONE, DIVERGED, FAILED, SKIPPED = STATUSES = ("done", "diverged", "failed", "skipped")
 TRAINED = frozenset({DONE, DIVERGED})
 """The statuses of runs that were trained and scored; a diverged run counts with what its broken network scores."""
+FACTS = ("status", "spec", "hashes", "metrics")
+"""What two records of one run must have in common; times and memory may differ."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
 _REPEAT = "the next `compare` sets the file aside and makes the run again"
@@ -85,6 +87,19 @@ class Record:
     def trained(self) -> bool:
         """Whether there are metrics: the run is done or diverged."""
         return self.status in TRAINED
+
+    def differing(self, other: Record) -> list[str]:
+        """Which of the facts differ that two records of one run must have in common."""
+        return [fact for fact in FACTS if getattr(self, fact) != getattr(other, fact)]
+
+    def replaces(self, standing: Record) -> bool:
+        """Whether this record may take the place of one of the same run.
+
+        A failure gives way to anything, a skipped run to a trained one, and else only other labels of the same facts to these.
+        """
+        if standing.status == FAILED or (standing.status == SKIPPED and self.trained):
+            return True
+        return self.labels != standing.labels and not self.differing(standing)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a plain dict, in the order in which they are written."""

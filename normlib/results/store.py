@@ -1,27 +1,26 @@
 """The store: one folder of records, one file a run, shared without harm by any number of processes.
 
 In: records. Out: files `<results_dir>/<experiment>/runs/<id>.json`, and what reading them all back finds.
-A process that is killed at any moment leaves finished records whole and nothing locked.
+A process that is killed at any moment leaves finished records whole and nothing locked. Only who has claimed a run writes
+its record, and a final record gives way to nothing but a better one of the same run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from normlib.results import claims
-from normlib.results.files import TEMPORARY_SUFFIX, StoreError, unwritable, write_atomically
+from normlib.results.files import TEMPORARY_SUFFIX, StoreError, remove_strays, unwritable, write_atomically
 from normlib.results.record import Record, RecordError
 
-__all__ = ["BROKEN", "Scan", "Store", "StoreError"]
+__all__ = ["BROKEN", "ClaimedRun", "Scan", "Store", "StoreError"]
 
 BROKEN = "broken"
 """The status that `Store.statuses` gives to a file that is no sound record."""
-
-STRAY_AFTER_SECONDS = 3600.0  # a record is written in milliseconds; an hour forgives clocks that disagree
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Store:
         self.experiment = experiment
         self.folder = Path(results_dir) / experiment
         self.runs = self.folder / "runs"
+        self.weights = self.folder / "weights"
         self.locks = self.folder / ".locks"
 
     def path(self, run_id: str) -> Path:
@@ -55,16 +55,14 @@ class Store:
         except OSError as error:
             raise unwritable(self.runs, error) from error
 
-    def write(self, record: Record) -> Path:
-        """Write a record whole or not at all; an older record of the same run is replaced."""
-        path = self.path(record.id)
-        text = record.to_json()
-        try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(self.runs, error) from error
-        write_atomically(path, text)
-        return path
+    def write(self, record: Record) -> Record:
+        """Claim the run and write its record; the record that stands then. StoreError while another process has the run."""
+        with self.claim(record.id) as claimed:
+            if claimed is None:
+                raise StoreError(
+                    f"run {record.id} is being trained by another process; wait for its record in {self.runs}"
+                )
+            return claimed.write(record)
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, or None where there is none. RecordError if the file is not sound."""
@@ -106,20 +104,19 @@ class Store:
             return aside
         raise StoreError(f"no free name to set {path} aside; remove the files {path.name}.broken-*")
 
-    def claim(self, run_id: str) -> contextlib.AbstractContextManager[bool]:
-        """`with store.claim(id) as ours:` claims a run without waiting; False inside if another process has it.
+    @contextlib.contextmanager
+    def claim(self, run_id: str) -> Iterator[ClaimedRun | None]:
+        """`with store.claim(id) as claimed:` claims a run without waiting; None inside if another process has it.
 
         Look for the record again after the claim: whoever had the run before may just have finished it.
         """
-        return claims.claim(self.locks, run_id)
+        with claims.claim(self.locks, run_id) as ours:
+            yield ClaimedRun(self, run_id) if ours else None
 
     def clean(self) -> None:
-        """Remove what killed processes left: temporary files that are old, and lock files that nobody holds."""
-        with contextlib.suppress(OSError):
-            for path in self.runs.glob(f".*{TEMPORARY_SUFFIX}"):
-                with contextlib.suppress(OSError):
-                    if time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS:
-                        path.unlink()
+        """Remove what killed processes left: temporary files, and lock files that nobody holds."""
+        for folder in (self.runs, self.weights):
+            remove_strays(folder)
         claims.clean(self.locks)
 
     def _files(self) -> list[Path]:
@@ -141,4 +138,32 @@ class Store:
         record = Record.from_json(text, path)
         if record.id != path.stem:
             raise RecordError(f"holds the record of run {record.id}", "give the file the name of its run", path)
+        return record
+
+
+class ClaimedRun:
+    """A run that this process has to itself until the `with` block of its claim ends."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self.store, self.run_id = store, run_id
+
+    def read(self) -> Record | None:
+        """The record that stands. A file that is not sound is set aside first, so that nothing is lost."""
+        try:
+            return self.store.read(self.run_id)
+        except RecordError:
+            self.store.set_aside(self.run_id)
+            return None
+
+    def write(self, record: Record) -> Record:
+        """Write a record whole or not at all, where `Record.replaces` lets it; the record that stands then."""
+        standing = self.read()
+        if standing is not None and not record.replaces(standing):
+            return standing
+        path, text = self.store.path(record.id), record.to_json()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
+        write_atomically(path, text)
         return record

@@ -1,4 +1,4 @@
-"""One run, from spec to record: one Lightning fit. Writes nothing but, where asked for, the final weights."""
+"""One run, from spec to record: one Lightning fit. Writes nothing but what a logger writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from normlib.training.outcome import now, origin, unfinished
 from normlib.training.schedule import learning_rate_factors, shape_hash
 from normlib.training.seeding import global_stream
 from normlib.training.spec import Run, scaled_learning_rate
+from normlib.training.surroundings import standard_surroundings
 
 STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's own cost per batch vanish
 
@@ -38,24 +40,30 @@ EXPECTED_WARNINGS = (
 )
 
 
-def train_run(
-    run: Run,
-    data_dir: Path,
-    logger: Mapping[str, Any] | None = None,
-    weights_file: Path | None = None,
-    steps_per_chunk: int = STEPS_PER_CHUNK,
-) -> Record:
-    """Train one run and return its record; an exception becomes a record with status "failed" and its traceback.
+@dataclass(frozen=True)
+class Trained:
+    """The record of a run, and the network's final state, None where the run failed."""
 
-    `logger` holds the settings of a Lightning logger; `steps_per_chunk` changes the speed and nothing in the record. KeyboardInterrupt passes through.
+    record: Record
+    weights: Mapping[str, torch.Tensor] | None
+
+
+def train_run(
+    run: Run, data_dir: Path, logger: Mapping[str, Any] | None = None, steps_per_chunk: int = STEPS_PER_CHUNK
+) -> Trained:
+    """Train one run; an exception becomes a record with status "failed" and its traceback.
+
+    `logger` holds the settings of a Lightning logger; `steps_per_chunk` changes the speed and nothing in the record.
+    KeyboardInterrupt passes through. Whatever state of torch or of the environment the caller has set (autocast, default
+    types, precision of products, Lightning's variables) does not reach the run, and is there again afterwards.
     """
-    started, threads = now(), torch.get_num_threads()
+    started = now()
     try:
-        return _train(run, started, data_dir, logger, weights_file, steps_per_chunk)
+        with standard_surroundings(run.spec["threads"]):
+            return _train(run, started, data_dir, logger, steps_per_chunk)
     except Exception as error:
-        return unfinished(run, FAILED, f"{type(error).__name__}: {error}", started, traceback.format_exc())
-    finally:
-        torch.set_num_threads(threads)
+        reason = f"{type(error).__name__}: {error}"
+        return Trained(unfinished(run, FAILED, reason, started, traceback.format_exc()), None)
 
 
 def _train(
@@ -63,12 +71,10 @@ def _train(
     started: str,
     data_dir: Path,
     logger: Mapping[str, Any] | None,
-    weights_file: Path | None,
     steps_per_chunk: int,
-) -> Record:
+) -> Trained:
     spec = run.spec
     data, training = spec["data"], spec["training"]
-    torch.set_num_threads(spec["threads"])
     device = torch.device(spec["accelerator"])
     dataset = make_dataset(data)
     plan = BatchPlan(
@@ -103,6 +109,7 @@ def _train(
             _fit(trainer, module, splits)
             module.to(device)
             metrics = module.evaluate("train", "validation", "test")
+    _check_steps(module, run.planned_steps)
     broken = module.diverged_at is not None or any(scores["loss"] is None for scores in metrics.values())
     for each in loggers:
         each.log_metrics(
@@ -115,12 +122,9 @@ def _train(
             step=module.steps_done,
         )
         each.finalize("success")
-    if weights_file is not None:
-        weights_file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(module.network.state_dict(), weights_file)
     samples = module.steps_done * data["batch_size"]
     seconds = module.seconds_training
-    return Record(
+    record = Record(
         **origin(run),
         status=DIVERGED if broken else DONE,
         reason=_divergence(module, run.planned_steps) if broken else None,
@@ -146,6 +150,7 @@ def _train(
         ended=now(),
         curves={"train": module.train_curve, "validation": module.validation_curve},
     )
+    return Trained(record, module.network.state_dict())
 
 
 class _PlainStep(Precision):
@@ -156,6 +161,15 @@ class _PlainStep(Precision):
 
     def optimizer_step(self, optimizer: Any, model: Any = None, closure: Any = None, **settings: Any) -> Any:
         return optimizer.step(**settings)
+
+
+def _check_steps(module: Classifier, planned: int) -> None:
+    """Refuse a run that is not the one its spec asks for, whatever cut it short."""
+    if module.diverged_at is None and module.steps_done != planned:
+        raise RuntimeError(
+            f"the run took {module.steps_done} of {planned} planned steps, so its figures would not be those of its spec; "
+            "something outside of it ended the training early"
+        )
 
 
 def _fit(trainer: pl.Trainer, module: Classifier, splits: SplitData) -> None:

@@ -112,7 +112,7 @@ def test_a_comparison_trains_it_on_the_same_trunk_and_batches(
     shown = " ".join(capsys.readouterr().out.split())
     assert "norm: batch, batch_control, layer" in shown
     assert "control: batch_control is batch with noise of 1e-06 on its scales at the start" in shown
-    records = list(run_missing(make_plan(narrow), Watcher()).values())
+    records = list(run_missing(make_plan(narrow), Watcher()).records.values())
     by_arm = {(record.labels["norm"], record.spec["seed"]): record for record in records}
     assert len(by_arm) == len(records) == 6
     for seed in (0, 1):

@@ -38,7 +38,7 @@ def plan_in(results: Path, *overrides: str) -> Plan:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Record]]:
     """The sweep, done once without a stop: its folder and its records."""
     results = tmp_path_factory.mktemp("finished")
-    return results, run_missing(plan_in(results), Watcher())
+    return results, run_missing(plan_in(results), Watcher()).records
 
 
 def stages(plan: Plan) -> Counter[str]:
@@ -95,7 +95,7 @@ def test_trials_choose_on_validation_and_the_chosen_values_are_evaluated(
     assert evaluated == {(arm, rate, seed) for arm, rate in tuned.items() for seed in (0, 1)}
     assert {record.id for record in stored(results)} == set(records)
     before = contents(results)
-    assert run_missing(plan, Watcher()) == records and contents(results) == before, "done once"
+    assert run_missing(plan, Watcher()).records == records and contents(results) == before, "done once"
 
 
 class Stopper(Watcher):
@@ -134,7 +134,7 @@ def test_a_stop_at_any_time_costs_nothing(
         run_missing(plan, Stopper(**stop))
     before = contents(tmp_path)
     assert least <= len(before) <= most
-    records = run_missing(plan, Watcher())
+    records = run_missing(plan, Watcher()).records
     after = contents(tmp_path)
     assert {key: after[key] for key in before} == before, "nothing is done twice"
     assert set(after) == set(records) == {run.id for run in look(plan).plan.runs}
@@ -205,7 +205,7 @@ def test_a_chosen_value_that_becomes_the_fixed_one_gets_its_label_and_is_not_tra
     arm, rate = next((arm, rate) for arm, rate in best_rates(list(records.values())).items() if rate != 0.005)
     plan = plan_in(tmp_path, f"norm={arm}", f"optimizer.lr={rate}")
     watcher = Watcher()
-    relabelled = run_missing(plan, watcher)
+    relabelled = run_missing(plan, watcher).records
     assert watcher.ended_runs == []
     for record in relabelled.values():
         assert record.labels["stage"] == (TRIAL if record.spec["seed"] >= FIRST_TUNING_SEED else FIXED)
@@ -220,7 +220,7 @@ def test_a_plan_without_tuning_leaves_the_stages_and_shows_its_runs_as_one_compa
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     before = contents(tmp_path)
     plan = plan_in(tmp_path, "tuning=null", "seed=range(3)")
-    records = run_missing(plan, Watcher())
+    records = run_missing(plan, Watcher()).records
     after = contents(tmp_path)
     assert {key: after[key] for key in before} == before and len(after) == len(before) + 2
     assert Counter(record.labels.get("stage") for record in records.values()) == {FIXED: EVALUATIONS, None: 2}

@@ -105,7 +105,7 @@ def test_every_norm_trains_a_step_or_is_refused_with_the_reason(variant: str, ma
         lacking["site"] = True
     for norm in norm_names():
         run = with_norm(base, norm)
-        record = train_run(run, tmp_path)
+        record = train_run(run, tmp_path).record
         if run.skip_reason is None:
             assert (record.status, record.steps) == ("done", 1), record.traceback
         else:

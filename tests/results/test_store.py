@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from normlib.results import files
 from normlib.results.claims import claim
+from normlib.results.files import STRAY_AFTER_SECONDS
 from normlib.results.record import RecordError
-from normlib.results.store import BROKEN, STRAY_AFTER_SECONDS, Store, StoreError
+from normlib.results.store import BROKEN, Store, StoreError
 from tests.results.factories import make_record
 
 
@@ -27,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 def test_what_is_written_is_read_and_nothing_else_is_left(store: Store) -> None:
     records = [make_record(seed=seed) for seed in range(3)]
     for record in records:
-        assert store.write(record) == store.path(record.id)
+        assert store.write(record) == record
     assert store.read(records[1].id) == records[1]
     assert sorted(path.name for path in store.runs.iterdir()) == sorted(f"{record.id}.json" for record in records)
     assert {record.id for record in store.scan().records} == {record.id for record in records}
@@ -82,7 +84,7 @@ def test_a_write_that_fails_leaves_the_old_record_and_no_litter(store: Store, mo
 
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(StoreError, match="No space left"):
-        store.write(make_record(accuracy=0.9))
+        store.write(replace(old, labels={"norm": "another"}))
     assert store.read(old.id) == old
     assert len(list(store.runs.iterdir())) == 1
 

@@ -111,7 +111,7 @@ def test_another_process_gives_the_same_figures(make_run, train, tmp_path) -> No
 import json, pathlib
 from normlib.experiments.plan import make_run
 from normlib.training.run import train_run
-record = train_run(make_run({[*EVERYTHING, "accelerator=cpu"]})[0], pathlib.Path("unused"))
+record = train_run(make_run({[*EVERYTHING, "accelerator=cpu"]})[0], pathlib.Path("unused")).record
 print(json.dumps([record.id, record.metrics, dict(record.hashes), record.curves["train"]]))
 """
     environment = {
