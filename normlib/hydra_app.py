@@ -21,7 +21,7 @@ from normlib.experiments.resolve import resolve
 from normlib.experiments.state import look
 from normlib.experiments.sweep import place_of
 from normlib.listing import show_record
-from normlib.registry import load_plugin
+from normlib.plugins import load_plugin, safe_path
 
 
 def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequence[str], sweep: bool) -> list[str]:
@@ -87,7 +87,8 @@ def _call_hydra(arguments: list[str], task: Callable[[DictConfig], None]) -> Non
     before = sys.argv
     sys.argv = ["normlib", *arguments]
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(task)()
+        with safe_path():  # for the processes of a launcher
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(task)()
     finally:
         sys.argv = before
 

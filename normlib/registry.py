@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import difflib
 import enum
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import os
 import pkgutil
 import re
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from normlib.errors import NormlibError
@@ -54,19 +50,13 @@ class Entry:
     cls: type
     metadata: Mapping[str, Any]
     settings: Mapping[str, Setting]
+    source_file: str | None
+    """The file that defines the class, if Python knows one."""
 
     @property
     def summary(self) -> str:
         """The first sentence of the class's docstring."""
         return (inspect.getdoc(self.cls) or "").split("\n\n")[0].replace("\n", " ").strip()
-
-    @property
-    def source_file(self) -> str | None:
-        """The file that defines the class, if Python knows one."""
-        try:
-            return inspect.getsourcefile(self.cls)
-        except TypeError:
-            return None
 
 
 @dataclass
@@ -152,13 +142,14 @@ class Registry:
             raise RegistryError(
                 f"a {self.kind} inherits from {base.__module__}.{base.__qualname__}, but {cls.__qualname__} does not; add it to the class's bases"
             )
+        entry = Entry(name, cls, dict(metadata), self._settings(name, cls), _source_file(cls))
         taken = self._entries.get(name)
-        if taken is not None and _definition(taken.cls) != _definition(cls):
+        if taken is not None and _definition(taken) != _definition(entry):
             raise RegistryError(
                 f"the {self.kind} name {name!r} is taken by {taken.cls.__module__}.{taken.cls.__qualname__} "
                 f"({taken.source_file}); register {cls.__module__}.{cls.__qualname__} under another name"
             )
-        self._entries[name] = Entry(name, cls, dict(metadata), self._settings(name, cls))
+        self._entries[name] = entry
 
     def _settings(self, name: str, cls: type) -> dict[str, Setting]:
         settings: dict[str, Setting] = {}
@@ -192,56 +183,16 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"no {kind} is named {name!r}{hint} Known: {', '.join(known)}"
 
 
-_loaded_plugins: dict[Path, str] = {}  # the module that a plugin's file was last imported as
-
-
-def load_plugin(plugin: str) -> None:
-    """Import a user's own module, given as the path of a .py file or as a module name; it registers what it defines.
-
-    A file is imported once, and once more whenever its text has changed, so that a notebook sees an edit.
-    Raises RegistryError when the file does not exist or does not import.
-    """
-    is_path = plugin.endswith(".py") or "/" in plugin
-    try:
-        if not is_path:
-            if os.getcwd() not in sys.path:
-                sys.path.append(os.getcwd())  # `python -m normlib` has it there; so `normlib` does too
-            importlib.import_module(plugin)
-            return
-        path = Path(plugin).expanduser().resolve()
-        if not path.is_file():
-            raise RegistryError(
-                f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module"
-            )
-        digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
-        name = f"normlib_plugin_{path.stem}_{digest}"
-        if _loaded_plugins.get(path) == name and name in sys.modules:
-            return
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        _loaded_plugins[path] = name
-    except RegistryError:
-        raise
-    except Exception as error:
-        raise RegistryError(
-            f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback)."
-        ) from error
-
-
-def _definition(cls: type) -> tuple[str, str | None]:
+def _definition(entry: Entry) -> tuple[str, str]:
     """Where a class is defined: a module that is loaded again may register the same class once more."""
+    return entry.cls.__qualname__, entry.source_file or entry.cls.__module__
+
+
+def _source_file(cls: type) -> str | None:
     try:
-        source = inspect.getsourcefile(cls)
+        return inspect.getsourcefile(cls)
     except TypeError:
-        source = None
-    return cls.__qualname__, source or cls.__module__
+        return None
 
 
 def _literals(hint: Any) -> tuple[str, ...]:

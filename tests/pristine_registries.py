@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from hydra.core.config_store import ConfigStore
 
+from normlib import plugins
 from normlib.experiments.schema import GROUPS, store_schema
 
 
@@ -33,3 +34,5 @@ def pristine_registries() -> Iterator[None]:
         if name.startswith(("normlib_plugin_", "my_")):
             del sys.modules[name]
     sys.path[:] = path
+    plugins._plugins.clear()
+    plugins._finder.folders.clear()

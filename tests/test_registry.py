@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from normlib.registry import Registry, RegistryError, load_plugin
+from normlib.plugins import load_plugin
+from normlib.registry import Registry, RegistryError
 
 
 class Base:

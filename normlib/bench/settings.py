@@ -12,7 +12,8 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
 from normlib.experiments.config import ConfigError, clear_errors, plain_text, plugins_of
-from normlib.registry import load_plugin, unknown_name
+from normlib.plugins import load_plugin
+from normlib.registry import unknown_name
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LAYOUTS = ("contiguous", "channels_last")

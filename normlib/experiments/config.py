@@ -24,7 +24,8 @@ from yaml import YAMLError
 
 from normlib.errors import NormlibError
 from normlib.help import config_dir
-from normlib.registry import RegistryError, load_plugin
+from normlib.plugins import load_plugin
+from normlib.registry import RegistryError
 
 DEFAULT_EXPERIMENT = "small_batch"
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment

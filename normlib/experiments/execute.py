@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pebble import ProcessExpired, ProcessPool
 
 from normlib.errors import NormlibError
-from normlib.registry import load_plugin
+from normlib.plugins import load_plugin, safe_path
 from normlib.results.record import FAILED, SKIPPED, Record
 from normlib.results.store import Store, StoreError
 from normlib.training.outcome import unfinished
@@ -192,12 +192,20 @@ def _outcome(future: Any, run: Run, store: Store) -> Outcome | None:
 
 
 def warm_up() -> None:
-    """Let the server that workers fork from import torch and Lightning in the background, while the plan is made."""
+    """Let the server that workers fork from import torch and Lightning in the background, while the plan is made.
+
+    The server and its workers do not import from the caller's folder, and Ctrl-C is not for them: the parent stops them.
+    """
     context = _context()
     if context.get_start_method() == "forkserver":
         from multiprocessing.forkserver import ensure_running
 
-        ensure_running()
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with safe_path():
+                ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _context() -> Any:
@@ -211,6 +219,7 @@ def _context() -> Any:
 @contextmanager
 def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
     """A pebble pool whose processes fork from a server that has imported torch once (where the system can fork)."""
+    warm_up()
     pool = ProcessPool(jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path)])
     try:
         yield pool
@@ -223,7 +232,6 @@ def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
 
 
 def _start_worker(plugins: Sequence[str], path: Sequence[str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it stops the pool
     sys.path[:] = path
     os.environ["OMP_NUM_THREADS"] = "1"
     for plugin in plugins:

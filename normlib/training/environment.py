@@ -50,7 +50,7 @@ def _fixed() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
@@ -82,7 +82,7 @@ class PeakMemory:
             self.before: int | None = torch.cuda.memory_allocated()
             return
         try:
-            Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+            Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="utf-8")
             self.before = _resident("VmRSS")
         except OSError:
             self.before = None
@@ -96,7 +96,7 @@ class PeakMemory:
 
 
 def _resident(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024  # the kernel counts in KiB
     raise OSError(f"no {field} in /proc/self/status")

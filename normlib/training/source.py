@@ -1,7 +1,8 @@
 """The code behind a run, as hashes: an edited norm gets a new run id, a changed comment does not.
 
-Hashes syntax trees without docstrings, of a class's file, of its base classes' files, and of the sibling files that
-these import. This file runs none of the code it reads.
+Hashes syntax trees without docstrings. A class of normlib's own counts with its file, those of its base classes, and what
+these import. Anybody else's counts with every module of its project that it was loaded with or may import, and with all of
+normlib that it can build on. The same in every Python version, place, locale and order of loading. Runs none of the code.
 """
 
 from __future__ import annotations
@@ -9,85 +10,77 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import inspect
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from normlib.plugins import loaded_with
+from normlib.project import Project, own_files, project_of
 from normlib.registry import RegistryError
 
 FOREIGN = ("torch", "pytorch_lightning", "builtins", "abc", "typing", "collections", "torchvision", "timm")
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOMS = ("norms", "models", "data")
+"""What classes of other people's build on."""
 
 
 def class_hash(cls: type) -> str:
-    """16 hexadecimal digits for the source of a class, its bases and the sibling files that they import."""
-    files: set[Path] = set()
+    """16 hexadecimal digits for the source of a class and of its bases. RegistryError for a class without a file."""
+    files: dict[str, Path] = {}
     for base in cls.__mro__:
-        if base.__module__.partition(".")[0] not in FOREIGN:
-            try:
-                source = Path(str(inspect.getsourcefile(base)))
-            except (OSError, TypeError):
-                source = Path("")
-            if not source.is_file():
-                raise RegistryError(
-                    f"{cls.__qualname__} has no source file, but a run's id is a hash of the code behind it: put the class "
-                    "into a file, my_norm.py, and name that with plugins=[my_norm.py]"
-                )
-            depth = base.__module__.count(".")
-            _collect(source, source.parents[depth], base.__module__.partition(".")[0], files)
+        if base.__module__.partition(".")[0] in FOREIGN:
+            continue
+        module = sys.modules.get(base.__module__)
+        project = None if module is None else project_of(module)
+        if module is None or project is None:
+            raise RegistryError(
+                f"{cls.__qualname__} has no source file, but a run's id is a hash of the code behind it: put the class "
+                "into a file, my_norm.py, and name that with plugins=[my_norm.py]"
+            )
+        if base.__module__.partition(".")[0] == PACKAGE.name:
+            files |= own_files([module], _own_project())
+        else:
+            outside = Project(project.root, project.package, without=(PACKAGE,))
+            files |= own_files(loaded_with(module), outside)
+            files |= {f"{PACKAGE.name}/{name}": PACKAGE / name for name in _rooms()}
     return _combined(files)
 
 
 def files_hash(names: Iterable[str]) -> str:
     """16 hexadecimal digits for files of normlib's own, named from its package folder."""
-    return _combined({Path(__file__).parents[1] / name for name in names})
+    return _combined({name: PACKAGE / name for name in names})
 
 
-def syntax_hash(source: str) -> str:
-    """The hash of a source text's syntax tree without docstrings, the same in every Python version and layout."""
-    return hashlib.sha256(repr(_plain(_without_docstrings(ast.parse(source)))).encode()).hexdigest()[:16]
+def syntax_hash(source: str | bytes) -> str:
+    """The hash of a source text's syntax tree without docstrings, the same in every Python version and layout.
+
+    Bytes are read as Python reads a file, in UTF-8 or what the file declares; what is no source is hashed as it is.
+    """
+    try:
+        text = repr(_plain(_without_docstrings(ast.parse(source)))).encode()
+    except (SyntaxError, ValueError):
+        text = source.encode() if isinstance(source, str) else source
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
-def _combined(files: set[Path]) -> str:
-    parts = sorted((path.name, _file_hash(path, path.stat().st_mtime_ns)) for path in files)
+@functools.cache
+def _own_project() -> Project:
+    """normlib's modules, without its packages' own files, which only list names."""
+    return Project(PACKAGE.parent, PACKAGE.name, without=tuple(PACKAGE.rglob("__init__.py")))
+
+
+@functools.cache
+def _rooms() -> tuple[str, ...]:
+    return tuple(path.relative_to(PACKAGE).as_posix() for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
+
+
+def _combined(files: Mapping[str, Path]) -> str:
+    parts = sorted((name, _hash_of(path.read_bytes())) for name, path in files.items())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=256)
-def _file_hash(path: Path, modified: int) -> str:
-    return syntax_hash(path.read_text())
-
-
-def _collect(path: Path, root: Path, package: str, files: set[Path]) -> None:
-    """Add a file and, again and again, the modules of its own project that it imports (a package's __init__ left out).
-
-    These lie beside it, or belong to `package`, which lies in the folder `root`. Where the project is installed, and what
-    else is installed there, changes nothing.
-    """
-    if path in files:
-        return
-    files.add(path)
-    for node in ast.walk(ast.parse(path.read_text())):
-        for module in _imported(node, path, root, package):
-            file = module.with_name(f"{module.name}.py")
-            if file.is_file() and file.name != "__init__.py":
-                _collect(file, root, package, files)
-
-
-def _imported(node: ast.AST, path: Path, root: Path, package: str) -> list[Path]:
-    """Where the modules that a statement may import would lie, without their ending."""
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        own = node.module or ""
-        names = [own, *(f"{own}.{alias.name}".lstrip(".") for alias in node.names)]  # a name may be a module too
-    else:
-        return []
-    names = [name for name in names if name]
-    if isinstance(node, ast.ImportFrom) and node.level:
-        return [path.parents[node.level - 1].joinpath(*name.split(".")) for name in names]
-    beside = [path.parent / name.rpartition(".")[2] for name in names]
-    return beside + [root.joinpath(*name.split(".")) for name in names if name.startswith(f"{package}.")]
+_hash_of = functools.lru_cache(maxsize=1024)(syntax_hash)
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:

@@ -13,7 +13,8 @@ import normlib.norms
 from normlib.norms import factory, names, norms, register
 from normlib.norms.base import Norm
 from normlib.norms.group import GroupNorm
-from normlib.registry import RegistryError, load_plugin
+from normlib.plugins import load_plugin
+from normlib.registry import RegistryError
 
 OURS = [entry.name for entry in norms.entries() if entry.cls.__module__.startswith("normlib.norms.")]
 

@@ -1,0 +1,212 @@
+"""Users' own modules, loaded as plugins: files by their paths, modules by their names. They register what they define.
+
+A plugin's folder is on the path of the plugin's own project and of nothing else, and behind all that is installed: a file
+there that is called as a module of Python's is no danger to anyone. This file never imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from normlib.project import Project, file_of, own_files, project_of, shadowed
+from normlib.registry import RegistryError
+
+
+@dataclass
+class _Plugin:
+    """A loaded plugin: its module, what was loaded from its project with it, and the files as they were then."""
+
+    module: ModuleType
+    project: Project | None
+    with_it: tuple[str, ...]
+    files: dict[Path, bytes]
+
+    def edited(self) -> bool:
+        """Whether a file of the plugin's project is not as it was loaded."""
+        return any(_digest(path) != digest for path, digest in self.files.items())
+
+    def forget(self) -> None:
+        """Take the project's modules out of Python's table, those that were imported later too; the next import reads them anew."""
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, ModuleType) and name not in SCRIPTS and file_of(module) in self.files:
+                del sys.modules[name]
+
+
+SAFE_PATH = "PYTHONSAFEPATH"
+"""The variable that keeps Python from putting the current folder first on its path."""
+
+SCRIPTS = ("__main__", "__mp_main__")
+
+_plugins: dict[str, _Plugin] = {}
+"""By the path of the file or the name of the module."""
+
+
+def load_plugin(plugin: str) -> None:
+    """Import a user's own module, given as the path of a .py file or as a module name; it registers what it defines.
+
+    It is imported once, and once more whenever its text or that of a module of its project has changed, so that a notebook
+    sees an edit. Raises RegistryError when the file does not exist or does not import.
+    """
+    is_path = plugin.endswith(".py") or "/" in plugin
+    if is_path:
+        try:
+            path = Path(plugin).expanduser().resolve()
+            there = path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long a name, an unknown user's folder, a null byte
+            raise RegistryError(f"plugins: {plugin[:80]!r} cannot be the path of a file ({error})") from error
+        if not there:
+            raise RegistryError(
+                f"plugins: there is no file {plugin!r} (looked for {path}); give the path of a .py file or the name of an importable module"
+            )
+    key = str(path) if is_path else plugin
+    known = _plugins.get(key)
+    if known is not None:
+        if known.module.__name__ in sys.modules and not known.edited():
+            return
+        known.forget()
+    try:
+        _plugins[key] = _recorded((lambda: _load_file(path)) if is_path else (lambda: _load_name(plugin)))
+    except RegistryError:
+        raise
+    except Exception as error:
+        raise RegistryError(
+            f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback)."
+        ) from error
+    _refuse_shadowed(plugin, _plugins[key])
+
+
+def loaded_with(module: ModuleType) -> list[ModuleType]:
+    """The modules that belong together with one: those of the plugin that it came with, or itself alone."""
+    for plugin in _plugins.values():
+        names = (plugin.module.__name__, *plugin.with_it)
+        if module.__name__ in names:
+            return [sys.modules[name] for name in names if name in sys.modules]
+    return [module]
+
+
+def _recorded(load: Callable[[], ModuleType]) -> _Plugin:
+    """Load a plugin and remember which modules of its project came with it."""
+    importlib.invalidate_caches()  # a file may be younger than the last look at its folder
+    before = set(sys.modules)
+    module = load()
+    project = project_of(module)
+    if project is None:
+        return _Plugin(module, None, (), {})
+    fresh = [name for name in sys.modules if name not in before and name != module.__name__]
+    with_it = [
+        name for name in fresh if isinstance(sys.modules[name], ModuleType) and _is_in(sys.modules[name], project)
+    ]
+    files = own_files([module, *(sys.modules[name] for name in with_it)], project)
+    return _Plugin(module, project, tuple(with_it), {path: _digest(path) for path in files.values()})
+
+
+def _is_in(module: ModuleType, project: Project) -> bool:
+    file = file_of(module)
+    return file is not None and project.has(file)
+
+
+def _load_file(path: Path) -> ModuleType:
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
+    name = f"normlib_plugin_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    project = project_of(module)
+    assert project is not None
+    _finder.serve(project, (path.parent, project.root))
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _load_name(name: str) -> ModuleType:
+    folder = Path.cwd()
+    _finder.serve(Project(folder), (folder,))
+    return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def safe_path() -> Iterator[None]:
+    """Python processes that are started inside the block do not import from the folder that they are started in."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE_PATH)
+        if before is not None:
+            os.environ[SAFE_PATH] = before
+
+
+class _Finder(MetaPathFinder):
+    """Finds modules in a project's folders, for imports by the project's own files; the last one that Python asks."""
+
+    def __init__(self) -> None:
+        self.folders: dict[Project, tuple[Path, ...]] = {}
+
+    def serve(self, project: Project, folders: Sequence[Path]) -> None:
+        self.folders[project] = tuple(folders)
+        if self not in sys.meta_path:
+            sys.meta_path.append(self)
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if path is not None:  # of a package, which knows its own folder
+            return None
+        importer = _importing_file()
+        for project, folders in self.folders.items():
+            by_name = importer == THIS_FILE and folders == (Path.cwd(),)
+            if importer is not None and (by_name or project.has(importer)):
+                found = PathFinder.find_spec(name, [os.fspath(folder) for folder in folders], target)
+                if found is not None:
+                    return found
+        return None
+
+
+def _importing_file() -> Path | None:
+    """The file whose code asks for an import."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("importlib", "_frozen_importlib")):
+        frame = frame.f_back  # type: ignore[assignment]
+    file = frame.f_globals.get("__file__") if frame is not None else None
+    return Path(file).resolve() if isinstance(file, str) else None
+
+
+def _refuse_shadowed(plugin: str, loaded: _Plugin) -> None:
+    """Refuse a plugin that has a module of its own which it cannot get, since another one is loaded under the name."""
+    project = loaded.project
+    if project is None or project not in _finder.folders:
+        return
+    found = shadowed({project.name(path): path for path in loaded.files}, project)
+    if found is not None:
+        name, path = found
+        there = file_of(sys.modules[name]) or "Python itself"
+        raise RegistryError(
+            f"plugins: {plugin!r} imports {name!r}, and {path} lies beside it, but what it gets is another module of that name "
+            f"({there}); give the file another name"
+        )
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
+
+
+THIS_FILE = Path(__file__).resolve()
+_finder = _Finder()
