@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare is not None:
-        train_bare(json.loads(options.bare.read_text()))
+        train_bare(json.loads(options.bare.read_text(encoding="utf-8")))
         return
 
     from normlib.experiments.plan import make_plan
@@ -89,7 +89,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             shares = [Path(folder) / f"share{job}.json" for job in range(jobs)]
             for job, share in enumerate(shares):
-                share.write_text(json.dumps(specs[job::jobs]))
+                share.write_text(json.dumps(specs[job::jobs]), encoding="utf-8")
             bare = seconds([[sys.executable, __file__, "--bare", str(share)] for share in shares])
             whole = seconds(
                 [[sys.executable, "-m", "normlib", "compare", *options.overrides, f"results_dir={folder}/results"]]

@@ -44,7 +44,7 @@ def generator(*names: str) -> np.random.Generator:
 
 def read_results() -> list[Result]:
     """The committed results."""
-    with RESULTS.open(newline="") as file:
+    with RESULTS.open(newline="", encoding="utf-8") as file:
         return [
             Result(**row | {"n": int(row["n"]), "percent": float(row["percent"]), "experiments": int(row["experiments"])})
             for row in csv.DictReader(file)
@@ -55,12 +55,12 @@ def write_results(simulation: str, rows: Sequence[Result]) -> None:
     """Put one simulation's rows in place of the ones before, and its tables into the docs."""
     others = [row for row in read_results() if row.simulation != simulation] if RESULTS.exists() else []
     merged = sorted([*others, *rows], key=lambda row: row.simulation)
-    with RESULTS.open("w", newline="") as file:
+    with RESULTS.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(Result)])
         writer.writerows(astuple(row) for row in merged)
     if DOCUMENT.exists():
-        DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), merged))
+        DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8"), merged), encoding="utf-8")
 
 
 def with_tables(text: str, results: Sequence[Result]) -> str:
@@ -135,4 +135,4 @@ def _only(results: Sequence[Result], *figures: str) -> list[Result]:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), read_results()))
+    DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8"), read_results()), encoding="utf-8")

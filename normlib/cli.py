@@ -16,11 +16,13 @@ from typing import Any
 from normlib.errors import NormlibError
 from normlib.help import epilog, summary
 from normlib.stopping import Stopped, stop_on_signals
+from normlib.terminal import show_anything
 
 
 def command() -> int:
-    """What the installed command `normlib` and `python -m normlib` are: `main`, ended in good order by signals."""
+    """What the installed command `normlib` and `python -m normlib` are: `main` in a process of its own."""
     stop_on_signals()
+    show_anything()
     return main()
 
 

@@ -9,8 +9,10 @@ BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->"
 
 def results_section(folder: Path) -> str:
     """The headline of an experiment's verdicts, as a quotation, its main tables, and the differences to the baseline."""
-    headline = (folder / "verdicts.md").read_text().splitlines()[0]
-    tables = ((folder / "tables" / f"{name}.md").read_text().strip() for name in ("accuracy", "differences"))
+    headline = (folder / "verdicts.md").read_text(encoding="utf-8").splitlines()[0]
+    tables = (
+        (folder / "tables" / f"{name}.md").read_text(encoding="utf-8").strip() for name in ("accuracy", "differences")
+    )
     return "\n\n".join([f"> {headline}", *tables])
 
 
@@ -23,4 +25,4 @@ def with_results(readme: str, section: str) -> str:
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    readme.write_text(with_results(readme.read_text(), results_section(GALLERY)))
+    readme.write_text(with_results(readme.read_text(encoding="utf-8"), results_section(GALLERY)), encoding="utf-8")
