@@ -33,6 +33,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
+def strays(path: Path) -> list[Path]:
+    """The temporary files that killed processes left of writing a file, or that another process is just writing."""
+    return list(path.parent.glob(f".{path.name}.*-????????{TEMPORARY_SUFFIX}"))
+
+
 def unwritable(path: Path, error: OSError) -> StoreError:
     """The one message for a place that cannot be written."""
     return StoreError(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from normlib.results.claims import wait_for
-from normlib.results.files import StoreError, unwritable, write_atomically
+from normlib.results.files import StoreError, strays, unwritable, write_atomically
 from normlib.results.manifest import MANIFEST, Manifest, hash_of, hash_of_file
 
 LOCKS, LOCK = ".locks", "report"
@@ -36,6 +36,9 @@ def place(
         there = {name: hash_of_file(folder / name) for name in new}
         known = _checked(folder, [name for name in new if there[name] != new[name]], overwrite, there)
         others = [name for name in known.hashes if name not in new]
+        for name in (MANIFEST, *new, *others):
+            for stray in strays(folder / name):  # of a process that was killed: nobody else is at work here now
+                stray.unlink(missing_ok=True)
         write_atomically(folder / MANIFEST, known.with_hashes(new).to_json())
         for name, each in data.items():
             if there[name] != new[name]:
@@ -64,7 +67,7 @@ def _checked(folder: Path, names: Collection[str], overwrite: bool, there: Mappi
     if blocked:
         raise StoreError(
             f"a report's files are plain files in folders, and something else is at {_listed(folder, blocked)} (a link "
-            "to a file counts as something else); move it away, or choose another folder with --to or results_dir="
+            "to a file counts as something else); move it away, or choose another folder (with results_dir=, or --to for `report`)"
         )
     found = Manifest.read(folder)
     known = Manifest() if found is None else found
@@ -75,7 +78,8 @@ def _checked(folder: Path, names: Collection[str], overwrite: bool, there: Mappi
     if foreign and not overwrite:
         raise StoreError(
             f"a report replaces only what an earlier report wrote ({MANIFEST} tells), and {_listed(folder, foreign)} "
-            "would be lost; choose another folder with --to or results_dir=, or have them replaced with --overwrite"
+            "would be lost; choose another folder (with results_dir=, or --to for `report`), or have them replaced with "
+            "--overwrite (in Python overwrite=True)"
         )
     return known
 
