@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import normlib
 from normlib.cli import main
 from normlib.results import report
 from normlib.results.files import StoreError
@@ -225,6 +226,17 @@ def test_a_sweep_learns_of_it_before_it_trains(name: str, place: Path, capsys: p
     assert main(["compare", *TINY, "norm=layer", "seed=0", "jobs=1", "results_dir=fresh"]) == 2
     assert f"fresh/small_batch/{name}" in capsys.readouterr().err
     assert _contents(Path("fresh")) == {f"small_batch/{name}": b"mine"}
+
+
+def test_a_sweep_replaces_what_it_is_told_to(tmp_path: Path) -> None:
+    theirs = {"runs.csv": "mine", "tables/tasks.md": "mine", "tables/dataset.tex": "mine"}
+    _put(tmp_path / "small_batch", theirs)
+    asked = [*TINY, "norm=layer", "seed=0", "jobs=1", f"results_dir={tmp_path}"]
+    with pytest.raises(StoreError, match="runs.csv.* would be lost"):
+        normlib.compare(*asked, quiet=True)
+    assert len(normlib.compare(*asked, quiet=True, overwrite=True)) == 1
+    now = {name: (tmp_path / "small_batch" / name).read_text() for name in theirs}
+    assert {name for name in theirs if now[name] != "mine"} == {"runs.csv"}, "tasks.md was not needed"
 
 
 def test_every_name_is_known_before_there_is_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
