@@ -87,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         if verb in READING:
             sub.add_argument("--to", **READING[verb])
+        if verb in ("report", "compare", "bench"):
+            sub.add_argument(
+                "--overwrite", action="store_true",
+                help="replace files in the way that normlib did not write; files with other names stay in any case",
+            )  # fmt: skip
         if verb == "report":
             sub.add_argument("--open", action="store_true", help="open the page in a browser")
         if verb == "train":
@@ -123,7 +128,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     from normlib.api import compare_on
 
-    swept, _ = compare_on(Console(), options.overrides, options.config_dir)
+    swept, _ = compare_on(Console(), options.overrides, options.config_dir, options.overwrite)
     return 1 if swept.failed else 0
 
 
@@ -167,7 +172,7 @@ def _report(options: argparse.Namespace) -> int:
 
     from normlib.experiments.reporting import report_from_records
 
-    report = report_from_records(options.overrides, options.config_dir, options.to)
+    report = report_from_records(options.overrides, options.config_dir, options.to, options.overwrite)
     report.render(Console())
     if options.open:
         import webbrowser
@@ -190,7 +195,7 @@ def _bench(options: argparse.Namespace) -> int:
     from normlib.bench.run import bench
 
     console = Console()
-    bench(options.overrides, console).render(console)
+    bench(options.overrides, console, options.overwrite).render(console)
     return 0
 
 

@@ -54,10 +54,11 @@ class Bench:
         console.print(Text(f"runs/, tables/ and figures/ in {self.folder}", style="dim"))
 
 
-def bench(overrides: Sequence[str], console: Console) -> Bench:
-    """Measure, write and return. ConfigError where nothing that is asked for can be timed."""
+def bench(overrides: Sequence[str], console: Console, overwrite: bool = False) -> Bench:
+    """Measure, write and return. ConfigError where nothing that is asked for can be timed, StoreError, before anything is,
+    where files are in the way that no bench wrote, unless they are to be overwritten."""
     asked = read(overrides)
-    folder = BenchFolder(asked.results_dir)
+    folder = BenchFolder(asked.results_dir, overwrite)
     folder.prepare()
     keep_freed_memory()
     command = " ".join(["normlib bench", *overrides])

@@ -1,6 +1,7 @@
-"""`report`: what the command line, or else the experiment's file, asks of the records. Never imports torch.
+"""`report`: what the command line, or else the experiment's file, or a plan asks of the records. Never imports torch.
 
-In: arguments. Out: the files that write_report makes, or one clear error before anything is replaced.
+In: arguments, or the state of a plan. Out: the files that write_report makes, or one clear error before anything is
+replaced.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text
 from normlib.results.frame import frame
+from normlib.results.store import Store
 from normlib.results.study import Question, Study
 
 if TYPE_CHECKING:
+    from normlib.experiments.state import State
     from normlib.results.report import Report
 
 
-def report_from_records(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None) -> Report:
+def report_from_records(
+    arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None, overwrite: bool = False
+) -> Report:
     """Tables, figures and page of an experiment's records, or of the folders named; other settings select records.
 
     What is not asked on the command line comes from the experiment's file. `to` is the folder that is written to, by
-    default the experiment's own, or `<results_dir>/merged` for several. Raises ConfigError where there are no records.
+    default the experiment's own, or `<results_dir>/merged` for several. Raises ConfigError where there are no records,
+    StoreError where files are in the way that no report wrote, unless they are to be overwritten.
     """
     from normlib.results.report import write_report
     from normlib.results.shown import filtered
@@ -47,6 +53,25 @@ def report_from_records(arguments: Sequence[str], config_dirs: Sequence[str] = (
         filters=selection.filters,
         command=_command(arguments, config_dirs, to),
         warnings=selection.found.warnings,
+        overwrite=overwrite,
+    )
+
+
+def report_on_state(state: State, command: str, overwrite: bool = False) -> Report:
+    """Write the report on a plan's runs, as far as they have records; `command` is what makes it again."""
+    from normlib.results.report import write_report
+
+    settings = state.plan.settings
+    asked = {name: settings[name] for name in QUESTION}
+    return write_report(
+        Store(settings["results_dir"], state.plan.experiment).folder,
+        state.scan.records,
+        state.scan.problems,
+        Question(**asked, order=state.plan.order),
+        ids={run.id for run in state.plan.runs},
+        command=command,
+        staged=state.plan.tuning is not None,
+        overwrite=overwrite,
     )
 
 

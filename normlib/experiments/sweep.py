@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from normlib.experiments.config import ConfigError
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
-from normlib.experiments.selection import QUESTION
 from normlib.experiments.state import State, look
 from normlib.results.record import FAILED, Record
 from normlib.results.store import Store
@@ -22,7 +21,7 @@ from normlib.training.inputs import make_dataset
 from normlib.training.spec import Run
 
 if TYPE_CHECKING:
-    from normlib.results.report import Report
+    pass
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 
@@ -152,21 +151,3 @@ def run_one(run: Run, settings: Mapping[str, Any]) -> Outcome:
             f"run {run.id} is being trained by another process right now; wait for its record in {place.store.runs}"
         )
     return outcome
-
-
-def report_on(plan: Plan, command: str) -> Report:
-    """Write the report on a plan's runs, as far as they have records; `command` is what makes it again."""
-    from normlib.results.report import write_report
-    from normlib.results.study import Question
-
-    state, settings = look(plan), plan.settings
-    asked = {name: settings[name] for name in QUESTION}
-    return write_report(
-        Store(settings["results_dir"], plan.experiment).folder,
-        state.scan.records,
-        state.scan.problems,
-        Question(**asked, order=plan.order),
-        ids={run.id for run in state.plan.runs},
-        command=command,
-        staged=plan.tuning is not None,
-    )

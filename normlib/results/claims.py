@@ -8,17 +8,20 @@ only litter. This file knows nothing of records.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normlib.results.files import unwritable
+from normlib.results.files import StoreError, unwritable
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK_SUFFIX = ".lock"
 ATTEMPTS = 20  # another process may remove the empty lock folder between our making and our using it
+PATIENCE_SECONDS = 60.0  # what is waited for takes a second at most; so long a wait means a process that hangs
+PAUSE_SECONDS = 0.02
 
 
 @contextlib.contextmanager
@@ -39,6 +42,23 @@ def claim(folder: Path, name: str) -> Iterator[bool]:
             Path(lock.lock_file).unlink()
         lock.release()
         remove_if_empty(folder)
+
+
+@contextlib.contextmanager
+def wait_for(folder: Path, name: str) -> Iterator[None]:
+    """Claim a name, and wait for it while another process has it. StoreError after a minute."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with claim(folder, name) as ours:
+            if ours:
+                yield
+                return
+        if time.monotonic() > until:
+            raise StoreError(
+                f"one process at a time may be at work on {name}, and another has held {folder / name}{LOCK_SUFFIX} for "
+                f"{PATIENCE_SECONDS:.0f} seconds; stop that process if it hangs, then try again"
+            )
+        time.sleep(PAUSE_SECONDS)
 
 
 def clean(folder: Path) -> None:

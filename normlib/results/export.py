@@ -1,7 +1,7 @@
 """Export: the frame of runs as one file for other programs, Parquet, CSV or JSON lines by the file's suffix.
 
-In: the frame and a path. Out: the file, replaced whole, with a row a run and every column of the frame. Settings keep
-their types where the format has them. This file never drops a row or a column.
+In: the frame and a path. Out: the file, replaced whole, with a row a run and every column of the frame; where the path is a
+link, the file that it leads to. Settings keep their types where the format has them. This file never drops a row or a column.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def export(runs: pd.DataFrame, path: Path) -> Path:
     """Write the runs to `path` in the format of its suffix and return it. ExportError says what stands in the way."""
     check_path(path)
     try:
-        write_atomically(path, WRITERS[path.suffix](runs))
+        write_atomically(Path(os.path.realpath(path)), WRITERS[path.suffix](runs))
     except StoreError as error:
         raise ExportError(f"{path} cannot be written ({_why(error)}); permit it, or choose another place") from error
     return path
@@ -47,6 +48,8 @@ def check_path(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"is in a folder, {path.parent}, that does not exist"
         raise ExportError(f"an export is a file in a folder that exists, and {path} {what}")
+    if path.exists() and not path.is_file():
+        raise ExportError(f"an export is a plain file, and {path} is a pipe or a device; choose another name")
 
 
 def _parquet(runs: pd.DataFrame) -> bytes:

@@ -18,7 +18,7 @@ from normlib.errors import NormlibError
 
 TEMPORARY_SUFFIX = ".tmp"
 STRAY_AFTER_SECONDS = 3600.0  # a file is written in seconds; an hour forgives clocks that disagree
-_WRITER = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]+\.tmp$")
+_WRITER = re.compile(r"\.((?P<machine>[0-9a-f]{8})-)?(?P<process>\d+)-[0-9a-f]{8}\.tmp$")
 
 
 class StoreError(NormlibError, OSError):
@@ -48,17 +48,15 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], Non
 
 
 def remove_strays(folder: Path) -> None:
-    """Remove the temporary files that dead processes left in a folder; another machine's, once they are an hour old."""
+    """Remove the temporary files that dead processes left of ours in a folder; another machine's, once they are an hour old."""
     for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        writer = _WRITER.search(path.name)
+        if writer is None:
+            continue
+        here = writer["machine"] == _machine() and os.name != "nt"  # Windows cannot be asked for a process
         with contextlib.suppress(OSError):
-            writer = _WRITER.search(path.name)
-            if (
-                writer is None or writer["machine"] != _machine() or os.name == "nt"
-            ):  # which cannot be asked for a process
-                dead = time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS
-            else:
-                dead = not _is_alive(int(writer["process"]))
-            if dead:
+            old = time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS
+            if old or (here and not _is_alive(int(writer["process"]))):
                 path.unlink()
 
 

@@ -1,7 +1,7 @@
 """The report: from records to the files in a results folder and to the terminal.
 
-In: a store's folder and its records. Out: runs.csv, verdicts.md, tables/, figures/ and report.html, each file replaced
-whole, and a `Report` that prints. Nothing is trained and torch is not imported.
+In: a store's folder and its records. Out: runs.csv, verdicts.md, tables/, figures/ and report.html, and a `Report` that
+prints. All contents are made before the first is written. Nothing is trained and torch is not imported.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from normlib.errors import NormlibError
 from normlib.results.axes import ReportError
 from normlib.results.digest import digest
-from normlib.results.files import unwritable, write_atomically
 from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import frame, latest, run_name
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
+from normlib.results.placing import check_place, place
 from normlib.results.record import Record, RecordError
 from normlib.results.sheet import Sheet
 from normlib.results.shown import Filters, View, shown
@@ -32,8 +33,13 @@ from normlib.results.writers import latex, markdown, terminal, tidy_csv
 if TYPE_CHECKING:
     from rich.console import Console
 
-TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
+TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
 IMAGE_KINDS = ("png", "svg")
+WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
+TABLE_NAMES = (
+    "accuracy", "differences", "paired", "batch_size_effect", "speed", "tasks", "gap", "cost",
+)  # fmt: skip
+"""Of every table that a view can have; `tuning` is of no view."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ def write_report(
     command: str = "normlib report",
     warnings: Sequence[str] = (),
     staged: bool = True,
+    overwrite: bool = False,
 ) -> Report:
     """Write every file and return the report. `filters` keeps the runs whose settings are among the values given, `ids`
     those of a plan; runs.csv has all runs nevertheless. `command` is what makes the report again, for the page;
@@ -89,6 +96,7 @@ def write_report(
     False shows all runs as one comparison, which is what they are in a plan that does not tune.
 
     IdentityError where runs are compared that are not paired, ReportError for unknown axes; runs.csv is there by then.
+    StoreError where files are in the way that no report wrote; `overwrite` has them replaced.
     """
     question = question or Question()
     records = list(records)
@@ -96,17 +104,21 @@ def write_report(
     kept, superseded = latest(planned)
     of_plan = frame(kept)
     all_runs = of_plan if ids is None else frame(records)
-    files = [_write(folder / "runs.csv", all_runs.to_csv(index=False, lineterminator="\n"))]
-    chosen = shown(of_plan, filters or {}, staged)
-    if chosen.axis in (question.rows, question.columns):
-        raise ReportError(f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns")
-    check_paired(chosen.runs)
-    curves = {run_name(record): record.curves for record in kept}
-    found = tuple(_find(view, question, curves) for view in chosen.views)
+    rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
+    try:
+        chosen = shown(of_plan, filters or {}, staged)
+        if chosen.axis in (question.rows, question.columns):
+            raise ReportError(
+                f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns"
+            )
+        check_paired(chosen.runs)
+        curves = {run_name(record): record.curves for record in kept}
+        found = tuple(_find(view, question, curves) for view in chosen.views)
+    except NormlibError:
+        place(folder, rows, overwrite, others_stay=True)
+        raise
     sheets = (*(sheet for findings in found for sheet in findings.sheets), *tuning_sheets(chosen.axis, chosen.choices))
-    files += _write_tables(folder / TABLES, sheets)
-    files.append(_write(folder / "verdicts.md", verdicts_file(found, chosen.messages)))
-    drawn = _write_figures(folder / FIGURES, found)
+    drawn = _figures(found)
     no_figure = bool(found) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     if len(planned) < len(records):
@@ -114,8 +126,33 @@ def write_report(
         messages.append(
             f"{others} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
         )
-    files += [*drawn, *_write_page(folder / PAGE, Study(chosen.runs, question), found, sheets, messages, command)]
+    contents: dict[str, str | bytes] = {
+        **rows,
+        **_tables(sheets),
+        VERDICTS: verdicts_file(found, chosen.messages),
+        **drawn,
+    }
+    if len(chosen.runs):
+        contents[PAGE] = _page(Study(chosen.runs, question), found, sheets, messages, command)
+    files = place(folder, contents, overwrite)
     return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
+
+
+def check_folder(folder: Path, overwrite: bool = False) -> None:
+    """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have.
+    StoreError."""
+    from normlib.results.figures import NAMES
+
+    tables = [*TABLE_NAMES, *(f"{name}_{FIXED}" for name in TABLE_NAMES), "tuning"]
+    check_place(
+        folder,
+        [
+            *(ROWS, VERDICTS, PAGE),
+            *(f"{TABLES}/{name}{end}" for name in tables for end in WRITERS),
+            *(f"{FIGURES}/{name}.{kind}" for name in NAMES for kind in IMAGE_KINDS),
+        ],
+        overwrite,
+    )
 
 
 def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings:
@@ -124,71 +161,43 @@ def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings
     return filed_apart(findings) if view.name == FIXED else findings
 
 
-def _write(path: Path, content: str | bytes) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path.parent, error) from error
-    write_atomically(path, content)
-    return path
-
-
-def _write_tables(folder: Path, sheets: Sequence[Sheet]) -> list[Path]:
-    """Each group of sheets as Markdown, CSV and LaTeX; tables that an older report had and this one has not go."""
+def _tables(sheets: Sequence[Sheet]) -> dict[str, str]:
+    """Each group of sheets as Markdown, CSV and LaTeX."""
     by_name: dict[str, list[Sheet]] = {}
     for sheet in sheets:
         by_name.setdefault(sheet.name, []).append(sheet)
-    writers = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
-    paths = [
-        _write(folder / f"{name}{end}", write(own)) for name, own in by_name.items() for end, write in writers.items()
-    ]
-    _remove_others(folder, paths, tuple(writers))
-    return paths
+    return {f"{TABLES}/{name}{end}": write(own) for name, own in by_name.items() for end, write in WRITERS.items()}
 
 
-def _write_figures(folder: Path, found: Sequence[Findings]) -> list[Path]:
-    """Every figure of the main findings in both forms; an older figure that cannot be drawn now goes."""
+def _figures(found: Sequence[Findings]) -> dict[str, bytes]:
+    """Every figure of the main findings that can be drawn, in both forms."""
     from normlib.results import figures  # matplotlib takes a third of a second to import
 
-    paths = []
-    for findings in found[:1]:
-        for name, figure in figures.figures(findings.study, findings.tables, findings.comparisons).items():
-            paths += [_write(folder / f"{name}.{kind}", figures.image(figure, kind)) for kind in IMAGE_KINDS]
-    _remove_others(folder, paths, tuple(f".{kind}" for kind in IMAGE_KINDS))
-    return paths
+    return {
+        f"{FIGURES}/{name}.{kind}": figures.image(figure, kind)
+        for findings in found[:1]
+        for name, figure in figures.figures(findings.study, findings.tables, findings.comparisons).items()
+        for kind in IMAGE_KINDS
+    }
 
 
-def _write_page(
-    path: Path,
-    everything: Study,
-    found: Sequence[Findings],
-    sheets: Sequence[Sheet],
-    messages: Sequence[str],
-    command: str,
-) -> list[Path]:
-    """The page of the main findings with the tables of all; where there is no run to show, an older page goes."""
+def _page(
+    everything: Study, found: Sequence[Findings], sheets: Sequence[Sheet], messages: Sequence[str], command: str
+) -> str:
+    """The page of the main findings with the tables of all."""
     from normlib.results.page import PageContent, page  # plotly and jinja2 take a third of a second to import
 
-    if not len(everything.runs):
-        path.unlink(missing_ok=True)
-        return []
-    content = PageContent(
-        experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
-        study=found[0].study if found else Study(everything.runs.iloc[:0], everything.question),
-        everything=everything,
-        sheets=sheets,
-        comparisons=found[0].comparisons if found else (),
-        headline=main_headline(found),
-        verdicts=digests(found),
-        details=details(found),
-        messages=messages,
-        commands=[command],
+    return page(
+        PageContent(
+            experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
+            study=found[0].study if found else Study(everything.runs.iloc[:0], everything.question),
+            everything=everything,
+            sheets=sheets,
+            comparisons=found[0].comparisons if found else (),
+            headline=main_headline(found),
+            verdicts=digests(found),
+            details=details(found),
+            messages=messages,
+            commands=[command],
+        )
     )
-    return [_write(path, page(content))]
-
-
-def _remove_others(folder: Path, kept: Sequence[Path], endings: tuple[str, ...]) -> None:
-    """Remove what an older report left in a folder of ours, since it speaks of other runs."""
-    for path in folder.glob("*") if folder.is_dir() else ():
-        if path.suffix in endings and path not in kept:
-            path.unlink(missing_ok=True)

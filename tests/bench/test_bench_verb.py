@@ -71,6 +71,26 @@ def test_a_strangers_norm_is_timed(place: Path, capsys: pytest.CaptureFixture[st
     assert not (place / "results").exists()
 
 
+def test_files_that_no_bench_wrote_stay(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["bench", "bench.layouts=[contiguous]", "bench.passes=[forward]", *TINY]
+    theirs = {"tables/cost.tex": "mine", "tables/other.tex": "mine", "runs/notes.json": "{}", "runs/odd.json": "mine"}
+    here = place / "results" / "bench"
+    for name, text in theirs.items():
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(text)
+
+    def now() -> dict[str, str]:
+        return {name: (here / name).read_text() for name in theirs}
+
+    assert main([*asked, "norm=layer"]) == 2
+    assert "tables/cost.tex would be lost" in capsys.readouterr().err
+    assert now() == theirs and {str(f.relative_to(here)) for f in here.rglob("*.*") if f.is_file()} == {*theirs}
+    assert main([*asked, "norm=layer", "--overwrite"]) == 0
+    assert {name for name, text in now().items() if text != theirs[name]} == {"tables/cost.tex"}
+    assert main([*asked, "norm=rms"]) == 0, "what was replaced is ours"
+    assert len(list((here / "runs").glob("*.json"))) == 3, "the older timing has gone, and what is none stays"
+
+
 def test_what_cannot_be_timed_is_bad_input(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "norm=batch", "bench.shapes=[32by64]"]) == 2
     assert "a shape is NxC" in capsys.readouterr().err

@@ -191,8 +191,8 @@ def test_temporary_files_of_dead_processes_go_at_once(tmp_path: Path) -> None:
     store.write(make_record())
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    names = {f".a.json.{_machine()}-{dead.pid}-00ff.tmp": False, f".b.json.{_machine()}-{os.getpid()}-00ff.tmp": True,
-             f".c.json.0a0a0a0a-{dead.pid}-00ff.tmp": True}  # fmt: skip
+    names = {f".a.json.{_machine()}-{dead.pid}-0123abcd.tmp": False, f".b.json.{_machine()}-{os.getpid()}-0123abcd.tmp": True,
+             f".c.json.0a0a0a0a-{dead.pid}-0123abcd.tmp": True}  # fmt: skip
     store.weights.mkdir()
     for folder in (store.runs, store.weights):
         for name in names:

@@ -15,8 +15,9 @@ import pytest
 from normlib.cli import main
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import Plan, make_plan
+from normlib.experiments.reporting import report_on_state
 from normlib.experiments.state import State, look
-from normlib.experiments.sweep import report_on, run_missing
+from normlib.experiments.sweep import run_missing
 from normlib.experiments.tuning import FIRST_TUNING_SEED
 from normlib.results.record import Record
 from normlib.results.store import Store
@@ -224,9 +225,9 @@ def test_a_plan_without_tuning_leaves_the_stages_and_shows_its_runs_as_one_compa
     after = contents(tmp_path)
     assert {key: after[key] for key in before} == before and len(after) == len(before) + 2
     assert Counter(record.labels.get("stage") for record in records.values()) == {FIXED: EVALUATIONS, None: 2}
-    report = report_on(plan, "normlib compare")
+    report = report_on_state(look(plan), "normlib compare")
     assert len(report.frame) == 6 and [findings.view for findings in report.findings] == [""]
-    report = report_on(plan_in(tmp_path), "normlib compare")
+    report = report_on_state(look(plan_in(tmp_path)), "normlib compare")
     assert [findings.view for findings in report.findings] == ["tuned", "fixed"]
 
 

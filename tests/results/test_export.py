@@ -65,12 +65,22 @@ def test_an_older_file_is_replaced_and_nothing_lies_beside_it(runs: pd.DataFrame
         ("runs", "none of them"),
         ("folder.csv", "is a folder"),
         ("nowhere/runs.csv", "that does not exist"),
+        ("pipe.csv", "is a pipe or a device"),
     ],
 )
 def test_a_place_that_it_cannot_go_to(name: str, what: str, runs: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(ExportError, match=what):
         export(runs, tmp_path / name)
+    assert (tmp_path / "pipe.csv").is_fifo()
+
+
+def test_a_link_leads_to_the_file_that_is_written(runs: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "runs.csv").symlink_to("far/data.csv")
+    export(runs, tmp_path / "runs.csv")
+    assert (tmp_path / "runs.csv").is_symlink() and len(pd.read_csv(tmp_path / "far" / "data.csv")) == len(runs)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

@@ -14,6 +14,7 @@ from rich.console import Console
 from normlib.results.axes import ReportError
 from normlib.results.files import StoreError
 from normlib.results.identity import IdentityError
+from normlib.results.manifest import MANIFEST
 from normlib.results.record import Record
 from normlib.results.report import Report, write_report
 from normlib.results.store import Store
@@ -47,7 +48,8 @@ def _names(folder: Path) -> list[str]:
 
 def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
     report = write_report(tmp_path, _records())
-    assert _names(tmp_path) == FILES == sorted(str(path.relative_to(tmp_path)) for path in report.files)
+    assert _names(tmp_path) == sorted([*FILES, MANIFEST])
+    assert sorted(str(path.relative_to(tmp_path)) for path in report.files) == FILES
     assert len(pd.read_csv(tmp_path / "runs.csv")) == len(report.frame) == 8
     assert "80.5 ± 6.4" in (tmp_path / "tables" / "accuracy.md").read_text()
     assert report.messages == ()
@@ -85,7 +87,7 @@ def test_nothing_of_other_runs_stays(tmp_path: Path) -> None:
     write_report(tmp_path, _records())
     (tmp_path / "tables" / "mine.txt").write_text("a reader's own")
     write_report(tmp_path, [])
-    assert _names(tmp_path) == ["runs.csv", "tables/mine.txt", "verdicts.md"]
+    assert _names(tmp_path) == [MANIFEST, "runs.csv", "tables/mine.txt", "verdicts.md"]
 
 
 def test_unpaired_runs_are_refused_and_the_rows_are_kept(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_unpaired_runs_are_refused_and_the_rows_are_kept(tmp_path: Path) -> None
     records[0] = Record(**{**records[0].to_dict(), "hashes": {**records[0].hashes, "trunk": "0123"}})
     with pytest.raises(IdentityError, match="'trunk'"):
         write_report(tmp_path, records)
-    assert _names(tmp_path) == ["runs.csv"] and len(pd.read_csv(tmp_path / "runs.csv")) == 8
+    assert _names(tmp_path) == [MANIFEST, "runs.csv"] and len(pd.read_csv(tmp_path / "runs.csv")) == 8
     write_report(tmp_path, records, filters={"norm": {"group"}})  # nothing is compared with the odd one
 
 

@@ -104,7 +104,7 @@ def test_prepare_leaves_nothing_behind(store: Store) -> None:
 
 def test_stray_temporary_files_are_ignored_and_old_ones_cleaned(store: Store) -> None:
     store.write(make_record())
-    fresh, old = (store.runs / f".{name}.json.1-2.tmp" for name in ("fresh", "old"))
+    fresh, old = (store.runs / f".{name}.json.0a0a0a0a-1-0123abcd.tmp" for name in ("fresh", "old"))
     for path in (fresh, old):
         path.write_text("{")
     long_ago = os.stat(old).st_mtime - STRAY_AFTER_SECONDS - 1
