@@ -47,6 +47,10 @@ def check_path(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"is in a folder, {path.parent}, that does not exist"
         raise ExportError(f"an export is a file in a folder that exists, and {path} {what}")
+    if path.exists() and not path.is_file():
+        raise ExportError(
+            f"an export replaces nothing but a regular file, and {path} is a pipe or a device; name another"
+        )
 
 
 def _parquet(runs: pd.DataFrame) -> bytes:

@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.frame import SEED, run_names
+from normlib.results.columns import SEED
+from normlib.results.frame import run_names
 from normlib.results.record import DIVERGED, TRAINED
 
 ACCURACY = "test.accuracy"
