@@ -77,6 +77,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     place = {key: _one_value(given[key]) for key in PLACES if key in given}
     asked = {key: _one_value(given[key]) for key in QUESTION if key in given}
     results_dir = user_path(place.get("results_dir", "results"), "results_dir")
+    check_path(results_dir / place.get("experiment", DEFAULT_EXPERIMENT), "experiment")
     if folders:
         found = read_folders(folders)
         goes_to = found.folders[0] if len(found.folders) == 1 else results_dir / MERGED
@@ -84,7 +85,6 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
         name = place.get("experiment") or (names.pop() if len(names) == 1 else None)
     else:
         name = place.get("experiment", DEFAULT_EXPERIMENT)
-        check_path(results_dir / name, "experiment")
         found = _of_experiment(Store(results_dir, name), config_dirs)
         goes_to = found.folders[0]
     selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}
