@@ -104,7 +104,7 @@ class _Shape(Struct, forbid_unknown_fields=True):
     parameters: dict[str, Count]
     state_size: Count
     reinitialized: list[str]
-    environment: dict[str, Setting]
+    environment: dict[str, Listed]
     started: Moment
     ended: Moment
 
