@@ -15,6 +15,7 @@ from normlib.bench.record import Timing
 from normlib.bench.sheets import sheets
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.placing import check_place, place
+from normlib.results.reading import read_regular
 from normlib.results.record import RecordError
 from normlib.results.sheet import Sheet
 from normlib.results.writers import latex, markdown, tidy_csv
@@ -50,7 +51,7 @@ class BenchFolder:
 
     def read(self) -> list[Timing]:
         """Every timing that is there. RecordError names a file that is not sound."""
-        return [Timing.from_json(path.read_bytes(), path) for path in sorted(self.runs.glob("*.json"))]
+        return [Timing.from_json(read_regular(path), path) for path in sorted(self.runs.glob("*.json"))]
 
     def keep(self, timings: Sequence[Timing]) -> None:
         """Remove the timings of other benches; a file that is no sound timing is somebody's, and stays."""

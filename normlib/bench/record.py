@@ -13,13 +13,43 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from normlib.results.record import RecordError, checksum
+import msgspec
+from msgspec import Meta, Struct
+
+from normlib.results.faults import first_fault
+from normlib.results.quoting import short
+from normlib.results.record import NewerRecordError, RecordError, checksum
+from normlib.results.schema import Amount, Count, Moment, Setting, Whole
 
 FORMAT = 1
 _REPEAT = "`normlib bench` makes it again"
 OURS, TORCH = "normlib", "torch.nn"
+Seconds = Annotated[list[Annotated[float, Meta(gt=0)]], Meta(min_length=1)]
+
+
+class _Shape(Struct, forbid_unknown_fields=True):
+    format: Literal[1]
+    norm: str
+    settings: dict[str, Setting]
+    passes: Literal["forward", "forward_backward"]
+    shape: str
+    layout: str
+    dtype: str
+    device: str
+    threads: Count
+    channel_dim: Whole
+    rounds: Count
+    allowed: Amount
+    what: dict[str, str]
+    seconds: dict[str, Seconds]
+    left_out: dict[str, str]
+    memory_bytes: dict[str, Count]
+    memory_means: str
+    environment: dict[str, Setting]
+    command: str
+    started: Moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +98,27 @@ class Timing:
     def from_json(cls, text: str | bytes, path: Path | None = None) -> Timing:
         """The timing in a text. RecordError names `path`, what is wrong and what to do."""
         try:
-            values = json.loads(text)
-        except ValueError as error:
+            values = msgspec.json.decode(text)
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"is cut short or not JSON ({error})", _REPEAT, path) from None
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+        if not isinstance(values, dict) or type(came := values.get("format")) is not int or came < FORMAT:
             raise RecordError(f"is no timing of format {FORMAT}", _REPEAT, path)
+        if came > FORMAT:
+            raise NewerRecordError(
+                f"was written by a newer normlib: it has format {short(came)}", "upgrade normlib", path
+            )
         stated = values.pop("checksum", None)
-        if stated != checksum(values):
+        try:
+            agrees = stated == checksum(values)
+        except RecordError as error:
+            raise RecordError(error.what, _REPEAT, path) from None
+        if not agrees:
             raise RecordError("does not agree with its checksum: it was edited after it was written", _REPEAT, path)
-        if set(values) != names:
-            raise RecordError(f"lacks or has too many of {', '.join(sorted(names ^ set(values)))}", _REPEAT, path)
+        if fault := first_fault(values, _Shape):
+            raise RecordError(f"has {short(fault.value)} at {fault.where}: {fault.rule}", _REPEAT, path)
+        rounds = {len(each) for each in values["seconds"].values()}
+        if OURS not in values["seconds"] or len(rounds) > 1:
+            raise RecordError(
+                f"has to have seconds of {OURS}, and of every contender in the same rounds", _REPEAT, path
+            )
         return cls(**values)

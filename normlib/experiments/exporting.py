@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from normlib.experiments.config import ConfigError
 from normlib.experiments.selection import select
 from normlib.results.export import WRITERS, check_path, export
 from normlib.results.frame import frame, latest
 from normlib.results.messages import MOST_NAMED, runs
+from normlib.results.places import user_path
 from normlib.results.shown import filtered
 
 
@@ -20,7 +20,7 @@ def export_runs(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: s
     """
     if to is None:
         raise ConfigError(f"export writes one file: name it with --to FILE; its suffix is one of {', '.join(WRITERS)}")
-    path = Path(to).expanduser()
+    path = user_path(to, "--to")
     check_path(path)
     selection = select(arguments, config_dirs)
     kept, superseded = latest(selection.found.records)

@@ -20,6 +20,7 @@ from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text
 from normlib.results.frame import frame
+from normlib.results.places import user_path
 from normlib.results.store import Store
 from normlib.results.study import Question, Study
 
@@ -119,7 +120,7 @@ def _check_baseline(study: Study) -> None:
 
 def _target(selection: Selection, to: str | None) -> Path:
     """The folder that the report goes to; never one that holds records which are not its own."""
-    folder = selection.folder if to is None else Path(to).expanduser()
+    folder = selection.folder if to is None else user_path(to, "--to")
     if to is not None and folder.exists() and not folder.is_dir():
         raise ConfigError(f"--to names a folder, and {to} is a file")
     if any(folder.resolve() == (source / "runs").resolve() for source in selection.found.folders):

@@ -6,6 +6,7 @@ In: arguments, key=value or folders. Out: a `Selection`. Reads records and YAML;
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,10 @@ from normlib.experiments.config import (
 )
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_axis, same_text
+from normlib.results.columns import SEED
 from normlib.results.folders import Merged, read_folders
-from normlib.results.frame import SEED, frame
+from normlib.results.frame import frame
+from normlib.results.places import check_path, user_path
 from normlib.results.record import Record
 from normlib.results.store import Store
 
@@ -63,7 +66,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     folders = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
     for folder in folders:
-        if not Path(folder).expanduser().exists():
+        if not os.path.lexists(user_path(folder, "a folder of results")):
             raise ConfigError(
                 f"{folder!r} is neither a folder of results, which would hold runs/, nor a setting, key=value"
             )
@@ -73,7 +76,8 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     given = {override.get_key_element(): override for override in parsed}
     place = {key: _one_value(given[key]) for key in PLACES if key in given}
     asked = {key: _one_value(given[key]) for key in QUESTION if key in given}
-    results_dir = Path(place.get("results_dir", "results"))
+    results_dir = user_path(place.get("results_dir", "results"), "results_dir")
+    check_path(results_dir / place.get("experiment", DEFAULT_EXPERIMENT), "experiment")
     if folders:
         found = read_folders(folders)
         goes_to = found.folders[0] if len(found.folders) == 1 else results_dir / MERGED

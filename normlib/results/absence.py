@@ -6,7 +6,7 @@ In: a condition and an arm. Out: a few words, empty where nothing is amiss. This
 from __future__ import annotations
 
 from normlib.results.axes import SPLIT_SEED
-from normlib.results.frame import SEED
+from normlib.results.columns import SEED
 from normlib.results.identity import NORM, pairing
 from normlib.results.record import FAILED, SKIPPED
 from normlib.results.study import Condition, Study

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from normlib.results.frame import REINITIALIZED
+from normlib.results.columns import REINITIALIZED
 from normlib.results.study import Study
 
 NAMES_SHOWN = 3

@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.frame import SEED, settings
+from normlib.results.columns import SEED
+from normlib.results.frame import settings
 
 SPLIT_SEED = "data.split_seed"
 """Part of a replicate where each seed has a split of its own; otherwise a setting like any other."""

@@ -17,6 +17,7 @@ import pandas as pd
 from normlib.errors import NormlibError
 from normlib.results.frame import frame, latest
 from normlib.results.merge import merge
+from normlib.results.places import user_path
 from normlib.results.record import Record, RecordError
 from normlib.results.store import Scan, Store
 
@@ -42,9 +43,9 @@ class Merged:
 def read_folders(folders: Iterable[str | os.PathLike[str]]) -> Merged:
     """Read the records of experiments' folders. A folder that is named twice is read once.
 
-    FolderError for what is no experiment's folder, or has no records.
+    FolderError for what is no experiment's folder, or has no records; PlaceError for what can be no folder at all.
     """
-    named = {path.resolve(): path for path in (Path(folder).expanduser() for folder in folders)}
+    named = {path.resolve(): path for path in (user_path(folder, "a folder of results") for folder in folders)}
     if not named:
         raise FolderError("results are read from folders that hold runs/, and none was named")
     scans = {str(path): _scan(path) for path in named.values()}
@@ -75,10 +76,13 @@ def load_results(*folders: str | os.PathLike[str]) -> pd.DataFrame:
 
 def _scan(path: Path) -> Scan:
     rule = "results are read from an experiment's folder, the one that holds runs/, and"
-    if not path.is_dir():
-        raise FolderError(f"{rule} {path} {'is a file' if path.exists() else 'does not exist'}")
-    if not (path / "runs").is_dir():
-        raise FolderError(f"{rule} {path} holds none; {_what_there_is(path)}")
+    try:
+        if not path.is_dir():
+            raise FolderError(f"{rule} {path} {'is a file' if path.exists() else 'does not exist'}")
+        if not (path / "runs").is_dir():
+            raise FolderError(f"{rule} {path} holds none; {_what_there_is(path)}")
+    except OSError as error:
+        raise FolderError(f"{rule} {path} cannot be looked into ({error.strerror}); permit that") from error
     scan = Store(path.parent, path.name).scan()
     if not scan.records and not scan.problems:
         raise FolderError(f"there are no records in {path / 'runs'}: make them with `normlib compare`")

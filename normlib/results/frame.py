@@ -16,22 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from normlib.results.columns import (
+    MACHINE,
+    REINITIALIZED,
+    RESULT_GROUPS,
+    SCALARS_AHEAD,
+    SCALARS_BEHIND,
+    is_setting,
+)
 from normlib.results.record import Record
-
-SEED = "seed"
-"""The column that numbers the replicates."""
-MACHINE = "machine"
-"""The label of records that were merged from machines which contradict each other; else there is no such column."""
-REINITIALIZED = "reinitialized"
-"""The trunk's parameters that a run's norm started anew, a JSON list; where no run has any there is no such column."""
-
-SCALARS_AHEAD = ("id", "experiment", "status", "reason")
-SCALARS_BEHIND = (
-    "planned_steps", "steps", "samples", "seconds_training", "seconds_per_step", "samples_per_second",
-    "peak_memory_bytes", "state_size", "data_version", "started", "ended", "command",
-)  # fmt: skip
-RESULT_GROUPS = ("train", "validation", "test", "parameters", "norm_report", "hashes", "code", "environment")
-_NOT_SETTINGS = frozenset((*SCALARS_AHEAD, REINITIALIZED, *SCALARS_BEHIND))
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], int]:
@@ -61,11 +54,6 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     anew = [REINITIALIZED] if REINITIALIZED in seen else []
     names = (*SCALARS_AHEAD, *labels, *keys, *results, *anew, *SCALARS_BEHIND)
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
-
-
-def is_setting(column: str) -> bool:
-    """Whether a column of the frame was chosen by the experimenter, not measured: a label or a key of the spec."""
-    return column not in _NOT_SETTINGS and column.partition(".")[0] not in RESULT_GROUPS
 
 
 def settings(table: pd.DataFrame) -> list[str]:

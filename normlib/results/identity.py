@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from normlib.errors import NormlibError
 from normlib.results.axes import SPLIT_SEED, as_text, section_keys
-from normlib.results.frame import SEED, settings
+from normlib.results.columns import SEED
+from normlib.results.frame import settings
 from normlib.results.record import TRAINED
 
 NORM = "norm"

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from normlib.results.frame import MACHINE
+from normlib.results.columns import MACHINE
 from normlib.results.record import FACTS, Record
 from normlib.results.store import Scan
 from normlib.results.tuning import STAGE

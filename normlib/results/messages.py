@@ -33,7 +33,8 @@ def messages_of(
         )
     messages += [f"warning: {warning}" for warning in mixed_code(chosen)]
     for status, verb in ((FAILED, "failed"), (DIVERGED, "diverged")):
-        reasons = Counter(str(reason) for reason in chosen.loc[chosen["status"] == status, "reason"])
+        given = chosen.loc[chosen["status"] == status, "reason"]
+        reasons = Counter(given.where(given.notna(), "no reason is recorded"))
         if reasons:
             messages.append(f"{runs(sum(reasons.values()))} {verb}:")
             messages += [f"  {count} × {reason}" for reason, count in reasons.most_common(MOST_NAMED)]

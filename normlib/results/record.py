@@ -16,7 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from normlib.errors import NormlibError
+from normlib.results.quoting import printable, short
+from normlib.results.schema import broken
 
 FORMAT = 1
 DONE, DIVERGED, FAILED, SKIPPED = STATUSES = ("done", "diverged", "failed", "skipped")
@@ -26,6 +30,7 @@ FACTS = ("status", "spec", "hashes", "metrics")
 """What two records of one run must have in common; times and memory may differ."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 _REPEAT = "the next `compare` sets the file aside and makes the run again"
 
 
@@ -34,7 +39,11 @@ class RecordError(NormlibError, ValueError):
 
     def __init__(self, what: str, fix: str = _REPEAT, path: Path | None = None) -> None:
         self.what, self.fix, self.path = what, fix, path
-        super().__init__(f"{path or 'record'}: {what}; {fix}")
+        super().__init__(f"{printable(str(path or 'record'))}: {what}; {fix}")
+
+
+class NewerRecordError(RecordError):
+    """A record that a newer normlib wrote. It may well be sound, so it is not to be set aside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +86,11 @@ class Record:
     def __post_init__(self) -> None:
         """Refuse what no run can be, before it reaches a file."""
         if self.format != FORMAT:
-            raise RecordError(f"has format {self.format!r}, and this normlib reads format {FORMAT}", "upgrade normlib")
+            raise _other_format(self.format, self.environment)
         if self.status not in STATUSES:
-            raise RecordError(f"has status {self.status!r}, which is none of {', '.join(STATUSES)}")
+            raise RecordError(f"has status {short(self.status)}, which is none of {', '.join(STATUSES)}")
         if not (isinstance(self.id, str) and _ID.fullmatch(self.id)):
-            raise RecordError(f"has id {self.id!r}, which is not 16 hexadecimal digits")
+            raise RecordError(f"has id {short(self.id)}, which is not 16 hexadecimal digits")
 
     @property
     def trained(self) -> bool:
@@ -107,13 +116,16 @@ class Record:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:
-        """The record that `to_dict` came from; a missing or an unknown key is an error."""
+        """The record that `to_dict` came from. RecordError for whatever breaks the schema (schema.py)."""
         values = {"reinitialized": [], **values}
         if missing := [name for name in FIELDS if name not in values]:
             raise RecordError(f"lacks {', '.join(missing)}")
         if unknown := sorted(set(values) - set(FIELDS)):
-            raise RecordError(f"holds {', '.join(unknown)}, unknown in format {FORMAT}")
-        return cls(**values)
+            raise RecordError(f"holds {short(unknown)}, unknown in format {FORMAT}")
+        record = cls(**values)
+        if what := broken(values, record.trained):
+            raise RecordError(what)
+        return record
 
     def to_json(self) -> str:
         """Readable, compact text: a line a field, a line an entry where a field holds mappings; checksum last."""
@@ -126,17 +138,14 @@ class Record:
     def from_json(cls, text: str | bytes, path: Path | None = None) -> Record:
         """The record in a text. RecordError names `path`, what is wrong and what to do."""
         try:
-            values = json.loads(text)
-        except ValueError as error:  # also undecodable bytes
+            values = msgspec.json.decode(text)
+        except (ValueError, RecursionError) as error:  # also undecodable bytes, and halves of surrogate pairs
             raise RecordError(f"is cut short or not JSON ({error})", path=path) from None
         if not isinstance(values, dict):
             raise RecordError(f"holds a {type(values).__name__}, not a record", path=path)
         try:
             if values.get("format") != FORMAT:
-                raise RecordError(
-                    f"has format {values.get('format')!r}, and this normlib reads format {FORMAT}",
-                    "read it with the normlib that wrote it, or delete it to have the run made again",
-                )
+                raise _other_format(values.get("format"), values.get("environment"))
             stated = values.pop("checksum", None)
             if stated is None:
                 raise RecordError("has no checksum")
@@ -144,7 +153,7 @@ class Record:
                 raise RecordError("does not agree with its checksum: it was edited after it was written")
             return cls.from_dict(values)
         except RecordError as error:
-            raise RecordError(error.what, error.fix, path) from None
+            raise type(error)(error.what, error.fix, path) from None
 
 
 FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Record))
@@ -160,9 +169,24 @@ def finite_or_none(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def _other_format(came: Any, environment: Any) -> RecordError:
+    """The error for a record of another format: a newer one is no fault of the record's."""
+    rule = f"has format {short(came)}, and this normlib reads format {FORMAT}"
+    if type(came) is not int or came < FORMAT:
+        fix = "read it with the normlib that wrote it, or delete it to have the run made again"
+        return RecordError(rule, fix)
+    version = environment.get("normlib") if isinstance(environment, Mapping) else None
+    known = isinstance(version, str) and _VERSION.fullmatch(version)
+    return NewerRecordError(
+        f"was written by a newer normlib{f', {version}' if known else ''}: it {rule}", "upgrade normlib"
+    )
+
+
 def _json(value: Any, **options: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, **options)
+    except RecursionError:
+        raise RecordError("is nested deeper than any record") from None
     except ValueError:
         raise RecordError(
             "would hold NaN or an infinity, which JSON has no word for", "pass such numbers through finite_or_none"

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from normlib.results import tuning
 from normlib.results.axes import SPLIT_SEED, ReportError, as_text, check_axis, same_text
-from normlib.results.frame import SEED, run_names
+from normlib.results.columns import SEED
+from normlib.results.frame import run_names
 from normlib.results.messages import runs as number_of_runs
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
 

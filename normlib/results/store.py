@@ -15,6 +15,7 @@ from pathlib import Path
 
 from normlib.results import claims
 from normlib.results.files import TEMPORARY_SUFFIX, StoreError, remove_strays, unwritable, write_atomically
+from normlib.results.reading import read_regular
 from normlib.results.record import Record, RecordError
 
 __all__ = ["BROKEN", "ClaimedRun", "Scan", "Store", "StoreError"]
@@ -125,16 +126,18 @@ class Store:
                 names = sorted(e.name for e in entries if e.name.endswith(".json") and not e.name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StoreError(
+                f"records are read from {self.runs}, and it cannot be listed ({error.strerror}); permit that, "
+                "or choose another place with results_dir=<folder>"
+            ) from error
         return [self.runs / name for name in names]
 
     def _read(self, path: Path) -> Record | None:
         try:
-            with open(path, "rb") as file:
-                text = file.read()
+            text = read_regular(path)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise RecordError(f"cannot be read ({error.strerror})", "permit reading it", path) from error
         record = Record.from_json(text, path)
         if record.id != path.stem:
             raise RecordError(f"holds the record of run {record.id}", "give the file the name of its run", path)

@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.frame import SEED, run_names
+from normlib.results.columns import SEED
+from normlib.results.frame import run_names
 from normlib.results.record import DIVERGED, TRAINED
 
 ACCURACY = "test.accuracy"
@@ -97,8 +98,10 @@ class Condition:
     def resolution(self, value: str) -> float:
         """The step of a value that comes in steps: 1 / samples of its split for an accuracy, else 0."""
         split, _, name = value.rpartition(".")
-        samples = self.runs[f"{split}.samples"].min() if f"{split}.samples" in self.runs else math.nan
-        return 1 / float(samples) if name == "accuracy" and samples > 0 else 0.0
+        if name != "accuracy" or f"{split}.samples" not in self.runs:
+            return 0.0
+        samples = min(self.runs[f"{split}.samples"].dropna(), default=0)
+        return 1 / float(samples) if samples > 0 else 0.0
 
     def diverged(self, arm: str) -> NDArray[np.bool_]:
         """By replicate, whether a run of it diverged, (replicates,)."""

@@ -16,7 +16,7 @@ import pandas as pd
 
 from normlib.results.anew import started_anew
 from normlib.results.axes import ReportError
-from normlib.results.frame import is_setting
+from normlib.results.columns import is_setting
 from normlib.results.record import DIVERGED, FAILED, SKIPPED, TRAINED
 from normlib.results.statistics import mean_interval, not_worse_than_best
 from normlib.results.study import Condition, Study

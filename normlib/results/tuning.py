@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from normlib.results.axes import as_text, check_axis, same_text
-from normlib.results.frame import SEED, is_setting, settings
+from normlib.results.columns import SEED, is_setting
+from normlib.results.frame import settings
 from normlib.results.record import FAILED, SKIPPED, TRAINED
 
 STAGE = "stage"

@@ -18,7 +18,7 @@ def unfinished(run: Run, status: str, reason: str, started: str | None = None, t
 
         environment = describe(run.spec["accelerator"], run.spec["threads"])
     return Record(
-        **origin(run), status=status, reason=reason, traceback=trace, started=started or ended, ended=ended,
+        **origin(run), status=status, reason=_text(reason), traceback=trace and _text(trace), started=started or ended, ended=ended,
         environment=environment,
     )  # fmt: skip
 
@@ -35,6 +35,11 @@ def origin(run: Run) -> dict[str, Any]:
         "data_version": run.data_version,
         "planned_steps": run.planned_steps,
     }
+
+
+def _text(words: str) -> str:
+    """The words as a record can hold them: an error may quote the name of a file that is no text."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def now() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from normlib.results.analyses import cost
-from normlib.results.frame import REINITIALIZED, frame, settings
+from normlib.results.columns import REINITIALIZED
+from normlib.results.frame import frame, settings
 from normlib.results.page import PageContent, page
 from normlib.results.record import Record
 from normlib.results.study import Question, Study

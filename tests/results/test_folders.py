@@ -51,7 +51,7 @@ def test_superseded_runs_and_contradictions_are_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="1 of 2 runs left out"):
         assert list(normlib.load_results(tmp_path / "a")["id"]) == [edited.id]
     _fill(tmp_path / "b", edited)
-    _fill(tmp_path / "c", Record(**{**edited.to_dict(), "hashes": {}}))
+    _fill(tmp_path / "c", Record(**{**edited.to_dict(), "hashes": {**edited.hashes, "trunk": "0123"}}))
     with pytest.warns(UserWarning, match="do not agree on the hashes of 1 run") as said:
         runs = normlib.load_results(tmp_path / "b", tmp_path / "c")
     assert runs["machine"].nunique() == 2

@@ -9,7 +9,8 @@ import pytest
 
 from normlib.results.analyses.learning_curves import learning_curves
 from normlib.results.axes import section_keys
-from normlib.results.frame import MACHINE, frame, run_name
+from normlib.results.columns import MACHINE
+from normlib.results.frame import frame, run_name
 from normlib.results.identity import check_paired
 from normlib.results.merge import merge
 from normlib.results.record import Record

@@ -66,7 +66,7 @@ def _signed(values: dict[str, object]) -> str:
         ({"format": 2}, "has format 2"),
         ({"status": "fine"}, "none of done, diverged, failed, skipped"),
         ({"id": "short"}, "16 hexadecimal"),
-        ({"extra": 1}, "holds extra"),
+        ({"extra": 1}, r"holds \['extra'\]"),
         ({"steps": ...}, "lacks steps"),
     ],
 )

@@ -93,7 +93,8 @@ def _needed(
         curve = curves.get(name, {}).get("validation")
         if curve is None:
             continue
-        first = next((place for place, accuracy in enumerate(curve["accuracy"]) if accuracy >= target), None)
+        known = ((place, accuracy) for place, accuracy in enumerate(curve["accuracy"]) if accuracy is not None)
+        first = next((place for place, accuracy in known if accuracy >= target), None)
         for unit, key in UNITS.items():
             found[unit][name] = math.inf if first is None else float(curve[key][first])
     lost = condition.diverged(arm)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
-from normlib.results.frame import REINITIALIZED
+from normlib.results.columns import REINITIALIZED
 from normlib.results.identity import held_against_another
 from normlib.results.record import TRAINED
 from normlib.results.study import Study

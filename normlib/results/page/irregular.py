@@ -19,7 +19,8 @@ MOST_NAMED = 10
 def irregular_runs(study: Study) -> Sheet | None:
     """The sheet, failed runs first; None where every run went through."""
     places, question = study.places, study.question
-    runs = study.runs.assign(_arm=places.rows, _section=places.section, _column=places.columns)
+    reasons = study.runs["reason"].where(study.runs["reason"].notna(), "")
+    runs = study.runs.assign(_arm=places.rows, _section=places.section, _column=places.columns, reason=reasons)
     runs = runs[runs["status"].isin([FAILED, DIVERGED, SKIPPED])]
     if not len(runs):
         return None

@@ -1,0 +1,165 @@
+"""The schema of a record: which keys it has, of which types, in which ranges.
+
+In: the values of a record of format 1, as JSON holds them, its checksum taken off. Out: what breaks the schema, in words, or
+None. Whatever passes can be laid out, averaged, drawn and written. This file never changes a value and knows no file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from normlib.results.columns import MACHINE, SEED, is_setting
+from normlib.results.faults import Fault, first_fault
+from normlib.results.quoting import short
+
+MOST = 2**63 - 1
+"""The largest whole number that every part of a report can hold."""
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+Whole = Annotated[int, Meta(ge=-MOST, le=MOST)]
+Number = Whole | float
+Amount = Count | Annotated[float, Meta(ge=0)]
+Share = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
+Plain = None | bool | Whole | float | str
+Listed = Plain | list[Plain | list[Plain]]
+Setting = Listed | dict[str, Listed]
+"""A norm of a user's own may take lists, and where it does not say what it takes also a mapping."""
+Moment = Annotated[datetime.datetime, Meta(tz=True)]
+Nothing = Annotated[dict[str, None], Meta(max_length=0)]
+
+
+class Hashes(Struct, forbid_unknown_fields=True):
+    """Of a trained run: what it started from and was fed, `batches` an epoch each."""
+
+    trunk: str
+    batches: list[str]
+    schedule: str
+    data: str
+
+
+class Scores(Struct, forbid_unknown_fields=True):
+    """Of one split; records of early versions do not tell its size."""
+
+    loss: Number | None
+    accuracy: Share
+    samples: Count = 0
+
+
+class Metrics(Struct, forbid_unknown_fields=True):
+    """Of a trained run: all three splits."""
+
+    train: Scores
+    validation: Scores
+    test: Scores
+
+
+class TrainCurve(Struct, forbid_unknown_fields=True):
+    """The training loss at steps."""
+
+    step: list[Count]
+    loss: list[Number | None]
+
+
+class ValidationCurve(Struct, forbid_unknown_fields=True):
+    """The scores on validation at steps, after so many samples and seconds of training."""
+
+    step: list[Count]
+    samples: list[Count]
+    seconds: list[Amount]
+    loss: list[Number | None]
+    accuracy: list[Share | None]
+
+
+class Curves(Struct, forbid_unknown_fields=True):
+    """Both curves of a trained run."""
+
+    train: TrainCurve
+    validation: ValidationCurve
+
+
+class _Shape(Struct, forbid_unknown_fields=True):
+    format: Literal[1]
+    id: str
+    experiment: str
+    status: str
+    reason: str | None
+    traceback: str | None
+    command: str
+    labels: dict[str, str]
+    spec: dict[str, dict[str, Setting] | Listed]
+    code: dict[str, str]
+    data_version: str
+    norm_report: dict[str, Number | None]
+    planned_steps: Count
+    steps: Count
+    samples: Count
+    seconds_training: Amount | None
+    seconds_per_step: Amount | None
+    samples_per_second: Amount | None
+    peak_memory_bytes: Count | None
+    parameters: dict[str, Count]
+    state_size: Count
+    reinitialized: list[str]
+    environment: dict[str, Listed]
+    started: Moment
+    ended: Moment
+
+
+class Trained(_Shape, forbid_unknown_fields=True):
+    """A record that is done or diverged."""
+
+    hashes: Hashes
+    metrics: Metrics
+    curves: Curves
+
+
+class Untrained(_Shape, forbid_unknown_fields=True):
+    """A record that is failed or skipped: it has measured nothing."""
+
+    hashes: Nothing
+    metrics: Nothing
+    curves: Nothing
+
+
+NAMED = ("norm", "model", "data")
+"""What every run has: a section of the spec with its name, and a label."""
+
+
+def broken(values: Mapping[str, Any], trained: bool) -> str | None:
+    """What breaks the schema: the field, what it holds, and the rule. None where all is well."""
+    fault = first_fault(values, Trained if trained else Untrained)
+    fault = fault or _of_names(tuple(values["labels"]), tuple(values["spec"])) or _of_spec(values["spec"])
+    fault = fault or (_of_curves(values["curves"]) if trained else None)
+    return fault and f"has {short(fault.value)} at {fault.where}: {fault.rule}"
+
+
+@functools.lru_cache(maxsize=1024)  # the records of an experiment share them
+def _of_names(labels: tuple[str, ...], keys: tuple[str, ...]) -> Fault | None:
+    for where, names, taken in (("labels", labels, (SEED, MACHINE)), ("spec", keys, (MACHINE,))):
+        for name in names:
+            if not name.isidentifier() or not is_setting(name) or name in taken:
+                return Fault(where, name, "a label or a key of the spec is a plain name that no column of results has")
+    missing = [name for name in NAMED if name not in labels]
+    return Fault("labels", list(labels), f"{missing[0]} has to be among them") if missing else None
+
+
+def _of_spec(spec: Mapping[str, Any]) -> Fault | None:
+    for name in NAMED:
+        section = spec.get(name)
+        if not isinstance(section, dict) or not isinstance(section.get("registered", section.get("name")), str):
+            return Fault(f"spec.{name}", section, "it has to be a section with a name")
+    if type(seed := spec.get(SEED)) is not int:
+        return Fault(f"spec.{SEED}", seed, "it has to be a whole number")
+    return None
+
+
+def _of_curves(curves: Mapping[str, Mapping[str, list[Any]]]) -> Fault | None:
+    for name, curve in curves.items():
+        lengths = {key: len(values) for key, values in curve.items()}
+        if len(set(lengths.values())) > 1:
+            return Fault(f"curves.{name}", lengths, "the lists of a curve have to be of equal length")
+    return None
