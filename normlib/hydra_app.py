@@ -7,14 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
-from normlib.experiments.config import config_dir, configuration
+from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
 from normlib.experiments.plan import make_plan
 from normlib.experiments.resolve import resolve
@@ -68,7 +67,7 @@ def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:
         for plugin in config.plugins:
             load_plugin(plugin)
         hydra_config = HydraConfig.get()
-        plain: Any = OmegaConf.to_container(config, resolve=True)
+        plain = plain_settings(config)
         run = resolve(plain, hydra_config.runtime.choices, list(hydra_config.overrides.task), config_dirs)
         place = place_of([run], plain)
         outcome = do_run(run, place)

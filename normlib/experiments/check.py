@@ -13,7 +13,12 @@ from normlib.data.dataset import Dataset
 from normlib.experiments.config import ConfigError
 from normlib.norms import norms
 from normlib.registry import unknown_name
-from normlib.training.spec import CHOICES
+from normlib.results.quoting import short
+from normlib.training.spec import CHOICES, planned_steps
+
+LARGEST = 2**63 - 1
+"""The largest whole number that a record holds."""
+MOST_STEPS = 100_000_000  # each has a learning rate, all of which are made before the first one
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
@@ -23,9 +28,11 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         if spec[section][name] not in known:
             raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
     for key, value in _numbers(spec):
-        _require(
-            math.isfinite(value), f"{key} is a finite number, because neither training nor records can hold {value}"
-        )
+        if isinstance(value, float):
+            rule = f"{key} is a finite number, because neither training nor records can hold {value}"
+            _require(math.isfinite(value), rule)
+        else:
+            _require(abs(value) <= LARGEST, f"{key} is a whole number of at most 64 bits, got {short(value)}")
     data, training, site, evaluation = spec["data"], spec["training"], spec["site"], spec["evaluation"]
     num_train = dataset.sizes["train"]
     _require(
@@ -39,6 +46,10 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
     )
     for name in ("epochs", "steps"):
         _require(training[name] is None or training[name] >= 1, f"training.{name} is at least 1, got {training[name]}")
+    steps = planned_steps(spec, num_train)
+    _require(
+        steps <= MOST_STEPS, f"a run has at most {MOST_STEPS:,} optimizer steps, and these settings make {short(steps)}"
+    )
     _require(
         0 <= site["dropout"] < 1,
         f"site.dropout is the share of values dropped, from 0 to below 1, got {site['dropout']}",
@@ -115,11 +126,12 @@ def _check_slots(norm: Mapping[str, Any]) -> None:
 
 
 def _numbers(spec: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Every floating-point setting with its key."""
+    """Every number among the settings with its key."""
     for section, node in spec.items():
-        for name, value in node.items() if isinstance(node, Mapping) else ():
-            if isinstance(value, float):
-                yield f"{section}.{name}", value
+        for key, value in node.items() if isinstance(node, Mapping) else (("", node),):
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, int | float):
+                    yield ".".join(filter(None, (section, key))), each
 
 
 def _require(holds: bool, rule: str) -> None:

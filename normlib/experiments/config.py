@@ -25,9 +25,11 @@ from yaml import YAMLError
 from normlib.errors import NormlibError
 from normlib.help import config_dir
 from normlib.plugins import load_plugin
-from normlib.registry import RegistryError
+from normlib.results.places import check_path, user_path
+from normlib.results.quoting import short
 
 DEFAULT_EXPERIMENT = "small_batch"
+PATHS = ("results_dir", "data_dir")
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
 
 
@@ -81,9 +83,36 @@ class Composer:
             del config["hydra"]
             OmegaConf.set_struct(config, True)
             interpolated = _has_interpolation(config)
-            plain = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(plain, dict) and isinstance(params, dict)
-        return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)  # type: ignore[arg-type]
+            plain = plain_settings(config)
+        assert isinstance(params, dict)
+        check_experiment(choices.get("experiment"))
+        return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)
+
+
+def plain_settings(config: DictConfig) -> dict[str, Any]:
+    """All settings as plain containers, resolved, and paths with their `~` made out.
+
+    ConfigError for a setting without a value, PlaceError for a path that cannot be.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"every setting has a value, and {', '.join(missing)} has none; name one")
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    settings = {str(key): value for key, value in plain.items()}
+    return settings | {name: str(user_path(settings[name], name)) for name in PATHS}
+
+
+def check_experiment(name: str | None) -> None:
+    """Refuse the name of an experiment that would lead its records out of the results folder. ConfigError, PlaceError."""
+    if name is None:
+        return
+    check_path(name, "experiment")
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ConfigError(
+            f"experiment={name}: an experiment's records lie in the folder of its name in results_dir, so the name is a plain one; "
+            "name the folder of your files with --config-dir"
+        )
 
 
 @contextlib.contextmanager
@@ -130,6 +159,7 @@ def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any
 
     Raises ConfigError for a file that is not YAML.
     """
+    check_experiment(name)
     for folder in (*map(Path, config_dirs), config_dir()):
         file = folder / "experiment" / f"{name}.yaml"
         if file.is_file():
@@ -151,8 +181,11 @@ def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any
 def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
-    except (RegistryError, ConfigError):
+    except NormlibError:
         raise
+    except RecursionError as error:
+        deepest = max(overrides, key=len, default="")
+        raise ConfigError(f"{short(deepest)}: settings are nested a few levels deep, and this is deeper") from error
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise ConfigError(_message(error, overrides)) from error
 
@@ -169,7 +202,7 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     )
     if isinstance(error, OverrideParseException):
         return (
-            f"cannot read {error.override!r}: {error.message.splitlines()[0]}. Settings are key=value in Hydra's override "
+            f"cannot read {short(error.override)}: {error.message.splitlines()[0]}. Settings are key=value in Hydra's override "
             "grammar; put quotes around values with special characters, as in 'seed=range(3)'"
         )
     wrong = re.search(r"Error merging override (\S+) (.*)", text)

@@ -43,7 +43,7 @@ def estimate(runs: Sequence[Run], records: Iterable[Record]) -> Estimate:
             rough += 1
             key = _same_but_norm(run.spec)
             if key not in guesses:
-                guesses[key] = _rough_seconds_per_step(run.spec)
+                guesses[key] = _guess(run.spec)
             known = guesses[key]
         seconds += known * run.planned_steps + SECONDS_AROUND_A_RUN
     return Estimate(seconds, rough)
@@ -60,6 +60,14 @@ def _same_but_norm(spec: Mapping[str, Any]) -> str:
 
 def _same_network(spec: Mapping[str, Any]) -> str:
     return json.dumps([spec["model"], spec["data"]["name"], spec["accelerator"], spec["threads"]], sort_keys=True)
+
+
+def _guess(spec: Mapping[str, Any]) -> float:
+    """Seconds a step; nothing for a network that cannot be built without memory, or not at all: the run tells why."""
+    try:
+        return _rough_seconds_per_step(spec)
+    except Exception:
+        return 0.0
 
 
 def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:

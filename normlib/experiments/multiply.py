@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,9 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 from normlib.experiments.config import Composed, Composer, ConfigError, clear_errors
 from normlib.experiments.control import CONTROL_OVERRIDE, control_label
 from normlib.experiments.resolve import resolve
-from normlib.training.spec import Run
+from normlib.training.spec import SCALARS, SECTIONS, Run
 
 MOST_RUNS = 1_000_000  # a slip like seed=range(1e9) must not eat the memory
+
+ADDED_TO = ("logger", "hydra", "experiment")  # a logger takes settings of its own
 
 Axes = Mapping[str, Sequence[str]]
 """For each key the overrides that it takes in turn; one for a fixed value."""
@@ -49,7 +51,10 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
                 raise ConfigError(
                     f"{override.input_line}: a plan needs listed values; use a,b,c or range(...) or glob(...) or choice(...)"
                 )
-            listed = itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1)
+            try:
+                listed = list(itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1))
+            except ValueError as error:  # a range with steps of 0
+                raise ConfigError(f"{override.input_line}: {error}") from error
             values = [f"{key}={value}" for value in listed]
             if not values:
                 raise ConfigError(f"{override.input_line}: the axis is empty; name at least one value")
@@ -57,6 +62,37 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
         else:
             axes[key] = [override.input_line or key]
     return axes
+
+
+def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:
+    """Refuse what would not reach the runs, in silence. ConfigError.
+
+    That is a sweep over what is no axis, a setting that is added or taken away, and one of two choices of a config group or
+    of two axes under one name; of two plain values the later one counts, as everywhere in Hydra.
+    """
+    first: dict[str, Override] = {}
+    for override in overrides:
+        _check_key(override)
+        other = first.setdefault(override.key_or_group, override)
+        twice = override.is_sweep_override() or other.is_sweep_override() or override.key_or_group in groups
+        if other is not override and twice and other.input_line != override.input_line:
+            raise ConfigError(
+                f"{other.input_line} {override.input_line}: {override.key_or_group} is set twice, and only one would count; list the "
+                f"values behind one, as in {override.key_or_group}=a,b, or leave one out"
+            )
+
+
+def _check_key(override: Override) -> None:
+    key, came = override.get_key_element(), override.input_line
+    section = key.lstrip("+~").partition(".")[0].partition("/")[0]
+    if override.is_sweep_override() and section not in (*SECTIONS, *SCALARS):
+        raise ConfigError(
+            f"{came}: an axis is a setting of the runs, and {section} is one of the whole comparison; give it one value"
+        )
+    if key.startswith(("+", "~")) and section not in ADDED_TO:
+        raise ConfigError(
+            f"{came}: every setting there is has a value, and none can be added or taken away; leave out the {key[: -len(key.lstrip('+~'))]!r}"
+        )
 
 
 def multiply(
@@ -104,8 +140,6 @@ def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:
         given = override.value()
         changed = copy.deepcopy(config) if isinstance(given, dict) else own  # a mapping is merged into what is there
         with clear_errors([text]):
-            if key.startswith(("+", "~")):
-                raise ConfigError(f"{text}: an axis changes a setting that exists; leave out the {key[0]!r}")
             try:
                 OmegaConf.update(changed, key, given, merge=True)
                 typed = OmegaConf.select(changed, key, throw_on_missing=True)

@@ -5,22 +5,25 @@ A pure function of overrides and files; trains nothing.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.types import Override
-
 from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, configuration
 from normlib.experiments.control import control_label, control_of, with_control
-from normlib.experiments.multiply import axes_of, multiply
-from normlib.experiments.resolve import resolve
+from normlib.experiments.multiply import axes_of, check_keys, multiply
+from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.registry import unknown_name
-from normlib.results.axes import as_text
+from normlib.results.axes import as_text, check_two_axes
+from normlib.results.quoting import short
 from normlib.training.spec import Run
+
+LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
+GROUPS = (*LABELLED, "logger", "experiment")
 
 
 @dataclass(frozen=True)
@@ -59,17 +62,20 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         overrides.insert(0, f"experiment={DEFAULT_EXPERIMENT}")
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
+        check_keys(given, GROUPS)
         fixed = [text for override, text in zip(given, overrides, strict=True) if not override.is_sweep_override()]
-        _check_one_experiment(given)
         first = composer.compose(fixed)
         _check_question(first.plain)
+        _check_work(first.plain)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
+        check_keys(in_file, GROUPS)
         axes = axes_of([*in_file, *given])
         double = control_of(first.plain, swept="norm.gamma_noise" in axes) if comparison else None
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
         runs, candidates = multiply(composer, axes, config_dirs, double), list[Run]()
         _check_labels(runs)
+        check_two_axes(first.plain["rows"], first.plain["columns"])
         for name in ("rows", "columns"):
             _check_report_axis(name, first.plain[name], runs)
         _check_baseline(first.plain, runs)
@@ -86,15 +92,6 @@ def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:
     return tuple(sorted(unique.values(), key=lambda run: (run.spec["seed"], -run.planned_steps)))
 
 
-def _check_one_experiment(given: Sequence[Override]) -> None:
-    """Refuse several experiments at once: each has axes, a folder and a table of its own."""
-    for override in given:
-        if override.get_key_element() == "experiment" and override.is_sweep_override():
-            raise ConfigError(
-                f"{override.input_line}: a plan is made of one experiment, whose axes it multiplies out; give them one after the other"
-            )
-
-
 def _check_question(settings: Mapping[str, Any]) -> None:
     """Refuse a question that no report could answer, before anything is trained for it."""
     rope, target = settings["rope"], settings["target"]
@@ -105,6 +102,22 @@ def _check_question(settings: Mapping[str, Any]) -> None:
     if target is not None and not 0 < target <= 1:
         raise ConfigError(
             f"target is the validation accuracy to reach, a fraction above 0 and up to 1, or null for 95 % of the baseline's, got {target}"
+        )
+
+
+def _check_work(settings: Mapping[str, Any]) -> None:
+    """Refuse what could not be worked through, before anything is trained."""
+    jobs, logger = settings["jobs"], settings["logger"]
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs is the number of worker processes, at least 1, got {jobs}")
+    if not isinstance(logger, Mapping | None) or (logger and "_target_" not in logger):
+        raise ConfigError(
+            f"logger is one of the config group, csv, tensorboard, wandb, mlflow or none, got {short(logger)}"
+        )
+    package = LOGGER_PACKAGES.get(str(logger["_target_"]).rpartition(".")[2]) if logger else None
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"this logger needs the package {package}, which is not installed: pip install 'normlib[{package}]'"
         )
 
 
@@ -155,10 +168,13 @@ def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
     """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
     with configuration(overrides, config_dirs) as composer:
-        sweeps = [o.input_line for o in composer.parse(overrides) if o.is_sweep_override()]
+        given = composer.parse(overrides)
+        check_keys(given, GROUPS)
+        sweeps = [o.input_line for o in given if o.is_sweep_override()]
         if sweeps:
             raise ConfigError(
                 f"train makes one run, and {sweeps[0]} names several: use `normlib train -m` or `normlib compare`"
             )
         composed = composer.compose(overrides)
+        _check_work(composed.plain)
         return resolve(composed.plain, composed.choices, list(overrides), config_dirs), composed.plain

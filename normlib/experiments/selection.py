@@ -6,6 +6,7 @@ In: arguments, key=value or folders. Out: a `Selection`. Reads records and YAML;
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ QUESTION = ("rows", "columns", "baseline", "rope", "target")
 OTHER_VERBS_KEYS = (
     "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning",
 )  # so that a line can be reused  # fmt: skip
+MOST_VALUES = 1_000_000  # a slip like seed=range(1e12) must not eat the memory
 MERGED = "merged"
 """The folder in the results folder that a report on several folders goes to."""
 
@@ -125,7 +127,17 @@ def _values(override: Override, records: Sequence[Record]) -> set[str]:
             and not any(fnmatch.fnmatch(label, pattern) for pattern in value.exclude)
         }  # fmt: skip
     if override.is_sweep_override():
-        return {item.strip("'\"") for item in override.sweep_string_iterator()}
+        if not override.is_discrete_sweep():
+            raise ConfigError(
+                f"{override.input_line}: a selection needs listed values; use a,b,c or range(...) or glob(...)"
+            )
+        try:
+            items = list(itertools.islice(override.sweep_string_iterator(), MOST_VALUES + 1))
+        except ValueError as error:  # a range with steps of 0
+            raise ConfigError(f"{override.input_line}: {error}") from error
+        if len(items) > MOST_VALUES:
+            raise ConfigError(f"{override.input_line}: a selection names at most {MOST_VALUES:,} values")
+        return {item.strip("'\"") for item in items}
     return {value.text if isinstance(value, QuotedString) else as_text(value)}
 
 

@@ -11,7 +11,7 @@ from normlib.experiments.estimate import Estimate, estimate
 from normlib.experiments.execute import Place, settled
 from normlib.experiments.plan import Plan
 from normlib.experiments.tuning import chosen, is_trial
-from normlib.results.record import SKIPPED, Record
+from normlib.results.record import SKIPPED, NewerRecordError, Record
 from normlib.results.store import Scan, Store
 from normlib.results.tuning import FIXED, STAGE
 from normlib.training.spec import Run
@@ -71,11 +71,15 @@ class State:
 
 
 def look(plan: Plan) -> State:
-    """Hold a plan against the store."""
+    """Hold a plan against the store. NewerRecordError where a newer normlib has done a run of the plan."""
     store = Store(plan.settings["results_dir"], plan.experiment)
     scan = store.scan()
     by_id = {record.id: record for record in scan.records}
     plan = _with_choices(plan, by_id)
+    planned = {store.path(run.id) for run in plan.runs}
+    for problem in scan.problems:
+        if isinstance(problem, NewerRecordError) and problem.path in planned:
+            raise problem
     records = {run.id: by_id[run.id] for run in plan.runs if run.id in by_id}
     place = Place(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
     skipped = tuple(run for run in plan.runs if run.skip_reason is not None)

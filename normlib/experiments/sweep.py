@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,6 @@ from normlib.training.spec import Run
 if TYPE_CHECKING:
     pass
 
-LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
-
 
 class Display(Protocol):
     """What shows a sweep as it goes on."""
@@ -38,29 +35,20 @@ class Display(Protocol):
 def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     """Where runs are done, with everything they need in place before the first one starts.
 
-    Raises StoreError when the results folder cannot be written, DataError when data cannot be had, ConfigError when the
-    logger's package is not installed.
+    Raises StoreError when the results folder cannot be written, DataError when data cannot be had.
     """
     store = Store(settings["results_dir"], runs[0].experiment)
     store.prepare()
-    data_dir = Path(settings["data_dir"]).expanduser()
+    data_dir = Path(settings["data_dir"])
     for data in {json.dumps(run.spec["data"] | {"batch_size": 1, "split_seed": 0}, sort_keys=True) for run in runs}:
         make_dataset(json.loads(data)).prepare(data_dir)
-    logger = settings["logger"]
-    package = LOGGER_PACKAGES.get(logger["_target_"].rpartition(".")[2]) if logger else None
-    if package is not None and importlib.util.find_spec(package) is None:
-        raise ConfigError(
-            f"this logger needs the package {package}, which is not installed: pip install 'normlib[{package}]'"
-        )
-    return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], logger)
+    return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], settings["logger"])
 
 
 def number_of_jobs(jobs: int | None) -> int:
-    """Worker processes: `jobs`, or as many as this process may use cores. Raises ConfigError below 1."""
+    """Worker processes: `jobs`, or as many as this process may use cores."""
     if jobs is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if jobs < 1:
-        raise ConfigError(f"jobs is the number of worker processes, at least 1, got {jobs}")
     return jobs
 
 

@@ -48,6 +48,8 @@ def read_tuning(declared: Any, settings: Mapping[str, Any], axes: Axes) -> Tunin
     if not isinstance(declared, Mapping) or set(declared) != set(KEYS):
         raise ConfigError(f"tuning takes {', '.join(KEYS)} and nothing else, as in {EXAMPLE}; got {declared!r}")
     axis, values, replicates = (declared[key] for key in KEYS)
+    if not isinstance(axis, str):
+        raise ConfigError(f"tuning.axis is the name of one setting, as in {EXAMPLE}; got {axis!r}")
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
         raise ConfigError(f"tuning.replicates is the number of trials of each value, at least 1, got {replicates!r}")
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) < 2:

@@ -46,12 +46,19 @@ class Places:
     sections: tuple[str, ...]
 
 
+def check_two_axes(rows: str, columns: str) -> None:
+    """Refuse a table that no run has one place in. ReportError."""
+    if rows == columns:
+        raise ReportError(f"rows and columns must be two different settings, and both are {rows}")
+    if SEED in (rows, columns):
+        raise ReportError(f"rows and columns cannot be {SEED!r}: the seed numbers the replicates of every cell")
+
+
 def places(table: pd.DataFrame, rows: str, columns: str, order: Order | None = None) -> Places:
     """Lay the runs out over `rows` and `columns`, two different settings of the frame."""
     for axis in (rows, columns):
         check_axis(table, axis)
-    if rows == columns:
-        raise ReportError(f"rows and columns must be two different settings, and both are {rows}")
+    check_two_axes(rows, columns)
     order = order or {}
     by_row, row_labels = _along(table, rows, order)
     by_column, column_labels = _along(table, columns, order)

@@ -67,7 +67,7 @@ class Record:
     data_version: str
     hashes: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    norm_report: Mapping[str, float] = field(default_factory=dict)
+    norm_report: Mapping[str, float | None] = field(default_factory=dict)
     planned_steps: int = 0
     steps: int = 0
     samples: int = 0
@@ -123,9 +123,13 @@ class Record:
         if unknown := sorted(set(values) - set(FIELDS)):
             raise RecordError(f"holds {short(unknown)}, unknown in format {FORMAT}")
         record = cls(**values)
-        if what := broken(values, record.trained):
-            raise RecordError(what)
+        record.check()
         return record
+
+    def check(self) -> None:
+        """RecordError for whatever breaks the schema, before it is written or after it was read."""
+        if what := broken(self.to_dict(), self.trained):
+            raise RecordError(what)
 
     def to_json(self) -> str:
         """Readable, compact text: a line a field, a line an entry where a field holds mappings; checksum last."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from normlib.results import claims
 from normlib.results.files import TEMPORARY_SUFFIX, StoreError, remove_strays, unwritable, write_atomically
 from normlib.results.reading import read_regular
-from normlib.results.record import Record, RecordError
+from normlib.results.record import NewerRecordError, Record, RecordError
 
 __all__ = ["BROKEN", "ClaimedRun", "Scan", "Store", "StoreError"]
 
@@ -151,9 +151,14 @@ class ClaimedRun:
         self.store, self.run_id = store, run_id
 
     def read(self) -> Record | None:
-        """The record that stands. A file that is not sound is set aside first, so that nothing is lost."""
+        """The record that stands. A file that is not sound is set aside first, so that nothing is lost.
+
+        NewerRecordError where a newer normlib wrote it: that one may be sound.
+        """
         try:
             return self.store.read(self.run_id)
+        except NewerRecordError:
+            raise
         except RecordError:
             self.store.set_aside(self.run_id)
             return None

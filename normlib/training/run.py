@@ -16,7 +16,7 @@ import torch
 from hydra.utils import instantiate
 from pytorch_lightning.plugins.precision import Precision
 
-from normlib.results.record import DIVERGED, DONE, FAILED, Record
+from normlib.results.record import DIVERGED, DONE, FAILED, Record, finite_or_none
 from normlib.training.batches import BatchPlan
 from normlib.training.datamodule import SplitData
 from normlib.training.environment import PeakMemory, describe
@@ -150,6 +150,7 @@ def _train(
         ended=now(),
         curves={"train": module.train_curve, "validation": module.validation_curve},
     )
+    record.check()  # of what a norm reports of itself, say, that is no number
     return Trained(record, module.network.state_dict())
 
 
@@ -195,11 +196,12 @@ def _divergence(module: Classifier, planned_steps: int) -> str:
     return f"the loss was no longer finite at step {module.diverged_at + 1} of {planned_steps}"
 
 
-def _mean_report(network: Network) -> dict[str, float]:
-    """What the norms report of themselves, averaged over the sites."""
+def _mean_report(network: Network) -> dict[str, float | None]:
+    """What the norms report of themselves, averaged over the sites; None where that is not finite."""
     reports = [norm.report() for site in network.sites.values() for norm in site.norms]
     keys = sorted({key for report in reports for key in report})
-    return {key: sum(report[key] for report in reports if key in report) / len(reports) for key in keys}
+    sums = {key: sum(report[key] for report in reports if key in report) for key in keys}
+    return {key: finite_or_none(total / len(reports)) for key, total in sums.items()}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
     ("compare schedule=foo", ("'foo'", "one_cycle")),
     ("compare logger=foo", ("'foo'", "tensorboard")),
     ("compare experiment=smallbatch", ("'smallbatch'", "did you mean 'small_batch'")),
-    ("compare experiment=small_batch,small_batch", ("small_batch,small_batch", "one experiment")),
+    ("compare experiment=small_batch,small_batch", ("small_batch,small_batch", "one value")),
     ("compare nrom=batch", ("'nrom'", "Did you mean 'norm'")),
     ("compare training.step=3", ("'training.step'", "'steps'")),
     ("compare norm=group norm.num_group=4", ("'norm.num_group'", "'num_groups'")),
@@ -79,6 +79,58 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
     ("plan tuning={axis:optimizer.lr,values:[0.1,1],replicates:3} columns=optimizer.lr", ("span the table",)),
     ("plan tuning={axis:optimizer.lr,values:[0.1,1],replicates:3} seed=1000002", ("seed=1000002", "1000000 to 1000002")),
     ("plan tuning={axis:optimizer.lr,values:[0.1,1],replicates:3} data.split_seed=${seed}", ("follows the seed",)),
+    ("plan tuning={axis:[optimizer.lr],values:[0.1,1],replicates:3}", ("tuning.axis", "one setting", "['optimizer.lr']")),
+    # A setting that is no axis is not swept in silence; plan and compare say the same before anything trains.
+    *[
+        (f"{verb} {setting}", expected)
+        for verb in ("plan", "compare", "train -m")
+        for setting, expected in {
+            "results_dir=a,b": ("results_dir=a,b", "one value"),
+            "data_dir=a,b": ("data_dir=a,b", "one value"),
+            "save_weights=true,false": ("save_weights=true,false", "one value"),
+            "save_weights=choice(true)": ("save_weights=choice(true)", "one value"),
+            "retry_failed=true,false": ("retry_failed", "one value"),
+            "baseline=batch,group": ("baseline=batch,group", "one value"),
+            "logger=none,csv": ("logger=none,csv", "one value"),
+            "jobs=1,2": ("jobs=1,2", "one value"),
+            "rope=0.1,1": ("rope=0.1,1", "one value"),
+            "control=true,false": ("control=true,false", "one value"),
+            "tuning=null,null": ("tuning=null,null", "one value"),
+            "norm=batch norm=group": ("norm=batch norm=group", "set twice", "norm=a,b"),
+            "seed=0,1 seed=2": ("seed=0,1 seed=2", "set twice"),
+            "+bogus=1": ("+bogus=1", "leave out the '+'"),
+            "++bogus=1": ("++bogus=1", "leave out the '++'"),
+            "~norm": ("~norm", "leave out the '~'"),
+            "~optimizer.lr": ("~optimizer.lr", "leave out the '~'"),
+            "jobs=0": ("jobs", "at least 1", "got 0"),
+        }.items()
+    ],
+    *[
+        (f"{verb} {setting}", expected)
+        for verb in ("plan", "compare")
+        for setting, expected in {
+            "columns=norm": ("two different settings", "norm"),
+            "rows=seed": ("'seed'", "replicates"),
+            "seed=range(0,1,0)": ("seed=range(0,1,0)", "zero"),
+            "optimizer.weight_decay=???": ("optimizer.weight_decay", "has none"),
+            "optimizer.weight_decay='???'": ("optimizer.weight_decay", "has none"),
+            "seed=99999999999999999999999": ("seed", "64 bits"),
+            "seed=-99999999999999999999999": ("seed", "64 bits"),
+            "site.horizon=99999999999999999999": ("site.horizon", "64 bits"),
+            "training.steps=10000000000000": ("at most 100,000,000", "10000000000000"),
+            "training.steps=null training.epochs=99999999": ("at most 100,000,000",),
+            f"norm.eps={'[' * 3000}{']' * 3000}": ("norm.eps=[[[", "nested"),
+            f"experiment={'a' * 300}": ("experiment", "300 bytes"),
+            "experiment=../evil": ("experiment=../evil", "a plain one"),
+            f"results_dir={'a' * 300}": ("results_dir", "300 bytes"),
+            "results_dir='~nosuchuser/x'": ("results_dir", "~nosuchuser"),
+            "data_dir='~nosuchuser/x'": ("data_dir", "~nosuchuser"),
+            f"plugins=[{'a' * 300}.py]": ("plugins", "too long"),
+            "plugins=['~nosuchuser/a.py']": ("plugins", "home"),
+        }.items()
+    ],
+    ("train +bogus=1", ("+bogus=1", "leave out")),
+    ("train norm=batch norm=group", ("norm=batch norm=group", "set twice")),
     ("compare plugins=[broken.py]", ("'broken.py'", "nosuchmodule")),
     ("compare plugins=[misspelt.py]", ("'misspelt.py'", "no file")),
     ("compare plugins=[no_such_module]", ("'no_such_module'", "does not import")),
@@ -125,14 +177,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("line", "expected"), CASES, ids=[line for line, _ in CASES])
+@pytest.mark.parametrize(("line", "expected"), CASES, ids=[line[:80] for line, _ in CASES])
 def test_one_message_and_nothing_written(
     line: str, expected: tuple[str, ...], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = files_in(place)
     assert run(line) == 2
     shown, complaint = capsys.readouterr()
-    assert complaint.startswith(f"normlib {line.split()[0]}: ")
+    assert complaint.startswith(f"normlib {line.split()[0]}: "), complaint
     assert len(complaint.splitlines()) == 1, "one message in one piece"
     for part in expected:
         assert part in complaint
