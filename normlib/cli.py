@@ -15,7 +15,7 @@ from typing import Any
 
 from normlib.errors import NormlibError
 from normlib.help import epilog, summary
-from normlib.stopping import Stopped, stop_on_signals
+from normlib.stopping import Stopped, ignore_signals, stop_on_signals
 from normlib.terminal import show_anything
 
 
@@ -23,7 +23,10 @@ def command() -> int:
     """What the installed command `normlib` and `python -m normlib` are: `main` in a process of its own."""
     stop_on_signals()
     show_anything()
-    return main()
+    try:
+        return main()
+    finally:
+        ignore_signals()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

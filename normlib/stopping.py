@@ -19,6 +19,12 @@ class Stopped(BaseException):
         super().__init__(f"stopped by {signal.Signals(number).name}")
 
 
+def ignore_signals() -> None:
+    """From now on nothing but SIGKILL ends the process early: it is about to end by itself."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+
+
 def stop_on_signals() -> None:
     """From now on the first such signal raises Stopped (Ctrl-C: KeyboardInterrupt) in the main thread.
 
@@ -26,10 +32,14 @@ def stop_on_signals() -> None:
     A signal that is ignored already, as under nohup, stays so.
     """
 
+    begun = False
+
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+        nonlocal begun
+        ignore_signals()
+        if not begun:  # others may put this handler back, as Lightning does when it ends
+            begun = True
+            raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
     for each in SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:

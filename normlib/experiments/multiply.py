@@ -67,18 +67,18 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
 def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:
     """Refuse what would not reach the runs, in silence. ConfigError.
 
-    That is a sweep over what is no axis, a setting that is added or taken away, and one of two choices of a config group or
-    of two axes under one name; of two plain values the later one counts, as everywhere in Hydra.
+    That is a sweep over what is no axis, a setting that is added or taken away, and one of two mentions of a config group;
+    of two values of a setting the later one counts, as everywhere in Hydra.
     """
     first: dict[str, Override] = {}
     for override in overrides:
         _check_key(override)
-        other = first.setdefault(override.key_or_group, override)
-        twice = override.is_sweep_override() or other.is_sweep_override() or override.key_or_group in groups
-        if other is not override and twice and other.input_line != override.input_line:
+        group = override.key_or_group
+        other = first.setdefault(group, override)
+        if group in groups and other.input_line != override.input_line:
             raise ConfigError(
-                f"{other.input_line} {override.input_line}: {override.key_or_group} is set twice, and only one would count; list the "
-                f"values behind one, as in {override.key_or_group}=a,b, or leave one out"
+                f"{other.input_line} {override.input_line}: {group} is chosen twice, and only one would count; list the choices "
+                f"behind one, as in {group}=a,b, or leave one out"
             )
 
 

@@ -96,8 +96,7 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
             "rope=0.1,1": ("rope=0.1,1", "one value"),
             "control=true,false": ("control=true,false", "one value"),
             "tuning=null,null": ("tuning=null,null", "one value"),
-            "norm=batch norm=group": ("norm=batch norm=group", "set twice", "norm=a,b"),
-            "seed=0,1 seed=2": ("seed=0,1 seed=2", "set twice"),
+            "norm=batch norm=group": ("norm=batch norm=group", "chosen twice", "norm=a,b"),
             "+bogus=1": ("+bogus=1", "leave out the '+'"),
             "++bogus=1": ("++bogus=1", "leave out the '++'"),
             "~norm": ("~norm", "leave out the '~'"),
@@ -130,7 +129,7 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
         }.items()
     ],
     ("train +bogus=1", ("+bogus=1", "leave out")),
-    ("train norm=batch norm=group", ("norm=batch norm=group", "set twice")),
+    ("train norm=batch norm=group", ("norm=batch norm=group", "chosen twice")),
     ("compare plugins=[broken.py]", ("'broken.py'", "nosuchmodule")),
     ("compare plugins=[misspelt.py]", ("'misspelt.py'", "no file")),
     ("compare plugins=[no_such_module]", ("'no_such_module'", "does not import")),

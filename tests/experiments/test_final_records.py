@@ -24,9 +24,9 @@ from tests.experiments.test_stopped_sweeps import wait_for
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, statuses, write_plugin
 from tests.results.factories import make_record
 
-FAILED = {"status": "failed", "reason": "boom", "hashes": {}, "metrics": {}, "steps": 0}
+FAILED = {"status": "failed", "reason": "boom", "hashes": {}, "metrics": {}, "curves": {}, "steps": 0}
 DIVERGED = {"status": "diverged", "reason": "not finite"}
-SKIPPED = {"status": "skipped", "reason": "no positions", "hashes": {}, "metrics": {}, "steps": 0}
+SKIPPED = {"status": "skipped", "reason": "no positions", "hashes": {}, "metrics": {}, "curves": {}, "steps": 0}
 
 
 def of(values: dict[str, object]) -> Record:
@@ -163,7 +163,9 @@ def test_labels_are_changed_on_the_record_that_stands(tmp_path: Path) -> None:
     run_missing(plan, Watcher())
     store = Store(tmp_path, "small_batch")
     (done,) = store.scan().records
-    failed = replace(done, status="failed", reason="boom", labels={"norm": "old"}, hashes={}, metrics={})
+    failed = replace(
+        done, status="failed", reason="boom", labels={**done.labels, "norm": "old"}, hashes={}, metrics={}, curves={}
+    )
     store.path(done.id).write_text(failed.to_json())
     old = look(plan)
     store.write(done)

@@ -32,7 +32,8 @@ TRIALS, EVALUATIONS = 2 * 3 * 2, 2 * 2  # arms × values × replicates, arms × 
 
 
 def plan_in(results: Path, *overrides: str) -> Plan:
-    return make_plan([*SWEEP, f"results_dir={results}", *overrides])
+    norm = [] if any(override.startswith("norm=") for override in overrides) else ["norm=layer,none"]
+    return make_plan([*SMALL, *norm, TUNING, f"results_dir={results}", *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_an_arm_whose_trials_fail_is_evaluated_at_the_fixed_value_alone_until_it
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plugin = write_plugin(tmp_path, "raising")
-    sweep = [*SWEEP, f"plugins=[{plugin}]", "norm=layer,raising", f"results_dir={tmp_path}"]
+    sweep = [*SMALL, TUNING, f"plugins=[{plugin}]", "norm=layer,raising", f"results_dir={tmp_path}"]
     assert main(["compare", *sweep]) == 1
     done = Counter((record.labels["norm"], record.labels["stage"], record.status) for record in stored(tmp_path))
     assert done["raising", TRIAL, "failed"] == 6 and done["raising", FIXED, "failed"] == 2

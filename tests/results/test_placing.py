@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from normlib.results import claims, placing
 from normlib.results.claims import claim
-from normlib.results.files import StoreError, write_atomically
+from normlib.results.files import StoreError, _machine, write_atomically
 from normlib.results.manifest import MANIFEST, Manifest, hash_of_file
 from normlib.results.placing import check_place, place
 
@@ -76,8 +78,11 @@ def test_a_report_killed_at_any_step_leaves_only_files_of_ours(
 
 def test_what_a_kill_in_the_middle_of_a_file_leaves_is_removed(tmp_path: Path) -> None:
     place(tmp_path, CONTENTS[0])
-    litter = [tmp_path / "figures" / ".a.svg.12-0123abcd.tmp", tmp_path / f".{MANIFEST}.12-0123abcd.tmp"]
-    theirs = [tmp_path / ".notes.12-0123abcd.tmp", tmp_path / ".runs.csv.tmp"]
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    end = f"{_machine()}-{dead.pid}-0123abcd.tmp"
+    litter = [tmp_path / "figures" / f".a.svg.{end}", tmp_path / f".{MANIFEST}.{end}"]
+    theirs = [tmp_path / ".notes.tmp", tmp_path / ".runs.csv.tmp"]
     for path in (*litter, *theirs):
         path.touch()
     place(tmp_path, CONTENTS[1])

@@ -156,7 +156,8 @@ def test_arms_that_are_not_paired_are_refused_with_the_replicate_and_the_hash(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = make_record(norm="group", seed=1)
-    _fill("results/small_batch", [Record(**{**odd.to_dict(), "hashes": {**odd.hashes, "trunk": "0123"}})])
+    changed = Record(**{**odd.to_dict(), "hashes": {**odd.hashes, "trunk": "0123"}})
+    Store("results", "small_batch").path(odd.id).write_text(changed.to_json())
     assert main(["report"]) == 2
     complaint = capsys.readouterr().err
     assert "seed=1" in complaint and "'trunk'" in complaint and len(complaint.splitlines()) == 1
