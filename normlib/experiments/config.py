@@ -30,6 +30,7 @@ from normlib.results.quoting import short
 
 DEFAULT_EXPERIMENT = "small_batch"
 PATHS = ("results_dir", "data_dir")
+HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
 
 
@@ -188,6 +189,22 @@ def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(f"{short(deepest)}: settings are nested a few levels deep, and this is deeper") from error
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise ConfigError(_message(error, overrides)) from error
+    except Exception as error:
+        if not _raised_by_hydra(error):
+            raise
+        raise ConfigError(
+            f"Hydra cannot compose {short(' '.join(overrides))} ({type(error).__name__}: {error}); settings are key=value in its "
+            "override grammar, and a choice of a config group is one name"
+        ) from error
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether an exception comes out of Hydra or OmegaConf, which do not check everything that they take."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return name.partition(".")[0] in HYDRA
 
 
 def _message(error: Exception, overrides: Sequence[str]) -> str:
