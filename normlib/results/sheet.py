@@ -65,11 +65,12 @@ def sorted_by(value: float) -> float | None:
 
 
 def number(label: str) -> float | None:
-    """What a label is sorted by: its number, if it is one."""
+    """What a label is sorted by: its number, if it is one; JSON has none that are not finite."""
     try:
-        return float(label)
+        value = float(label)
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def p_value(p: float) -> str:

@@ -35,7 +35,8 @@ STAY = ("experiment", "planned_steps", "data_version")  # what holds even of a r
 
 def tuned_axis(table: pd.DataFrame) -> str | None:
     """The setting that the runs of an experiment tune, that of the newest run if it changed; None where nothing is tuned."""
-    own = table[table[TUNING].notna()] if TUNING in table else table.iloc[:0]
+    staged = TUNING in table and STAGE in table
+    own = table[table[TUNING].notna() & table[STAGE].notna()] if staged else table.iloc[:0]
     return str(own.sort_values("started")[TUNING].iloc[-1]) if len(own) else None
 
 

@@ -51,7 +51,7 @@ def analyse(study: Study) -> tuple[Effect, ...]:
     return tuple(
         effect
         for section, conditions in study.conditions.items()
-        if len(conditions) > 1 and all(_size(condition) > 0 for condition in conditions)
+        if len(conditions) > 1 and all(0 < _size(condition) < math.inf for condition in conditions)
         for effect in _of_section(study, section, conditions)
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from normlib.results.analyses.learning_curves import Curve, learning_curves
-from normlib.results.figures.panels import finish, legend, panel_grid, settle, words
+from normlib.results.figures.panels import finish, fitting, legend, panel_grid, settle, words
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings, plain_style, styles
 from normlib.results.frame import run_names
 from normlib.results.study import Study
@@ -45,7 +45,7 @@ def draw_learning_curves(study: Study) -> Figure | None:
         for line, (section, columns) in zip(grid, shown.items(), strict=True):
             for panel, (column, curves) in zip(line, columns.items(), strict=False):
                 _draw_panel(panel, f"{words(study.question.columns)} {column}", curves, style)
-            line[0].set_ylabel(f"{section}\nvalidation accuracy (%)" if section else "validation accuracy (%)")
+            line[0].set_ylabel(f"{fitting(section)}\nvalidation accuracy (%)" if section else "validation accuracy (%)")
             for panel in line[len(columns) :]:
                 panel.set_axis_off()
         for panel in grid[-1]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings
+from normlib.results.quoting import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 PANEL_INCHES = (4.4, 3.4)
 LEGEND_INCHES, LEGEND_LINES = 0.45, 3  # the room below every sheet, and how many lines may do with it
 MAX_COLUMNS = 3
+LONGEST_NAME, LONGEST_TITLE = 60, 100
+"""Letters that a figure shows; no sheet has room for more, and of thousands each takes its time."""
+LARGEST_NUMBER = 1e300
+"""On an axis, which ends some way behind it."""
 POINTS_AN_INCH = 72
 LEGEND_LINE_INCHES, LEGEND_LETTER_INCHES = 0.85, 0.075  # a line with the space around it, and a letter of a name
 Sharing = Literal["all", "row", "none"]
@@ -51,14 +56,15 @@ def legend(figure: Figure, style: dict[str, Style]) -> None:
     """One legend for all panels, below them, in the order of `style`; a sheet with a long one grows by its lines."""
     from matplotlib.lines import Line2D
 
-    entry = LEGEND_LINE_INCHES + LEGEND_LETTER_INCHES * max(map(len, style), default=0)
+    longest = max((len(fitting(name)) for name in style), default=0)
+    entry = LEGEND_LINE_INCHES + LEGEND_LETTER_INCHES * longest
     across = max(1, int(figure.get_figwidth() / entry))
     lines = math.ceil(len(style) / across)
     line_inches = 1.5 * FONT_POINTS / POINTS_AN_INCH  # matplotlib leaves half a letter's height between lines
     figure.set_figheight(figure.get_figheight() + max(0, lines - LEGEND_LINES) * line_inches)
     handles = [Line2D([], [], **line_settings(name, look)) for name, look in style.items()]
     figure.legend(
-        handles, list(style), loc="outside lower center", ncols=math.ceil(len(style) / lines),
+        handles, [fitting(name) for name in style], loc="outside lower center", ncols=math.ceil(len(style) / lines),
         frameon=False, handlelength=4.0,  # long enough to show a whole period of every line style
     )  # fmt: skip
 
@@ -70,13 +76,14 @@ def horizontal(panel: Axes, columns: Sequence[str], axis: str) -> dict[str, floa
         numbers = [float(column) for column in columns]
     except ValueError:
         numbers = []
-    if numbers and min(numbers) > 0 and len(set(numbers)) > 1:
+    shown = [fitting(column) for column in columns]
+    if len(set(numbers)) > 1 and all(1 / LARGEST_NUMBER < number < LARGEST_NUMBER for number in numbers):
         panel.set_xscale("log", base=2)
-        panel.set_xticks(numbers, columns)
+        panel.set_xticks(numbers, shown)
         panel.set_xticks([], minor=True)
         panel.set_xlabel(name + (" (samples, log scale)" if name == "batch size" else " (log scale)"))
         return dict(zip(columns, numbers, strict=True))
-    panel.set_xticks(range(len(columns)), columns)
+    panel.set_xticks(range(len(columns)), shown)
     panel.set_xlim(-0.5, len(columns) - 0.5)
     panel.set_xlabel(name)
     return {column: float(place) for place, column in enumerate(columns)}
@@ -90,10 +97,16 @@ def dodged(panel: Axes, x: Iterable[float], place: int, places: int, width: floa
 
 def finish(panel: Axes, title: str, y_label: str) -> None:
     """Title, label and grid, the same in every figure."""
-    panel.set_title(title, fontsize=FONT_POINTS + 1)
-    panel.set_ylabel(y_label)
+    panel.set_title(fitting(title, LONGEST_TITLE), fontsize=FONT_POINTS + 1)
+    panel.set_ylabel(fitting(y_label))
     panel.grid(axis="y", color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)
+
+
+def fitting(text: str, most: int = LONGEST_NAME) -> str:
+    """The text as a figure can hold it, on one line, cut where it is too long."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def settle(figure: Figure) -> None:

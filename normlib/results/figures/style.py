@@ -83,4 +83,5 @@ def plain_style() -> AbstractContextManager[None]:
     from matplotlib import style
 
     ours = {"svg.hashsalt": "normlib", "font.size": FONT_POINTS, "axes.spines.top": False, "axes.spines.right": False}
+    ours["text.parse_math"] = False  # names are strangers' texts, and a dollar sign in one is a dollar sign
     return cast("AbstractContextManager[None]", style.context(["default", ours]))
