@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normlib.experiments.config import Composer, ConfigError, configuration
+from normlib.experiments.complaints import ConfigError
+from normlib.experiments.config import Composer, configuration
 from normlib.experiments.multiply import axes_of
 from normlib.norms import names, norms
 from normlib.testing import Finding, findings, subject

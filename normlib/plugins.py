@@ -19,7 +19,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from normlib.project import Project, file_of, own_files, project_of, shadowed
+from normlib.project import NORMLIB, Project, file_of, own_files, project_of, shadowed
 from normlib.registry import RegistryError
 
 
@@ -136,7 +136,7 @@ def _load_file(path: Path) -> ModuleType:
 
 def _load_name(name: str) -> ModuleType:
     folder = Path.cwd()
-    _finder.serve(Project(folder), (folder,))
+    _finder.serve(Project(folder, without=(NORMLIB,)), (folder,))
     return importlib.import_module(name)
 
 

@@ -19,6 +19,7 @@ from types import ModuleType
 
 INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 IMPORTING_CALLS = ("import_module", "__import__")
+NORMLIB = Path(__file__).resolve().parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
@@ -57,7 +58,8 @@ def project_of(module: ModuleType) -> Project | None:
     while (root / "__init__.py").is_file():  # a file of a package that was loaded by its path
         root = root.parent
     installed = any(name in str(file) for name in INSTALLED) or file.is_relative_to(STANDARD_LIBRARY)
-    return Project(root, file.relative_to(root).parts[0] if installed else "")
+    own = file.is_relative_to(NORMLIB)  # whose folder may lie beside a plugin, as in a checkout
+    return Project(root, file.relative_to(root).parts[0] if installed else "", without=() if own else (NORMLIB,))
 
 
 def file_of(module: ModuleType) -> Path | None:

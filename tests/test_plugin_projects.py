@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import normlib
 from normlib.cli import main
 from normlib.experiments.plan import make_run
+from normlib.help import PACKAGE
 from normlib.plugins import load_plugin
+from normlib.project import project_of
 from normlib.registry import RegistryError
 from tests.experiments.tiny_sweeps import TINY, statuses
 from tests.pristine_registries import pristine_registries as pristine_registries
@@ -175,3 +178,13 @@ def test_a_module_that_a_plugin_cannot_get_is_refused(place: Path) -> None:
     load_plugin("one/my_norm.py")
     with pytest.raises(RegistryError, match=r"imports 'my_near'.*two/my_near\.py.*one/my_near\.py"):
         load_plugin("two/my_norm.py")
+
+
+def test_normlib_is_no_part_of_a_plugins_project() -> None:
+    """Its folder lies beside a plugin that stands in a checkout: it is neither hashed with the plugin nor loaded again."""
+    module = ModuleType("my_norm")
+    module.__file__ = str(PACKAGE.parent / "results" / "update_readme.py")
+    module.__name__ = "results.my_norm"
+    project = project_of(module)
+    assert project is not None and project.root == PACKAGE.parent
+    assert project.has(PACKAGE.parent / "conf" / "x.py") and not project.has(PACKAGE / "norms" / "base.py")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import normlib
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.registry import RegistryError
 from normlib.results.record import Record
 from normlib.results.store import Store

@@ -19,7 +19,7 @@ from normlib.bench.ratio import SLOWER, UNSURE, ratio
 from normlib.bench.record import OURS, TORCH, Timing
 from normlib.bench.settings import read
 from normlib.bench.timing import keep_freed_memory
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.results.sheet import Sheet
 from normlib.results.writers import terminal
 

@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
-from normlib.experiments.config import ConfigError, clear_errors, plain_text, plugins_of
+from normlib.experiments.complaints import ConfigError, clear_errors
+from normlib.experiments.config import plain_text, plugins_of
 from normlib.plugins import load_plugin
 from normlib.registry import unknown_name
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normlib.data.dataset import Dataset
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.norms import norms
 from normlib.registry import unknown_name
 from normlib.results.quoting import short

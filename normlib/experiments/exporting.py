@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.experiments.selection import select
 from normlib.results.export import WRITERS, check_path, export
 from normlib.results.frame import frame, latest

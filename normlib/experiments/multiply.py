@@ -17,7 +17,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from normlib.experiments.config import Composed, Composer, ConfigError, clear_errors
+from normlib.experiments.complaints import ConfigError, clear_errors
+from normlib.experiments.config import Composed, Composer, listed_values
 from normlib.experiments.control import CONTROL_OVERRIDE, control_label
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, Run
@@ -47,15 +48,7 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
     for override in overrides:
         key = override.get_key_element()
         if override.is_sweep_override():
-            if not override.is_discrete_sweep():
-                raise ConfigError(
-                    f"{override.input_line}: a plan needs listed values; use a,b,c or range(...) or glob(...) or choice(...)"
-                )
-            try:
-                listed = list(itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1))
-            except ValueError as error:  # a range with steps of 0
-                raise ConfigError(f"{override.input_line}: {error}") from error
-            values = [f"{key}={value}" for value in listed]
+            values = [f"{key}={value}" for value in listed_values(override, MOST_RUNS)]
             if not values:
                 raise ConfigError(f"{override.input_line}: the axis is empty; name at least one value")
             axes[key] = list(dict.fromkeys(values))

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.experiments.config import DEFAULT_EXPERIMENT, ConfigError, configuration
+from normlib.experiments.complaints import ConfigError
+from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_label, control_of, with_control
 from normlib.experiments.multiply import axes_of, check_keys, multiply
 from normlib.experiments.resolve import LABELLED, resolve

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 
-from normlib.experiments.config import ConfigError, clear_errors
+from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.control import with_control
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name

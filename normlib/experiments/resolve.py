@@ -16,7 +16,8 @@ import torch
 from normlib.data import datasets
 from normlib.data.dataset import Dataset
 from normlib.experiments.check import check
-from normlib.experiments.config import NO_EXPERIMENT, ConfigError
+from normlib.experiments.complaints import ConfigError
+from normlib.experiments.config import NO_EXPERIMENT
 from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms._place import CannotEnter

@@ -6,7 +6,6 @@ In: arguments, key=value or folders. Out: a `Selection`. Reads records and YAML;
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 
+from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
     NO_EXPERIMENT,
-    ConfigError,
     check_config_dirs,
-    clear_errors,
     experiment_file,
     group_files,
+    listed_values,
     plain_text,
 )
 from normlib.registry import unknown_name
@@ -127,14 +126,7 @@ def _values(override: Override, records: Sequence[Record]) -> set[str]:
             and not any(fnmatch.fnmatch(label, pattern) for pattern in value.exclude)
         }  # fmt: skip
     if override.is_sweep_override():
-        if not override.is_discrete_sweep():
-            raise ConfigError(
-                f"{override.input_line}: a selection needs listed values; use a,b,c or range(...) or glob(...)"
-            )
-        try:
-            items = list(itertools.islice(override.sweep_string_iterator(), MOST_VALUES + 1))
-        except ValueError as error:  # a range with steps of 0
-            raise ConfigError(f"{override.input_line}: {error}") from error
+        items = listed_values(override, MOST_VALUES)
         if len(items) > MOST_VALUES:
             raise ConfigError(f"{override.input_line}: a selection names at most {MOST_VALUES:,} values")
         return {item.strip("'\"") for item in items}

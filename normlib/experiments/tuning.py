@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from normlib.experiments.config import Composer, ConfigError
+from normlib.experiments.complaints import ConfigError
+from normlib.experiments.config import Composer
 from normlib.experiments.multiply import Axes, multiply
 from normlib.registry import unknown_name
 from normlib.results.frame import frame

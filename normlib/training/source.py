@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from normlib.plugins import loaded_with
-from normlib.project import Project, own_files, project_of
+from normlib.project import NORMLIB, Project, own_files, project_of
 from normlib.registry import RegistryError
 
 FOREIGN = ("torch", "pytorch_lightning", "builtins", "abc", "typing", "collections", "torchvision", "timm")
-PACKAGE = Path(__file__).resolve().parents[1]
 ROOMS = ("norms", "models", "data")
 """What classes of other people's build on."""
 
@@ -38,18 +37,17 @@ def class_hash(cls: type) -> str:
                 f"{cls.__qualname__} has no source file, but a run's id is a hash of the code behind it: put the class "
                 "into a file, my_norm.py, and name that with plugins=[my_norm.py]"
             )
-        if base.__module__.partition(".")[0] == PACKAGE.name:
+        if base.__module__.partition(".")[0] == NORMLIB.name:
             files |= own_files([module], _own_project())
         else:
-            outside = Project(project.root, project.package, without=(PACKAGE,))
-            files |= own_files(loaded_with(module), outside)
-            files |= {f"{PACKAGE.name}/{name}": PACKAGE / name for name in _rooms()}
+            files |= own_files(loaded_with(module), project)
+            files |= {f"{NORMLIB.name}/{name}": NORMLIB / name for name in _rooms()}
     return _combined(files)
 
 
 def files_hash(names: Iterable[str]) -> str:
     """16 hexadecimal digits for files of normlib's own, named from its package folder."""
-    return _combined({name: PACKAGE / name for name in names})
+    return _combined({name: NORMLIB / name for name in names})
 
 
 def syntax_hash(source: str | bytes) -> str:
@@ -67,12 +65,12 @@ def syntax_hash(source: str | bytes) -> str:
 @functools.cache
 def _own_project() -> Project:
     """normlib's modules, without its packages' own files, which only list names."""
-    return Project(PACKAGE.parent, PACKAGE.name, without=tuple(PACKAGE.rglob("__init__.py")))
+    return Project(NORMLIB.parent, NORMLIB.name, without=tuple(NORMLIB.rglob("__init__.py")))
 
 
 @functools.cache
 def _rooms() -> tuple[str, ...]:
-    return tuple(path.relative_to(PACKAGE).as_posix() for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
+    return tuple(path.relative_to(NORMLIB).as_posix() for room in ROOMS for path in (NORMLIB / room).rglob("*.py"))
 
 
 def _combined(files: Mapping[str, Path]) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from normlib.bench.measurement import inputs
 from normlib.bench.settings import read
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.registry import RegistryError
 
 

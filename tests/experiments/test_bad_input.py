@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from tests.experiments.tiny_sweeps import TINY, files_in
 
 # Arguments, and what the message must hold: the offending value, and the rule or the closest name.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.experiments.control import CONTROL_NOISE
 from normlib.experiments.estimate import estimate
 from normlib.experiments.plan import Plan, make_plan, make_run

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from normlib.experiments.state import look
 from normlib.experiments.sweep import run_missing
 from normlib.results.record import Record
 from normlib.results.store import Store
-from tests.experiments.test_stopped_sweeps import wait_for
+from tests.experiments.processes import started, wait_for, workers
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, statuses, write_plugin
 from tests.results.factories import make_record
 
@@ -50,10 +48,10 @@ def test_what_replaces_what(standing: dict, new: dict, stays: bool, tmp_path: Pa
     assert store.scan().records == ((first if stays else second),)
 
 
-@contextlib.contextmanager
-def sweep(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """`normlib compare` of one run of the waiting norm, in a process group of its own."""
-    words = [
+def sweep(folder: Path) -> list[str]:
+    """`compare` of one run of the waiting norm."""
+    return [
+        "compare",
         *TINY,
         f"plugins=[{folder}/my_waiting.py]",
         "norm=waiting",
@@ -61,17 +59,6 @@ def sweep(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
         "jobs=1",
         f"results_dir={folder}/results",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "normlib", "compare", *words, *more],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGCONT)
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through /proc")
@@ -79,32 +66,19 @@ def test_a_sweep_that_slept_while_its_worker_died_leaves_the_record_of_another(t
     write_plugin(tmp_path, "waiting")
     results = tmp_path / "results"
     store = Store(results, "small_batch")
-    with sweep(tmp_path) as sleeper:
+    with started(sweep(tmp_path), tmp_path) as sleeper:
         wait_for(lambda: any(store.locks.glob("*.lock")), "the run to begin")
         os.kill(sleeper.pid, signal.SIGSTOP)
-        for process in members(sleeper.pid):
+        for process in workers(sleeper.pid):
             os.kill(process, signal.SIGKILL)
         (tmp_path / "open").touch()
-        with sweep(tmp_path) as other:
+        with started(sweep(tmp_path), tmp_path) as other:
             assert other.wait(60) == 0
         done = contents(results)
         assert set(statuses(results).values()) == {"done"}
         os.kill(sleeper.pid, signal.SIGCONT)
         assert sleeper.wait(60) == 0, "all that it was to do is done"
     assert contents(results) == done
-
-
-def members(group: int) -> list[int]:
-    """The workers of a sweep: the processes of its group that hold a lock, found by the open file."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            stat = (folder / "stat").read_text().rpartition(")")[2].split()
-            held = [os.readlink(file) for file in (folder / "fd").iterdir()]
-            if int(stat[2]) == group and int(folder.name) != group and any(name.endswith(".lock") for name in held):
-                found.append(int(folder.name))
-    assert found
-    return found
 
 
 def test_weights_that_cannot_be_saved_leave_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

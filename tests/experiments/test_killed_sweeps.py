@@ -6,21 +6,17 @@ while another sweep goes on. A few cases in the suite; NORMLIB_KILLS=100 draws a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from normlib.cli import main
 from normlib.results.store import Store
-from tests.experiments.test_stopped_sweeps import PATIENCE_SECONDS, group_is_gone, wait_for
+from tests.experiments.processes import PATIENCE_SECONDS, group_is_gone, started, wait_for, workers
 from tests.experiments.tiny_sweeps import TASK, contents, files_in, statuses
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through /proc")
@@ -36,14 +32,14 @@ SWEEP = [
 ]
 RUNS = 4 * 4  # norms, the control and seeds
 DISTURBANCES = [
-    ("parent", "SIGKILL"), ("worker", "SIGKILL"), ("group", "SIGKILL"), ("parent", "SIGTERM"), ("worker", "SIGTERM"),
-    ("group", "SIGINT"), ("group", "SIGSTOP"), ("worker", "SIGSTOP"),
+    ("parent", "SIGKILL"), ("worker", "SIGKILL"), ("worker", "SIGTERM"), ("group", "SIGINT"), ("group", "SIGSTOP"),
+    ("group", "SIGKILL"), ("parent", "SIGTERM"), ("worker", "SIGSTOP"),
 ]  # fmt: skip
 MAY_END_WITH = {
     "SIGKILL": {0, 1, -signal.SIGKILL}, "SIGTERM": {0, 1, 128 + signal.SIGTERM}, "SIGINT": {0, 128 + signal.SIGINT},
     "SIGSTOP": {0},
 }  # fmt: skip
-SEEDS = range(int(os.environ.get("NORMLIB_KILLS", len(DISTURBANCES))))
+SEEDS = range(int(os.environ.get("NORMLIB_KILLS", "5")))
 NOT_FIGURES = {
     "seconds",
     "seconds_training",
@@ -61,33 +57,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("undisturbed")
     assert main([*SWEEP, f"results_dir={results}"]) == 0
     return results
-
-
-@contextlib.contextmanager
-def started(words: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command line in a process group of its own, of which nothing outlives the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "normlib", *words], text=True, cwd=folder, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        for number in (signal.SIGCONT, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        process.communicate()
-
-
-def workers(group: int) -> list[int]:
-    """The processes of a group that do runs: those that the server has forked, so neither the parent nor its children."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            stat = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(stat[2]) == group:
-                parents[int(folder.name)] = int(stat[1])
-    return sorted(process for process, parent in parents.items() if parents.get(parent) == group)
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: f"{seed}-{'-'.join(DISTURBANCES[seed % len(DISTURBANCES)])}")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import normlib
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.models.site import Site
 from normlib.training.batches import BatchPlan
 from normlib.training.evaluation import evaluation_statistics, parts_of, precise_batches

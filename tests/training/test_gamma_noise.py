@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.experiments.schema import store_schema
 from normlib.norms import norms
 from normlib.norms.base import Norm

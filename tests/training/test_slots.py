@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from normlib.experiments.config import ConfigError
+from normlib.experiments.complaints import ConfigError
 from normlib.models.site import Sites
 from normlib.norms import norms
 from normlib.norms._place import CannotEnter, Place

@@ -1,0 +1,111 @@
+"""What Hydra and OmegaConf complain of, as one clear message: a ConfigError that states the rule, what came and the fix.
+
+In: exceptions out of Hydra's chain. Out: ConfigErrors, with the closest names where a name was wrong. Composes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from normlib.errors import NormlibError
+from normlib.results.quoting import short
+
+HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
+
+
+class ConfigError(NormlibError, ValueError):
+    """Settings that cannot be; the message states the rule, what came and the fix."""
+
+
+@contextlib.contextmanager
+def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except NormlibError:
+        raise
+    except RecursionError as error:
+        deepest = max(overrides, key=len, default="")
+        raise ConfigError(f"{short(deepest)}: settings are nested a few levels deep, and this is deeper") from error
+    except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
+        raise ConfigError(_message(error, overrides)) from error
+    except Exception as error:
+        if not _raised_by_hydra(error):
+            raise
+        raise ConfigError(
+            f"Hydra cannot compose {short(' '.join(overrides))} ({type(error).__name__}: {error}); settings are key=value in its "
+            "override grammar, and a choice of a config group is one name"
+        ) from error
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether an exception comes out of Hydra or OmegaConf, which do not check everything that they take."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return name.partition(".")[0] in HYDRA
+
+
+def _message(error: Exception, overrides: Sequence[str]) -> str:
+    """One message out of Hydra's chain of exceptions, with the closest names where a name was wrong."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(str(cause))
+        cause = cause.__cause__
+    text = " ".join(
+        dict.fromkeys(line.strip() for part in texts for line in part.splitlines() if _says_something(line))
+    )
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read {short(error.override)}: {error.message.splitlines()[0]}. Settings are key=value in Hydra's override "
+            "grammar; put quotes around values with special characters, as in 'seed=range(3)'"
+        )
+    wrong = re.search(r"Error merging override (\S+) (.*)", text)
+    if wrong and "Key '" not in text:
+        return f"{wrong.group(1)}: {wrong.group(2)}; `normlib list` shows every setting with its default"
+    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    if missing:
+        group, name = missing.groups()
+        known = sorted(set(re.findall(r"^\t(\S+)$", "\n".join(texts), re.MULTILINE)))
+        from normlib.registry import unknown_name
+
+        own = "; one of your own comes with plugins=[its_file.py]" if group in ("norm", "model", "data") else ""
+        return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text
+    key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
+    if key:
+        return f"there is no setting {_blamed(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
+    return text
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not re.match(
+        r"\s*(full_key:|object_type=|reference_type=|Set the environment variable|To append|See https)", line
+    )
+
+
+def _blamed(key: str, overrides: Sequence[str]) -> str:
+    """The override that holds a wrong key, or the key."""
+    return next((o.partition("=")[0] for o in overrides if key in o.partition("=")[0].split(".")), key)
+
+
+def _closest(key: str, error: BaseException) -> str:
+    node = getattr(error, "parent_node", None)
+    cause: BaseException | None = error
+    while node is None and cause is not None:
+        cause = cause.__cause__
+        node = getattr(cause, "parent_node", None)
+    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    return (
+        f" Did you mean {' or '.join(map(repr, close))}?"
+        if close
+        else (f" Known here: {', '.join(known)}." if known else "")
+    )
