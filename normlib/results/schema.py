@@ -20,6 +20,7 @@ from normlib.results.quoting import short
 MOST = 2**63 - 1
 """The largest whole number that every part of a report can hold."""
 Count = Annotated[int, Meta(ge=0, le=MOST)]
+Size = Annotated[int, Meta(ge=1, le=MOST)]
 Whole = Annotated[int, Meta(ge=-MOST, le=MOST)]
 Number = Whole | float
 Amount = Count | Annotated[float, Meta(ge=0)]
@@ -46,7 +47,7 @@ class Scores(Struct, forbid_unknown_fields=True):
 
     loss: Number | None
     accuracy: Share
-    samples: Count = 0
+    samples: Size = 1
 
 
 class Metrics(Struct, forbid_unknown_fields=True):

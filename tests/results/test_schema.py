@@ -104,6 +104,7 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("metrics/test", [0.9], "at metrics.test"),
     ("metrics/test/accuracy", 1.01, "has 1.01 at metrics.test.accuracy: expected `float` <= 1.0"),
     ("metrics/test/accuracy", None, "has None at metrics.test.accuracy"),
+    ("metrics/test/samples", 0, "has 0 at metrics.test.samples: expected `int` >= 1"),
     ("metrics/test/samples", 2.5, "at metrics.test.samples"),
     ("metrics/other", {"loss": 1, "accuracy": 1}, "at metrics: object contains unknown field `other`"),
     ("norm_report/r_max", "3", "has '3' at norm_report.r_max"),
