@@ -16,7 +16,7 @@ from typing import Any
 from normlib.errors import NormlibError
 from normlib.help import epilog, summary
 from normlib.stopping import Stopped, ignore_signals, stop_on_signals
-from normlib.terminal import show_anything
+from normlib.terminal import new_console, show_anything
 
 
 def command() -> int:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + (stop.signal if isinstance(stop, Stopped) else signal.SIGINT)
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own last flush says nothing
-        return 128 + signal.SIGPIPE
+        return 128 + SIGPIPE
     except (NormlibError, OSError) as error:
         if os.environ.get("NORMLIB_DEBUG") == "1":
             raise
@@ -105,33 +105,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from normlib.experiments.config import configuration
     from normlib.listing import show
 
     with configuration(options.overrides, options.config_dir):
-        show(Console(), options.config_dir)
+        show(new_console(), options.config_dir)
     return 0
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from normlib.experiments.plan import make_plan
     from normlib.experiments.plan_display import show_state
     from normlib.experiments.state import look
 
-    show_state(Console(), look(make_plan(options.overrides, options.config_dir)))
+    show_state(new_console(), look(make_plan(options.overrides, options.config_dir)))
     return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from normlib.api import compare_on
 
-    swept, _ = compare_on(Console(), options.overrides, options.config_dir, options.overwrite)
+    swept, _ = compare_on(new_console(), options.overrides, options.config_dir, options.overwrite)
     return 1 if swept.failed else 0
 
 
@@ -141,8 +135,6 @@ def _train(options: argparse.Namespace) -> int:
         from normlib.hydra_app import multirun
 
         return _exit_code(multirun(options.overrides, options.config_dir, flags, options.multirun))
-    from rich.console import Console
-
     from normlib.experiments.plan import make_run
     from normlib.experiments.sweep import run_one
     from normlib.listing import show_record
@@ -153,7 +145,7 @@ def _train(options: argparse.Namespace) -> int:
     outcome = run_one(run, settings)
     if outcome.record.started < began and not settings["save_weights"]:
         print(f"this run has a record already and was not trained again (to have that, delete {run.id}.json)")
-    show_record(Console(), outcome.record, settings["results_dir"])
+    show_record(new_console(), outcome.record, settings["results_dir"])
     if outcome.problem is not None:
         print(f"normlib train: {outcome.problem}", file=sys.stderr)
         return 1
@@ -171,12 +163,10 @@ def _hydra_flags(options: argparse.Namespace) -> list[str]:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from normlib.experiments.reporting import report_from_records
 
     report = report_from_records(options.overrides, options.config_dir, options.to, options.overwrite)
-    report.render(Console())
+    report.render(new_console())
     if options.open:
         import webbrowser
 
@@ -193,27 +183,25 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from normlib.bench.run import bench
 
-    console = Console()
+    console = new_console()
     bench(options.overrides, console, options.overwrite).render(console)
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from normlib.checking import check
 
-    return 0 if check(options.overrides, options.config_dir, Console()) else 1
+    return 0 if check(options.overrides, options.config_dir, new_console()) else 1
 
 
 def _exit_code(statuses: Sequence[str]) -> int:
     return 1 if "failed" in statuses else 0
 
 
+SIGPIPE = 13  # Windows has no such signal, and its pipes break all the same
+SIGPIPE = 13  # Windows has no such signal, and its pipes break all the same
 HYDRA_FLAGS: dict[tuple[str, ...], dict[str, Any]] = {
     ("--cfg", "-c"): {
         "choices": ("job", "hydra", "all"),

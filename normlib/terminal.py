@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import codecs
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN = {
     "−": "-", "±": "+/-", "×": "x", "≈": "~", "≤": "<=", "≥": ">=", "…": "...", "–": "-", "→": "->", "∞": "inf",
@@ -19,6 +23,17 @@ def show_anything() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="normlib")
+
+
+def new_console() -> Console:
+    """A console for what is printed; a reader who has gone away is a BrokenPipeError, as for any other print."""
+    from rich.console import Console
+
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
+    return Piped()
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

@@ -164,3 +164,12 @@ def test_as_a_process(place: Path) -> None:
     debug = subprocess.run(command, capture_output=True, text=True, env=quiet | {"NORMLIB_DEBUG": "1"})
     assert debug.returncode != 0 and "Traceback" in debug.stderr
     assert files_in(place) == set()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(place: Path) -> None:
+    command = [sys.executable, "-m", "normlib", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + 13

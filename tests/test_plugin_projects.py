@@ -188,3 +188,22 @@ def test_normlib_is_no_part_of_a_plugins_project() -> None:
     project = project_of(module)
     assert project is not None and project.root == PACKAGE.parent
     assert project.has(PACKAGE.parent / "conf" / "x.py") and not project.has(PACKAGE / "norms" / "base.py")
+
+
+def test_a_strangers_repository_and_style_run_nothing(place: Path) -> None:
+    """A repository may name a program for git to run, and a matplotlibrc a module to draw with."""
+    program = place / "program.sh"
+    program.write_text("#!/bin/sh\necho program >> ran\n")
+    program.chmod(0o755)
+    commands = [["init", "-q"], ["config", "user.email", "a@b"], ["config", "user.name", "a"], ["add", "program.sh"],
+                ["commit", "-qm", "first"], ["config", "core.fsmonitor", str(program)]]  # fmt: skip
+    for command in commands:
+        if subprocess.run(["git", *command], cwd=place).returncode:
+            pytest.skip("there is no git here")
+    (place / "ran").unlink(missing_ok=True)
+    write(place / "matplotlibrc", "backend: module://stranger\nfont.size: 40\n")
+    write(place / "stranger.py", "open('ran', 'a').write('stranger')\n")
+    words = ["compare", *TINY, "norm=layer,none", "seed=0,1", "jobs=1"]
+    done = subprocess.run([sys.executable, "-m", "normlib", *words], capture_output=True, text=True, cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (place / "ran").exists()

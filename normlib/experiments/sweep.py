@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
@@ -18,9 +18,6 @@ from normlib.results.store import Store
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
 from normlib.training.inputs import make_dataset
 from normlib.training.spec import Run
-
-if TYPE_CHECKING:
-    pass
 
 
 class Display(Protocol):

@@ -61,7 +61,8 @@ def _processor() -> str:
 @functools.cache
 def project_commit(folder: str) -> str | None:
     """The git commit of the project that `folder` lies in, with "-dirty" after uncommitted changes; None without git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    no_programs = ["-c", "core.fsmonitor=false"]  # a repository may name one, which git would run
+    command = ["git", *no_programs, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
