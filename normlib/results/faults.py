@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from normlib.results.quoting import cut
+
+LONGEST_RULE = 160
+"""Characters: a rule may name a key that came."""
 _STEP = re.compile(r"\.(?P<field>\w+)|\[(?P<index>\d+)\]|\[(?P<any>\.\.\.)\]")
 
 
@@ -40,7 +44,7 @@ def first_fault(values: Mapping[str, Any], schema: Any) -> Fault | None:
             key = step["field"] or int(step["index"])
         steps.append(key)
         value = value[key]
-    return Fault(".".join(map(str, steps)) or "its top", value, rule[:1].lower() + rule[1:])
+    return Fault(cut(".".join(map(str, steps))) or "its top", value, cut(rule[:1].lower() + rule[1:], LONGEST_RULE))
 
 
 def _message(values: Any, schema: Any) -> str | None:

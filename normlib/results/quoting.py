@@ -17,8 +17,13 @@ _repr.maxlevel, _repr.maxstring, _repr.maxlong, _repr.maxother = 2, MOST, MOST, 
 
 def short(value: Any) -> str:
     """The value as Python writes it, cut at `MOST` characters."""
-    text = _repr.repr(value)
-    return text if len(text) <= MOST else f"{text[: MOST - 1]}…"
+    return cut(_repr.repr(value))
+
+
+def cut(text: str, most: int = MOST) -> str:
+    """The text, printable, cut at `most` characters."""
+    text = printable(text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings
-from normlib.results.quoting import printable
+from normlib.results.quoting import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,8 +105,7 @@ def finish(panel: Axes, title: str, y_label: str) -> None:
 
 def fitting(text: str, most: int = LONGEST_NAME) -> str:
     """The text as a figure can hold it, on one line, cut where it is too long."""
-    text = printable(text)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut(text, most)
 
 
 def settle(figure: Figure) -> None:
