@@ -86,7 +86,8 @@ def epilog(verb: str | None) -> str:
         "other settings (key=value; all with defaults in `normlib list`):",
         *wrap(OTHER_SETTINGS, WIDTH, initial_indent="  ", subsequent_indent="  "),
         "",
-        "Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input, 128 + n stopped by signal n.",
+        "Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input,",
+        "128 + n stopped by signal n.",
     ]
     return "\n".join(lines)
 
