@@ -130,12 +130,26 @@ def test_a_declared_encoding_is_kept_to(place: Path) -> None:
     assert len(ids) == 1, "the text is the same"
 
 
-STRANGERS = ("statistics", "random", "queue", "torch", "numpy", "selectors", "hydra", "tensorboard")
+STRANGERS = ("statistics", "random", "queue", "torch", "numpy", "selectors", "hydra", "tensorboard", "stranger")
 
 
 @pytest.mark.parametrize("words", [["compare"], ["train", "-m", "hydra/launcher=joblib"]], ids=" ".join)
 def test_the_callers_folder_is_no_code(words: list[str], place: Path) -> None:
+    """Neither for Python, nor by way of git, for which a repository may name a program, or of a matplotlibrc."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    program = place / "program.sh"
+    program.write_text("#!/bin/sh\necho program >> ran\n")
+    program.chmod(0o755)
+    for command in (
+        "init -q",
+        "add program.sh",
+        "-c user.email=a@b -c user.name=a commit -qm first",
+        f"config core.fsmonitor {program}",
+    ):
+        if subprocess.run(["git", *command.split()], cwd=place).returncode:
+            pytest.skip("there is no git here")
+    (place / "ran").unlink(missing_ok=True)
+    write(place / "matplotlibrc", "backend: module://stranger\nfont.size: 40\n")
     for name in STRANGERS:
         write(place / f"{name}.py", "open('ran', 'a').write(__name__)\nraise SystemExit('a stranger')\n")
     write_project(place, "a module of a subfolder")
@@ -188,22 +202,3 @@ def test_normlib_is_no_part_of_a_plugins_project() -> None:
     project = project_of(module)
     assert project is not None and project.root == PACKAGE.parent
     assert project.has(PACKAGE.parent / "conf" / "x.py") and not project.has(PACKAGE / "norms" / "base.py")
-
-
-def test_a_strangers_repository_and_style_run_nothing(place: Path) -> None:
-    """A repository may name a program for git to run, and a matplotlibrc a module to draw with."""
-    program = place / "program.sh"
-    program.write_text("#!/bin/sh\necho program >> ran\n")
-    program.chmod(0o755)
-    commands = [["init", "-q"], ["config", "user.email", "a@b"], ["config", "user.name", "a"], ["add", "program.sh"],
-                ["commit", "-qm", "first"], ["config", "core.fsmonitor", str(program)]]  # fmt: skip
-    for command in commands:
-        if subprocess.run(["git", *command], cwd=place).returncode:
-            pytest.skip("there is no git here")
-    (place / "ran").unlink(missing_ok=True)
-    write(place / "matplotlibrc", "backend: module://stranger\nfont.size: 40\n")
-    write(place / "stranger.py", "open('ran', 'a').write('stranger')\n")
-    words = ["compare", *TINY, "norm=layer,none", "seed=0,1", "jobs=1"]
-    done = subprocess.run([sys.executable, "-m", "normlib", *words], capture_output=True, text=True, cwd=place)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not (place / "ran").exists()

@@ -114,10 +114,9 @@ LONG = ["model.width=8", "training.steps=5000000", "norm=layer", "accelerator=cp
 @pytest.mark.parametrize(
     ("verb", "signals", "code"),
     [
-        ("train", ["SIGTERM"], 128 + signal.SIGTERM),
+        ("train", ["SIGTERM", "SIGHUP"], 128 + signal.SIGTERM),
         ("train", ["SIGINT"] * 3, 128 + signal.SIGINT),
         ("compare", ["SIGINT"] * 3, 128 + signal.SIGINT),
-        ("compare", ["SIGHUP", "SIGTERM"], 128 + signal.SIGHUP),
     ],
 )
 def test_a_stop_is_one_message_and_leaves_nothing(verb: str, signals: list[str], code: int, tmp_path: Path) -> None:

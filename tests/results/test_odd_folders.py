@@ -146,7 +146,10 @@ def _nobody() -> Iterator[Path]:
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="this system has no users in this sense")
 def test_what_may_not_be_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "500")
-    for verb in ("report", "export"):  # nobody may not read the environment, where it is root's: import all of it before
+    for verb in (
+        "report",
+        "export",
+    ):  # nobody may not read the environment, where it is root's: import all of it before
         assert main([verb, "nowhere", "--to", "runs.csv"]) == 2
     capsys.readouterr()
     with _nobody():
