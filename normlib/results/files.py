@@ -31,7 +31,7 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], Non
     There is no fsync: a killed process cannot lose what the kernel has, and after a power cut the checksum of a record
     shows a file that did not reach the disk, so that run is made again. An fsync would cost more than a short run.
     """
-    temporary = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(path)
     try:
         with open(temporary, "xb") as file:
             if callable(content):
@@ -45,6 +45,11 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], Non
     except BaseException:  # Ctrl-C between the two
         _remove(temporary)
         raise
+
+
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside a path that says who writes there, for `remove_strays` to tell the dead from the living."""
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 def remove_strays(folder: Path) -> None:

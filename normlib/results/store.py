@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normlib.results import claims
-from normlib.results.files import TEMPORARY_SUFFIX, StoreError, remove_strays, unwritable, write_atomically
+from normlib.results.files import StoreError, remove_strays, temporary_path, unwritable, write_atomically
 from normlib.results.reading import read_regular
 from normlib.results.record import NewerRecordError, Record, RecordError
 
@@ -48,7 +48,7 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folder and see that it can be written, before anything is trained. StoreError if not."""
-        probe = self.runs / f".probe.{os.getpid()}{TEMPORARY_SUFFIX}"
+        probe = temporary_path(self.runs / "probe")
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             probe.touch()
