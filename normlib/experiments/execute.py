@@ -165,6 +165,9 @@ def _work_in_pool(
             scheduled = pool.schedule(do_run, args=[work.waiting[-1], place])
             work.running[scheduled] = work.waiting.pop()
             on_start(work.running[scheduled])
+        if not work.running:  # all that is left is another sweep's for now
+            time.sleep(ELSEWHERE_SECONDS)
+            continue
         done, _ = wait(work.running, timeout=ELSEWHERE_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
             outcome = _outcome(future, work.running[future], place.store)
