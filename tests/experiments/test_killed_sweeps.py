@@ -32,14 +32,14 @@ SWEEP = [
 ]
 RUNS = 4 * 4  # norms, the control and seeds
 DISTURBANCES = [
-    ("parent", "SIGKILL"), ("worker", "SIGKILL"), ("worker", "SIGTERM"), ("group", "SIGINT"), ("group", "SIGSTOP"),
+    ("parent", "SIGKILL"), ("worker", "SIGKILL"), ("group", "SIGINT"), ("group", "SIGSTOP"), ("worker", "SIGTERM"),
     ("group", "SIGKILL"), ("parent", "SIGTERM"), ("worker", "SIGSTOP"),
 ]  # fmt: skip
 MAY_END_WITH = {
     "SIGKILL": {0, 1, -signal.SIGKILL}, "SIGTERM": {0, 1, 128 + signal.SIGTERM}, "SIGINT": {0, 128 + signal.SIGINT},
     "SIGSTOP": {0},
 }  # fmt: skip
-SEEDS = range(int(os.environ.get("NORMLIB_KILLS", "5")))
+SEEDS = range(int(os.environ.get("NORMLIB_KILLS", "4")))
 NOT_FIGURES = {
     "seconds",
     "seconds_training",
