@@ -37,4 +37,6 @@ def test_a_missing_or_failed_baseline_leaves_no_ratio() -> None:
     assert math.isnan(cost.ratio) and cost.seconds_per_step == 4e-4
     group = analyse(study_of([make_record(norm="group"), make_record(status="failed", reason="killed")]))[1]
     assert group.arm == "group" and math.isnan(group.ratio)
+    at_once = analyse(study_of([make_record(norm="group"), make_record(seconds_per_step=0.0)]))
+    assert [cost.arm for cost in at_once if math.isnan(cost.ratio)] == ["batch", "group"]
     assert sheets(study_of([])) == []

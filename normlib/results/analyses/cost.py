@@ -61,7 +61,7 @@ def sheets(study: Study) -> list[Sheet]:
 
 
 def _of_condition(condition: Condition, baseline: str) -> list[Cost]:
-    usual = _median(condition.array(baseline, "seconds_per_step"))
+    usual = _median(condition.array(baseline, "seconds_per_step")) or math.nan  # nothing is a multiple of 0 seconds
     costs = []
     for arm in condition.arms:
         seconds = condition.array(arm, "seconds_per_step")

@@ -131,7 +131,7 @@ def _speed(
 
 def _ratios(theirs: NDArray[np.float64], mine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Infinite where only the arm gets there, 0 where only the baseline does, NaN where neither does."""
-    with np.errstate(invalid="ignore"):  # ∞ / ∞ is the NaN that we mean
+    with np.errstate(invalid="ignore", divide="ignore"):  # ∞ / ∞ is the NaN that we mean
         return theirs / mine
 
 
