@@ -22,9 +22,9 @@ def read_regular(path: Path) -> bytes:
     """
     try:
         _check(os.stat(path), path)  # before it is opened: a device may act on that
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
+        with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
             _check(os.fstat(file.fileno()), path)
-            return file.read()
+            return file.readall()
     except FileNotFoundError:
         raise
     except OSError as error:
