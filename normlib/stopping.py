@@ -5,7 +5,9 @@ For a process that normlib has to itself, as the command line does; a notebook k
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -17,6 +19,19 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         self.signal = number
         super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Signals that come inside the block wait for its end: what is done there is done whole."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignore_signals() -> None:

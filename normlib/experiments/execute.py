@@ -21,6 +21,7 @@ from normlib.errors import NormlibError
 from normlib.plugins import load_plugin, safe_path
 from normlib.results.record import FAILED, SKIPPED, Record
 from normlib.results.store import Store, StoreError
+from normlib.stopping import signals_held
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 from normlib.training.weights import are_sound, write_weights
@@ -227,6 +228,8 @@ def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
     warm_up()
     pool = ProcessPool(jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path)])
     try:
+        with signals_held():  # a stop in the midst of a start would leave a worker that complains of it
+            assert pool.active  # which starts it
         yield pool
         pool.close()
     except BaseException:
