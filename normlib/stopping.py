@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import FrameType
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -22,12 +22,12 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Signals that come inside the block wait for its end: what is done there is done whole."""
+def signals_held(numbers: Collection[int] = SIGNALS) -> Iterator[None]:
+    """Signals that come inside the block wait for its end; a process that is started there never hears of them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

@@ -207,11 +207,8 @@ def warm_up() -> None:
 
         with safe_path():
             resource_tracker.ensure_running()  # else it is started with the server, and unblocks the signal
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-            try:
+            with signals_held([signal.SIGINT]):
                 ensure_running()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _context() -> Any:
@@ -229,7 +226,7 @@ def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
     pool = ProcessPool(jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path)])
     try:
         with signals_held():  # a stop in the midst of a start would leave a worker that complains of it
-            assert pool.active  # which starts it
+            _ = pool.active  # to ask it starts it
         yield pool
         pool.close()
     except BaseException:
