@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from normlib.norms import factory as factory
     from normlib.norms import names as names
     from normlib.norms import register as register
-    from normlib.norms._place import CannotEnter as CannotEnter
-    from normlib.norms._place import Place as Place
-    from normlib.norms._population import precise_statistics as precise_statistics
-    from normlib.norms._population import recompute_statistics as recompute_statistics
     from normlib.norms.base import Norm as Norm
     from normlib.norms.batch import BatchNorm as BatchNorm
     from normlib.norms.batch_renorm import BatchRenorm as BatchRenorm
     from normlib.norms.group import GroupNorm as GroupNorm
     from normlib.norms.instance import InstanceNorm as InstanceNorm
     from normlib.norms.layer import LayerNorm as LayerNorm
+    from normlib.norms.place import CannotEnter as CannotEnter
+    from normlib.norms.place import Place as Place
+    from normlib.norms.population import precise_statistics as precise_statistics
+    from normlib.norms.population import recompute_statistics as recompute_statistics
     from normlib.results.folders import load_results as load_results
     from normlib.results.paired import compare_arms as compare_arms
 
@@ -38,12 +38,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "BatchNorm": ("normlib.norms.batch", "BatchNorm"),
     "BatchRenorm": ("normlib.norms.batch_renorm", "BatchRenorm"),
-    "CannotEnter": ("normlib.norms._place", "CannotEnter"),
+    "CannotEnter": ("normlib.norms.place", "CannotEnter"),
     "GroupNorm": ("normlib.norms.group", "GroupNorm"),
     "InstanceNorm": ("normlib.norms.instance", "InstanceNorm"),
     "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
     "Norm": ("normlib.norms.base", "Norm"),
-    "Place": ("normlib.norms._place", "Place"),
+    "Place": ("normlib.norms.place", "Place"),
     "compare": ("normlib.api", "compare"),
     "compare_arms": ("normlib.results.paired", "compare_arms"),
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
@@ -53,8 +53,8 @@ _PUBLIC = {
     "fold": ("normlib.conversion.fold", "fold"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
-    "precise_statistics": ("normlib.norms._population", "precise_statistics"),
-    "recompute_statistics": ("normlib.norms._population", "recompute_statistics"),
+    "precise_statistics": ("normlib.norms.population", "precise_statistics"),
+    "recompute_statistics": ("normlib.norms.population", "recompute_statistics"),
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),

@@ -18,7 +18,8 @@ from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
-from normlib.norms._population import (
+from normlib.norms.base import Norm
+from normlib.norms.population import (
     Population,
     is_frozen,
     measure_population,
@@ -26,7 +27,6 @@ from normlib.norms._population import (
     put_population,
     stateful_norms,
 )
-from normlib.norms.base import Norm
 
 __all__ = ["FreezeStatistics", "PreciseStatistics"]
 

@@ -114,8 +114,8 @@ class Registry:
             return
         self._loaded = True
         package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
+            importlib.import_module(module.name)
         for point in importlib.metadata.entry_points(group=self.entry_points):
             try:
                 point.load()

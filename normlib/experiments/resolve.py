@@ -20,7 +20,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
 from normlib.models import models, registered_name
 from normlib.norms import norms
-from normlib.norms._place import CannotEnter
+from normlib.norms.place import CannotEnter
 from normlib.training import source
 from normlib.training.environment import resolve_accelerator
 from normlib.training.inputs import make_dataset
@@ -29,7 +29,7 @@ from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
 from normlib.training.surroundings import standard_surroundings
 
 TRAINING_FILES = (
-    "data/dataset.py", "models/site.py", "norms/_pool.py", "norms/_population.py", "training/batches.py",
+    "data/dataset.py", "models/site.py", "norms/pool.py", "norms/population.py", "training/batches.py",
     "training/evaluation.py", "training/inputs.py", "training/installation.py", "training/module.py", "training/network.py",
     "training/run.py",
     "training/schedule.py", "training/seeding.py", "training/spec.py", "training/surroundings.py",

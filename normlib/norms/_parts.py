@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normlib.norms._masked import Standardized, refuse_single_values, standardize_valid
-from normlib.norms._over_batch import require_batch, split
 from normlib.norms._running import mean_of_measured, move_towards
-from normlib.norms._synchronized import joins_other_processes, standardize_over_processes
+from normlib.norms.kernels.masked import Standardized, refuse_single_values, standardize_valid
+from normlib.norms.kernels.synchronized import joins_other_processes, standardize_over_processes
 
 FIX = "leave more of the batch valid, or use a norm that does not depend on the batch"
 
@@ -59,3 +58,19 @@ def _standardized(norm: Any, x: Tensor, mask: Tensor | None) -> list[Standardize
     counts = torch.cat([part.num_values.flatten() for part in parts])
     refuse_single_values(type(norm).__name__, counts, over, FIX)
     return parts
+
+
+def require_batch(norm: Any, x: Tensor, groups: int) -> None:
+    """Refuse a batch that has one value a channel in (the smallest of) its groups of samples."""
+    count = x.numel() // x.shape[1] if groups == 1 else x.shape[0] // groups * x[0, 0].numel()
+    norm.require_several_values(
+        count,
+        x,
+        "the samples and positions of the batch",
+        "use larger batches, or a norm that does not depend on the batch",
+    )
+
+
+def split(x: Tensor, groups: int) -> tuple[Tensor, ...]:
+    """`x` in `groups` consecutive groups of samples, as equal as possible."""
+    return (x,) if groups == 1 else x.tensor_split(groups)

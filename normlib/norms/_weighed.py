@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normlib.norms._eager import statistics_dtype
+from normlib.norms.kernels.inspection import statistics_dtype
 
 
 def normalize_weighed(norm: Any, x: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from normlib.norms._eager import is_plain, statistics_dtype
-from normlib.norms._masked import valid_positions
-from normlib.norms._place import Place
 from normlib.norms._running import move_towards
-from normlib.norms._switches import Switches
 from normlib.norms._weighed import normalize_weighed
+from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
+from normlib.norms.kernels.masked import valid_positions
+from normlib.norms.place import Place
+from normlib.norms.switches import Switches
 
 INVARIANCES = (
     "input_scale", "input_shift", "channel_scale", "channel_shift", "sample_scale", "sample_shift",
@@ -55,7 +55,7 @@ class Norm(Switches):
     invariances: ClassVar[frozenset[str]] = frozenset()
     #: Checks of the contract that it cannot pass, each with the reason.
     exceptions: ClassVar[Mapping[str, str]] = {}
-    #: Whether `transform` takes float16 and bfloat16 as they are where `is_plain` and beside float32 weights, as kernels that
+    #: Whether `transform` takes float16 and bfloat16 as they are where `may_read_values` and beside float32 weights, as kernels that
     #: take statistics in float32 do.
     takes_half: ClassVar[bool] = False
     #: Whether `forward` takes a mask; the norm then implements `transform_masked`.
@@ -255,7 +255,7 @@ class Norm(Switches):
 
     def _in_precision(self, x: Tensor) -> Tensor:
         dtype = statistics_dtype(x)
-        return x if x.dtype is dtype or (self.takes_half and self.affine and is_plain(x)) else x.to(dtype)
+        return x if x.dtype is dtype or (self.takes_half and self.affine and may_read_values(x)) else x.to(dtype)
 
     def check_shape(self, x: Tensor) -> None:
         """Refuse an input that has not `num_features` channels where they should be."""
@@ -276,13 +276,6 @@ class Norm(Switches):
         shown += [f"norm_batch_size={self.norm_batch_size}"] if self.norm_batch_size is not None else []
         shown += [f"statistics={self.statistics!r}"] if self.statistics != "auto" else []
         return ", ".join(shown)
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether `x` is dense with the channels of a position side by side, in a layout that torch has a name for."""
-    return (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
-        x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
-    )
 
 
 def _autocasts(x: Tensor) -> bool:

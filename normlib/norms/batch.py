@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
-from normlib.norms._eager import statistics_dtype
-from normlib.norms._masked import Standardized
-from normlib.norms._over_batch import normalize_by, normalize_over_batch, require_batch, split
-from normlib.norms._parts import transform_parts
+from normlib.norms._parts import require_batch, split, transform_parts
 from normlib.norms._running import move_towards, unbiased
-from normlib.norms._synchronized import joins_other_processes
 from normlib.norms.base import Norm
+from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch
+from normlib.norms.kernels.inspection import statistics_dtype
+from normlib.norms.kernels.masked import Standardized
+from normlib.norms.kernels.synchronized import joins_other_processes
 
 
 @register(

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._eager import statistics_dtype
-from normlib.norms._masked import Standardized
-from normlib.norms._over_batch import apply_statistics, measure, normalize_by, require_batch, split
-from normlib.norms._parts import transform_parts
-from normlib.norms._pool import DeviationPool, Pool
+from normlib.norms._parts import require_batch, split, transform_parts
 from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms._running import move_towards
-from normlib.norms._synchronized import joins_other_processes
 from normlib.norms.base import Norm
+from normlib.norms.kernels.batch_norm import apply_statistics, measure, normalize_by
+from normlib.norms.kernels.inspection import statistics_dtype
+from normlib.norms.kernels.masked import Standardized
+from normlib.norms.kernels.synchronized import joins_other_processes
+from normlib.norms.pool import DeviationPool, Pool
 
 
 @register(

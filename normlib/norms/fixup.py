@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from normlib.norms import register
-from normlib.norms._place import BranchPosition, CannotEnter, Place
 from normlib.norms.base import Norm
+from normlib.norms.place import BranchPosition, CannotEnter, Place
 
 RULES = (
     "the classifier and the last layer of each residual branch start at zero, the other layers of a branch at L^(-1/(2m-2)) times "

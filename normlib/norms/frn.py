@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms._root_mean_square import divide_by_rms
 from normlib.norms.base import Norm
+from normlib.norms.kernels.root_mean_square import divide_by_rms
 
 EPS_START = 1e-4  # where the learned part of epsilon starts, in the paper
 

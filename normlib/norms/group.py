@@ -1,4 +1,4 @@
-"""Group normalization, and the function that group, layer and instance norm share."""
+"""Group normalization."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._channels_last_group import channels_last_group_norm
-from normlib.norms._eager import is_plain, means_are_within, statistics_dtype
-from normlib.norms._masked import standardize_groups
-from normlib.norms._standardize import standardize
-from normlib.norms.base import Norm, is_channels_last
-
-# Up to here the channels-last kernel is as good as exact: its output is off by at most 1e-5 of its largest value (measured at
-# up to 400,000 values a group); at 10 spreads by 3e-4.
-FEW_SPREADS = 2.0
-# With one channel a group that kernel goes through memory once a channel, and takes ten times as long, below so many
-# positions; its backward pass does so in half precision wherever.
-POSITIONS_OF_THE_QUICK_KERNEL = 2**10
+from normlib.norms.base import Norm
+from normlib.norms.kernels.group_norm import normalize_groups
+from normlib.norms.kernels.masked import standardize_groups
 
 
 @register(
@@ -86,40 +77,6 @@ class GroupNorm(Norm):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, num_groups={self.num_groups}"
-
-
-def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's group norm of `x` (N, C, *positions), right in all memory formats; on plain tensors in that of `x`.
-
-    The channels-last kernel forms E[x^2] - E[x]^2, which is off by more than 9 at mean 1000 and spread 0.01. So its result
-    stands where every mean is within a few spreads of zero. Elsewhere each group is first shifted by one of its own values,
-    which leaves the result the same.
-    """
-    if x.dim() == 2 or (x.is_contiguous() and x.stride(1) != 1) or torch.compiler.is_compiling():
-        return torch.group_norm(x, num_groups, weight, bias, eps)
-    if x.dim() == 3:
-        four = x.unsqueeze(2)  # channels_last is (N, C, H, W)
-        return normalize_groups(four, num_groups, weight, bias, eps).squeeze(2)
-    if not is_channels_last(x) or not is_plain(x):
-        return torch.group_norm(x.contiguous(), num_groups, weight, bias, eps)
-    if num_groups == x.shape[1] and not _is_quick_for_single_channels(x):
-        return standardize(x, tuple(range(2, x.dim())), weight, bias, eps)
-    y, mean, rstd = channels_last_group_norm(x, num_groups, weight, bias, eps)
-    if means_are_within(FEW_SPREADS, mean, rstd):
-        return y
-    exact = x.to(statistics_dtype(x))
-    group_size = x.shape[1] // num_groups
-    first_of_groups = (slice(None), slice(None, None, group_size)) + (slice(0, 1),) * (x.dim() - 2)
-    reference = exact.detach()[first_of_groups]  # (N, groups, 1, ...)
-    if group_size > 1 and num_groups > 1:
-        reference = reference.repeat_interleave(group_size, dim=1)  # (N, C, 1, ...)
-    return channels_last_group_norm(exact - reference, num_groups, weight, bias, eps)[0].to(x.dtype)
-
-
-def _is_quick_for_single_channels(x: Tensor) -> bool:
-    if torch.is_grad_enabled() and x.dtype is not statistics_dtype(x):
-        return False
-    return x.numel() >= POSITIONS_OF_THE_QUICK_KERNEL * x.shape[0] * x.shape[1]
 
 
 def number_of_groups(width: int, num_groups: int | None, group_size: int | None) -> int:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._eager import statistics_dtype
-from normlib.norms._masked import standardize_groups
-from normlib.norms._over_batch import normalize_by
 from normlib.norms._running import mean_of_measured, move_towards, unbiased
 from normlib.norms.base import Norm
-from normlib.norms.group import normalize_groups
+from normlib.norms.kernels.batch_norm import normalize_by
+from normlib.norms.kernels.group_norm import normalize_groups
+from normlib.norms.kernels.inspection import statistics_dtype
+from normlib.norms.kernels.masked import standardize_groups
 
 
 @register(

@@ -8,15 +8,11 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._eager import is_plain, statistics_dtype
-from normlib.norms._masked import fill_padding, standardize_groups
-from normlib.norms._standardize import standardize
 from normlib.norms.base import Norm
-from normlib.norms.group import normalize_groups
-
-# From about this many values on, torch's layer norm takes longer to move the channels of a contiguous input to the end and
-# back than statistics over channels that stay where they are.
-LARGE = 2**16
+from normlib.norms.kernels.group_norm import normalize_groups
+from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
+from normlib.norms.kernels.layer_norm import normalize_positions
+from normlib.norms.kernels.masked import fill_padding, standardize_groups
 
 
 @register(
@@ -68,7 +64,13 @@ class LayerNorm(Norm):
         self.scope = scope
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if self.channel_dim == -1 and self.scope == "position" and mask is None and is_plain(x) and x.is_contiguous():
+        if (
+            self.channel_dim == -1
+            and self.scope == "position"
+            and mask is None
+            and may_read_values(x)
+            and x.is_contiguous()
+        ):
             self.check_shape(x)
             if self.num_features > 1 and statistics_dtype(x) is x.dtype and not torch.is_autocast_enabled("cpu"):
                 return torch.layer_norm(x, (self.num_features,), *self.parameters_as(x), self.eps)  # nothing to move
@@ -96,16 +98,3 @@ class LayerNorm(Norm):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"
-
-
-def normalize_positions(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's layer norm of `x` (N, C, *positions) over its channels, in the memory format of `x`."""
-    if torch.is_grad_enabled() and x.dtype is not statistics_dtype(x):
-        # torch's backward (2.13) adds up the gradients of weight and bias in half precision: off by a sixth at 1,152 positions.
-        return normalize_positions(x.to(statistics_dtype(x)), weight, bias, eps).to(x.dtype)
-    if x.dim() == 2:
-        return torch.layer_norm(x, x.shape[1:], weight, bias, eps)
-    if is_plain(x) and x.is_contiguous() and x.numel() >= LARGE:
-        return standardize(x, (1,), weight, bias, eps)
-    y = torch.layer_norm(x.movedim(1, -1), x.shape[1:2], weight, bias, eps)  # (N, *positions, C)
-    return y.movedim(-1, 1)

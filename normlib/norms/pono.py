@@ -10,7 +10,7 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms.base import Norm
-from normlib.norms.layer import normalize_positions
+from normlib.norms.kernels.layer_norm import normalize_positions
 
 
 @register(

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._masked import count_valid, fill_padding, refuse_single_values
-from normlib.norms._root_mean_square import divide_by_rms, is_large
 from normlib.norms.base import Norm
+from normlib.norms.kernels.masked import count_valid, fill_padding, refuse_single_values
+from normlib.norms.kernels.root_mean_square import divide_by_rms, is_large
 
 
 @register(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms._place import Place
 from normlib.norms.base import Norm
+from normlib.norms.place import Place
 
 
 @register("skipinit", statistics_over="nothing", paper="arXiv:2002.10444")

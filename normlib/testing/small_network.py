@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlib.norms._place import BranchPosition, Place
 from normlib.norms.base import Norm
+from normlib.norms.place import BranchPosition, Place
 
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 LAYERS_OF_THE_BRANCH = 2  # the fewest for which Fixup's scale, L^(-1/(2m-2)), exists

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normlib.data.dataset import Samples
-from normlib.norms._population import measure_population, population_in_place, stateful_norms
+from normlib.norms.population import measure_population, population_in_place, stateful_norms
 from normlib.training.seeding import generator
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from normlib.models.site import Site, Sites
 from normlib.norms import factory, norms
-from normlib.norms._place import BranchPosition, CannotEnter, Place
+from normlib.norms.place import BranchPosition, CannotEnter, Place
 from normlib.training.seeding import generator, global_stream
 
 COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights")

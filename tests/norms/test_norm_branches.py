@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms import create
-from normlib.norms._place import BranchPosition, CannotEnter, Place
+from normlib.norms.place import BranchPosition, CannotEnter, Place
 from normlib.training.network import Network, build_network
 
 IMAGE = (1, 8, 8)

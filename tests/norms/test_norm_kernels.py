@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import normlib
-from normlib.norms import _over_batch, group
-from normlib.norms._batch_moments import measure_in_parts
-from normlib.norms._eager import means_are_within
+from normlib.norms.kernels import batch_norm, group_norm
+from normlib.norms.kernels.batch_moments import measure_in_parts
+from normlib.norms.kernels.inspection import means_are_within
 
 SHAPE = (8, 16, 12, 12)
 
@@ -31,9 +31,9 @@ def test_running_statistics_move_once_whichever_kernel_serves(offset: float) -> 
 
 def test_the_quick_kernels_serve_near_zero_only(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    in_parts, kernel = _over_batch.measure_in_parts, group.channels_last_group_norm
-    monkeypatch.setattr(_over_batch, "measure_in_parts", lambda x: calls.append("parts") or in_parts(x))
-    monkeypatch.setattr(group, "channels_last_group_norm", lambda *a: calls.append("group") or kernel(*a))
+    in_parts, kernel = batch_norm.measure_in_parts, group_norm.channels_last_group_norm
+    monkeypatch.setattr(batch_norm, "measure_in_parts", lambda x: calls.append("parts") or in_parts(x))
+    monkeypatch.setattr(group_norm, "channels_last_group_norm", lambda *a: calls.append("group") or kernel(*a))
     normlib.BatchNorm(16)(images(1.0)), normlib.GroupNorm(16)(images(1.0))
     assert calls == ["group"]
     normlib.BatchNorm(16)(images(20.0)), normlib.GroupNorm(16)(images(20.0))
@@ -91,7 +91,7 @@ def test_second_derivatives_on_channels_last(name: str) -> None:
 
 
 def test_second_derivatives_where_statistics_over_channels_stay_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlib.norms.layer.LARGE", 1)
+    monkeypatch.setattr("normlib.norms.kernels.layer_norm.LARGE", 1)
     norm = normlib.LayerNorm(4, scope="position").double()
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(norm, (x,)) and torch.autograd.gradgradcheck(norm, (x,))

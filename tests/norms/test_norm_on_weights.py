@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from normlib.norms import create, norms
-from normlib.norms._place import CannotEnter, Place
+from normlib.norms.place import CannotEnter, Place
 
 EPS = 1e-5
 ON_WEIGHTS = [entry.name for entry in norms.entries() if entry.cls.slot == "weight"]
@@ -272,7 +272,7 @@ def test_rows_of_zeros_stay_finite() -> None:
 )
 def test_gamma_gives_the_activation_of_normal_values_variance_one(activation: str, gamma: float | None) -> None:
     from normlib.models.site import ACTIVATIONS
-    from normlib.norms.scaled_weight_standardization import GAMMAS
+    from normlib.norms.weights.scaled_weight_standardization import GAMMAS
 
     z = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
     weight = torch.exp(-z.square() / 2) / torch.exp(-z.square() / 2).sum()

@@ -95,7 +95,7 @@ def test_rms_norm_over_samples_is_torchs_over_all_dimensions_but_the_first() -> 
 
 
 def test_both_ways_of_dividing_have_the_same_second_derivatives(monkeypatch) -> None:
-    monkeypatch.setattr("normlib.norms._root_mean_square.LARGE", 1)
+    monkeypatch.setattr("normlib.norms.kernels.root_mean_square.LARGE", 1)
     for name, settings in (("rms", {}), ("rms", {"scope": "position"}), ("frn", {"activate": False})):
         norm = normlib.norms.create(name, 3, dtype=torch.float64, **settings)
         x = draw((2, 3, 2, 2), dtype=torch.float64).requires_grad_()

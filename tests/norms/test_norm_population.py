@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import normlib
-from normlib.norms._pool import Pool
-from normlib.norms._population import stateful_norms
+from normlib.norms.pool import Pool
+from normlib.norms.population import stateful_norms
 from normlib.testing import draw
 
 ROUNDING = 1e-6  # of float32 buffers around one

@@ -14,10 +14,10 @@ from torch.nn.utils import parametrize
 from normlib.experiments.complaints import ConfigError
 from normlib.models.site import Sites
 from normlib.norms import norms
-from normlib.norms._place import CannotEnter, Place
 from normlib.norms.base import Norm
 from normlib.norms.batch import BatchNorm
 from normlib.norms.none import NoNorm
+from normlib.norms.place import CannotEnter, Place
 from normlib.training.network import IdenticalTrunkError, Network, build_network
 
 IMAGE = (1, 8, 8)

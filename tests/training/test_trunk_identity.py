@@ -15,9 +15,9 @@ from normlib.models import models
 from normlib.models import names as model_names
 from normlib.models.site import Sites
 from normlib.norms import norms
-from normlib.norms._place import CannotEnter
 from normlib.norms.base import Norm
 from normlib.norms.none import NoNorm
+from normlib.norms.place import CannotEnter
 from normlib.training.network import IdenticalTrunkError, Network, build_network
 from normlib.training.seeding import generator, global_stream, stream_seed
 

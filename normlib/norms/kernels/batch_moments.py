@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from normlib.norms._eager import is_plain, means_are_within, statistics_dtype
+from normlib.norms.kernels.inspection import may_read_values, means_are_within, statistics_dtype
 
 # Up to this many values of a channel, torch's channels-last and flat kernels are as accurate as the contiguous one: off by
 # at most 0.015 at mean 1000 and spread 0.01 (measured).
@@ -50,7 +50,7 @@ def measure(x: Tensor) -> Measured:
         mean = x.mean(axes, keepdim=True)  # (1, C, 1, ...)
         centred = x - mean
         return Measured(mean.flatten(), centred.square().mean(axes), centred, torch.zeros_like(mean).flatten())
-    if is_plain(x):
+    if may_read_values(x):
         if x.numel() <= MANY_VALUES * x.shape[1]:
             mean, var = _one_pass(x)
             if x.numel() <= FEW_VALUES * x.shape[1] or means_are_within(FEW_SPREADS, mean, var.rsqrt()):
@@ -94,7 +94,7 @@ def first_value_of_channels(x: Tensor) -> Tensor:
 
 def _is_slow_for_torch(x: Tensor) -> bool:
     """Whether torch's contiguous kernel takes twice as long as two passes for the mean and two for the variance."""
-    return is_plain(x) and x.dim() > 2 and x.numel() >= LARGE and x.dtype is torch.float32
+    return may_read_values(x) and x.dim() > 2 and x.numel() >= LARGE and x.dtype is torch.float32
 
 
 def _one_pass(x: Tensor) -> tuple[Tensor, Tensor]:

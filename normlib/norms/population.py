@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from normlib.norms._pool import Pool
 from normlib.norms.base import Norm
+from normlib.norms.pool import Pool
 
 Population = Mapping[nn.Module, Mapping[str, Tensor]]
 """For each norm its running buffers' new values, by name."""

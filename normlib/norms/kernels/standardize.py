@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normlib.norms._by_formula import gradients_by_formula, needs_formula
-from normlib.norms._eager import statistics_dtype
+from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.inspection import statistics_dtype
 
 
 def standardize(x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from normlib.norms._eager import statistics_dtype
-from normlib.norms._place import CannotEnter, Place
 from normlib.norms.base import Norm
+from normlib.norms.kernels.inspection import statistics_dtype
+from normlib.norms.place import CannotEnter, Place
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms._on_weights import OnWeights, WeightFunction
-from normlib.norms._place import Place
+from normlib.norms.place import Place
+from normlib.norms.weights.on_weights import OnWeights, WeightFunction
 
 ITERATIONS_AT_START = 15  # as torch.nn.utils.parametrizations.spectral_norm: the first weights are already well scaled
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from normlib.norms._pool import Pool
+from normlib.norms.pool import Pool
 
 CHOICES = ("auto", "batch", "running", "weighed")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from normlib.norms._eager import is_plain
+from normlib.norms.kernels.inspection import may_read_values
 
 
 class Standardized(NamedTuple):
@@ -92,7 +92,7 @@ def refuse_single_values(
 
     A look at values is possible on the CPU alone, and not under torch.compile and torch.func; there that does come of it.
     """
-    if is_plain(count) and bool((count == 1).any()):
+    if may_read_values(count) and bool((count == 1).any()):
         raise ValueError(
             f"{name} takes its statistics over {over}, but for some there is only one such value: {outcome}; {fix}"
         )

@@ -12,7 +12,7 @@ from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 
 
-def is_plain(x: Tensor) -> bool:
+def may_read_values(x: Tensor) -> bool:
     """Whether `x` holds numbers on a CPU here and now, without a tangent: it is not traced, compiled, faked, or hidden by torch.func."""
     return (
         x.is_cpu
@@ -25,7 +25,7 @@ def is_plain(x: Tensor) -> bool:
     )
 
 
-def is_transformed() -> bool:
+def is_under_func() -> bool:
     """Whether torch.func has its hands on what is computed now. Not to be asked while torch.compile traces."""
     return peek_interpreter_stack() is not None
 
@@ -43,3 +43,10 @@ def statistics_dtype(x: Tensor) -> torch.dtype:
     if dtype is torch.float32 or dtype is torch.float64:
         return dtype
     return torch.promote_types(dtype, torch.float32)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether `x` is dense with the channels of a position side by side, in a layout that torch has a name for."""
+    return (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
+        x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
+    )

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from normlib.norms._batch_moments import (
+from normlib.norms.kernels.batch_moments import (
     FEW_SPREADS,
     FEW_VALUES,
     LARGE,
@@ -23,29 +23,12 @@ from normlib.norms._batch_moments import (
     measure,
     measure_in_parts,
 )
-from normlib.norms._by_formula import gradients_by_formula, needs_formula
-from normlib.norms._eager import is_plain, is_transformed, means_are_within, statistics_dtype
-from normlib.norms.base import Norm
+from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.inspection import is_under_func, may_read_values, means_are_within, statistics_dtype
 
-__all__ = ["apply_statistics", "measure", "normalize_by", "normalize_over_batch", "require_batch", "split"]
+__all__ = ["apply_statistics", "measure", "normalize_by", "normalize_over_batch"]
 
 _kernel_backward = torch.ops.aten.native_batch_norm_backward.default
-
-
-def require_batch(norm: Norm, x: Tensor, groups: int) -> None:
-    """Refuse a batch that has one value a channel in (the smallest of) its groups of samples."""
-    count = x.numel() // x.shape[1] if groups == 1 else x.shape[0] // groups * x[0, 0].numel()
-    norm.require_several_values(
-        count,
-        x,
-        "the samples and positions of the batch",
-        "use larger batches, or a norm that does not depend on the batch",
-    )
-
-
-def split(x: Tensor, groups: int) -> tuple[Tensor, ...]:
-    """`x` in `groups` consecutive groups of samples, as equal as possible."""
-    return (x,) if groups == 1 else x.tensor_split(groups)
 
 
 def normalize_over_batch(
@@ -71,7 +54,7 @@ def normalize_over_batch(
     if is_channels_first(x):
         cudnn = not x.is_cpu and torch.backends.cudnn.enabled
         return torch.batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps, cudnn)
-    if is_plain(x):
+    if may_read_values(x):
         if x.numel() <= MANY_VALUES * x.shape[1]:
             tracked = () if running_mean is None or running_var is None else (running_mean, running_var)
             before = torch.stack(tracked) if tracked else ()
@@ -103,7 +86,7 @@ def normalize_by(
 
     torch's kernel has no derivative by these. Under torch.func, where a sample may have statistics of its own, it does not serve.
     """
-    if torch.compiler.is_compiling() or not is_transformed():
+    if torch.compiler.is_compiling() or not is_under_func():
         return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
     per_channel = (-1,) + (1,) * (x.dim() - 2)
     factor = (var + eps).rsqrt() if weight is None else weight * (var + eps).rsqrt()
@@ -116,7 +99,7 @@ def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift:
 
     May overwrite ``measured.shifted``.
     """
-    plain = is_plain(x)
+    plain = may_read_values(x)
     if plain and x.numel() >= LARGE:
         y: Tensor = _KnownStatistics.apply(x, measured, scale, shift, eps)
         return y

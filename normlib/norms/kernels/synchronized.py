@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normlib.norms._masked import Standardized, count_valid
+from normlib.norms.kernels.masked import Standardized, count_valid
 
 
 def joins_other_processes(norm: Any) -> bool:

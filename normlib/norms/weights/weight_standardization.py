@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms._on_weights import OnWeights, WeightFunction, require_several_weights
-from normlib.norms._place import Place
+from normlib.norms.place import Place
+from normlib.norms.weights.on_weights import OnWeights, WeightFunction, require_several_weights
 
 
 class Standardized(WeightFunction):

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normlib.norms._by_formula import gradients_by_formula, needs_formula
-from normlib.norms._eager import is_plain, statistics_dtype
+from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
 
 # Below about this many values, steps that autograd follows by itself take less time than a call of Python from autograd.
 LARGE = 2**16
@@ -35,7 +35,7 @@ def divide_by_rms(
 
 def is_large(x: Tensor) -> bool:
     """Whether it pays to leave the steps that autograd follows. Sizes are not compared where they may be symbols."""
-    return is_plain(x) and x.numel() >= LARGE
+    return may_read_values(x) and x.numel() >= LARGE
 
 
 def _formula(

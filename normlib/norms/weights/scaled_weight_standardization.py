@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms._on_weights import OnWeights, WeightFunction, require_several_weights
-from normlib.norms._place import CannotEnter, Place
+from normlib.norms.place import CannotEnter, Place
+from normlib.norms.weights.on_weights import OnWeights, WeightFunction, require_several_weights
 
 # The authors' code (deepmind-research, nfnets/base.py): what gives the activation of standard normal values variance one, by
 # simulation; relu's is sqrt(2 / (1 - 1/pi)) = 1.7129 exactly.

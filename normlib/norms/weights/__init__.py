@@ -1,0 +1,1 @@
+"""The methods on weights: one a file."""
