@@ -40,15 +40,13 @@ def test_the_quick_kernels_serve_near_zero_only(monkeypatch: pytest.MonkeyPatch)
     assert calls == ["group", "parts", "group", "group"]
 
 
-@pytest.mark.parametrize("rows", [40, 1152, 4096])
+@pytest.mark.parametrize("rows", [40, 131, 1152, 4096, 4099])
 def test_parts_give_the_statistics_of_the_whole(rows: int) -> None:
     """At mean 1000 and spread 0.01 float32 itself has steps of 6e-5; the mean is within three of these."""
     x = (torch.randn(rows, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1e-2 + 1e3).float()
     measured = measure_in_parts(x)
-    assert measured is not None
     assert (measured.mean.double() - x.double().mean(0)).abs().max() < 2e-4
     torch.testing.assert_close(measured.var.double(), x.double().var(0, correction=0), rtol=2e-2, atol=0)
-    assert measure_in_parts(torch.zeros(131, 5)) is None, "a prime number of rows has no parts"
 
 
 def test_what_is_not_finite_is_not_within() -> None:
