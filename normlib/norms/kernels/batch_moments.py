@@ -6,7 +6,6 @@ better. This file normalizes nothing.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -21,14 +20,23 @@ from normlib.norms.kernels.inspection import is_channels_last, may_read_values, 
 # Up to this many values of a channel, the kernel that adds them up one by one in float32 is off by at most 0.015 at mean 1000
 # and spread 0.01, where float32 itself has steps of 0.006 spreads.
 FEW_VALUES = 8
-# Up to this many values of a channel whose mean is within so many spreads of zero, that kernel is off by at most 1e-5 of the
-# largest output; at 400,000 values by 1e-4 wherever the mean is.
-MANY_VALUES, FEW_SPREADS = 2**16, 8.0
-# The most values of a part: their plain sum is then exact enough where many parts are put together.
+# Up to this many, it is exact where the values are of half precision and far from zero beside their spread: they are then
+# multiples of one number, whose sum still fits into the 24 bits of float32.
+FEW_HALVES = {torch.bfloat16: 2**15, torch.float16: 2**12}
+# Up to this many, that kernel is tried first; its mean is then off by less than half a spread at mean 1000 and spread 0.01.
+MANY_VALUES = 2**14
+# The error of its mean, in spreads, is some 3e-8 times the mean in spreads times the root of the number of values. So it stands
+# where that product is small: it is then off by at most 1e-5 of the largest output. Few spreads are enough up to MANY_VALUES.
+MANY_SPREADS, FEW_SPREADS = 2.0**11, 8.0
+# The most values of a part wherever the mean is: plain sums are then exact enough where many parts are put together.
 VALUES_OF_A_PART = 2**7
-# From this many values and this many positions on, the moments of each sample's channels by the kernel of group norm, an
-# evaluation and a call of Python from autograd together take less time than torch's contiguous kernel.
+# The kernel adds up a row at a time: it is quickest on rows of about so many numbers.
+WIDE = 2**10
+# From this many values and this many positions on, moments by sample, an evaluation and a call of Python from autograd together
+# take less time than torch's contiguous kernel.
 LARGE, LONG = 2**17, 2**6
+# From this many values on, steps of several small tensors are worth a pass over them.
+LARGE_ROWS = 2**18
 
 _kernel = torch.batch_norm_update_stats
 
@@ -50,16 +58,16 @@ def measure(x: Tensor) -> Measured:
         return measure_by_formula(x)
     if x.is_cuda:
         return _one_pass(x)
-    if is_large_and_contiguous(x):
-        return _by_sample(x)
     if is_channels_first(x):
-        return _one_pass(x)
+        return _by_sample(x) if is_quick_by_sample(x) else _one_pass(x)
     values = x.numel() // x.shape[1]
-    if values <= MANY_VALUES:
-        mean, var = _one_pass(x)
-        if values <= FEW_VALUES or are_within_few_spreads(mean, var.rsqrt()):
-            return Measured(mean, var)
-    return measure_in_parts(x)
+    if values <= FEW_VALUES or values <= FEW_HALVES.get(x.dtype, 0):
+        return _one_pass(x)
+    length = min(values, MANY_VALUES)  # of the parts that are quickest
+    if x.numel() >= LARGE_ROWS:
+        length = min(values // max(WIDE // x.shape[1], 1), MANY_VALUES)
+    quick = measure_in_parts(x, length)
+    return quick if are_near_zero(quick.mean, quick.var.rsqrt(), length) else measure_in_parts(x)
 
 
 def measure_by_formula(x: Tensor) -> Measured:
@@ -70,15 +78,18 @@ def measure_by_formula(x: Tensor) -> Measured:
     return Measured(mean.flatten(), (exact - mean).square().mean(axes))
 
 
-def measure_in_parts(x: Tensor) -> Measured:
-    """The statistics of `x`, from those of many parts of each channel.
+def measure_in_parts(x: Tensor, length: int | None = None) -> Measured:
+    """The statistics of `x`, from those of parts of each channel of so many values; None: as many as are exact enough anywhere.
 
-    Rows of C values are taken as fewer, longer rows of more channels: one pass of the same kernel, over sums so short that they
-    are exact enough wherever the mean is.
+    Rows of C values are taken as fewer, longer rows of more channels, for one pass of the same kernel.
     """
     rows = x.movedim(1, -1).reshape(-1, x.shape[1])  # (values of a channel, C)
     values, channels = rows.shape
-    length = min(max(math.isqrt(values), FEW_VALUES), VALUES_OF_A_PART)
+    if (
+        length is None
+    ):  # a power of two, so that most inputs fall into parts without a rest; sixteen parts before they get longer
+        length = 2 ** (max(values // 16, 1).bit_length() - 1)
+        length = min(max(length, FEW_VALUES), VALUES_OF_A_PART)
     parts = values // length
     if parts < 2:
         return _one_pass(rows)
@@ -99,21 +110,25 @@ def is_channels_first(x: Tensor) -> bool:
     return x.is_contiguous() and x.stride(1) != 1
 
 
-def is_large_and_contiguous(x: Tensor) -> bool:
-    """Whether the moments of `x` by sample are quicker than torch's contiguous kernel, which adds up scalar by scalar."""
+def is_quick_by_sample(x: Tensor) -> bool:
+    """Whether `measure` and an evaluation take less time than torch's kernel for `x`, contiguous on a CPU."""
     numel = x.numel()
     return (
         numel >= LARGE
-        and is_channels_first(x)
+        and x.stride(1) != 1
         and numel >= LONG * x.shape[0] * x.shape[1]
         and x.dtype is statistics_dtype(x)
-        and x.is_cpu
     )
 
 
-def are_within_few_spreads(mean: Tensor, rstd: Tensor) -> bool:
-    """Whether every mean is at most `FEW_SPREADS` standard deviations from zero; False where any is not finite."""
-    return torch.linalg.vector_norm(mean * rstd, math.inf).item() <= FEW_SPREADS
+def are_near_zero(mean: Tensor, rstd: Tensor, values: int = MANY_VALUES) -> bool:
+    """Whether plain sums of `values` numbers a channel, at most `MANY_VALUES`, are exact enough; False where a mean is not finite.
+
+    With the default: whether all means are within a few spreads.
+    """
+    in_spreads = mean * rstd
+    together = in_spreads.dot(in_spreads).item()  # one small step, and mostly enough
+    return together * values <= MANY_SPREADS**2 or in_spreads.abs().max().item() <= FEW_SPREADS
 
 
 def calls_kernels(x: Tensor) -> bool:
