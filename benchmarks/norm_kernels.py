@@ -22,7 +22,7 @@ from normlib.norms.kernels import batch_moments
 from normlib.norms.kernels.batch_norm import (
     apply_statistics,
     batch_norm_formula,
-    measure_by_formula,
+    measure_formula,
     normalize_over_batch,
 )
 
@@ -147,7 +147,7 @@ def thresholds(wanted: str) -> None:
     print("error of a mean by torch's flat kernel at mean 1000 and spread 0.01, in spreads: values, error; in parts")
     for values in (8, 16, 32, 128, 2_000, 2**16, 200_000):
         x = draw((values, 64), "contiguous", torch.float32, 1000.0, 0.01)
-        right = measure_by_formula(x.double()).mean
+        right = measure_formula(x.double()).mean
         found = batch_moments._one_pass(x).mean, batch_moments.measure_in_parts(x).mean
         print(f"{values:8} " + " ".join(f"{(mean.double() - right).abs().max() / 0.01:9.4f}" for mean in found))
 

@@ -6,14 +6,13 @@ better. This file normalizes nothing.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch._C import _is_tracing
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 
+from normlib.norms.kernels.batch_formulas import Measured, measure_formula
 from normlib.norms.kernels.inspection import is_channels_last, may_read_values, statistics_dtype
 
 # Thresholds of time and of error: benchmarks/norm_kernels.py measures both.
@@ -41,13 +40,6 @@ LARGE_ROWS = 2**18
 _kernel = torch.batch_norm_update_stats
 
 
-class Measured(NamedTuple):
-    """The mean and the biased variance of an input over the batch, both (C,)."""
-
-    mean: Tensor
-    var: Tensor
-
-
 def measure(x: Tensor) -> Measured:
     """The statistics of `x` (N, C, *positions), without gradients, in float32 or better.
 
@@ -55,8 +47,8 @@ def measure(x: Tensor) -> Measured:
     """
     x = x.detach()
     if not calls_kernels(x):
-        return measure_by_formula(x)
-    if x.is_cuda:
+        return measure_formula(x)
+    if is_on_gpu(x):
         return _one_pass(x)
     if is_channels_first(x):
         return _by_sample(x) if is_quick_by_sample(x) else _one_pass(x)
@@ -68,14 +60,6 @@ def measure(x: Tensor) -> Measured:
         length = min(values // max(WIDE // x.shape[1], 1), MANY_VALUES)
     quick = measure_in_parts(x, length)
     return quick if are_near_zero(quick.mean, quick.var.rsqrt(), length) else measure_in_parts(x)
-
-
-def measure_by_formula(x: Tensor) -> Measured:
-    """The same in steps that autograd can follow, as can every transform of torch."""
-    exact = x.to(statistics_dtype(x))
-    axes = [0, *range(2, x.dim())]
-    mean = exact.mean(axes, keepdim=True)  # (1, C, 1, ...)
-    return Measured(mean.flatten(), (exact - mean).square().mean(axes))
 
 
 def measure_in_parts(x: Tensor, length: int | None = None) -> Measured:
@@ -131,9 +115,14 @@ def are_near_zero(mean: Tensor, rstd: Tensor, values: int = MANY_VALUES) -> bool
     return together * values <= MANY_SPREADS**2 or in_spreads.abs().max().item() <= FEW_SPREADS
 
 
+def is_on_gpu(x: Tensor) -> bool:
+    """Whether `x` is CUDA's, whose kernels for batch norm are right in every layout and type."""
+    return x.is_cuda
+
+
 def calls_kernels(x: Tensor) -> bool:
     """Whether the kernels of a CPU or a GPU may be called by name: nothing compiles, traces, transforms or wraps `x`."""
-    if not x.is_cuda:
+    if not is_on_gpu(x):
         return may_read_values(x)
     return (
         not torch.compiler.is_compiling()
@@ -144,11 +133,11 @@ def calls_kernels(x: Tensor) -> bool:
 
 
 def for_the_kernels(x: Tensor) -> Tensor:
-    """`x` in a layout that torch's CPU kernels have a quick way for, as a view where one will do.
+    """`x` in a layout that torch's kernels have a quick way for, as a view where one will do.
 
-    Contiguous, channels last, or rows (values, C) where the channels are last in a rank without a name for it.
+    On a CPU: contiguous, channels last, or rows (values, C) where the channels are last in a rank without a name for it.
     """
-    if x.is_contiguous() or is_channels_last(x):
+    if is_on_gpu(x) or x.is_contiguous() or is_channels_last(x):
         return x
     rows = x.movedim(1, -1)
     return rows.reshape(-1, x.shape[1]) if rows.is_contiguous() else x.contiguous()
@@ -181,5 +170,6 @@ def _one_pass(x: Tensor) -> Measured:
     if dtype is x.dtype or x.is_cuda:
         mean, var = _kernel(x, None, None, 0.0)
     else:  # running statistics in float32 are what makes it take its own in float32
-        mean, var = _kernel(x, *x.new_zeros(2, x.shape[1], dtype=dtype), 0.0)
+        zeros = x.new_zeros(x.shape[1], dtype=dtype)
+        mean, var = _kernel(x, zeros, zeros, 0.0)
     return Measured(mean, var)

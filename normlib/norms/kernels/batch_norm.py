@@ -12,18 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from normlib.norms.kernels.batch_formulas import (
+    Measured,
+    batch_norm_formula,
+    measure_formula,
+    move,
+    normalize_by_formula,
+)
 from normlib.norms.kernels.batch_moments import (
     FEW_HALVES,
     FEW_VALUES,
     LARGE_ROWS,
     MANY_VALUES,
-    Measured,
     are_near_zero,
     calls_kernels,
     for_the_kernels,
+    is_on_gpu,
     is_quick_by_sample,
     measure,
-    measure_by_formula,
     measure_in_parts,
     shaped_as,
 )
@@ -35,7 +41,7 @@ __all__ = [
     "apply_statistics",
     "batch_norm_formula",
     "measure",
-    "measure_by_formula",
+    "measure_formula",
     "normalize_by",
     "normalize_by_formula",
     "normalize_over_batch",
@@ -64,7 +70,7 @@ def normalize_over_batch(
     from parts. CUDA's kernels are right in every layout and type.
     """
     if not may_read_values(x):
-        if x.is_cuda:
+        if is_on_gpu(x):
             cudnn = torch.backends.cudnn.enabled
             return torch.batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps, cudnn)
         return batch_norm_formula(x, running_mean, running_var, weight, bias, momentum, eps)
@@ -88,27 +94,8 @@ def normalize_over_batch(
             _correct(running_mean, running_var, mean, measured.mean, values, momentum)
     else:
         measured = measure(x)
-        _move(running_mean, running_var, measured, x, momentum)
+        move(running_mean, running_var, measured, x, momentum)
     return apply_statistics(x, measured, weight, bias, eps)
-
-
-def batch_norm_formula(
-    x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    momentum: float,
-    eps: float,
-) -> Tensor:
-    """`normalize_over_batch` in steps that autograd and every transform of torch can follow."""
-    exact = x.to(statistics_dtype(x))
-    axes = [0, *range(2, x.dim())]
-    mean = exact.mean(axes, keepdim=True)  # (1, C, 1, ...)
-    centred = exact - mean
-    var = centred.square().mean(axes)
-    _move(running_mean, running_var, Measured(mean.detach().flatten(), var.detach()), x, momentum)
-    return _scaled(centred, var, weight, bias, eps).to(x.dtype)
 
 
 def normalize_by(
@@ -129,14 +116,6 @@ def normalize_by(
     return torch.batch_norm(x, weight, bias, mean, var, False, 0.0, eps, torch.backends.cudnn.enabled)
 
 
-def normalize_by_formula(
-    mean: Tensor, var: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Tensor:
-    """`normalize_by` in steps that autograd and every transform of torch can follow."""
-    centred = x.to(statistics_dtype(x)) - mean.view((-1,) + (1,) * (x.dim() - 2))
-    return _scaled(centred, var, weight, bias, eps).to(x.dtype)
-
-
 def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
     """scale * (x - mean) / sqrt(var + eps) + shift, with the statistics of `x` itself, whose dependence on `x` is in the gradient.
 
@@ -150,7 +129,7 @@ def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift:
     if torch.is_grad_enabled():
         y: Tensor = _KnownStatistics.apply(fit, *measured, scale, shift, eps)
     else:
-        y = _transform(fit, *measured, scale, shift, eps)
+        y = transform(fit, *measured, scale, shift, eps)
     return shaped_as(x, y)
 
 
@@ -163,6 +142,21 @@ def gradients_of_batch_norm(
     return _kernel_backward(gradient, x, scale, None, None, mean, (var + eps).rsqrt(), True, eps, needed)
 
 
+def transform(x: Tensor, mean: Tensor, var: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
+    """scale * (x - mean) / sqrt(var + eps) + shift, without gradients, of an `x` that is contiguous or channels last."""
+    if is_on_gpu(x) or x.stride(1) != 1 or x.numel() < LARGE_ROWS or x.dtype is not var.dtype:
+        return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0]
+    # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
+    rstd = (var + eps).rsqrt_()
+    factor = rstd if scale is None else scale * rstd
+    per_channel = (-1,) + (1,) * (x.dim() - 2)
+    if are_near_zero(mean, rstd):
+        offset = -mean * factor if shift is None else torch.addcmul(shift, mean, factor, value=-1)
+        return torch.addcmul(offset.view(per_channel), x, factor.view(per_channel))
+    y = torch.sub(x, mean.view(per_channel)).mul_(factor.view(per_channel))
+    return y if shift is None else y.add_(shift.view(per_channel))
+
+
 class _KnownStatistics(torch.autograd.Function):
     """torch's batch norm in training, with statistics that are known already."""
 
@@ -172,7 +166,7 @@ class _KnownStatistics(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, mean, var, scale, shift)
         ctx.eps = eps
-        return _transform(x, mean, var, scale, shift, eps)
+        return transform(x, mean, var, scale, shift, eps)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -187,36 +181,6 @@ class _KnownStatistics(torch.autograd.Function):
         else:
             to_x, to_scale, to_shift = gradients_of_batch_norm(gradient, x, mean, var, scale, ctx.eps, needed)
         return to_x, None, None, to_scale, to_shift, None
-
-
-def _transform(x: Tensor, mean: Tensor, var: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
-    if not x.is_cpu or x.stride(1) != 1 or x.numel() < LARGE_ROWS or x.dtype is not var.dtype:
-        return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0]
-    # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
-    rstd = (var + eps).rsqrt_()
-    factor = rstd if scale is None else scale * rstd
-    per_channel = (-1,) + (1,) * (x.dim() - 2)
-    if are_near_zero(mean, rstd):
-        offset = -mean * factor if shift is None else torch.addcmul(shift, mean, factor, value=-1)
-        return torch.addcmul(offset.view(per_channel), x, factor.view(per_channel))
-    y = torch.sub(x, mean.view(per_channel)).mul_(factor.view(per_channel))
-    return y if shift is None else y.add_(shift.view(per_channel))
-
-
-def _scaled(centred: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    per_channel = (-1,) + (1,) * (centred.dim() - 2)
-    factor = (var + eps).rsqrt() if weight is None else weight * (var + eps).rsqrt()
-    y = centred * factor.view(per_channel)
-    return y if bias is None else y + bias.view(per_channel)
-
-
-def _move(
-    running_mean: Tensor | None, running_var: Tensor | None, measured: Measured, x: Tensor, momentum: float
-) -> None:
-    if running_mean is not None and running_var is not None:
-        count = x.numel() // x.shape[1]
-        running_mean.lerp_(measured.mean, momentum)
-        running_var.lerp_(measured.var * (count / (count - 1)), momentum)
 
 
 def _correct(
