@@ -148,7 +148,7 @@ def thresholds(wanted: str) -> None:
     for values in (8, 16, 32, 128, 2_000, 2**16, 200_000):
         x = draw((values, 64), "contiguous", torch.float32, 1000.0, 0.01)
         right = measure_formula(x.double()).mean
-        found = batch_moments._one_pass(x).mean, batch_moments.measure_in_parts(x).mean
+        found = batch_moments.one_pass(x).mean, batch_moments.measure_in_parts(x).mean
         print(f"{values:8} " + " ".join(f"{(mean.double() - right).abs().max() / 0.01:9.4f}" for mean in found))
 
 

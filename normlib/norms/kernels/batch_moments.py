@@ -46,15 +46,18 @@ def measure(x: Tensor) -> Measured:
     Right at any mean: at mean 1000 and spread 0.01 the mean is off by a few of float32's own steps there.
     """
     x = x.detach()
-    if not calls_kernels(x):
-        return measure_formula(x)
+    return measure_by_kernel(for_the_kernels(x)) if calls_kernels(x) else measure_formula(x)
+
+
+def measure_by_kernel(x: Tensor) -> Measured:
+    """`measure` for what ``for_the_kernels`` gives, where kernels may be called by name."""
     if is_on_gpu(x):
-        return _one_pass(x)
-    if is_channels_first(x):
-        return _by_sample(x) if is_quick_by_sample(x) else _one_pass(x)
+        return one_pass(x)
     values = x.numel() // x.shape[1]
+    if x.stride(1) != 1:
+        return _by_sample(x) if is_quick_by_sample(x) else one_pass(x)
     if values <= FEW_VALUES or values <= FEW_HALVES.get(x.dtype, 0):
-        return _one_pass(x)
+        return one_pass(x)
     length = min(values, MANY_VALUES)  # of the parts that are quickest
     if x.numel() >= LARGE_ROWS:
         length = min(values // max(WIDE // x.shape[1], 1), MANY_VALUES)
@@ -76,22 +79,17 @@ def measure_in_parts(x: Tensor, length: int | None = None) -> Measured:
         length = min(max(length, FEW_VALUES), VALUES_OF_A_PART)
     parts = values // length
     if parts < 2:
-        return _one_pass(rows)
-    means, variances = _one_pass(rows[: parts * length].reshape(length, parts * channels))
+        return one_pass(rows)
+    means, variances = one_pass(rows[: parts * length].reshape(length, parts * channels))
     whole = _put_together(means.view(parts, channels), variances.view(parts, channels))
     rest = values - parts * length
     if not rest:
         return Measured(*(statistic.to(means.dtype) for statistic in whole))
-    last = Measured(*(statistic.double() for statistic in _one_pass(rows[parts * length :])))
+    last = Measured(*(statistic.double() for statistic in one_pass(rows[parts * length :])))
     share = rest / values
     mean = torch.lerp(whole.mean, last.mean, share)
     var = torch.lerp(whole.var, last.var, share) + (share * (1 - share)) * (whole.mean - last.mean).square()
     return Measured(mean.to(means.dtype), var.to(means.dtype))
-
-
-def is_channels_first(x: Tensor) -> bool:
-    """Whether torch's contiguous kernel takes `x`; it adds up in float64."""
-    return x.is_contiguous() and x.stride(1) != 1
 
 
 def is_quick_by_sample(x: Tensor) -> bool:
@@ -164,8 +162,8 @@ def _put_together(means: Tensor, variances: Tensor) -> Measured:
     return Measured(mean, variances.sum(0, dtype=torch.float64).div_(len(variances)).add_(var_of_means))
 
 
-def _one_pass(x: Tensor) -> Measured:
-    """The kernel of batch norm. torch.var_mean takes twenty times as long on a CPU."""
+def one_pass(x: Tensor) -> Measured:
+    """The statistics by the kernel of batch norm alone, which is not always exact enough. torch.var_mean takes twenty times as long on a CPU."""
     dtype = statistics_dtype(x)
     if dtype is x.dtype or x.is_cuda:
         mean, var = _kernel(x, None, None, 0.0)

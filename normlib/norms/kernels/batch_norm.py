@@ -134,12 +134,12 @@ def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift:
 
 
 def gradients_of_batch_norm(
-    gradient: Tensor, x: Tensor, mean: Tensor, var: Tensor, scale: Tensor | None, eps: float, needed: list[bool]
+    gradient: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor | None, eps: float, needed: list[bool]
 ) -> tuple[Tensor | None, ...]:
     """The gradients to `x`, to the scale and to the shift, as far as they are `needed`, by torch's kernel."""
     if gradient.stride() != x.stride():  # the kernel takes ten times as long where the two are laid out differently
         gradient = torch.empty_like(x).copy_(gradient)
-    return _kernel_backward(gradient, x, scale, None, None, mean, (var + eps).rsqrt(), True, eps, needed)
+    return _kernel_backward(gradient, x, scale, None, None, mean, rstd, True, eps, needed)
 
 
 def transform(x: Tensor, mean: Tensor, var: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
@@ -179,7 +179,9 @@ class _KnownStatistics(torch.autograd.Function):
 
             to_x, to_scale, to_shift = gradients_by_formula(formula, (x, scale, shift), needed, gradient)
         else:
-            to_x, to_scale, to_shift = gradients_of_batch_norm(gradient, x, mean, var, scale, ctx.eps, needed)
+            to_x, to_scale, to_shift = gradients_of_batch_norm(
+                gradient, x, mean, (var + ctx.eps).rsqrt_(), scale, ctx.eps, needed
+            )
         return to_x, None, None, to_scale, to_shift, None
 
 

@@ -65,7 +65,7 @@ def coefficients_formula(
     """r and d of `batch_renorm` apart: Inductor (torch 2.13, CPU) miscompiles them stacked in one tensor."""
     own_std = (own_var + eps).sqrt()
     wanted_r, wanted_d = own_std / std, (own_mean - mean) / std
-    clamp: Callable[..., Tensor] = torch.clamp  # its types know tensors or numbers, not both
+    clamp: Any = torch.clamp  # its types know tensors or numbers, not both
     r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
     if hold is not None:
         r, d = hold(r), hold(d)
