@@ -60,7 +60,7 @@ def measure_by_kernel(x: Tensor) -> Measured:
         return one_pass(x)
     length = min(values, MANY_VALUES)  # of the parts that are quickest
     if x.numel() >= LARGE_ROWS:
-        length = min(values // max(WIDE // x.shape[1], 1), MANY_VALUES)
+        length = min(max(values // max(WIDE // x.shape[1], 1), 2), MANY_VALUES)
     quick = measure_in_parts(x, length)
     return quick if are_near_zero(quick.mean, quick.var.rsqrt(), length) else measure_in_parts(x)
 
@@ -72,9 +72,7 @@ def measure_in_parts(x: Tensor, length: int | None = None) -> Measured:
     """
     rows = x.movedim(1, -1).reshape(-1, x.shape[1])  # (values of a channel, C)
     values, channels = rows.shape
-    if (
-        length is None
-    ):  # a power of two, so that most inputs fall into parts without a rest; sixteen parts before they get longer
+    if length is None:  # a power of two, so that most inputs have no rest, and sixteen parts before they get longer
         length = 2 ** (max(values // 16, 1).bit_length() - 1)
         length = min(max(length, FEW_VALUES), VALUES_OF_A_PART)
     parts = values // length

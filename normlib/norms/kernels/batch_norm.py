@@ -113,7 +113,8 @@ def normalize_by(
         weight = _ones_for(x)
     if torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad)):
         mean, var = mean.clone(), var.clone()  # autograd keeps them, and torch's kernels move them unseen
-    return torch.batch_norm(x, weight, bias, mean, var, False, 0.0, eps, torch.backends.cudnn.enabled)
+    fit = for_the_kernels(x) if may_read_values(x) else x
+    return shaped_as(x, torch.batch_norm(fit, weight, bias, mean, var, False, 0.0, eps, torch.backends.cudnn.enabled))
 
 
 def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
