@@ -43,13 +43,13 @@ class MovedBytes(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = func(*args, **(kwargs or {}))
         packet = func.overloadpacket
-        if packet in WITHOUT_A_KERNEL or _is_view(args, results):
+        written = [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
+        if packet in WITHOUT_A_KERNEL or not written or _is_view(args, results):
             return results
         trains = packet not in TRAINING_AT or bool(args[TRAINING_AT[packet]])
         read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if trains:
             read += [args[index] for index in READ_TWICE.get(packet, ())]
-        written = [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
         self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *written))
         self.launches += (LAUNCHES_IN_TRAINING if trains else LAUNCHES_IN_EVALUATION).get(packet, 1)
         self.operations.append(str(packet))

@@ -61,8 +61,9 @@ def move(
     """Move running statistics, if there are any, towards those of `x`; the running variance is the unbiased one."""
     if running_mean is not None and running_var is not None:
         count = x.numel() // x.shape[1]
-        running_mean.lerp_(measured.mean, momentum)
-        running_var.lerp_(measured.var * (count / (count - 1)), momentum)
+        # Tensor.lerp_ has no rule for torch.func.vmap.
+        running_mean.mul_(1 - momentum).add_(measured.mean, alpha=momentum)
+        running_var.mul_(1 - momentum).add_(measured.var, alpha=momentum * count / (count - 1))
 
 
 def _scaled(centred: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:

@@ -163,7 +163,7 @@ def _put_together(means: Tensor, variances: Tensor) -> Measured:
 def one_pass(x: Tensor) -> Measured:
     """The statistics by the kernel of batch norm alone, which is not always exact enough. torch.var_mean takes twenty times as long on a CPU."""
     dtype = statistics_dtype(x)
-    if dtype is x.dtype or x.is_cuda:
+    if dtype is x.dtype or is_on_gpu(x):
         mean, var = _kernel(x, None, None, 0.0)
     else:  # running statistics in float32 are what makes it take its own in float32
         zeros = x.new_zeros(x.shape[1], dtype=dtype)
