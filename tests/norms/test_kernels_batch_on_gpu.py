@@ -119,7 +119,7 @@ def test_the_operation_of_a_gpu_is_the_formula() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_the_code_of_the_one_kernel_is_the_formula(tmp_path: Path) -> None:
     """Compiled for the CPU: the compiler of a GPU takes the same text. Within bounds, at both of them, and for what is not a number."""
-    names = "own_std, wanted_r, wanted_d, r, d, scale, shift".split(", ")
+    names = ["own_std", "wanted_r", "wanted_d", "r", "d", "scale", "shift"]
     call = ", ".join([*(f"in[{index}]" for index in range(9)), *(f"out[{index}]" for index in range(7))])
     source = tmp_path / "kernel.cpp"
     source.write_text(

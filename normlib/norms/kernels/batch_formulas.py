@@ -14,10 +14,15 @@ from normlib.norms.kernels.inspection import statistics_dtype
 
 
 class Measured(NamedTuple):
-    """The mean and the biased variance of an input over the batch, both (C,)."""
+    """The mean and the biased variance of an input over the batch, both (C,).
+
+    `shifted`: the input less a constant per channel, in memory of its own, where that was a step on the way; and its mean.
+    """
 
     mean: Tensor
     var: Tensor
+    shifted: Tensor | None = None
+    shifted_mean: Tensor | None = None
 
 
 def measure_formula(x: Tensor) -> Measured:

@@ -22,14 +22,10 @@ FEW_VALUES = 8
 # Up to this many, it is exact where the values are of half precision and far from zero beside their spread: they are then
 # multiples of one number, whose sum still fits into the 24 bits of float32.
 FEW_HALVES = {torch.bfloat16: 2**15, torch.float16: 2**12}
-# Up to this many, that kernel is tried first; its mean is then off by less than half a spread at mean 1000 and spread 0.01.
-MANY_VALUES = 2**14
 # The error of its mean, in spreads, is some 3e-8 times the mean in spreads times the root of the number of values. So it stands
 # where that product is small: it is then off by at most 1e-5 of the largest output. Few spreads are enough up to MANY_VALUES.
-MANY_SPREADS, FEW_SPREADS = 2.0**11, 8.0
-# The most values of a part wherever the mean is: plain sums are then exact enough where many parts are put together.
-VALUES_OF_A_PART = 2**7
-# The kernel adds up a row at a time: it is quickest on rows of about so many numbers.
+MANY_SPREADS, FEW_SPREADS, MANY_VALUES = 2.0**11, 8.0, 2**14
+# It adds up a row at a time, and is quickest on rows of about so many numbers.
 WIDE = 2**10
 # From this many values and this many positions on, moments by sample, an evaluation and a call of Python from autograd together
 # take less time than torch's contiguous kernel.
@@ -41,53 +37,58 @@ _kernel = torch.batch_norm_update_stats
 
 
 def measure(x: Tensor) -> Measured:
-    """The statistics of `x` (N, C, *positions), without gradients, in float32 or better.
-
-    Right at any mean: at mean 1000 and spread 0.01 the mean is off by a few of float32's own steps there.
-    """
+    """The statistics of `x` (N, C, *positions), without gradients, in float32 or better, right wherever the mean is."""
     x = x.detach()
     return measure_by_kernel(for_the_kernels(x)) if calls_kernels(x) else measure_formula(x)
 
 
 def measure_by_kernel(x: Tensor) -> Measured:
     """`measure` for what ``for_the_kernels`` gives, where kernels may be called by name."""
+    values = x.numel() // x.shape[1]
     if is_on_gpu(x):
         return one_pass(x)
-    values = x.numel() // x.shape[1]
     if x.stride(1) != 1:
-        return _by_sample(x) if is_quick_by_sample(x) else one_pass(x)
-    if values <= FEW_VALUES or values <= FEW_HALVES.get(x.dtype, 0):
-        return one_pass(x)
-    length = min(values, MANY_VALUES)  # of the parts that are quickest
-    if x.numel() >= LARGE_ROWS:
-        length = min(max(values // max(WIDE // x.shape[1], 1), 2), MANY_VALUES)
-    quick = measure_in_parts(x, length)
-    return quick if are_near_zero(quick.mean, quick.var.rsqrt(), length) else measure_in_parts(x)
+        if not is_quick_by_sample(x):
+            return one_pass(x)
+        quick, length = _by_sample(x), MANY_VALUES
+    else:
+        length = min(values, MANY_VALUES)  # of the parts that are quickest
+        if x.numel() >= LARGE_ROWS:
+            length = min(max(values // max(WIDE // x.shape[1], 1), 2), MANY_VALUES)
+        quick = measure_in_parts(x, length)
+        if values <= FEW_VALUES or values <= FEW_HALVES.get(x.dtype, 0):
+            return quick
+    return quick if are_near_zero(quick.mean, quick.var.rsqrt(), length) else measure_shifted(x, quick.mean)
 
 
-def measure_in_parts(x: Tensor, length: int | None = None) -> Measured:
-    """The statistics of `x`, from those of parts of each channel of so many values; None: as many as are exact enough anywhere.
+def measure_shifted(x: Tensor, near: Tensor) -> Measured:
+    """The statistics of `x`, dense and without gradients, from those of `x` less `near` (C,), some value near the mean.
+
+    The difference of neighbours is exact, so this is right wherever the mean is.
+    """
+    shifted = x.to(statistics_dtype(x)) - near.view((-1,) + (1,) * (x.dim() - 2))
+    quick = _by_sample(shifted) if x.stride(1) != 1 else measure_in_parts(shifted, MANY_VALUES)
+    return Measured(near + quick.mean, quick.var, shifted, quick.mean)
+
+
+def measure_in_parts(x: Tensor, length: int) -> Measured:
+    """The statistics of `x`, channels side by side, from those of parts of each channel of so many values.
 
     Rows of C values are taken as fewer, longer rows of more channels, for one pass of the same kernel.
     """
+    parts = x.numel() // x.shape[1] // length
+    if parts < 2:
+        return one_pass(x)
     rows = x.movedim(1, -1).reshape(-1, x.shape[1])  # (values of a channel, C)
     values, channels = rows.shape
-    if length is None:  # a power of two, so that most inputs have no rest, and sixteen parts before they get longer
-        length = 2 ** (max(values // 16, 1).bit_length() - 1)
-        length = min(max(length, FEW_VALUES), VALUES_OF_A_PART)
-    parts = values // length
-    if parts < 2:
-        return one_pass(rows)
-    means, variances = one_pass(rows[: parts * length].reshape(length, parts * channels))
-    whole = _put_together(means.view(parts, channels), variances.view(parts, channels))
+    found = one_pass(rows[: parts * length].view(length, parts * channels))
+    whole = _put_together(found.mean.view(parts, channels), found.var.view(parts, channels))
     rest = values - parts * length
-    if not rest:
-        return Measured(*(statistic.to(means.dtype) for statistic in whole))
-    last = Measured(*(statistic.double() for statistic in one_pass(rows[parts * length :])))
-    share = rest / values
-    mean = torch.lerp(whole.mean, last.mean, share)
-    var = torch.lerp(whole.var, last.var, share) + (share * (1 - share)) * (whole.mean - last.mean).square()
-    return Measured(mean.to(means.dtype), var.to(means.dtype))
+    if rest:
+        last, share = one_pass(rows[parts * length :].double()), rest / values
+        var = torch.lerp(whole.var, last.var, share) + (share * (1 - share)) * (whole.mean - last.mean).square()
+        whole = Measured(torch.lerp(whole.mean, last.mean, share), var)
+    return Measured(whole.mean.to(found.mean.dtype), whole.var.to(found.mean.dtype))
 
 
 def is_quick_by_sample(x: Tensor) -> bool:

@@ -15,7 +15,6 @@ from torch import Tensor
 from normlib.norms.kernels.batch_formulas import (
     Measured,
     batch_norm_formula,
-    measure_formula,
     move,
     normalize_by_formula,
 )
@@ -30,22 +29,11 @@ from normlib.norms.kernels.batch_moments import (
     is_on_gpu,
     is_quick_by_sample,
     measure,
-    measure_in_parts,
+    measure_shifted,
     shaped_as,
 )
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import is_channels_last, is_under_func, may_read_values, statistics_dtype
-
-__all__ = [
-    "Measured",
-    "apply_statistics",
-    "batch_norm_formula",
-    "measure",
-    "measure_formula",
-    "normalize_by",
-    "normalize_by_formula",
-    "normalize_over_batch",
-]
 
 _kernel_backward = torch.ops.aten.native_batch_norm_backward.default
 
@@ -66,8 +54,8 @@ def normalize_over_batch(
 
     torch's CPU kernel for channels-last and flat inputs adds up the values of a channel one by one in float32: at mean 1000
     and spread 0.01 it is off by 0.06 at 2,000 values a channel, and by more than 2 at 200,000. So its result stands where
-    there are not too many values and every mean is within a few spreads of zero; elsewhere the statistics are put together
-    from parts. CUDA's kernels are right in every layout and type.
+    there are not too many values and every mean is within a few spreads of zero; elsewhere the input is shifted first, which
+    leaves the result the same. CUDA's kernels are right in every layout and type.
     """
     if not may_read_values(x):
         if is_on_gpu(x):
@@ -89,9 +77,13 @@ def normalize_over_batch(
         y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
         if exact or are_near_zero(mean, rstd, values):
             return y
-        measured = measure_in_parts(x.detach())
+        measured = measure_shifted(x.detach(), mean)
         if running_mean is not None and running_var is not None:
-            _correct(running_mean, running_var, mean, measured.mean, values, momentum)
+            # Take back what that mean was off by, which is what the shifted input has left, and what the variance about it was.
+            off = measured.shifted_mean
+            assert off is not None
+            running_mean.add_(off, alpha=momentum)
+            running_var.sub_(off.square(), alpha=momentum * values / (values - 1))
     else:
         measured = measure(x)
         move(running_mean, running_var, measured, x, momentum)
@@ -128,9 +120,9 @@ def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift:
     if scale is None and x.dtype is not statistics_dtype(x):
         scale = _ones_for(x)
     if torch.is_grad_enabled():
-        y: Tensor = _KnownStatistics.apply(fit, *measured, scale, shift, eps)
+        y: Tensor = _KnownStatistics.apply(fit, measured, scale, shift, eps)
     else:
-        y = transform(fit, *measured, scale, shift, eps)
+        y = transform(fit, measured, scale, shift, eps)
     return shaped_as(x, y)
 
 
@@ -138,22 +130,34 @@ def gradients_of_batch_norm(
     gradient: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor | None, eps: float, needed: list[bool]
 ) -> tuple[Tensor | None, ...]:
     """The gradients to `x`, to the scale and to the shift, as far as they are `needed`, by torch's kernel."""
+    dtype = gradient.dtype
     if gradient.stride() != x.stride():  # the kernel takes ten times as long where the two are laid out differently
         gradient = torch.empty_like(x).copy_(gradient)
-    return _kernel_backward(gradient, x, scale, None, None, mean, rstd, True, eps, needed)
+    elif x.dtype is not dtype:
+        gradient = gradient.to(x.dtype)
+    to_x, to_scale, to_shift = _kernel_backward(gradient, x, scale, None, None, mean, rstd, True, eps, needed)
+    return to_x if to_x is None or x.dtype is dtype else to_x.to(dtype), to_scale, to_shift
 
 
-def transform(x: Tensor, mean: Tensor, var: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
+def centred_best(x: Tensor, measured: Measured) -> tuple[Tensor, Tensor]:
+    """What differs from `x` by a constant per channel and has the smaller mean, and that mean."""
+    if measured.shifted is None or measured.shifted_mean is None:
+        return x, measured.mean
+    return measured.shifted, measured.shifted_mean
+
+
+def transform(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
     """scale * (x - mean) / sqrt(var + eps) + shift, without gradients, of an `x` that is contiguous or channels last."""
+    dtype, (x, mean), var = x.dtype, centred_best(x, measured), measured.var
     if is_on_gpu(x) or x.stride(1) != 1 or x.numel() < LARGE_ROWS or x.dtype is not var.dtype:
-        return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0]
+        return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0].to(dtype)
     # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
     rstd = (var + eps).rsqrt_()
     factor = rstd if scale is None else scale * rstd
     per_channel = (-1,) + (1,) * (x.dim() - 2)
-    if are_near_zero(mean, rstd):
+    if measured.shifted is not None or are_near_zero(mean, rstd):
         offset = -mean * factor if shift is None else torch.addcmul(shift, mean, factor, value=-1)
-        return torch.addcmul(offset.view(per_channel), x, factor.view(per_channel))
+        return torch.addcmul(offset.view(per_channel), x, factor.view(per_channel)).to(dtype)
     y = torch.sub(x, mean.view(per_channel)).mul_(factor.view(per_channel))
     return y if shift is None else y.add_(shift.view(per_channel))
 
@@ -163,16 +167,16 @@ class _KnownStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, mean: Tensor, var: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float
+        ctx: Any, x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float
     ) -> Tensor:
-        ctx.save_for_backward(x, mean, var, scale, shift)
+        ctx.save_for_backward(x, *centred_best(x, measured), measured.var, scale, shift)
         ctx.eps = eps
-        return transform(x, mean, var, scale, shift, eps)
+        return transform(x, measured, scale, shift, eps)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, var, scale, shift = ctx.saved_tensors
-        needed = [ctx.needs_input_grad[index] for index in (0, 3, 4)]  # x, scale, shift
+        x, centred, mean, var, scale, shift = ctx.saved_tensors
+        needed = [ctx.needs_input_grad[index] for index in (0, 2, 3)]  # x, scale, shift
         if needs_formula(gradient):
 
             def formula(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
@@ -180,19 +184,9 @@ class _KnownStatistics(torch.autograd.Function):
 
             to_x, to_scale, to_shift = gradients_by_formula(formula, (x, scale, shift), needed, gradient)
         else:
-            to_x, to_scale, to_shift = gradients_of_batch_norm(
-                gradient, x, mean, (var + ctx.eps).rsqrt_(), scale, ctx.eps, needed
-            )
-        return to_x, None, None, to_scale, to_shift, None
-
-
-def _correct(
-    running_mean: Tensor, running_var: Tensor, mean: Tensor, right_mean: Tensor, values: int, momentum: float
-) -> None:
-    """Take back what the mean of torch's kernel was off by; its variance is about that mean, so off by the square."""
-    off = right_mean - mean
-    running_mean.add_(off, alpha=momentum)
-    running_var.sub_(off.square_(), alpha=momentum * values / (values - 1))
+            rstd = (var + ctx.eps).rsqrt_()
+            to_x, to_scale, to_shift = gradients_of_batch_norm(gradient, centred, mean, rstd, scale, ctx.eps, needed)
+        return to_x, None, to_scale, to_shift, None
 
 
 def _ones_for(x: Tensor) -> Tensor:

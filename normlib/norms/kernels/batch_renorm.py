@@ -21,7 +21,7 @@ from normlib.norms.kernels.batch_moments import (
     measure_by_kernel,
     shaped_as,
 )
-from normlib.norms.kernels.batch_norm import gradients_of_batch_norm, transform
+from normlib.norms.kernels.batch_norm import centred_best, gradients_of_batch_norm, transform
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.renorm_coefficients import (
     Bound,
@@ -95,7 +95,7 @@ def batch_renorm_formula(
 ) -> Renormalized:
     """`batch_renorm` in steps that autograd and every transform of torch can follow."""
     own = measure_formula(x.detach())
-    found = coefficients_formula(*own, mean, std, weight, bias, r_max, d_max, eps, hold)
+    found = coefficients_formula(own.mean, own.var, mean, std, weight, bias, r_max, d_max, eps, hold)
     y = batch_norm_formula(x, None, None, found.scale, found.shift, 0.0, eps)
     return Renormalized(y, own.mean, found.std, found.wanted_r, found.wanted_d)
 
@@ -136,20 +136,20 @@ class _Renormalized(torch.autograd.Function):
         r_max: Bound, d_max: Bound, eps: float, hold: Hold | None, found: list[Tensor],
     ) -> Tensor:  # fmt: skip
         own = measure_by_kernel(x)
-        arguments = (*own, mean, std, weight, bias, r_max, d_max, eps)
+        arguments = (own.mean, own.var, mean, std, weight, bias, r_max, d_max, eps)
         by_kernel = hold is None and is_on_gpu(x)
         own_std, wanted_r, wanted_d, r, d, scale, shift = (
             coefficients(*arguments) if by_kernel else coefficients_formula(*arguments, hold)
         )
         found += own.mean, own_std, wanted_r, wanted_d
         if ctx is not None:
-            ctx.save_for_backward(x, own.mean, own_std, scale, r, d, weight, bias)
+            ctx.save_for_backward(x, *centred_best(x, own), own_std, scale, r, d, weight, bias)
             ctx.eps = eps
-        return transform(x, *own, scale, shift, eps)
+        return transform(x, own, scale, shift, eps)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, own_std, scale, r, d, weight, bias = ctx.saved_tensors
+        x, centred, mean, own_std, scale, r, d, weight, bias = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
         if needs_formula(gradient):
 
@@ -161,7 +161,7 @@ class _Renormalized(torch.autograd.Function):
             return *found, *[None] * 7
         needed = [to_x, to_weight, to_weight or to_bias]
         x_gradient, to_scale, to_shift = gradients_of_batch_norm(
-            gradient, x, mean, own_std.reciprocal(), scale, ctx.eps, needed
+            gradient, centred, mean, own_std.reciprocal(), scale, ctx.eps, needed
         )
         weight_gradient = None if to_scale is None or to_shift is None else torch.addcmul(to_scale * r, to_shift, d)
         return x_gradient, weight_gradient, to_shift if to_bias else None, *[None] * 7
