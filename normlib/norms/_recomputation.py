@@ -1,0 +1,51 @@
+"""Activation checkpointing: the second forward pass of a batch, which must do what the first one did and move nothing.
+
+In come the statistics of a batch and what the first pass saw of the norm's state; out goes that state in the second pass.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# So many first passes are remembered whose second has not come: the micro-batches before one backward pass.
+MOST_PASSES = 64
+
+
+def is_recomputing() -> bool:
+    """Whether a backward pass runs in this thread: a forward pass inside one is the second one of a checkpoint."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+def may_be_recomputed() -> bool:
+    """Whether the present forward pass may come again: torch's checkpoints run it without gradients, or under hooks."""
+    if torch.compiler.is_compiling():
+        return False
+    return not torch.is_grad_enabled() or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+class Passes:
+    """What first passes saw of a norm's state, each found again by a statistic of its batch."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[Tensor, Mapping[str, Any]]] = deque(maxlen=MOST_PASSES)
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def remember(self, statistic: Tensor, state: Mapping[str, Any]) -> None:
+        """Keep the `state` that a batch with this statistic met; tensors in it may change afterwards."""
+        copied = {name: value.clone() if isinstance(value, Tensor) else value for name, value in state.items()}
+        self._seen.append((statistic.detach().clone(), copied))
+
+    def recall(self, statistic: Tensor) -> Mapping[str, Any]:
+        """The state of the first pass whose batch was nearest, and forget that pass. There has to be one."""
+        distances = [float((seen - statistic.detach()).abs().amax()) for seen, _ in self._seen]
+        nearest = min(range(len(distances)), key=distances.__getitem__)
+        state = self._seen[nearest][1]
+        del self._seen[nearest]
+        return state
