@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# So many first passes are remembered whose second has not come: the micro-batches before one backward pass.
+# So many passes are remembered: more micro-batches than any training has before one backward pass.
 MOST_PASSES = 64
+# How far the statistics of the second pass may be from those of the first, of their size: rounding, where kernels add up in any order.
+ALLOWED = 1e-3
 
 
 def is_recomputing() -> bool:
@@ -43,9 +45,16 @@ class Passes:
         self._seen.append((statistic.detach().clone(), copied))
 
     def recall(self, statistic: Tensor) -> Mapping[str, Any]:
-        """The state of the first pass whose batch was nearest, and forget that pass. There has to be one."""
-        distances = [float((seen - statistic.detach()).abs().amax()) for seen, _ in self._seen]
+        """The state that the first pass of the batch with this statistic met. There has to be some pass.
+
+        Raises RuntimeError where that batch is not remembered. A pass may be recalled again: a graph that is kept is gone through again.
+        """
+        statistic = statistic.detach()
+        distances = [float((seen - statistic).abs().amax()) for seen, _ in self._seen]
         nearest = min(range(len(distances)), key=distances.__getitem__)
-        state = self._seen[nearest][1]
-        del self._seen[nearest]
-        return state
+        if distances[nearest] > ALLOWED * max(1.0, float(statistic.abs().amax())):
+            raise RuntimeError(
+                f"activation checkpointing runs a batch again that is none of the last {MOST_PASSES} that this norm saw, so the running "
+                "statistics that it met are not known; go backward after fewer forward passes"
+            )
+        return self._seen[nearest][1]

@@ -1,4 +1,4 @@
-"""The base class of the norms with running statistics: they say what they measure, and how it normalizes.
+"""The base class of the norms with running statistics: one driver for whatever they measure.
 
 In come inputs (N, C, *positions), out goes what the norm makes of them with the statistics that its switches ask for, and the
 running ones have moved. This file knows no statistic: what is measured is averaged as itself.
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from normlib.norms._averages import mean_of_measured, mean_of_parts, move_towards
 from normlib.norms._recomputation import Passes, is_recomputing, may_be_recomputed
-from normlib.norms.base import Norm
 from normlib.norms.kernels.inspection import statistics_dtype
 from normlib.norms.kernels.masked import refuse_single_values
-from normlib.norms.kernels.synchronized import gather_values, several_processes
+from normlib.norms.kernels.synchronized import several_processes
+from normlib.norms.measuring import MeasuringNorm, Statistics, mean_over_batch, per_channel
 
-Statistics = Mapping[str, Tensor]
+__all__ = ["RunningNorm", "Statistics", "mean_over_batch", "per_channel"]
 
 
-class RunningNorm(Norm):
+class RunningNorm(MeasuringNorm):
     """A norm that keeps running averages of its statistics, in buffers `running_<statistic>`, and normalizes with them at inference.
 
     A subclass implements `measure` and `normalize`, and names its statistics in the constructor, each with what it starts at: a
@@ -75,64 +75,6 @@ class RunningNorm(Norm):
         self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if track_running_stats else None)
         self.reset_running_stats()
 
-    # ---- what a norm implements -------------------------------------------------------------------------------
-
-    def measure(self, x: Tensor) -> Mapping[str, Tensor]:
-        """The statistics, by name, of all values of `x`, in float32 or better: (C,) each, or the shape of what they start at.
-
-        `x` is (N, C, *positions), or (values, C) where a mask or other processes have chosen the values. Gradients flow through.
-        """
-        raise NotImplementedError(f"{self._name} has to implement measure(self, x): its statistics of x, by name")
-
-    def normalize(self, x: Tensor, *_: Any, **statistics: Any) -> Tensor:
-        """`x` (N, C, *positions) normalized with the given statistics, not yet scaled and shifted."""
-        raise NotImplementedError(f"{self._name} has to implement normalize(self, x, {', '.join(self._starts)})")
-
-    # ---- what a norm may implement: other averages, and kernels that do several steps at once -----------------------
-
-    def averaged(self, statistics: Statistics, count: Any) -> Statistics:
-        """What the running averages take from the statistics of `count` values."""
-        return statistics
-
-    def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
-        """The statistics of two sets of values together, of which the other is the share `share`: their weighted mean."""
-        return {name: torch.lerp(one[name], other[name], share) for name in self._starts}
-
-    def running(self, x: Tensor) -> dict[str, Tensor]:
-        """The running statistics by name, in the type that statistics of `x` have, and what else `normalize_by_measured` asks of the state."""
-        dtype = statistics_dtype(x)
-        return {name: self._buffers[f"running_{name}"].to(dtype) for name in self._starts}  # type: ignore[union-attr]
-
-    def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
-        """`normalize` with statistics that are constants, scaled and shifted."""
-        return self.scale_and_shift(self.normalize(x, **{name: running[name] for name in self._starts}))
-
-    def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
-        """`normalize` with the statistics of the batch, scaled and shifted; `running` are the running ones from before it."""
-        return self.scale_and_shift(self.normalize(x, **statistics))
-
-    def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
-        """`normalize_by_measured` with what `measure` finds in `x`, and what it found."""
-        statistics = self.measure(x)
-        return self.normalize_by_measured(x, statistics, running), statistics
-
-    def num_values(self, x: Tensor) -> int:
-        """Of how many values each statistic of `x` is."""
-        return x.numel() // x.shape[1]
-
-    def measure_part(self, x: Tensor, mask: Tensor | None, together: bool = False) -> tuple[Statistics, Any]:
-        """The statistics of the valid values of `x`, and how many these are for each; `together`: of all processes."""
-        if mask is None and not together:
-            return self.measure(x), self.num_values(x)
-        rows = x.movedim(1, -1)
-        values = rows.flatten(0, -2) if mask is None else rows[mask.squeeze(1)]  # (values, C)
-        values = gather_values(values) if together else values
-        if len(values) == 0:  # nothing will come of these statistics, but they have to be finite
-            return self.measure(torch.arange(1, 3).to(values).unsqueeze(1).expand(2, x.shape[1])), 0
-        return self.measure(values), len(values)
-
-    # ---- the driver -------------------------------------------------------------------------------------------
-
     def _transform(self, x: Tensor, mask: Tensor | None, in_half: bool) -> Tensor:
         if self._statistics == "weighed":
             return self._weighed(x, mask)
@@ -148,7 +90,8 @@ class RunningNorm(Norm):
         xs = (x,) if groups == 1 else x.tensor_split(groups)
         masks: Sequence[Tensor | None] = [None] * groups if mask is None else mask.tensor_split(groups)
         again = moves and is_recomputing()
-        if again and len(self._passes):
+        asks_state = not by_batch or type(self).normalize_by_measured is not MeasuringNorm.normalize_by_measured
+        if again and asks_state and len(self._passes):
             running = dict(self._passes.recall(self._key(self.measure_part(xs[0].detach(), masks[0], together)[0])))
         if by_batch and mask is None and not together:
             outputs, found = zip(*(self.measure_and_normalize(part, running) for part in xs), strict=True)
@@ -163,7 +106,7 @@ class RunningNorm(Norm):
             )
         y = self.normalize_by_running(x, running) if not by_batch else outputs[0] if groups == 1 else torch.cat(outputs)
         if moves and not again:
-            if may_be_recomputed():
+            if asks_state and may_be_recomputed():
                 self._passes.remember(self._key(found[0]), running)
             self._move(found, counts, mask is None and not together, in_half or self.guard)
         return y
@@ -251,13 +194,3 @@ class RunningNorm(Norm):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"
-
-
-def per_channel(statistic: Tensor, x: Tensor) -> Tensor:
-    """A statistic (C,) as one that broadcasts to `x` (N, C, *positions)."""
-    return statistic.view(-1, *(1,) * (x.dim() - 2))
-
-
-def mean_over_batch(x: Tensor) -> Tensor:
-    """The mean (C,) of `x` (N, C, *positions) over samples and positions."""
-    return x.mean([0, *range(2, x.dim())])
