@@ -9,25 +9,12 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 # So many passes are remembered: more micro-batches than any training has before one backward pass.
 MOST_PASSES = 64
 # How far the statistics of the second pass may be from those of the first, of their size: rounding, where kernels add up in any order.
 ALLOWED = 1e-3
-
-
-def is_recomputing() -> bool:
-    """Whether a backward pass runs in this thread: a forward pass inside one is the second one of a checkpoint."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
-
-
-def may_be_recomputed() -> bool:
-    """Whether the present forward pass may come again: torch's checkpoints run it without gradients, or under hooks."""
-    if torch.compiler.is_compiling():
-        return False
-    return not torch.is_grad_enabled() or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 class Passes:

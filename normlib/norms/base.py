@@ -15,11 +15,11 @@ from torch.fx import Proxy
 from normlib.norms._layout import autocasts, laid_out_like, refuse_input, valid_positions
 from normlib.norms.declarations import Declarations
 from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
-from normlib.norms.place import Place
+from normlib.norms.place import Entering
 from normlib.norms.switches import Switches
 
 
-class Norm(Declarations, Switches):
+class Norm(Entering, Declarations, Switches):
     """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
 
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
@@ -55,8 +55,7 @@ class Norm(Declarations, Switches):
             self.register_parameter(
                 name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if there else None
             )
-        #: In training, take batch statistics over consecutive groups of about this many samples. Inert where
-        #: `depends_on_batch` is False; None takes them over all samples.
+        #: In training, take batch statistics over groups of about so many samples, None: over all. Inert without `depends_on_batch`.
         self.norm_batch_size: int | None = None
         self._statistics, self.update_running = "auto", True
 
@@ -71,8 +70,7 @@ class Norm(Declarations, Switches):
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`normalize`, scale and shift. A norm whose kernel does all three at once overrides this, as does one with `takes_mask`.
 
-        `mask` comes only with `takes_mask`: (N, 1, *positions), True where a position is valid; elsewhere `x`, then in float32 or
-        better, is zero, and what comes out is dropped.
+        `mask` (N, 1, *positions) comes only with `takes_mask`; where it is False, `x`, then in float32 or better, is zero.
         """
         if mask is not None:
             raise NotImplementedError(
@@ -135,27 +133,6 @@ class Norm(Declarations, Switches):
                 f"(samples, channels, *positions) has only one value for each: {outcome}; {fix}"
             )
 
-    # ---- what a run may tell and ask ------------------------------------------------------------------------------
-
-    def enter(self, place: Place) -> None:
-        """Called once, when the norm has moved into a network: here it may act on the layer ahead of it.
-
-        Raises `CannotEnter` where the place has not what it needs; the run is then skipped with that reason.
-        """
-
-    def set_total_steps(self, total_steps: int) -> None:
-        """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""
-
-    def report(self) -> dict[str, float]:
-        """Figures of the norm's own for the record of a run, by name."""
-        return {}
-
-    def reset_parameters(self) -> None:
-        """Put the norm's own parameters back to where they start (`starts_at`), and its running statistics with them."""
-        with torch.no_grad():
-            for name, parameter in self.named_parameters(recurse=False):
-                parameter.fill_(self.starts_at[name])
-
     # ---- the way through --------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -195,8 +172,7 @@ class Norm(Declarations, Switches):
         return self.transform(x) if mask is None else self.transform(x, mask)
 
     def _waits_for_others(self) -> bool:
-        """Whether an empty batch is passed on too, because other processes wait for this one."""
-        return False
+        return False  # else an empty batch goes on too
 
     def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         dtype = statistics_dtype(x)
@@ -207,6 +183,12 @@ class Norm(Declarations, Switches):
         """Refuse an input that is not of real floating numbers, or has not `num_features` channels where they should be."""
         if x.dim() < 2 or x.shape[self.channel_dim] != self.num_features or not x.is_floating_point():
             refuse_input(self, x)
+
+    def reset_parameters(self) -> None:
+        """Put the norm's own parameters back to where they start (`starts_at`), and its running statistics with them."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters(recurse=False):
+                parameter.fill_(self.starts_at[name])
 
     @property
     def _name(self) -> str:

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
-from normlib.norms._recomputation import is_recomputing
 from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch
-from normlib.norms.kernels.inspection import is_channels_last, may_read_values
+from normlib.norms.kernels.inspection import is_channels_last, is_recomputing, may_read_values
 from normlib.norms.moments import MomentsNorm, together, unbiased
 from normlib.norms.running import Statistics, per_channel
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from normlib.norms import register
 from normlib.norms._clip_counts import ClipCounts
-from normlib.norms._recomputation import is_recomputing
 from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms.kernels.batch_norm import apply_statistics, measure, normalize_by
+from normlib.norms.kernels.inspection import is_recomputing
 from normlib.norms.moments import MomentsNorm, together
 from normlib.norms.running import Statistics, per_channel
 
