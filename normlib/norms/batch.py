@@ -113,7 +113,8 @@ class BatchNorm(MomentsNorm, _BatchNorm):
     def _goes_straight(self, x: Tensor) -> bool:
         """Whether nothing is asked but batch norm in training, on a dense input on a CPU: then no other step is taken."""
         return (
-            self.training
+            type(x) is Tensor
+            and self.training
             and self._statistics in ("auto", "batch")
             and self.update_running
             and self.norm_batch_size is None
