@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from normlib.norms.kernels import affine, batch_moments, batch_norm, batch_renorm
+from normlib.norms.kernels import affine, batch_moments, batch_norm, batch_renorm, known_statistics
 from normlib.norms.kernels.affine import scale_and_shift, scale_and_shift_formula
 from normlib.norms.kernels.batch_formulas import batch_norm_formula, measure_formula, normalize_by_formula
 from normlib.norms.kernels.batch_moments import measure
@@ -108,7 +108,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
         "WIDE": 2 * C,
         "FEW_HALVES": {},
     }
-    for module in (batch_moments, batch_norm, batch_renorm, affine):
+    for module in (batch_moments, batch_norm, batch_renorm, known_statistics, affine):
         for limit, value in limits.items():
             if hasattr(module, limit):
                 monkeypatch.setattr(module, limit, value)

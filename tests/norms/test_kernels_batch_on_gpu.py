@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from normlib.norms.kernels import affine, batch_moments, batch_norm, batch_renorm
+from normlib.norms.kernels import affine, batch_moments, batch_norm, batch_renorm, known_statistics
 from normlib.norms.kernels.affine import scale_and_shift
 from normlib.norms.kernels.batch_norm import apply_statistics, measure, normalize_by, normalize_over_batch
 from normlib.norms.kernels.renorm_coefficients import CODE, coefficients, coefficients_formula
@@ -33,7 +33,7 @@ SMALL = 64 * C * 4  # bytes of a few dozen tensors (C,), which no pass over the 
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (batch_moments, batch_norm, batch_renorm):
+    for module in (batch_moments, batch_norm, batch_renorm, known_statistics):
         monkeypatch.setattr(module, "is_on_gpu", lambda x: True)
         if hasattr(module, "may_read_values"):
             monkeypatch.setattr(module, "may_read_values", lambda x: False)

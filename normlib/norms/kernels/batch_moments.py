@@ -94,12 +94,9 @@ def measure_in_parts(x: Tensor, length: int) -> Measured:
 def is_quick_by_sample(x: Tensor) -> bool:
     """Whether `measure` and an evaluation take less time than torch's kernel for `x`, contiguous on a CPU."""
     numel = x.numel()
-    return (
-        numel >= LARGE
-        and x.stride(1) != 1
-        and numel >= LONG * x.shape[0] * x.shape[1]
-        and x.dtype is statistics_dtype(x)
-    )
+    if numel < LARGE or x.stride(1) == 1:
+        return False
+    return numel >= LONG * x.shape[0] * x.shape[1] and x.dtype is statistics_dtype(x)
 
 
 def are_near_zero(mean: Tensor, rstd: Tensor, values: int = MANY_VALUES) -> bool:

@@ -21,8 +21,8 @@ from normlib.norms.kernels.batch_moments import (
     measure_by_kernel,
     shaped_as,
 )
-from normlib.norms.kernels.batch_norm import centred_best, gradients_of_batch_norm, transform
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.known_statistics import centred_best, gradients_of_batch_norm, transform
 from normlib.norms.kernels.renorm_coefficients import (
     Bound,
     Hold,
