@@ -98,6 +98,17 @@ def _launcher(bounds_are_tensors: bool) -> Callable[..., Any]:
     return launcher
 
 
+@cache
+def _compiles(device: torch.device) -> bool:
+    """Whether there is a compiler for the GPU at run time; without one the steps are launched one by one, with the same result."""
+    one = torch.ones(1, device=device)
+    try:
+        _launcher(False)(one, one, one, one, one, one, r_max=1.0, d_max=0.0, eps=0.0)
+    except RuntimeError:
+        return False
+    return True
+
+
 def _by_formula(
     own_mean: Tensor,
     own_var: Tensor,
@@ -128,6 +139,8 @@ def _by_one_kernel(
     d_max: float,
     eps: float,
 ) -> tuple[Tensor, ...]:
+    if not _compiles(own_mean.device):
+        return _by_formula(own_mean, own_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps)
     tensors = [own_mean, own_var, mean, std]
     tensors += [torch.ones_like(mean) if weight is None else weight, torch.zeros_like(mean) if bias is None else bias]
     if r_bound is None and d_bound is None:
