@@ -68,7 +68,7 @@ def batch_renorm(
     if not calls_kernels(x):
         return batch_renorm_formula(x, mean, std, weight, bias, r_max, d_max, eps, hold)
     fit = x if x.dim() == 2 and x.is_contiguous() else for_the_kernels(x)
-    if x.numel() < LARGE and x.dtype is mean.dtype and r_max <= GREATEST and not is_on_gpu(x):
+    if not is_on_gpu(x) and x.numel() < LARGE and x.dtype is mean.dtype and r_max <= GREATEST:
         small = _by_two_kernels(fit, mean, std, weight, bias, r_max, d_max, eps, hold)
         if small is not None:
             return small if fit is x else small._replace(y=shaped_as(x, small.y))
