@@ -19,7 +19,7 @@ from normlib.norms import norms
 from normlib.norms.base import Norm
 
 # What a subclass may define and still be its parent: how it is built, documented and shown.
-HARMLESS = re.compile(r"__(?!call__)\w+__|_abc_impl|reset_parameters|extra_repr")
+HARMLESS = re.compile(r"__(?!call__|getattr__|getattribute__)\w+__|_abc_impl|reset_parameters|extra_repr")
 SAYS_NORM = re.compile(r"norm|abn\b", re.IGNORECASE)
 
 
