@@ -57,7 +57,7 @@ def require_only_use(model: nn.Module, layer: str, path: str, ways: Sequence[Way
                 reads = node.op == "get_attr" and id(named.get(str(node.target))) in tensors[name]
                 if reads or (node.op == "get_attr" and str(node.target).startswith(f"{name}.")):
                     raise CannotFold(f"the weights of {name} are used elsewhere, too")
-                if around._modules and module in set(around.modules()):
+                if around._modules and around is not module and module in set(around.modules()):
                     raise CannotFold(f"{name} is also within {node.target}, which cannot be looked into")
 
 

@@ -61,6 +61,12 @@ def given_arguments(module: nn.Module, args: tuple[Any, ...], named: Mapping[str
     return found
 
 
+def _takes_any_number(model: nn.Module) -> bool:
+    """Whether forward takes arguments that it does not name, beside others."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    return len(parameters) > 1 and any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+
+
 def _same(given: Mapping[str, Any], example: Mapping[str, Any]) -> bool:
     return given.keys() == example.keys() and all(
         _equal(value, example[name]) or isinstance(value, Tensor) for name, value in given.items()
@@ -105,7 +111,7 @@ def follow(
             continue  # such calls are refused, unless an example proves them
         if all(value is FREE for value in given.values()):
             followed.add(frozenset(given))
-    everything = len(followed) == 2 ** len(optional)
+    everything = len(followed) == 2 ** len(optional) and not _takes_any_number(model)
     return ways, None if everything else OnlyKnownCalls(followed, proved)
 
 

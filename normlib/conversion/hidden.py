@@ -7,7 +7,6 @@ never reaches counts as well. This file changes nothing.
 from __future__ import annotations
 
 import dis
-import functools
 from collections.abc import Collection, Iterator
 from types import CodeType, FunctionType
 from typing import Any
@@ -35,15 +34,16 @@ FUNCTIONS = [
 
 def hidden_calls(model: nn.Module, leave: Collection[nn.Module] = ()) -> Iterator[tuple[str, nn.Module, list[str]]]:
     """The path of each module whose class calls norm functions, the module and their names. torch's and normlib's are passed by."""
+    known: dict[type, list[str]] = {}
     for path, module in model.named_modules():
-        if module not in leave:
-            called = functions_called(type(module))
-            if called:
-                yield path, module, called
+        cls = type(module)
+        if cls not in known:
+            known[cls] = functions_called(cls)
+        if known[cls] and module not in leave:
+            yield path, module, known[cls]
 
 
-@functools.cache
-def functions_called(cls: Any) -> list[str]:
+def functions_called(cls: type) -> list[str]:
     """The names of torch's norm functions that a module class calls in methods of its own, as "F.batch_norm"."""
     found: dict[str, None] = {}
     for base in cls.__mro__:

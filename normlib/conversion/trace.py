@@ -176,6 +176,8 @@ def _is_refusal(error: Exception) -> bool:
     last: TracebackType | None = error.__traceback__
     if last is None or error.__context__ is not None:  # raised on account of another error, which may be tracing's
         return False
+    if isinstance(error, AttributeError | NameError):  # a name that is not there has nothing to do with the input
+        return False
     while last.tb_next is not None:
         last = last.tb_next
     if str(last.tb_frame.f_globals.get("__name__")).startswith("torch.fx"):
