@@ -52,11 +52,11 @@ def beside_submodules(model: nn.Module, leave: Collection[nn.Module] = ()) -> li
     return walk.beside
 
 
-def within(model: nn.Module, leave: Collection[nn.Module] = ()) -> list[nn.Module]:
-    """Every module that `model` reaches, each once, but those within `leave`."""
+def within(model: nn.Module, leave: Collection[nn.Module] = ()) -> dict[str, nn.Module]:
+    """Every module that `model` reaches but those within `leave`, each once, by the place where it is found first."""
     walk = _Walk({}, leave, change=False)
     walk.go(model, "")
-    return [value for value in walk.alive if isinstance(value, nn.Module)]
+    return walk.modules
 
 
 class _Walk:
@@ -69,6 +69,7 @@ class _Walk:
         self.alive: list[Any] = []  # an id is that of one object only while the object is there
         self.problems: list[str] = []
         self.beside: list[tuple[str, nn.Module]] = []
+        self.modules: dict[str, nn.Module] = {}
 
     def go(self, value: Any, at: str, registered: bool = False) -> Any:
         """`value`, changed within, or what takes its place. `registered`: it is a submodule of a module."""
@@ -80,6 +81,8 @@ class _Walk:
             return self.seen.get(id(value), value)
         self.seen[id(value)] = value
         self.alive.append(value)
+        if isinstance(value, nn.Module):
+            self.modules[at] = value
         new = self._inside(value, at)
         self.seen[id(value)] = new
         return new
