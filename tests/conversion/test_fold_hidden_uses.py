@@ -507,7 +507,7 @@ class ChecksShapes(Pair):
             new = (height // 2 + 1) * 2 if height % 2 != 0 else height
             raise RuntimeError(f"Wrong input shape height={height}, width={width}, pad to {new}")
         if x.shape[1] != 3:
-            raise IndexError("%d channels" % x.shape[1])
+            raise IndexError("{:d} channels".format(x.shape[1]))  # noqa: UP032 - as older code has it
         return self.bn(self.conv(x))
 
 
