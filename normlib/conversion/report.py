@@ -70,10 +70,10 @@ def keep(report: Report, model: nn.Module) -> None:
 
 
 def conversion_report(model: nn.Module) -> Report:
-    """What the last `normlib.convert` or `normlib.fold` that returned this model did: ``print(normlib.conversion_report(model))``."""
+    """What the last `normlib.convert`, `normlib.fold` or `normlib.to_torch` that returned this model did: ``print(normlib.conversion_report(model))``."""
     report = getattr(model, ATTRIBUTE, None)
     if not isinstance(report, Report):
         raise ValueError(
-            f"there is no report on this {type(model).__name__}: pass the very model that normlib.convert or normlib.fold returned"
+            f"there is no report on this {type(model).__name__}: pass the very model that normlib.convert, normlib.fold or normlib.to_torch returned"
         )
     return report
