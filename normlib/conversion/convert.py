@@ -127,23 +127,13 @@ def largest_divisor(number: int, at_most: int) -> int:
 def _besides(found: Found) -> str:
     """What is no layer that could be converted, in words."""
     words = f" besides the skipped {', '.join(found.skipped)}" if found.skipped else ""
-    if found.functions:
-        calls = (f"{path or 'the model'} calls {', '.join(called)}" for path, (_, called) in found.functions.items())
-        words += f"; {'; '.join(calls)}, functions that convert cannot replace"
-    return words
+    return words + "".join(f"; {path or 'the model'}: {reason}" for path, (_, reason) in found.others.items())
 
 
 def _rows_left(found: Found) -> list[Row]:
-    rows = [Row(path, type(module).__name__, "", changed=("skipped",)) for path, module in found.skipped.items()]
-    return rows + [
-        Row(
-            path or "(the model)",
-            was,
-            "",
-            changed=(f"it calls {', '.join(called)}, a function, which convert does not replace",),
-        )
-        for path, (was, called) in found.functions.items()
-    ]
+    left = [(path, module, "skipped") for path, module in found.skipped.items()]
+    left += [(path or "(the model)", module, reason) for path, (module, reason) in found.others.items()]
+    return [Row(path, type(module).__name__, "", changed=(reason,)) for path, module, reason in left]
 
 
 def _check_target(norm: str, params: Mapping[str, Any], num_groups_at_most: int | None) -> None:

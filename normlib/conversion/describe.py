@@ -98,6 +98,12 @@ def _says_norm(module: nn.Module) -> bool:
     return bool(own_numbers) or cls.__module__.startswith("torch.nn")
 
 
+def is_without_numbers(module: nn.Module) -> bool:
+    """Whether a single layer calls itself a norm, but has neither parameters nor buffers, so that `describe` passes it by."""
+    alone = not any(True for _ in (*module.children(), *module.parameters(), *module.buffers()))
+    return alone and not isinstance(module, Norm) and bool(SAYS_NORM.search(_class_name(module)))
+
+
 def _class_name(module: nn.Module) -> str:
     """The name of the module's class; a scripted one's is that of the class before."""
     return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__

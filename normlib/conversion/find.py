@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from normlib.conversion.describe import describe
+from normlib.conversion.describe import describe, is_without_numbers
 from normlib.conversion.description import Description, UnknownNorm
 from normlib.conversion.hidden import hidden_calls
 from normlib.conversion.references import beside_submodules, within
@@ -40,11 +40,11 @@ class Layer:
 
 @dataclass
 class Found:
-    """The norms of a model in order, the skipped modules by path, and the calls of norm functions by the path of their module."""
+    """The norms of a model in order, the skipped modules by path, and by path what may be a norm but cannot be replaced, with why."""
 
     layers: list[Layer]
     skipped: dict[str, nn.Module]
-    functions: dict[str, tuple[str, list[str]]]
+    others: dict[str, tuple[nn.Module, str]]
 
 
 def find(model: nn.Module, skip: tuple[str, ...], known: Mapping[type, str]) -> Found:
@@ -93,11 +93,23 @@ def find(model: nn.Module, skip: tuple[str, ...], known: Mapping[type, str]) -> 
         )
     if set(skip) - used:
         raise ValueError(f"skip names {sorted(set(skip) - used)}, but no module of the model has such a path")
-    known_ones = {layer.module for layer in found.values()} | {
-        inner for module in skipped for inner in module.modules()
+    return Found(list(found.values()), left, _others(model, {layer.module for layer in found.values()}, skipped))
+
+
+def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -> dict[str, tuple[nn.Module, str]]:
+    """Calls of norm functions, and modules that say norm and have no numbers of their own, as timm's SimpleNorm(affine=False)."""
+    passed_by = found | {inner for module in skipped for inner in module.modules()}
+    others = {
+        path: (module, f"it calls {', '.join(called)}, a function, which convert does not replace")
+        for path, module, called in hidden_calls(model, passed_by)
     }
-    functions = {path: (type(module).__name__, called) for path, module, called in hidden_calls(model, known_ones)}
-    return Found(list(found.values()), left, functions)
+    for path, module in model.named_modules():
+        if path not in others and module not in passed_by and is_without_numbers(module):
+            others[path] = (
+                module,
+                "it calls itself a norm, but has no numbers for its channels, by which it could be known",
+            )
+    return others
 
 
 def _walk(

@@ -70,7 +70,10 @@ def ways_through(model: nn.Module, leaves: Collection[str], given: Mapping[str, 
 
 def _skeleton(model: nn.Module) -> nn.Module:
     """A copy with the same tensors; a new one for each way, since a forward may change attributes."""
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    try:
+        return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    except Exception as error:
+        raise NotTraceable(f"it cannot be copied, {_short(error)}") from error
 
 
 def _constants(graph: fx.Graph, skeleton: nn.Module) -> dict[str, Tensor]:
@@ -132,7 +135,8 @@ class _Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         made = _Input(node, self)
-        self.proxies[node.name] = weakref.ref(made)
+        if node.op not in ("placeholder", "get_attr"):  # those are nobody's output
+            self.proxies[node.name] = weakref.ref(made)
         return made
 
     def create_arg(self, a: Any) -> Any:

@@ -126,9 +126,21 @@ def test_calls_of_norm_functions_are_named() -> None:
     alone = CallsFunctions()
     alone.bn = nn.Identity()  # type: ignore[assignment]
     with pytest.raises(
-        ValueError, match="no normalization layer.*the model calls F.layer_norm, F.batch_norm, functions"
+        ValueError, match="no normalization layer.*the model: it calls F.layer_norm, F.batch_norm, a function"
     ):
         normlib.convert(alone, "group")
+
+
+class SimpleNorm(nn.Module):
+    """As timm's with affine=False."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.var(-1, keepdim=True) + 1e-6)
+
+
+def test_a_norm_without_numbers_is_named() -> None:
+    (row,) = normlib.conversion_report(normlib.convert(nn.Sequential(nn.LayerNorm(4), SimpleNorm()), "group")).left
+    assert row.path == "1" and "calls itself a norm, but has no numbers" in row.changed[0]
 
 
 def test_another_method_is_another_function_and_the_report_says_so_with_figures() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.optimization import fuse
 
 import normlib
 from normlib.norms import norms
@@ -169,9 +168,14 @@ def test_a_list_and_a_shared_norm_are_replaced_everywhere() -> None:
     assert type(plain["a"]) is nn.GroupNorm and plain["a"] is plain["b"][0] is plain.held[0]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.script_method.*:DeprecationWarning"
+)  # the module of torch's fusing has one
 def test_torchs_own_tools_know_the_layers() -> None:
     model = resnet18(normlib.BatchNorm)
     plain, x = normlib.to_torch(model), draw(2, 3, 64, 64)
+    from torch.fx.experimental.optimization import fuse
+
     names = {type(module).__name__ for module in fuse(fx.symbolic_trace(plain)).modules()}
     assert "BatchNorm2d" not in names and "BatchNorm" not in names
     again = normlib.convert(copy.deepcopy(plain), "batch")
