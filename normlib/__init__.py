@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from normlib.norms.place import Place as Place
     from normlib.norms.population import precise_statistics as precise_statistics
     from normlib.norms.population import recompute_statistics as recompute_statistics
+    from normlib.norms.running import RunningNorm as RunningNorm
     from normlib.results.folders import load_results as load_results
     from normlib.results.paired import compare_arms as compare_arms
 
@@ -46,6 +47,7 @@ _PUBLIC = {
     "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
     "Norm": ("normlib.norms.base", "Norm"),
     "Place": ("normlib.norms.place", "Place"),
+    "RunningNorm": ("normlib.norms.running", "RunningNorm"),
     "compare": ("normlib.api", "compare"),
     "compare_arms": ("normlib.results.paired", "compare_arms"),
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
@@ -73,6 +75,7 @@ __all__ = [
     "LayerNorm",
     "Norm",
     "Place",
+    "RunningNorm",
     "__version__",
     "compare",
     "compare_arms",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,20 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str
     found, shown = json.loads(done.stdout)
     assert (folder / "results" / "small_batch" / "tables" / "accuracy.md").is_file()
     return found, shown
+
+
+def test_a_private_file_is_used_in_its_folder_only() -> None:
+    foreign = []
+    for file in [
+        *PACKAGE.rglob("*.py"),
+        *(PACKAGE.parent / "tests").rglob("*.py"),
+        *(PACKAGE.parent / "examples").rglob("*.py"),
+    ]:
+        for module in re.findall(r"^\s*(?:from|import) (normlib[\w.]*\._[a-z]\w*)", file.read_text(), re.MULTILINE):
+            folder = PACKAGE.parent.joinpath(*module.split(".")[:-1])
+            if folder not in file.parents:
+                foreign.append(f"{file.relative_to(PACKAGE.parent)}: {module}")
+    assert foreign == []
 
 
 def test_contracts_hold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

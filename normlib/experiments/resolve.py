@@ -29,7 +29,7 @@ from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
 from normlib.training.surroundings import standard_surroundings
 
 TRAINING_FILES = (
-    "data/dataset.py", "models/site.py", "norms/pool.py", "norms/population.py", "training/batches.py",
+    "data/dataset.py", "models/site.py", "norms/running.py", "norms/population.py", "training/batches.py",
     "training/evaluation.py", "training/inputs.py", "training/installation.py", "training/module.py", "training/network.py",
     "training/run.py",
     "training/schedule.py", "training/seeding.py", "training/spec.py", "training/surroundings.py",

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from normlib.norms.kernels.inspection import may_read_values
+
 # When the bounds start to move, and when d and r reach their maxima: in steps (the paper's, section 4), and as the same
 # shares of a run of 100,000 steps.
 SCHEDULES = {"steps": (5_000.0, 25_000.0, 40_000.0), "fraction": (0.05, 0.25, 0.4)}
@@ -27,12 +32,19 @@ class Schedule:
             return None
         return Schedule("steps", self.start * total_steps, self.d_end * total_steps, self.r_end * total_steps)
 
-    def ramp(self, r_max: float, d_max: float) -> list[list[list[float]]]:
-        """Where r_max and d_max start, what each gains a step, where each ends: shape (3, 2, 1)."""
+    def bounds(self, clock: Tensor, r_max: float, d_max: float) -> tuple[float | Tensor, float | Tensor]:
+        """r_max and d_max in force at `clock` steps: numbers where the clock can be read without waiting, else tensors in float64."""
         if self.kind is None:
-            return [[[r_max], [d_max]], [[0.0], [0.0]], [[r_max], [d_max]]]
+            return r_max, d_max
         r_steps, d_steps = max(self.r_end - self.start, SHORTEST_RAMP), max(self.d_end - self.start, SHORTEST_RAMP)
-        return [[[1.0], [0.0]], [[(r_max - 1) / r_steps], [d_max / d_steps]], [[r_max], [d_max]]]
+        if may_read_values(clock):
+            passed = int(clock) - self.start
+            r, d = (min(max(passed / steps, 0.0), 1.0) for steps in (r_steps, d_steps))
+            return 1 + (r_max - 1) * r, d_max * d
+        elapsed = (
+            clock.to(torch.float32 if clock.device.type == "mps" else torch.float64) - self.start
+        )  # mps has no float64
+        return 1 + (r_max - 1) * (elapsed / r_steps).clamp(0, 1), d_max * (elapsed / d_steps).clamp(0, 1)
 
 
 def schedule_from(

@@ -6,60 +6,27 @@ and memory format. A norm of your own implements one method, `normalize`. This f
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
-from normlib.norms._running import move_towards
-from normlib.norms._weighed import normalize_weighed
+from normlib.norms._layout import autocasts, laid_out_like, refuse_input, valid_positions
+from normlib.norms.declarations import Declarations
 from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
-from normlib.norms.kernels.masked import valid_positions
-from normlib.norms.place import Place
+from normlib.norms.place import Entering
 from normlib.norms.switches import Switches
 
-INVARIANCES = (
-    "input_scale", "input_shift", "channel_scale", "channel_shift", "sample_scale", "sample_shift",
-    "batch_permutation", "channel_permutation",
-)  # fmt: skip
-"""What a norm may be blind to in training, epsilon aside: a positive factor or a shift of the whole input, of each channel, of each
-sample. Under a permutation of samples or channels the output is permuted alike."""
 
-
-class Norm(Switches):
+class Norm(Entering, Declarations, Switches):
     """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
 
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
-    or better. What it is stands in class attributes, which the contract of `normlib.testing` holds it to.
+    or better. What it is stands in the class attributes of `Declarations`. A norm with running
+    statistics derives from `normlib.RunningNorm` instead.
     """
 
-    #: Which part of a site it takes: "norm" (between layer and activation), "site" (brings its own activation; its constructor
-    #: takes `activate`), "weight" (works on the weights of the layer ahead), "branch" (needs residual branches).
-    slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "norm"
-    #: Whether, in training, one sample's output depends on the others.
-    depends_on_batch: ClassVar[bool] = False
-    #: What the gradient takes as constant although it depends on the input; finite differences do not apply then.
-    constant_in_gradient: ClassVar[str] = ""
-    #: What it needs of its input or its network beyond channels, in words.
-    needs: ClassVar[str] = ""
-    #: Why it cannot be an arm of a comparison; empty where it can.
-    not_an_arm: ClassVar[str] = ""
-    #: How many numbers it trains and how many it keeps in persistent buffers, at default settings, as formulas in C.
-    parameter_count: ClassVar[str] = "2C"
-    buffer_count: ClassVar[str] = "0"
-    #: Where each parameter starts.
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0}
-    #: Some of `INVARIANCES`, at default settings.
-    invariances: ClassVar[frozenset[str]] = frozenset()
-    #: Checks of the contract that it cannot pass, each with the reason.
-    exceptions: ClassVar[Mapping[str, str]] = {}
-    #: Whether `transform` takes float16 and bfloat16 as they are where `may_read_values` and beside float32 weights, as kernels that
-    #: take statistics in float32 do.
-    takes_half: ClassVar[bool] = False
-    #: Whether `forward` takes a mask; the norm then implements `transform_masked`.
-    takes_mask: ClassVar[bool] = False
     weight: Any  # nn.Parameter or None, as in torch.nn
     bias: Any
 
@@ -75,26 +42,20 @@ class Norm(Switches):
         dtype: torch.dtype | None = None,
     ) -> None:
         nn.Module.__init__(self)  # by name: BatchNorm has torch's batch norm between this class and nn.Module
-        self.num_features, self.eps, self.affine = num_features, eps, affine
-        for name, there, start in (("weight", affine, torch.ones), ("bias", affine and bias, torch.zeros)):
-            self.register_parameter(
-                name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if there else None
-            )
-        self._set_switches(channel_dim)
-
-    def _set_switches(self, channel_dim: int) -> None:
-        """The attributes that are no part of the state_dict: where the channels are, and the three switches."""
-        if self.num_features < 1:
-            raise ValueError(f"{self._name} needs at least one channel, got num_features={self.num_features}")
-        if self.eps < 0:
-            raise ValueError(f"{self._name} adds eps to a variance, so eps is not negative; got {self.eps}")
+        if num_features < 1:
+            raise ValueError(f"{self._name} needs at least one channel, got num_features={num_features}")
+        if eps < 0:
+            raise ValueError(f"{self._name} adds eps to a variance, so eps is not negative; got {eps}")
         if channel_dim not in (1, -1):
             raise ValueError(
                 f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts"
             )
-        self.channel_dim = channel_dim
-        #: In training, take batch statistics over consecutive groups of about this many samples. Inert where
-        #: `depends_on_batch` is False; None takes them over all samples.
+        self.num_features, self.eps, self.affine, self.channel_dim = num_features, eps, affine, channel_dim
+        for name, there, start in (("weight", affine, torch.ones), ("bias", affine and bias, torch.zeros)):
+            self.register_parameter(
+                name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if there else None
+            )
+        #: In training, take batch statistics over groups of about so many samples, None: over all. Inert without `depends_on_batch`.
         self.norm_batch_size: int | None = None
         self._statistics, self.update_running = "auto", True
 
@@ -106,25 +67,19 @@ class Norm(Switches):
             f"{type(self).__qualname__} has to implement normalize(self, x), for x of shape (N, C, *positions)"
         )
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
-        """`normalize`, scale and shift. A norm whose kernel does all three at once, or that keeps running statistics, overrides this.
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`normalize`, scale and shift. A norm whose kernel does all three at once overrides this, as does one with `takes_mask`.
 
-        `guarded`: x was computed in half precision, where a batch that is not finite must not enter running statistics.
+        `mask` (N, 1, *positions) comes only with `takes_mask`; where it is False, `x`, then in float32 or better, is zero.
         """
+        if mask is not None:
+            raise NotImplementedError(
+                f"{type(self).__qualname__} declares takes_mask, so it has to implement transform(self, x, mask)"
+            )
         groups = self.num_groups_of_samples(x.shape[0])
         if groups > 1:
             return self.scale_and_shift(torch.cat([self.normalize(part) for part in x.tensor_split(groups)]))
         return self.scale_and_shift(self.normalize(x))
-
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        """`transform` with statistics over valid values alone, in a norm with `takes_mask`.
-
-        `mask` is (N, 1, *positions), True where a position is valid; elsewhere `x`, in float32 or better, is zero, and what comes
-        out is dropped.
-        """
-        raise NotImplementedError(
-            f"{type(self).__qualname__} declares takes_mask, so it has to implement transform_masked(self, x, mask, guarded)"
-        )
 
     # ---- what a norm may call ---------------------------------------------------------------------------------
 
@@ -167,14 +122,6 @@ class Norm(Switches):
             )
         return max(1, num_samples // self.norm_batch_size)
 
-    def move_running_statistics(self, new_values: Mapping[str, Tensor], momentum: float | None, guarded: bool) -> None:
-        """Move the running buffers of these names towards new values by `momentum` (None: the mean of all batches).
-
-        For a norm with the buffer `num_batches_tracked`, which counts the batch. `guarded` is what `transform` was told.
-        """
-        counter: Any = self.num_batches_tracked
-        move_towards({getattr(self, name): value for name, value in new_values.items()}, counter, momentum, guarded)
-
     def require_several_values(
         self, count: int, x: Tensor, over: str, fix: str, outcome: str = "it would always come out as zero"
     ) -> None:
@@ -186,27 +133,7 @@ class Norm(Switches):
                 f"(samples, channels, *positions) has only one value for each: {outcome}; {fix}"
             )
 
-    # ---- what a run may tell and ask ------------------------------------------------------------------------------
-
-    def enter(self, place: Place) -> None:
-        """Called once, when the norm has moved into a network: here it may act on the layer ahead of it.
-
-        Raises `CannotEnter` where the place has not what it needs; the run is then skipped with that reason.
-        """
-
-    def set_total_steps(self, total_steps: int) -> None:
-        """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""
-
-    def report(self) -> dict[str, float]:
-        """Figures of the norm's own for the record of a run, by name."""
-        return {}
-
     # ---- the way through --------------------------------------------------------------------------------------
-
-    @property
-    def takes_part_when_empty(self) -> bool:
-        """Whether an empty batch goes through `transform` too, because other processes wait for this one."""
-        return False
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize `x`, of rank 2 or more; the output has its shape, type and memory format.
@@ -214,57 +141,54 @@ class Norm(Switches):
         `mask` (N, *positions), True where a position is valid: what lies elsewhere enters neither statistics nor gradients, and
         comes out as zero. Each sample, or the batch, is as if cut to its valid values: without any, nothing happens to it; one
         alone for a statistic is refused, on a CPU; on a GPU and when compiled it comes out as if at its mean, and moves no state.
+
+        Raises ValueError for an input with other channels and for a bad mask, TypeError for one that is not of real floating numbers.
         """
-        self.check_shape(x)
+        if isinstance(x, Proxy):  # torch.fx takes the norm as one call, as it takes torch's own
+            return x.tracer.create_proxy(
+                "call_module", x.tracer.path_of_module(self), (x, *(() if mask is None else (mask,))), {}
+            )
+        self.check_input(x)
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)  # (N, C, *positions)
-        if mask is not None:
-            y = self._forward_masked(x, moved, mask)
-        elif x.numel() == 0 and not self.takes_part_when_empty:
+        valid = None if mask is None else valid_positions(self, x, mask)
+        if valid is not None:  # neither infinity nor NaN of the padding goes on from here, forward or back
+            moved = moved.masked_fill(~valid, 0)
+        if x.numel() == 0 and not self._waits_for_others():
             y = self.scale_and_shift(moved)  # nothing to take statistics of, no state changes
-        elif self._statistics == "weighed":
-            y = normalize_weighed(self, moved)
-        elif _autocasts(x):
+        elif autocasts(x):
             with torch.autocast(x.device.type, enabled=False):
-                y = self.transform(self._in_precision(moved), True)
+                y = self._transform(self._in_precision(moved, valid), valid, True)
         else:
-            y = self.transform(self._in_precision(moved), x.dtype is torch.float16)
+            y = self._transform(self._in_precision(moved, valid), valid, x.dtype is torch.float16)
+        if valid is not None:
+            y = y.masked_fill(~valid, 0)
         if y.dtype is not x.dtype:
             y = y.to(x.dtype)
         if self.channel_dim != 1:
             y = y.movedim(1, -1)
-        return y if y.stride() == x.stride() else _laid_out_like(x, y)
+        return y if y.stride() == x.stride() else laid_out_like(x, y)
 
-    def _forward_masked(self, x: Tensor, moved: Tensor, mask: Tensor) -> Tensor:
-        if not self.takes_mask:
-            raise ValueError(
-                f"{self._name} takes no mask, so padding would enter its statistics; call it without one, or use a norm that "
-                "takes one: `takes_mask` says so"
-            )
-        valid = valid_positions(self._name, x, mask, self.channel_dim)
-        moved = moved.masked_fill(
-            ~valid, 0
-        )  # neither infinity nor NaN of the padding goes on from here, forward or back
-        if x.numel() == 0 and not self.takes_part_when_empty:
-            return self.scale_and_shift(moved)
-        if self._statistics == "weighed":
-            return normalize_weighed(self, moved, valid).masked_fill(~valid, 0)
-        autocasts = _autocasts(x)
-        with torch.autocast(x.device.type, enabled=False) if autocasts else contextlib.nullcontext():
-            y = self.transform_masked(moved.to(statistics_dtype(x)), valid, autocasts or x.dtype is torch.float16)
-        return y.masked_fill(~valid, 0)
+    def _transform(self, x: Tensor, mask: Tensor | None, in_half: bool) -> Tensor:
+        return self.transform(x) if mask is None else self.transform(x, mask)
 
-    def _in_precision(self, x: Tensor) -> Tensor:
+    def _waits_for_others(self) -> bool:
+        return False  # else an empty batch goes on too
+
+    def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         dtype = statistics_dtype(x)
-        return x if x.dtype is dtype or (self.takes_half and self.affine and may_read_values(x)) else x.to(dtype)
+        as_it_is = x.dtype is dtype or (mask is None and self.takes_half and self.affine and may_read_values(x))
+        return x if as_it_is else x.to(dtype)
 
-    def check_shape(self, x: Tensor) -> None:
-        """Refuse an input that has not `num_features` channels where they should be."""
-        if x.dim() < 2 or x.shape[self.channel_dim] != self.num_features:
-            layout = "(N, C, *positions)" if self.channel_dim == 1 else "(N, *positions, C)"
-            raise ValueError(
-                f"{self._name} takes {layout} with C = num_features = {self.num_features}, but got shape {tuple(x.shape)}; "
-                f"build it with the input's number of channels, or set channel_dim={-self.channel_dim} if they are in that dimension"
-            )
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input that is not of real floating numbers, or has not `num_features` channels where they should be."""
+        if x.dim() < 2 or x.shape[self.channel_dim] != self.num_features or not x.is_floating_point():
+            refuse_input(self, x)
+
+    def reset_parameters(self) -> None:
+        """Put the norm's own parameters back to where they start (`starts_at`), and its running statistics with them."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters(recurse=False):
+                parameter.fill_(self.starts_at[name])
 
     @property
     def _name(self) -> str:
@@ -276,20 +200,3 @@ class Norm(Switches):
         shown += [f"norm_batch_size={self.norm_batch_size}"] if self.norm_batch_size is not None else []
         shown += [f"statistics={self.statistics!r}"] if self.statistics != "auto" else []
         return ", ".join(shown)
-
-
-def _autocasts(x: Tensor) -> bool:
-    device = "cpu" if x.is_cpu else x.device.type  # the name of a device takes as long as a small kernel
-    return device != "meta" and torch.is_autocast_enabled(device)
-
-
-def _laid_out_like(x: Tensor, y: Tensor) -> Tensor:
-    """`y` in the memory format of `x`; where `x` has gaps or overlaps, in the order of its dimensions.
-
-    The strides of dimensions of size 1 say nothing, and torch's own kernels have others there: they are left alone, lest a
-    convolution behind chooses another kernel than behind torch's norm.
-    """
-    if all(ours == theirs for ours, theirs, size in zip(y.stride(), x.stride(), x.shape) if size > 1):
-        return y
-    target = torch.empty_like(x)
-    return y if y.stride() == target.stride() else target.copy_(y)

@@ -9,13 +9,10 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
-from normlib.norms._parts import require_batch, split, transform_parts
-from normlib.norms._running import move_towards, unbiased
-from normlib.norms.base import Norm
 from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch
-from normlib.norms.kernels.inspection import statistics_dtype
-from normlib.norms.kernels.masked import Standardized
-from normlib.norms.kernels.synchronized import joins_other_processes
+from normlib.norms.kernels.inspection import is_channels_last, is_recomputing, may_read_values
+from normlib.norms.moments import MomentsNorm, together, unbiased
+from normlib.norms.running import Statistics, per_channel
 
 
 @register(
@@ -24,7 +21,7 @@ from normlib.norms.kernels.synchronized import joins_other_processes
     axes=("samples", "positions"),
     paper="arXiv:1502.03167",
 )
-class BatchNorm(Norm, _BatchNorm):
+class BatchNorm(MomentsNorm, _BatchNorm):
     """Standardizes each channel over all samples and positions of the batch; at inference with running averages.
 
     .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
@@ -56,11 +53,8 @@ class BatchNorm(Norm, _BatchNorm):
     of inference differ from those of training.
     """
 
-    depends_on_batch: ClassVar[bool] = True
     takes_half: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = True
     needs: ClassVar[str] = "batches with two values a channel or more"
-    buffer_count: ClassVar[str] = "2C+1"
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "input_shift", "channel_scale", "channel_shift", "batch_permutation", "channel_permutation"}
     )
@@ -72,67 +66,72 @@ class BatchNorm(Norm, _BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        bias: bool = True,
         guard: bool = False,
         sync: bool = False,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        _BatchNorm.__init__(self, num_features, eps, momentum, affine, track_running_stats, device=device, dtype=dtype)
-        self.guard, self.sync = guard, sync
-        self._set_switches(channel_dim)
+        super().__init__(
+            num_features, {"mean": 0.0, "var": 1.0}, momentum=momentum, track_running_stats=track_running_stats, guard=guard,
+            sync=sync, eps=eps, affine=affine, bias=bias, channel_dim=channel_dim, device=device, dtype=dtype,
+        )  # fmt: skip
 
-    @property
-    def takes_part_when_empty(self) -> bool:
-        return joins_other_processes(self)
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:  # type: ignore[override]
+        return (x - per_channel(mean, x)) * (per_channel(var, x) + self.eps).rsqrt()
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
-        if self.sync and joins_other_processes(self):
-            return transform_parts(self, x.to(statistics_dtype(x)), None, guarded)
-        by_batch, moves = self.uses_batch_statistics, self.moves_running_statistics
-        if not by_batch and not moves:
-            return self.by_running_statistics(x, moves)
+    def averaged(self, statistics: Statistics, count: Any) -> Statistics:
+        return {"mean": statistics["mean"], "var": unbiased(statistics["var"], count)}
+
+    def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
+        mean, var = together(one["mean"], one["var"], other["mean"], other["var"], share)
+        return {"mean": mean, "var": var}
+
+    def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
+        return normalize_by(running["mean"], running["var"], x, *self.parameters_as(x), self.eps)
+
+    def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         weight, bias = self.parameters_as(x)
-        mean, var = self.running_mean, self.running_var
-        groups = self.num_groups_of_samples(x.shape[0])
-        require_batch(self, x, groups)
-        if not moves:
-            parts = [normalize_over_batch(part, None, None, weight, bias, 0.0, self.eps) for part in split(x, groups)]
-            return parts[0] if groups == 1 else torch.cat(parts)
-        assert mean is not None and var is not None and self.num_batches_tracked is not None
-        guarded = guarded or self.guard
-        if groups == 1 and by_batch and not guarded and self.momentum is not None and mean.dtype is statistics_dtype(x):
-            self.num_batches_tracked.add_(1)
-            return normalize_over_batch(x, mean, var, weight, bias, self.momentum, self.eps)
-        means, variances = (x.new_zeros(groups, x.shape[1], dtype=statistics_dtype(x)) for _ in range(2))
-        parts = [
-            normalize_over_batch(part, means[i], variances[i], weight, bias, 1.0, self.eps)
-            for i, part in enumerate(split(x if by_batch else x.detach(), groups))
-        ]
-        y = torch.cat(parts) if by_batch else self.by_running_statistics(x, moves)
-        move_towards({mean: means.mean(0), var: variances.mean(0)}, self.num_batches_tracked, self.momentum, guarded)
-        return y
+        if not self._moves():
+            return normalize_over_batch(x, None, None, weight, bias, 0.0, self.eps), {}
+        # With a momentum of one, what the kernel leaves in its running statistics are those of the batch.
+        mean, var = (torch.zeros_like(value) for value in running.values())
+        y = normalize_over_batch(x, mean, var, weight, bias, 1.0, self.eps)
+        count = x.numel() // x.shape[1]
+        return y, {"mean": mean, "var": var * ((count - 1) / count)}
 
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        return transform_parts(self, x, mask, guarded)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None and self._goes_straight(x):
+            state, parameters = self._buffers, self._parameters
+            state["num_batches_tracked"].add_(1)  # type: ignore[union-attr]
+            mean, var, momentum = state["running_mean"], state["running_var"], self.momentum
+            assert momentum is not None
+            return normalize_over_batch(x, mean, var, parameters["weight"], parameters["bias"], momentum, self.eps)
+        return super().forward(x, mask)
 
-    def corrected(self, part: Standardized) -> Tensor:
-        return part.x_hat
+    def _goes_straight(self, x: Tensor) -> bool:
+        """Whether nothing is asked but batch norm in training, on a dense input on a CPU: then no other step is taken."""
+        return (
+            type(x) is Tensor
+            and self.training
+            and self._statistics in ("auto", "batch")
+            and self.update_running
+            and self.norm_batch_size is None
+            and self.momentum is not None
+            and self.channel_dim == 1
+            and not (self.guard or self.sync)
+            and may_read_values(x)
+            and x.dtype is torch.float32
+            and (x.is_contiguous() or is_channels_last(x))
+            and x.dim() > 1
+            and x.shape[1] == self.num_features < x.numel()
+            and self._is_whole_in_float32()
+            and not torch.is_autocast_enabled("cpu")
+            and not is_recomputing()
+        )
 
-    def running_values(self, mean: Tensor, var: Tensor, counts: Tensor) -> dict[Any, Tensor]:
-        return {self.running_mean: mean, self.running_var: unbiased(var, counts)}
-
-    def by_running_statistics(self, x: Tensor, moves: bool) -> Tensor:
-        weight, bias = self.parameters_as(x)
-        mean, var = _as(self.running_mean, x), _as(self.running_var, x)
-        if moves:  # after this, so the backward pass needs its own
-            mean, var = mean.clone(), var.clone()
-        return normalize_by(mean, var, x, weight, bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"
-
-
-def _as(buffer: Tensor | None, x: Tensor) -> Tensor:
-    assert buffer is not None
-    return buffer.to(statistics_dtype(x))
+    def _is_whole_in_float32(self) -> bool:
+        parameters = self._parameters
+        own = (self._buffers["running_mean"], parameters.get("weight"), parameters.get("bias"))
+        return all(value is not None and value.dtype is torch.float32 for value in own)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._parts import require_batch, split, transform_parts
+from normlib.norms._clip_counts import ClipCounts
 from normlib.norms._renorm_schedule import schedule_from
-from normlib.norms._running import move_towards
-from normlib.norms.base import Norm
 from normlib.norms.kernels.batch_norm import apply_statistics, measure, normalize_by
-from normlib.norms.kernels.inspection import statistics_dtype
-from normlib.norms.kernels.masked import Standardized
-from normlib.norms.kernels.synchronized import joins_other_processes
-from normlib.norms.pool import DeviationPool, Pool
+from normlib.norms.kernels.inspection import is_recomputing
+from normlib.norms.moments import MomentsNorm, together
+from normlib.norms.running import Statistics, per_channel
 
 
 @register(
@@ -27,7 +23,7 @@ from normlib.norms.pool import DeviationPool, Pool
     axes=("samples", "positions"),
     paper="arXiv:1702.03275",
 )
-class BatchRenorm(Norm):
+class BatchRenorm(MomentsNorm):
     """Batch norm whose output is corrected, within bounds, towards that of its running averages.
 
     .. math:: y = \\gamma \\left(\\frac{x - \\mu_B}{\\sigma_B} r + d\\right) + \\beta, \\quad
@@ -57,21 +53,11 @@ class BatchRenorm(Norm):
     When not: at batches of one or two samples, where norms per sample do better, or in runs too short for its averages to settle.
     """
 
-    depends_on_batch: ClassVar[bool] = True
+    averages_batches: ClassVar[bool] = True  # its corrections hold the network to these
     takes_half: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = True
     needs: ClassVar[str] = "batches with two values a channel or more"
-    buffer_count: ClassVar[str] = "2C+1"
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
     constant_in_gradient: ClassVar[str] = "r and d"
-    running_mean: Tensor
-    running_std: Tensor
-    num_batches_tracked: Tensor
-    clipped: Tensor
-    times_clipped: Tensor
-    times_counted: Tensor
-    is_r: Tensor
-    ramp: Tensor
 
     def __init__(
         self,
@@ -85,146 +71,89 @@ class BatchRenorm(Norm):
         momentum: float = 0.01,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         guard: bool = False,
         sync: bool = False,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        super().__init__(
+            num_features, {"mean": 0.0, "std": 1.0}, momentum=momentum, guard=guard, sync=sync, eps=eps, affine=affine,
+            bias=bias, channel_dim=channel_dim, device=device, dtype=dtype,
+        )  # fmt: skip
         if r_max < 1 or d_max < 0:
             raise ValueError(
                 f"batch renorm needs r_max >= 1 and d_max >= 0 (1 and 0 are batch norm), got r_max={r_max} and d_max={d_max}"
             )
-        self.r_max, self.d_max, self.momentum, self.guard, self.sync = r_max, d_max, momentum, guard, sync
+        self.r_max, self.d_max = r_max, d_max
         self.schedule = schedule_from(schedule, warmup, d_ramp_end, r_ramp_end)
-        self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
-        self.register_buffer("running_std", torch.ones(num_features, device=device, dtype=dtype))
-        self.register_buffer("num_batches_tracked", torch.tensor(0, device=device))
-        # Which channels' r and d are clipped: in the last batch, how often so far, out of how many batches.
-        self.register_buffer("clipped", torch.zeros(2, num_features, dtype=torch.bool, device=device), persistent=False)
-        self.register_buffer(
-            "times_clipped", torch.zeros(2, num_features, dtype=torch.long, device=device), persistent=False
-        )
-        self.register_buffer("times_counted", torch.tensor(0, device=device), persistent=False)
-        self.register_buffer("is_r", torch.tensor([[True], [False]], device=device), persistent=False)
         self.set_total_steps(None)
+        self.clip_counts = ClipCounts(num_features, device)
 
     def set_total_steps(self, total_steps: int | None) -> None:
         self.total_steps = total_steps
-        in_steps = self.schedule.in_steps(total_steps)
-        self.start = None if in_steps is None else in_steps.start
-        ramp = torch.zeros(3, 2, 1) if in_steps is None else torch.tensor(in_steps.ramp(self.r_max, self.d_max))
-        self.register_buffer("ramp", ramp.to(self.num_batches_tracked.device), persistent=False)
+        self._in_steps = self.schedule.in_steps(total_steps)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)
-        self.set_total_steps(self.total_steps)  # in float32 again, where `fn` was half()
-        return self
-
-    def population(self) -> tuple[Tensor, Tensor]:
-        return self.running_mean, self.running_std.square() - self.eps
-
-    def buffers_for(self, mean: Tensor | None, var: Tensor) -> dict[str, Tensor]:
-        assert mean is not None
-        return {"running_mean": mean, "running_std": (var + self.eps).sqrt()}
-
-    def pool(self) -> Pool:
-        return DeviationPool(self.eps, self.num_groups_of_samples)
-
-    def bounds(self) -> Tensor:
-        """r_max and d_max in force at the present step, of shape (2, 1)."""
-        if self.start is None:
+    def bounds(self) -> tuple[float | Tensor, float | Tensor]:
+        """r_max and d_max in force at the present step: numbers, or where the step cannot be read now, tensors."""
+        if self._in_steps is None:
             raise RuntimeError(
                 "batch renorm's schedule is in fractions of the run, but the run's length is not known; "
                 'call set_total_steps(n) before training, or use schedule="steps" or schedule=None'
             )
-        first, gain, last = self.ramp.unbind()
-        return (
-            last
-            if self.schedule.kind is None
-            else (first + gain * (self.num_batches_tracked - self.start)).clamp(first, last)
+        return self._in_steps.bounds(self.num_batches_tracked, self.r_max, self.d_max)
+
+    def of_moments(self, mean: Tensor, var: Tensor) -> Statistics:
+        return {"mean": mean, "std": (var + self.eps).sqrt()}
+
+    def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
+        variances = (each["std"].square() - self.eps for each in (one, other))
+        return self.of_moments(*together(one["mean"], next(variances), other["mean"], next(variances), share))
+
+    def running(self, x: Tensor) -> dict[str, Any]:
+        running = super().running(x)
+        return running | dict(zip(("r_max", "d_max"), self.bounds())) if self.uses_batch_statistics else running
+
+    def normalize(self, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:  # type: ignore[override]
+        return (x - per_channel(mean, x)) / per_channel(std, x)
+
+    def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
+        return normalize_by(
+            running["mean"], running["std"].square(), x, *self.parameters_as(x), eps=0.0
+        )  # eps is inside std
+
+    def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
+        r, d = self._correction(statistics["mean"].detach(), statistics["std"].detach(), running)
+        return self.scale_and_shift(self.normalize(x, **statistics) * per_channel(r, x) + per_channel(d, x))
+
+    def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
+        measured = measure(x)
+        statistics = self.of_moments(measured.mean, measured.var)
+        r, d = self._correction(statistics["mean"], statistics["std"], running)
+        weight, bias = self.parameters_as(x)
+        scale, shift = (
+            (r, d) if weight is None else (weight * r, weight * d if bias is None else torch.addcmul(bias, weight, d))
         )
+        return apply_statistics(x, measured, scale, shift, self.eps), statistics
 
-    @property
-    def takes_part_when_empty(self) -> bool:
-        return joins_other_processes(self)
+    def _correction(self, mean: Tensor, std: Tensor, running: Statistics) -> tuple[Tensor, Tensor]:
+        """r and d of each channel; in training, counts the clipped ones. Apart: Inductor (torch 2.13) miscompiles them stacked."""
+        r, d = std / running["std"], (mean - running["mean"]) / running["std"]
+        r_max, d_max = running["r_max"], running["d_max"]
+        clipped_r, clipped_d = torch.clamp(r, 1 / r_max, r_max), torch.clamp(d, -d_max, d_max)
+        if self._moves() and not is_recomputing():
+            self.clip_counts.add(r != clipped_r, d != clipped_d)
+        return self.held_constant(clipped_r), self.held_constant(clipped_d)
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
-        if self.sync and joins_other_processes(self):
-            return transform_parts(self, x.to(statistics_dtype(x)), None, guarded)
-        if x.dim() == 3 and not x.is_contiguous():
-            return self.transform(x.unsqueeze(2), guarded).squeeze(2)  # channels_last needs (N, C, H, W)
-        by_batch, moves = self.uses_batch_statistics, self.moves_running_statistics
-        y = None if by_batch else self.by_running_statistics(x, moves)
-        if y is not None and not moves:
-            return y
-        weight, bias = self.parameters_as(x)
-        mu, sigma = (buffer.to(statistics_dtype(x)) for buffer in (self.running_mean, self.running_std))
-        groups = self.num_groups_of_samples(x.shape[0])
-        require_batch(self, x, groups)
-        outputs, means, deviations = [], [], []
-        for part in split(x, groups):
-            measured = measure(part)
-            means.append(measured.mean)
-            deviations.append((measured.var + self.eps).sqrt())
-            if by_batch:
-                r, d = self._correction(means[-1] - mu, deviations[-1], sigma)
-                scale, shift = (
-                    (r, d) if weight is None or bias is None else (weight * r, torch.addcmul(bias, weight, d))
-                )
-                outputs.append(apply_statistics(part, measured, scale, shift, self.eps))
-        if moves:
-            new = (
-                (means[0], deviations[0])
-                if groups == 1
-                else (torch.stack(means).mean(0), torch.stack(deviations).mean(0))
-            )
-            move_towards(
-                {self.running_mean: new[0], self.running_std: new[1]},
-                self.num_batches_tracked,
-                self.momentum,
-                guarded or self.guard,
-            )
-        return y if y is not None else outputs[0] if groups == 1 else torch.cat(outputs)
-
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        return transform_parts(self, x, mask, guarded)
-
-    def corrected(self, part: Standardized) -> Tensor:
-        mean, sigma_batch = part.mean.detach().flatten(), (part.var.detach().flatten() + self.eps).sqrt()
-        mu, sigma = self.running_mean.to(mean.dtype), self.running_std.to(mean.dtype)
-        r, d = (each.view_as(part.mean) for each in self._correction(mean - mu, sigma_batch, sigma))
-        return torch.addcmul(d, part.x_hat, r)
-
-    def running_values(self, mean: Tensor, var: Tensor, counts: Tensor) -> dict[Tensor, Tensor]:
-        return {self.running_mean: mean, self.running_std: (var + self.eps).sqrt()}
-
-    def by_running_statistics(self, x: Tensor, moves: bool) -> Tensor:
-        weight, bias = self.parameters_as(x)
-        dtype = statistics_dtype(x)
-        mu, sigma = self.running_mean.to(dtype, copy=moves), self.running_std.to(dtype)
-        return normalize_by(mu, sigma.square(), x, weight, bias, eps=0.0)  # eps is inside sigma
-
-    def _correction(self, mean_difference: Tensor, sigma_batch: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """r and d of each channel; in training, counts the clipped ones."""
-        wanted = torch.stack((sigma_batch, mean_difference)) / sigma  # (2, C)
-        greatest = self.bounds().to(wanted.dtype)
-        clipped = wanted.clamp(torch.where(self.is_r, 1 / greatest, -greatest), greatest)
-        if self.training:
-            self.clipped.copy_(wanted != clipped)
-            self.times_clipped.add_(self.clipped)
-            self.times_counted.add_(1)
-        r, d = self.held_constant(clipped).unbind()
-        return r, d
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        self.clip_counts.reset()
 
     def report(self) -> dict[str, float]:
         """The bounds in force, and the share of clipped channels in the last training batch and on average since the layer was built."""
-        r_max, d_max = (math.nan, math.nan) if self.start is None else self.bounds().flatten().tolist()
-        last = self.clipped.float().mean(1).tolist()
-        mean = (self.times_clipped.double().mean(1) / self.times_counted.clamp(min=1)).tolist()
-        names = ("r_max", "d_max", "clipped_r", "clipped_d", "mean_clipped_r", "mean_clipped_d")
-        return dict(zip(names, (r_max, d_max, *last, *mean), strict=True))
+        r_max, d_max = (math.nan, math.nan) if self._in_steps is None else map(float, self.bounds())
+        return {"r_max": r_max, "d_max": d_max, **self.clip_counts.shares()}
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, momentum={self.momentum}, r_max={self.r_max}, d_max={self.d_max}, schedule={self.schedule.kind!r}"
+        return f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}, schedule={self.schedule.kind!r}"

@@ -33,7 +33,7 @@ class DynamicTanh(Norm):
     """
 
     parameter_count: ClassVar[str] = "2C+1"
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0, "alpha": 0.5}
+    starts_at: Mapping[str, float] = {"weight": 1.0, "bias": 0.0, "alpha": 0.5}
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
 
     def __init__(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms.base import Norm
 from normlib.norms.evonorm_s0 import moments
+from normlib.norms.moments import together, unbiased
+from normlib.norms.running import RunningNorm, Statistics, per_channel
 
 
 @register(
@@ -20,7 +21,7 @@ from normlib.norms.evonorm_s0 import moments
     axes=("samples", "positions"),
     paper="arXiv:2004.02967",
 )
-class EvoNormB0(Norm):
+class EvoNormB0(RunningNorm):
     """Divides by the batch's deviation, or where that is larger by a line through the sample's: norm and activation in one.
 
     .. math:: y = \\gamma \\frac{x}{\\max\\big(\\sqrt{\\mathrm{Var}_{N,P}[x] + \\epsilon},\\; v x + \\sqrt{\\mathrm{Var}_P[x] + \\epsilon}\\big)} + \\beta
@@ -43,16 +44,14 @@ class EvoNormB0(Norm):
     """
 
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"
-    depends_on_batch: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = False
     needs: ClassVar[str] = "two positions or more"
     parameter_count: ClassVar[str] = "3C"
     buffer_count: ClassVar[str] = "C+1"
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0, "v": 1.0}
+    starts_at: Mapping[str, float] = {"weight": 1.0, "bias": 0.0, "v": 1.0}
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "channel_scale", "batch_permutation", "channel_permutation"}
     )
-    running_var: Tensor
-    num_batches_tracked: Tensor
     v: nn.Parameter | None
 
     def __init__(
@@ -67,44 +66,54 @@ class EvoNormB0(Norm):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
-        self.momentum, self.guard, self.activate = momentum, guard, activate
+        super().__init__(
+            num_features, {"var": 1.0}, momentum=momentum, track_running_stats=activate, guard=guard, eps=eps, affine=affine,
+            channel_dim=channel_dim, device=device, dtype=dtype,
+        )  # fmt: skip
+        self.activate = activate
         v = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if activate else None
         self.register_parameter("v", v)
-        self.register_buffer("running_var", torch.ones(num_features, device=device, dtype=dtype) if activate else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if activate else None)
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def measure(self, x: Tensor) -> Statistics:
+        return self._of_samples(*moments(x, x.shape[1]))
+
+    def normalize(self, x: Tensor, var: Tensor, mean: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return self._divided(x, var, moments(x, x.shape[1])[1])
+
+    def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         if self.v is None:
-            return self.scale_and_shift(x)
-        num_positions = x.numel() // (x.shape[0] * x.shape[1])
+            return self.scale_and_shift(x), {}
+        mean, var = moments(x, x.shape[1])  # of each sample: (N, C, 1, ...)
+        statistics = self._of_samples(mean, var)
+        return self.scale_and_shift(self._divided(x, statistics["var"], var)), statistics
+
+    def averaged(self, statistics: Statistics, count: Any) -> Statistics:
+        return {"var": unbiased(statistics["var"], count)}
+
+    def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
+        if "mean" not in one:  # the running statistics have none
+            return super().combine(one, other, share)
+        mean, var = together(one["mean"], one["var"], other["mean"], other["var"], share)
+        return {"mean": mean, "var": var}
+
+    def _of_samples(self, mean: Tensor, var: Tensor) -> Statistics:
+        """The batch's, of the samples': as these have equally many positions, the mean of variances and the variance of means add up."""
+        return {"mean": mean.mean(0).flatten(), "var": (var.mean(0) + mean.var(0, correction=0)).flatten()}
+
+    def _divided(self, x: Tensor, var: Tensor, own: Tensor) -> Tensor:
+        """`x` over the larger of the batch's deviation and the line through the sample's; `own` (N, C, 1, ...) is its variance."""
         self.require_several_values(
-            num_positions,
+            x.numel() // (x.shape[0] * x.shape[1]),
             x,
             "the positions of a sample's channel, beside those of the batch",
             "give it an input with positions, or use another norm",
             outcome="its deviation would always be zero",
         )
-        mean, var = moments(x, x.shape[1])  # of each sample: (N, C, 1, ...)
-        per_channel = (1, -1) + (1,) * (x.dim() - 2)
-        own = self.running_var.to(x.dtype).view(per_channel)
-        by_batch, moves = self.uses_batch_statistics, self.moves_running_statistics
-        if by_batch or moves:
-            groups = self.num_groups_of_samples(x.shape[0])
-            parts = list(zip(mean.tensor_split(groups), var.tensor_split(groups), strict=True))
-            # Samples have equally many positions, so the mean of their variances and the variance of their means add up.
-            of_parts = [part.mean(0, keepdim=True) + means.var(0, correction=0, keepdim=True) for means, part in parts]
-            if moves:
-                counts = [means.shape[0] * num_positions for means, _ in parts]
-                unbiased = [part.detach() * (count / (count - 1)) for part, count in zip(of_parts, counts, strict=True)]
-                new = torch.cat(unbiased).mean(0).flatten()
-                self.move_running_statistics({"running_var": new}, self.momentum, guarded or self.guard)
-            if by_batch:
-                own = torch.cat([part.expand_as(means) for part, (means, _) in zip(of_parts, parts)])
         # max(a, b) = a + relu(b - a), which costs far less backward than torch.maximum
-        deviation = (own + self.eps).sqrt()
-        above = torch.addcmul((var + self.eps).sqrt() - deviation, self.v.to(x.dtype).view(per_channel), x)
-        return self.scale_and_shift(x / (deviation + F.relu(above)))
+        deviation = (per_channel(var, x) + self.eps).sqrt()
+        assert self.v is not None
+        above = torch.addcmul((own + self.eps).sqrt() - deviation, per_channel(self.v.to(x.dtype), x), x)
+        return x / (deviation + F.relu(above))
 
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, momentum={self.momentum}"
+    def _require_batch(self, x: Tensor, groups: int) -> None:
+        """Nothing: two positions are enough, which `normalize` asks for."""

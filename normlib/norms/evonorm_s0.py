@@ -41,7 +41,7 @@ class EvoNormS0(Norm):
 
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"
     parameter_count: ClassVar[str] = "3C"
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0, "v": 1.0}
+    starts_at: Mapping[str, float] = {"weight": 1.0, "bias": 0.0, "v": 1.0}
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation"})
 
     v: nn.Parameter | None
@@ -64,7 +64,7 @@ class EvoNormS0(Norm):
         v = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if activate else None
         self.register_parameter("v", v)
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.v is None:
             return self.scale_and_shift(x)
         self.require_several_values(

@@ -48,7 +48,7 @@ class FilterResponseNorm(Norm):
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"
     needs: ClassVar[str] = "two positions or more, or learn_eps"
     parameter_count: ClassVar[str] = "3C"
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0, "bias": 0.0, "tau": 0.0, "learned_eps": EPS_START}
+    starts_at: Mapping[str, float] = {"weight": 1.0, "bias": 0.0, "tau": 0.0, "learned_eps": EPS_START}
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "channel_scale", "sample_scale", "batch_permutation", "channel_permutation"}
     )
@@ -76,7 +76,7 @@ class FilterResponseNorm(Norm):
             "learned_eps", nn.Parameter(torch.tensor(EPS_START, device=device, dtype=dtype)) if learn_eps else None
         )
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.learned_eps is None:
             self.require_several_values(
                 x.numel() // (x.shape[0] * x.shape[1]),
@@ -86,7 +86,7 @@ class FilterResponseNorm(Norm):
                 outcome="all that would come out is its sign",
             )
         elif x.dim() == 2:
-            return self.transform(x.unsqueeze(2), guarded).squeeze(2)
+            return self.transform(x.unsqueeze(2)).squeeze(2)
         eps = self.eps if self.learned_eps is None else self.eps + self.learned_eps.to(x.dtype).abs()
         positions = tuple(range(2, x.dim()))
         weight, bias = self.parameters_as(x)

@@ -38,7 +38,7 @@ class GlobalResponseNorm(Norm):
     When not: as the only norm of a deep network: what comes in twice as large comes out twice as large.
     """
 
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 0.0, "bias": 0.0}
+    starts_at: Mapping[str, float] = {"weight": 0.0, "bias": 0.0}
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
 
     def __init__(
@@ -52,7 +52,7 @@ class GlobalResponseNorm(Norm):
         super().__init__(num_features, eps=eps, channel_dim=channel_dim, device=device, dtype=dtype)
         nn.init.zeros_(self.weight)
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self.require_several_values(
             x.shape[1],
             x,

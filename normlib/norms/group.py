@@ -59,12 +59,10 @@ class GroupNorm(Norm):
         super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
         self.num_groups = number_of_groups(num_features, num_groups, group_size)
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self._require_groups_of_several(x)
-        return normalize_groups(x, self.num_groups, *self.parameters_as(x), self.eps)
-
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        self._require_groups_of_several(x)
+        if mask is None:
+            return normalize_groups(x, self.num_groups, *self.parameters_as(x), self.eps)
         return self.scale_and_shift(standardize_groups(self._name, x, mask, self.num_groups, self.eps).x_hat)
 
     def _require_groups_of_several(self, x: Tensor) -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._running import mean_of_measured, move_towards, unbiased
-from normlib.norms.base import Norm
 from normlib.norms.kernels.batch_norm import normalize_by
 from normlib.norms.kernels.group_norm import normalize_groups
 from normlib.norms.kernels.inspection import statistics_dtype
-from normlib.norms.kernels.masked import standardize_groups
+from normlib.norms.kernels.masked import masked_moments_of_samples
+from normlib.norms.moments import together, unbiased
+from normlib.norms.running import RunningNorm, Statistics
 
 
 @register(
     "instance", statistics_over="positions, per sample and channel", axes=("positions",), paper="arXiv:1607.08022"
 )
-class InstanceNorm(Norm):
+class InstanceNorm(RunningNorm):
     """Standardizes each channel of each sample over its positions.
 
     .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
@@ -39,8 +39,11 @@ class InstanceNorm(Norm):
     When not: where the strength of a response carries the class, or where images have few positions: none is left at one position.
     """
 
+    depends_on_batch: ClassVar[bool] = False
     takes_half: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = True
+    averages_batches: ClassVar[bool] = True
+    over_valid: ClassVar[str] = "the valid positions of a sample's channel"
+    buffer_count: ClassVar[str] = "0"
     needs: ClassVar[str] = "two positions or more"
     invariances: ClassVar[frozenset[str]] = frozenset(
         {
@@ -54,9 +57,6 @@ class InstanceNorm(Norm):
             "channel_permutation",
         }
     )
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
 
     def __init__(
         self,
@@ -65,59 +65,62 @@ class InstanceNorm(Norm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = False,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
-        self.momentum, self.track_running_stats = momentum, track_running_stats
-        tracked = track_running_stats
-        self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype) if tracked else None)
-        self.register_buffer("running_var", torch.ones(num_features, device=device, dtype=dtype) if tracked else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if tracked else None)
+        super().__init__(
+            num_features, {"mean": 0.0, "var": 1.0}, momentum=momentum, track_running_stats=track_running_stats, eps=eps,
+            affine=affine, bias=bias, channel_dim=channel_dim, device=device, dtype=dtype,
+        )  # fmt: skip
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
-        by_sample, moves = self.uses_batch_statistics, self.moves_running_statistics
-        if by_sample or moves:
-            self._require_several_positions(x)
-        if by_sample:
-            y = normalize_groups(x, self.num_features, *self.parameters_as(x), self.eps)
-        else:
-            y = self._by_running_statistics(x)
-        if moves:
-            var, mean = torch.var_mean(x.detach().flatten(2).to(statistics_dtype(x)), dim=2)  # (N, C) each
-            new = {self.running_mean: mean.mean(0), self.running_var: var.mean(0)}
-            move_towards(new, self.num_batches_tracked, self.momentum, guarded)
-        return y
+    def measure(self, x: Tensor) -> Statistics:
+        """Mean and biased variance of each channel of each sample, (N, C)."""
+        positions = x.unsqueeze(2) if x.dim() == 2 else x.flatten(2)
+        var, mean = torch.var_mean(positions.to(statistics_dtype(x)), 2, correction=0)
+        return {"mean": mean, "var": var}
 
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        by_sample, moves = self.uses_batch_statistics, self.moves_running_statistics
-        if not by_sample and not moves:
-            return self._by_running_statistics(x)
-        self._require_several_positions(x)
-        found = standardize_groups(self._name, x if by_sample else x.detach(), mask, self.num_features, self.eps)
-        y = self.scale_and_shift(found.x_hat) if by_sample else self._by_running_statistics(x)
-        if moves:
-            counts, mean, var = (statistic.detach().flatten(1) for statistic in found[1:])  # (N, 1), (N, C), (N, C)
-            new = {
-                self.running_mean: mean_of_measured(mean, counts),
-                self.running_var: mean_of_measured(unbiased(var, counts), counts),
-            }
-            move_towards(new, self.num_batches_tracked, self.momentum, guarded, (counts > 1).any())
-        return y
+    def measure_part(self, x: Tensor, mask: Tensor | None, together: bool = False) -> tuple[Statistics, Any]:
+        """The statistics of each sample, and of how many values each is: (N, C), (N,)."""
+        if mask is None:
+            return self.measure(x), torch.full((x.shape[0],), self.num_values(x), device=x.device)
+        mean, var, counts = masked_moments_of_samples(x, mask)
+        return {"mean": mean, "var": var}, counts
 
-    def _by_running_statistics(self, x: Tensor) -> Tensor:
-        weight, bias = self.parameters_as(x)
-        mean, var = (buffer.to(statistics_dtype(x), copy=True) for buffer in (self.running_mean, self.running_var))
-        return normalize_by(mean, var, x, weight, bias, self.eps)
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:  # type: ignore[override]
+        mean, rstd = (each.view(*each.shape, *(1,) * (x.dim() - 2)) for each in (mean, (var + self.eps).rsqrt()))
+        return (x - mean) * rstd
 
-    def _require_several_positions(self, x: Tensor) -> None:
+    def averaged(self, statistics: Statistics, count: int | Tensor) -> Statistics:
+        """The mean over the samples, of means and of unbiased variances: (C,) each. With counts (N,), over samples of two values or more."""
+        if not isinstance(count, Tensor):
+            return {"mean": statistics["mean"].mean(0), "var": unbiased(statistics["var"], count).mean(0)}
+        counts = count.unsqueeze(1)
+        taken = {"mean": statistics["mean"], "var": unbiased(statistics["var"], counts)}
+        number = (counts > 1).sum().clamp(min=1)
+        return {name: torch.where(counts > 1, value, 0).sum(0) / number for name, value in taken.items()}
+
+    def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
+        mean, var = together(one["mean"], one["var"], other["mean"], other["var"], share)
+        return {"mean": mean, "var": var}
+
+    def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
+        if running["mean"].dim() > 1:  # mixed with those of samples
+            return super().normalize_by_running(x.to(running["mean"].dtype), running)
+        return normalize_by(running["mean"], running["var"], x, *self.parameters_as(x), self.eps)
+
+    def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
+        y = normalize_groups(x, self.num_features, *self.parameters_as(x), self.eps)
+        return y, self.measure(x.detach()) if self._moves() else {}
+
+    def num_values(self, x: Tensor) -> int:
+        return x.numel() // (x.shape[0] * x.shape[1]) if x.shape[0] else 0
+
+    def _require_batch(self, x: Tensor, groups: int) -> None:
         self.require_several_values(
-            x.numel() // (x.shape[0] * x.shape[1]),
+            self.num_values(x),
             x,
             "the positions of a sample's channel",
             "give it an input with positions, or use another norm",
         )
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, track_running_stats={self.track_running_stats}"

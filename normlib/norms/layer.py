@@ -71,24 +71,20 @@ class LayerNorm(Norm):
             and may_read_values(x)
             and x.is_contiguous()
         ):
-            self.check_shape(x)
+            self.check_input(x)
             if self.num_features > 1 and statistics_dtype(x) is x.dtype and not torch.is_autocast_enabled("cpu"):
                 return torch.layer_norm(x, (self.num_features,), *self.parameters_as(x), self.eps)  # nothing to move
         return super().forward(x, mask)
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
-        weight, bias = self.parameters_as(x)
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.scope == "position" or x.dim() == 2:
             self.require_several_values(x.shape[1], x, "the channels of a position", "give it more channels")
-            return normalize_positions(x, weight, bias, self.eps)
+            # with a mask, every statistic sees valid values alone, or padding alone
+            filled = x if mask is None else fill_padding(x, mask)
+            return normalize_positions(filled, *self.parameters_as(x), self.eps)
         self._require_samples_of_several(x)
-        return normalize_groups(x, 1, weight, bias, self.eps)
-
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        if self.scope == "position" or x.dim() == 2:
-            # every statistic sees valid values alone, or padding alone
-            return self.transform(fill_padding(x, mask), guarded)
-        self._require_samples_of_several(x)
+        if mask is None:
+            return normalize_groups(x, 1, *self.parameters_as(x), self.eps)
         return self.scale_and_shift(standardize_groups(self._name, x, mask, 1, self.eps).x_hat)
 
     def _require_samples_of_several(self, x: Tensor) -> None:

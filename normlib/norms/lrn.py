@@ -40,7 +40,7 @@ class LocalResponseNorm(Norm):
     """
 
     parameter_count: ClassVar[str] = "0"
-    starts_at: ClassVar[Mapping[str, float]] = {}
+    starts_at: Mapping[str, float] = {}
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation"})
 
     def __init__(
@@ -65,7 +65,7 @@ class LocalResponseNorm(Norm):
             )
         self.n, self.alpha, self.beta, self.k = n, alpha, beta, k
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self.require_several_values(
             x.shape[1], x, "neighbouring channels", "give it more channels", outcome="it has no neighbours"
         )

@@ -32,7 +32,7 @@ class NoNorm(Norm):
     """
 
     parameter_count: ClassVar[str] = "0"
-    starts_at: ClassVar[Mapping[str, float]] = {}
+    starts_at: Mapping[str, float] = {}
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
 
     takes_mask: ClassVar[bool] = True
@@ -46,16 +46,10 @@ class NoNorm(Norm):
     ) -> None:
         super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is not None:
-            return super().forward(x, mask)
-        self.check_shape(x)
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return x
 
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        return x
-
-    def normalize(self, x: Tensor) -> Tensor:
+    def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         return x
 
     def extra_repr(self) -> str:

@@ -38,3 +38,20 @@ class Place:
     activation: str | None = None
     branch: BranchPosition | None = None
     classifier: nn.Module | None = None
+
+
+class Entering:
+    """What a network and a run may tell a norm, and ask it; nothing, unless the norm says otherwise."""
+
+    def enter(self, place: Place) -> None:
+        """Called once, when the norm has moved into a network: here it may act on the layer ahead of it.
+
+        Raises `CannotEnter` where the place has not what it needs; the run is then skipped with that reason.
+        """
+
+    def set_total_steps(self, total_steps: int) -> None:
+        """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""
+
+    def report(self) -> dict[str, float]:
+        """Figures of the norm's own for the record of a run, by name."""
+        return {}

@@ -63,7 +63,7 @@ class PositionalNorm(Norm):
             )
         self.variance = variance
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self.require_several_values(x.shape[1], x, "the channels of a position", "give it more channels")
         weight, bias = self.parameters_as(x)
         eps = self.eps

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from normlib.norms._pool import Pool
 from normlib.norms.base import Norm
-from normlib.norms.pool import Pool
 
 Population = Mapping[nn.Module, Mapping[str, Tensor]]
 """For each norm its running buffers' new values, by name."""
@@ -28,10 +28,11 @@ def recompute_statistics(
 ) -> None:
     """Put the statistics of all values of `batches` into the running buffers of the model's norms ("precise batch norm").
 
-    The batches flow as in training, each normalized with its own statistics, while dropout and the like are off; means and
-    variances are pooled exactly (Chan, Golub, LeVeque 1983; Wu, Johnson 2021, arXiv:2105.07576, section 3). Norms whose
-    statistics are averages over samples, as instance norm's, get those averages. In a process group all processes' batches
-    count. Frozen norms stay: by their switches, or, torch's, in eval mode while the model trains.
+    The batches flow as in training, each normalized with its own statistics, while dropout and the like are off. Every buffer
+    `running_<statistic>` gets that statistic, taken in float64: means and variances are pooled exactly (Chan, Golub, LeVeque
+    1983; Wu, Johnson 2021, arXiv:2105.07576, section 3), others are averaged over the batches, each weighing as many values as
+    it has. Norms whose statistics are averages over samples, as instance norm's, get those averages. In a process group all
+    processes' batches count. Frozen norms stay: by their switches, or, torch's, in eval mode while the model trains.
 
     Batch renorm's running statistics are averages over batches, and its corrections hold the network to them: it gets the
     averages of the batches' means and deviations, which of a few values each are smaller than the population's.
@@ -98,7 +99,7 @@ def measure_population(
 
     A norm that no batch reached is not in the answer. Raises ValueError where there is no batch.
     """
-    pools = {norm: _pool(norm) for norm in norms}
+    pools = {norm: Pool(norm) for norm in norms}
     run, came = forward or _run, False
     with ExitStack() as stack:
         stack.enter_context(running_statistics_kept(norms))
@@ -111,9 +112,9 @@ def measure_population(
             came = True
     for pool in pools.values():
         pool.gather()
-    if not came and not any(pool.count for pool in pools.values()):
+    if not came and not any(pool.weight for pool in pools.values()):
         raise ValueError("population statistics are those of batches, but no batch came; give at least one")
-    return {norm: _buffers_for(norm, pool.mean, pool.var) for norm, pool in pools.items() if pool.has_variance}
+    return {norm: pool.buffers() for norm, pool in pools.items() if pool.weight > pool.least}
 
 
 @torch.no_grad()
@@ -136,16 +137,6 @@ def _keeps_running_statistics(module: nn.Module) -> bool:
     if isinstance(module, Norm):
         return module.has_running_statistics
     return isinstance(module, _BatchNorm | _InstanceNorm) and module.running_mean is not None
-
-
-def _pool(norm: nn.Module) -> Pool:
-    return norm.pool() if isinstance(norm, Norm) else Pool(per_sample=isinstance(norm, _InstanceNorm))
-
-
-def _buffers_for(norm: nn.Module, mean: Tensor, var: Tensor) -> Mapping[str, Tensor]:
-    if not isinstance(norm, Norm):
-        return {"running_mean": mean, "running_var": var}
-    return norm.buffers_for(None if norm.population()[0] is None else mean, var)
 
 
 @contextmanager

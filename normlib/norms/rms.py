@@ -43,7 +43,7 @@ class RMSNorm(Norm):
 
     takes_mask: ClassVar[bool] = True
     parameter_count: ClassVar[str] = "C"
-    starts_at: ClassVar[Mapping[str, float]] = {"weight": 1.0}
+    starts_at: Mapping[str, float] = {"weight": 1.0}
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "sample_scale", "batch_permutation", "channel_permutation"}
     )
@@ -67,7 +67,7 @@ class RMSNorm(Norm):
             )
         self.scope = scope
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         by_position = self.scope == "position"
         self.require_several_values(
             x.shape[1] if by_position else x.numel() // x.shape[0],
@@ -76,6 +76,10 @@ class RMSNorm(Norm):
             "give it more channels" if by_position else "give it more channels or positions",
             outcome="all that would come out is its sign",
         )
+        if mask is not None:
+            if not by_position and x.dim() > 2:
+                return self._over_valid(x, mask)
+            x = fill_padding(x, mask)  # every statistic sees valid values alone, or padding alone
         weight, _ = self.parameters_as(x)
         if (by_position or x.dim() == 2) and not is_large(x):  # torch's own takes the fewest steps
             rows = x if x.dim() == 2 else x.movedim(1, -1)  # (N, *positions, C)
@@ -83,10 +87,7 @@ class RMSNorm(Norm):
             return y if x.dim() == 2 else y.movedim(-1, 1)
         return divide_by_rms(x, (1,) if by_position else tuple(range(1, x.dim())), weight, None, self.eps)
 
-    def transform_masked(self, x: Tensor, mask: Tensor, guarded: bool) -> Tensor:
-        if self.scope == "position" or x.dim() == 2:
-            # every statistic sees valid values alone, or padding alone
-            return self.transform(fill_padding(x, mask), guarded)
+    def _over_valid(self, x: Tensor, mask: Tensor) -> Tensor:
         axes = tuple(range(1, x.dim()))
         count = count_valid(x, mask, axes)
         refuse_single_values(

@@ -40,7 +40,7 @@ class ScaleNorm(Norm):
     """
 
     parameter_count: ClassVar[str] = "1"
-    starts_at: ClassVar[Mapping[str, float]] = {}
+    starts_at: Mapping[str, float] = {}
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "sample_scale", "batch_permutation", "channel_permutation"}
     )
@@ -58,9 +58,9 @@ class ScaleNorm(Norm):
         self.affine = affine
         if affine:
             self.weight = nn.Parameter(torch.tensor(math.sqrt(num_features), device=device, dtype=dtype))
-        self.starts_at = {"weight": math.sqrt(num_features)}  # type: ignore[misc]  # no start for all widths
+        self.starts_at = {"weight": math.sqrt(num_features)}  # no start for all widths
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self.require_several_values(
             x.shape[1],
             x,

@@ -5,9 +5,7 @@ They are attributes of the layer, no part of its state_dict, and `train()` and `
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from normlib.norms.pool import Pool
+from torch import nn
 
 CHOICES = ("auto", "batch", "running", "weighed")
 
@@ -23,27 +21,7 @@ class Switches(nn.Module):
     @property
     def has_running_statistics(self) -> bool:
         """Whether the norm keeps running statistics to normalize with."""
-        kept = self._buffers
-        return kept.get("running_mean") is not None or kept.get("running_var") is not None
-
-    def population(self) -> tuple[Tensor | None, Tensor]:
-        """The mean (None where none is kept) and the variance of each channel that the running statistics stand for."""
-        mean: Tensor | None = self._buffers.get("running_mean")
-        var: Tensor | None = self._buffers.get("running_var")
-        if var is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} keeps running statistics but no running_var, so it has to say which variance they stand "
-                "for: implement population() and buffers_for(mean, var)"
-            )
-        return mean, var
-
-    def buffers_for(self, mean: Tensor | None, var: Tensor) -> dict[str, Tensor]:
-        """The running buffers, by name, of a population with this mean and variance; the inverse of `population`."""
-        return {"running_var": var} if mean is None else {"running_mean": mean, "running_var": var}
-
-    def pool(self) -> Pool:
-        """An empty pool of what the running statistics estimate: moments over the batch, or averages over samples."""
-        return Pool(per_sample=not getattr(self, "depends_on_batch", False))
+        return False
 
     @property
     def uses_batch_statistics(self) -> bool:
@@ -55,15 +33,10 @@ class Switches(nn.Module):
         )
 
     @property
-    def moves_running_statistics(self) -> bool:
-        """Whether the next input will move the running statistics."""
-        return self.training and self.update_running and self.has_running_statistics
-
-    @property
     def statistics(self) -> str:
         """Which statistics normalize: "batch", "running", "auto" (the batch's in training, the running ones in eval mode).
 
-        Or, in eval mode only, "weighed": the moments of the sample's own values over its positions, by `own_weight`, and the
+        Or, in eval mode only, "weighed": the statistics of the sample's own values over its positions, by `own_weight`, and the
         running ones by the rest (Summers, Dinneen 2020, arXiv:1906.03548, section 3.2).
         """
         return self._statistics
@@ -78,13 +51,13 @@ class Switches(nn.Module):
             )
         if which == "weighed" and self.own_weight is None:
             raise ValueError(
-                'statistics="weighed" needs the share of the sample\'s own moments: set own_weight first, from 0 to 1'
+                'statistics="weighed" needs the share of the sample\'s own statistics: set own_weight first, from 0 to 1'
             )
         self._statistics = which
 
     @property
     def own_weight(self) -> float | None:
-        """The share of a sample's own moments where statistics are "weighed": 0 is the running ones, 1 the sample's alone."""
+        """The share of a sample's own statistics where they are "weighed": 0 is the running ones, 1 the sample's alone."""
         return self._own_weight
 
     @own_weight.setter

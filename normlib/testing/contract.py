@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.norms.base import INVARIANCES, Norm
+from normlib.norms.base import Norm
+from normlib.norms.declarations import INVARIANCES
 from normlib.registry import unknown_name
 from normlib.testing import (
     declarations,

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normlib.norms.base import INVARIANCES, Norm
+from normlib.norms.base import Norm
+from normlib.norms.declarations import INVARIANCES
 from normlib.testing.formulas import evaluate
 from normlib.testing.requirements import ROUNDING, require
 from normlib.testing.subject import Subject, draw, norms_in, set_clock, subject

@@ -13,20 +13,26 @@ import torch.distributed as dist
 
 import normlib.norms
 from normlib.testing import draw
+from tests.norms.own_running_norms import OWN
 
 CHANNELS = 3
 PROCESSES = 2
 # A process that waits for one that never comes is an error after so many seconds.
 PATIENCE = datetime.timedelta(seconds=90)
 STEPS = 2
-NORMS = {"batch": {}, "batch_renorm": {"schedule": None, "r_max": 1.1, "d_max": 0.1, "momentum": 0.3}}
+NORMS = {
+    "batch": {},
+    "batch_renorm": {"schedule": None, "r_max": 1.1, "d_max": 0.1, "momentum": 0.3},
+    "mean_square": {},
+    "spread": {},
+}
 # The samples of both processes: alike, uneven, none at all on one.
 SHARES = [(4, 4), (5, 3), (1, 7), (8, 0), (0, 8)]
 POSITIONS = [(), (3, 2)]
 CASES = [
     (name, shares, positions, masked)
     for name in NORMS
-    for shares in SHARES
+    for shares in (SHARES if name not in OWN else SHARES[1:4:2])
     for positions in POSITIONS
     for masked in (False, True)
 ]
@@ -34,7 +40,8 @@ CASES = [
 
 def build(name, **settings):
     """A norm in float64 that has affine parameters of its own."""
-    norm = normlib.norms.create(name, CHANNELS, dtype=torch.float64, **NORMS[name], **settings)
+    settings = {"dtype": torch.float64, **NORMS[name], **settings}
+    norm = OWN[name](CHANNELS, **settings) if name in OWN else normlib.norms.create(name, CHANNELS, **settings)
     with torch.no_grad():
         norm.weight.add_(draw((CHANNELS,), seed=11, dtype=torch.float64), alpha=0.3)
     return norm

@@ -234,9 +234,7 @@ def test_a_norm_of_ones_own_says_what_it_has_to_implement() -> None:
         def normalize(self, x):
             return x
 
-    with pytest.raises(
-        NotImplementedError, match="Declares declares takes_mask, so it has to implement transform_masked"
-    ):
+    with pytest.raises(NotImplementedError, match="Declares declares takes_mask, so it has to implement transform"):
         Declares(8)(draw((2, 8, 3)), torch.ones((2, 3), dtype=torch.bool))
     with pytest.raises(ValueError, match=r"\(2, 3\), but got shape \(2, 1, 3\) of type torch.bool"):
         Declares(8)(draw((2, 8, 3)), torch.ones((2, 1, 3), dtype=torch.bool))

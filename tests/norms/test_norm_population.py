@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 import normlib
-from normlib.norms.pool import Pool
 from normlib.norms.population import stateful_norms
 from normlib.testing import draw
 
@@ -33,6 +32,13 @@ def close(got: Tensor, expected: Tensor, tolerance: float = ROUNDING) -> bool:
     return bool(((got.double() - expected.double()).abs() <= tolerance * expected.double().abs().clamp(min=1)).all())
 
 
+def population_of(norm: Any) -> tuple[Any, Tensor]:
+    """The mean, if any, and the variance that the running statistics stand for."""
+    running = dict(norm.running_buffers())
+    std = running.get("running_std")
+    return running.get("running_mean"), running["running_var"] if std is None else std.square() - norm.eps
+
+
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     values = x.double().movedim(1, -1).flatten(0, -2)
     return values.mean(0), values.var(0)
@@ -42,34 +48,39 @@ def test_the_members_that_keep_running_statistics_are_known() -> None:
     assert {"batch", "batch_renorm", "instance"} <= set(STATEFUL)
 
 
+def masked_batches(x: Tensor, mask: Tensor, sizes: list[int]) -> list[dict[str, Tensor]]:
+    return [{"x": part, "mask": valid} for part, valid in zip(x.split(sizes), mask.split(sizes))]
+
+
+def with_masks(norm: Any, batches: list[dict[str, Tensor]]) -> None:
+    normlib.recompute_statistics(norm, batches, forward=lambda norm, batch: norm(batch["x"], batch["mask"]))
+
+
 def test_pooled_moments_are_those_of_all_values_at_once_in_any_parts() -> None:
     x = (
         draw((23, 4, 3, 2), dtype=torch.float64) * 1e-2 + 1e3
     )  # where E[x^2] - E[x]^2 would lose all digits of a float32
-    pool = Pool()
-    for part in x.split([1, 7, 0, 15]):
-        pool.add(part)
+    norm = build("batch", dtype=torch.float64)
+    normlib.recompute_statistics(norm, x.split([1, 7, 0, 15]))
     mean, var = moments(x)
-    assert close(pool.mean, mean, EXACT) and close(pool.var / var, torch.ones(4), 1e-9)
-    masked = Pool()
+    assert close(norm.running_mean, mean, EXACT) and close(norm.running_var / var, torch.ones(4), 1e-9)
     mask = draw((23, 3, 2), seed=1) > 0
-    masked.add(x[:9], mask[:9])
-    masked.add(x[9:], mask[9:])
+    with_masks(norm, masked_batches(x, mask, [9, 14]))
     valid = x.movedim(1, -1)[mask]
-    assert close(masked.mean, valid.mean(0), EXACT) and close(masked.var / valid.var(0), torch.ones(4), 1e-9)
+    assert close(norm.running_mean, valid.mean(0), EXACT)
+    assert close(norm.running_var / valid.var(0), torch.ones(4), 1e-9)
 
 
 def test_averages_over_samples_weigh_every_sample_alike() -> None:
     x = draw((10, 4, 5), dtype=torch.float64)
+    norm = build("instance", dtype=torch.float64)
+    for sizes in ([10], [1, 6, 3]):
+        normlib.recompute_statistics(norm, x.split(sizes))
+        assert close(norm.running_mean, x.mean(2).mean(0), EXACT) and close(norm.running_var, x.var(2).mean(0), EXACT)
     mask = torch.arange(5) < torch.tensor([2, 3, 4, 5, 5, 5, 4, 3, 2, 2])[:, None]
-    whole, parts, masked = Pool(True), Pool(True), Pool(True)
-    whole.add(x)
-    for part in x.split([1, 6, 3]):
-        parts.add(part)
-    masked.add(x, mask)
-    assert close(whole.mean, x.mean(2).mean(0), EXACT) and close(whole.var, x.var(2).mean(0), EXACT)
-    assert close(parts.mean, whole.mean, EXACT) and close(parts.var, whole.var, EXACT)
-    assert close(masked.var, torch.stack([s[:, m].var(1) for s, m in zip(x, mask)]).mean(0), EXACT)
+    with_masks(norm, masked_batches(x, mask, [4, 6]))
+    expected = torch.stack([s[:, m].var(1) for s, m in zip(x, mask)]).mean(0)
+    assert close(norm.running_var, expected, EXACT)
 
 
 @pytest.mark.parametrize("channel_dim", [1, -1])
@@ -89,7 +100,7 @@ def test_recomputed_statistics_are_those_of_all_values(name: str, channel_dim: i
         var = (
             torch.stack([(part.var(0, correction=0) + norm.eps).sqrt() for part in batches]).mean(0).square() - norm.eps
         )
-    got_mean, got_var = norm.population()
+    got_mean, got_var = population_of(norm)
     assert got_mean is None or close(got_mean, mean)
     assert close(got_var, var, 1e-5)  # batch renorm keeps the deviation, whose square has twice its rounding
     changed = {name for name, value in norm.state_dict().items() if not torch.equal(value, before[name])}
@@ -222,12 +233,11 @@ def test_a_mask_keeps_padding_out() -> None:
 
 def test_processes_pool_together_also_where_one_has_fewer_batches_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     x = draw((20, 4))
-    other = Pool()
-    for part in x[:6], x[6:10]:
-        other.add(part)
+    mean, var = moments(x[:10])
+    other = (10, {"mean": mean, "var": var * 9 / 10})  # biased
 
     def gathered(parts: list[Any], own: Any) -> None:
-        parts[:] = [own, (other.count, other.mean, other.deviations), (0, torch.zeros(()), torch.zeros(()))]
+        parts[:] = [own, other, (0, {})]
 
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
@@ -264,7 +274,7 @@ def warmed_up(name: str, **settings: Any) -> Any:
 def weighed_reference(norm: Any, x: Tensor, own: float) -> Tensor:
     """The paper's moments, as it writes them, in float64: x (N, C, positions)."""
     x = x.double()
-    mean, var = (value.double() for value in norm.population())
+    mean, var = (value.double() for value in population_of(norm))
     first = own * x.mean(2) + (1 - own) * mean
     second = own * x.square().mean(2) + (1 - own) * (var + mean.square())
     y = (x - first[:, :, None]) / (second - first.square() + norm.eps).sqrt()[:, :, None]

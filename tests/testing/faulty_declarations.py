@@ -62,30 +62,27 @@ class DeclaresTheWrongInvariance(Plain):
 class TakesTheVarianceForTheDeviation(BatchRenorm):
     """What it averages in running_std is the variance."""
 
-    def transform(self, x, guarded):
-        before = self.running_std.clone()
-        y = super().transform(x, guarded)
-        if self.moves_running_statistics:
-            var = x.detach().transpose(0, 1).flatten(1).var(1, correction=0)
-            self.running_std.copy_(before.lerp(var.to(before.dtype), self.momentum))
-        return y
+    def averaged(self, statistics, count):
+        return {"mean": statistics["mean"], "std": statistics["std"].square()}
 
 
 class AveragesTheVariance(BatchRenorm):
     """What it averages is the variance, of which running_std then is the root: more than the average deviation."""
 
-    def transform(self, x, guarded):
+    def forward(self, x, mask=None):
         before = self.running_std.clone()
-        y = super().transform(x, guarded)
-        if self.moves_running_statistics:
+        y = super().forward(x, mask)
+        if self._moves():
             var = x.detach().transpose(0, 1).flatten(1).var(1, correction=0) + self.eps
             self.running_std.copy_(before.square().lerp(var.to(before.dtype), self.momentum).sqrt())
         return y
 
 
 class TakesMomentumForTheOldValue(Averages):
-    def move(self, mean, var, guarded):
-        self.move_running_statistics({"running_mean": mean, "running_var": var}, 1 - self.momentum, guarded)
+    def _move(self, *measured):
+        self.momentum = 1 - self.momentum
+        super()._move(*measured)
+        self.momentum = 1 - self.momentum
 
 
 FAULTS = [

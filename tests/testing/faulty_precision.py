@@ -94,8 +94,8 @@ class WeightsWithoutGradient(OnWeights):
 
 
 class SkipsWithoutGradient(SkipInit):
-    def transform(self, x, guarded):
-        return super().transform(x.detach(), guarded) + 0 * x
+    def transform(self, x, mask=None):
+        return super().transform(x.detach(), mask) + 0 * x
 
 
 class _Standardized(torch.autograd.Function):

@@ -20,7 +20,7 @@ class TakesAnyWidth(Plain):
         super().__init__(num_features, channel_dim=channel_dim)
         self.weight = self.bias = None
 
-    def check_shape(self, x):
+    def check_input(self, x):
         pass
 
 
@@ -49,7 +49,7 @@ class ReadsAValue(Plain):
 
 class CountsEmptyBatches(BatchNorm):
     def forward(self, x, mask=None):
-        if self.moves_running_statistics:
+        if self._moves():
             self.num_batches_tracked.add_(1)
         return super().forward(x, mask)
 

@@ -9,20 +9,19 @@ from tests.testing.right_norms import Averages, Plain
 
 
 class MovesInEvalMode(BatchNorm):
-    def transform(self, x, guarded):
+    def forward(self, x, mask=None):
         self.num_batches_tracked.add_(1)
-        return super().transform(x, guarded)
+        return super().forward(x, mask)
 
 
 class MovesAllTheSame(Averages):
-    @property
-    def moves_running_statistics(self):
+    def _moves(self):
         return self.training
 
 
 class NeverMoves(Averages):
-    def move(self, mean, var, guarded):
-        pass
+    def _moves(self):
+        return False
 
 
 class ThawsOnTrain(BatchNorm):
@@ -38,8 +37,8 @@ class TrainsWhileFrozen(Plain):
 
 
 class KeepsThePoison(BatchNorm):
-    def transform(self, x, guarded):
-        return super().transform(x, False)
+    def _transform(self, x, mask, in_half):
+        return super()._transform(x, mask, False)
 
 
 class ForgetsItsAverages(Averages):
@@ -51,9 +50,9 @@ class ForgetsItsAverages(Averages):
 
 
 class KeepsStateInPython(BatchNorm):
-    def transform(self, x, guarded):
+    def forward(self, x, mask=None):
         self.seen = getattr(self, "seen", 0) + 1
-        return super().transform(x, guarded) * self.seen
+        return super().forward(x, mask) * self.seen
 
 
 class SharesItsStateWithCopies(Averages):

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from normlib.norms.base import Norm
+from normlib.norms.running import RunningNorm, per_channel
 
 
 def standardize(x, axes, eps, mean=None, var=None):
@@ -29,34 +30,18 @@ class Plain(Norm):
         return standardize(x, axes_of_a_sample(x), self.eps)
 
 
-class Averages(Norm):
+class Averages(RunningNorm):
     """A right norm with running statistics, likewise."""
 
-    depends_on_batch = True
-    buffer_count = "2C+1"
-    momentum = 0.1
-
     def __init__(self, num_features, channel_dim=1):
-        super().__init__(num_features, channel_dim=channel_dim)
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        super().__init__(num_features, {"mean": 0.0, "var": 1.0}, channel_dim=channel_dim)
 
-    def transform(self, x, guarded):
-        axes, per_channel = [0, *range(2, x.dim())], (1, -1) + (1,) * (x.dim() - 2)
-        moves, by_batch = self.moves_running_statistics, self.uses_batch_statistics
-        if moves or by_batch:
-            self.require_several_values(x.numel() // x.shape[1], x, "the batch", "use more samples")
-        mean, var = (getattr(self, name).view(per_channel).to(x.dtype) for name in ("running_mean", "running_var"))
-        if by_batch:
-            mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
-        y = self.scale_and_shift(standardize(x, axes, self.eps, mean, var))
-        if moves:
-            self.move(x.detach().mean(axes), x.detach().var(axes, correction=0), guarded)
-        return y
+    def measure(self, x):
+        axes = [0, *range(2, x.dim())]
+        return {"mean": x.mean(axes), "var": x.var(axes, correction=0)}
 
-    def move(self, mean, var, guarded):
-        self.move_running_statistics({"running_mean": mean, "running_var": var}, self.momentum, guarded)
+    def normalize(self, x, mean, var):
+        return standardize(x, [], self.eps, per_channel(mean, x), per_channel(var, x))
 
 
 class Centres(nn.Module):
@@ -97,8 +82,8 @@ class WholeSite(Plain):
         super().__init__(num_features, channel_dim=channel_dim)
         self.activate = activate
 
-    def transform(self, x, guarded):
-        y = super().transform(x, guarded)
+    def transform(self, x, mask=None):
+        y = super().transform(x, mask)
         return y * y.sigmoid() if self.activate else y
 
 

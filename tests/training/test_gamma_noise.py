@@ -28,7 +28,7 @@ class OnlyShift(Norm):
         super().__init__(num_features)
         self.weight = None
 
-    def transform(self, x: Tensor, guarded: bool) -> Tensor:
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return x + self.bias
 
 

@@ -50,3 +50,15 @@ def is_channels_last(x: Tensor) -> bool:
     return (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
         x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
     )
+
+
+def is_recomputing() -> bool:
+    """Whether a backward pass runs in this thread: a forward pass inside one is the second one of a checkpoint."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+def may_be_recomputed() -> bool:
+    """Whether the present forward pass may come again: torch's checkpoints run it without gradients, or under hooks."""
+    if torch.compiler.is_compiling():
+        return False
+    return not torch.is_grad_enabled() or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None

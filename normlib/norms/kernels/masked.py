@@ -26,16 +26,27 @@ class Standardized(NamedTuple):
     var: Tensor
 
 
-def valid_positions(name: str, x: Tensor, mask: Tensor, channel_dim: int) -> Tensor:
-    """`mask` (N, *positions) of the input `x` of the norm called `name`, checked, as (N, 1, *positions)."""
-    expected = x.shape[:1] + (x.shape[2:] if channel_dim == 1 else x.shape[1:-1])
-    if mask.dtype is not torch.bool or mask.shape != expected:
-        raise ValueError(
-            f"{name} takes a mask (N, *positions) of type torch.bool, True where a position is valid: for an input of shape "
-            f"{tuple(x.shape)} that is {tuple(expected)}, but got shape {tuple(mask.shape)} of type {mask.dtype}; "
-            "make it with a comparison such as `positions < lengths[:, None]`"
-        )
-    return mask.unsqueeze(1)
+def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and biased variance (C,) of the valid values of each channel of `x` (N, C, *positions), and how many these are.
+
+    `x` is zero where `mask` (N, 1, *positions) is False. Of no value at all the mean is 0 and the variance 1.
+    """
+    axes = [0, *range(2, x.dim())]
+    count = count_valid(x, mask, axes)
+    at_least_one = count.clamp(min=1)
+    mean = x.sum(axes, keepdim=True) / at_least_one
+    var = (x - mean).masked_fill(~mask, 0).square().sum(axes, keepdim=True) / at_least_one
+    return mean.flatten(), torch.where(count > 0, var, 1).flatten(), count.flatten()
+
+
+def masked_moments_of_samples(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and biased variance (N, C) of the valid positions of each sample of `x`, and how many these are, (N,); see `masked_moments`."""
+    rows, valid = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), mask.flatten(1).unsqueeze(1)  # (N, C, P), (N, 1, P)
+    count = valid.sum(2)  # (N, 1)
+    at_least_one = count.clamp(min=1)
+    mean = rows.sum(2) / at_least_one
+    var = (rows - mean.unsqueeze(2)).masked_fill(~valid, 0).square().sum(2) / at_least_one
+    return mean, torch.where(count > 0, var, 1), count.squeeze(1)
 
 
 def standardize_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...], eps: float) -> Standardized:

@@ -102,13 +102,10 @@ class OnWeights(Norm):
         for function in self.acting:
             function.requires_grad_(train)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is not None:
-            return super().forward(x, mask)
-        self.check_shape(x)
+    def normalize(self, x: Tensor) -> Tensor:
         return x
 
-    def normalize(self, x: Tensor) -> Tensor:
+    def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         return x
 
     def extra_repr(self) -> str:

@@ -1,0 +1,63 @@
+"""How many channels batch renorm's bounds clip: counters for its report, no part of its state_dict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ClipCounts(nn.Module):
+    """Which channels' r and d the last batch had clipped, how often each was so far, and out of how many batches."""
+
+    last_r: Tensor
+    last_d: Tensor
+    times_r: Tensor
+    times_d: Tensor
+    batches: Tensor
+
+    def __init__(self, num_features: int, device: torch.device | str | None) -> None:
+        super().__init__()
+        for name, shape, dtype in (
+            ("last_r", num_features, torch.bool),
+            ("last_d", num_features, torch.bool),
+            ("times_r", num_features, torch.long),
+            ("times_d", num_features, torch.long),
+            ("batches", (), torch.long),
+        ):
+            self.register_buffer(name, torch.zeros(shape, dtype=dtype, device=device), persistent=False)
+
+    def add(self, clipped_r: Tensor, clipped_d: Tensor) -> None:
+        """Count a batch, of which these channels (C,) were clipped."""
+        self.last_r.copy_(clipped_r)
+        self.last_d.copy_(clipped_d)
+        self.times_r.add_(clipped_r)
+        self.times_d.add_(clipped_d)
+        self.batches.add_(1)
+
+    def reset(self) -> None:
+        """Start to count anew."""
+        for buffer in self.buffers():
+            buffer.zero_()
+
+    def shares(self) -> dict[str, float]:
+        """The share of clipped channels in the last batch, and the mean over all batches."""
+        batches = max(1, int(self.batches))
+        return {
+            "clipped_r": self.last_r.float().mean().item(),
+            "clipped_d": self.last_d.float().mean().item(),
+            "mean_clipped_r": self.times_r.double().mean().item() / batches,
+            "mean_clipped_d": self.times_d.double().mean().item() / batches,
+        }
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        before = dict(self.named_buffers())
+        super()._apply(fn, recurse)
+        for name, buffer in self.named_buffers():  # to_empty() leaves them as they come, and no state_dict fills them
+            if before[name].is_meta and not buffer.is_meta:
+                buffer.zero_()
+            elif not buffer.is_meta:
+                buffer.copy_(before[name])
+        return self

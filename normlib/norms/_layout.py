@@ -1,0 +1,62 @@
+"""The checks of a norm's input and mask, and the memory format of its output. Computes no norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def refuse_input(norm: Any, x: Tensor) -> None:
+    """Raise what is wrong with an input of `norm`: its type, or its shape."""
+    name = type(norm).__name__
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{name} takes real floating numbers, but got {x.dtype}: statistics of such values would be rounded or lose a part; "
+            "convert the input first, as in x.float()"
+        )
+    layout = "(N, C, *positions)" if norm.channel_dim == 1 else "(N, *positions, C)"
+    message = (
+        f"{name} takes {layout} with C = num_features = {norm.num_features}, but got shape {tuple(x.shape)}; "
+        f"build it with the input's number of channels, or set channel_dim={-norm.channel_dim} if they are in that dimension"
+    )
+    if x.dim() and x.shape[0] == norm.num_features:
+        message += ", or give a single sample a batch dimension: x.unsqueeze(0)"
+    raise ValueError(message)
+
+
+def valid_positions(norm: Any, x: Tensor, mask: Tensor) -> Tensor:
+    """`mask` (N, *positions) of the input `x` of `norm`, checked, as (N, 1, *positions)."""
+    name = type(norm).__name__
+    if not norm.takes_mask:
+        raise ValueError(
+            f"{name} takes no mask, so padding would enter its statistics; call it without one, or use a norm that "
+            "takes one: `takes_mask` says so"
+        )
+    expected = x.shape[:1] + (x.shape[2:] if norm.channel_dim == 1 else x.shape[1:-1])
+    if mask.dtype is not torch.bool or mask.shape != expected:
+        raise ValueError(
+            f"{name} takes a mask (N, *positions) of type torch.bool, True where a position is valid: for an input of shape "
+            f"{tuple(x.shape)} that is {tuple(expected)}, but got shape {tuple(mask.shape)} of type {mask.dtype}; "
+            "make it with a comparison such as `positions < lengths[:, None]`"
+        )
+    return mask.unsqueeze(1)
+
+
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast is on for the device of `x`."""
+    device = "cpu" if x.is_cpu else x.device.type  # the name of a device takes as long as a small kernel
+    return device != "meta" and torch.is_autocast_enabled(device)
+
+
+def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
+    """`y` in the memory format of `x`; where `x` has gaps or overlaps, in the order of its dimensions.
+
+    The strides of dimensions of size 1 say nothing, and torch's own kernels have others there: they are left alone, lest a
+    convolution behind chooses another kernel than behind torch's norm.
+    """
+    if all(ours == theirs for ours, theirs, size in zip(y.stride(), x.stride(), x.shape) if size > 1):
+        return y
+    target = torch.empty_like(x)
+    return y if y.stride() == target.stride() else target.copy_(y)

@@ -1,0 +1,90 @@
+"""What a norm with running statistics says: what it measures, how that normalizes, and how it is averaged.
+
+In come inputs (N, C, *positions), out go statistics and normalized inputs. Which of these are asked for, `running.py` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normlib.norms.base import Norm
+from normlib.norms.kernels.inspection import statistics_dtype
+from normlib.norms.kernels.synchronized import gather_values
+
+Statistics = Mapping[str, Tensor]
+
+
+class MeasuringNorm(Norm):
+    """The methods of `RunningNorm` that a norm implements: two it has to, the others where it knows better or quicker."""
+
+    _starts: Mapping[str, float | Tensor]
+
+    # ---- what a norm implements -------------------------------------------------------------------------------
+
+    def measure(self, x: Tensor) -> Mapping[str, Tensor]:
+        """The statistics, by name, of all values of `x`, in float32 or better: (C,) each, or the shape of what they start at.
+
+        `x` is (N, C, *positions), or (values, C) where a mask or other processes have chosen the values. Gradients flow through.
+        """
+        raise NotImplementedError(f"{self._name} has to implement measure(self, x): its statistics of x, by name")
+
+    def normalize(self, x: Tensor, *_: Any, **statistics: Any) -> Tensor:
+        """`x` (N, C, *positions) normalized with the given statistics, not yet scaled and shifted."""
+        raise NotImplementedError(f"{self._name} has to implement normalize(self, x, {', '.join(self._starts)})")
+
+    # ---- what a norm may implement: other averages, and kernels that do several steps at once -----------------------
+
+    def averaged(self, statistics: Statistics, count: Any) -> Statistics:
+        """What the running averages take from the statistics of `count` values."""
+        return statistics
+
+    def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
+        """The statistics of two sets of values together, of which the other is the share `share`: their weighted mean."""
+        return {name: torch.lerp(one[name], other[name], share) for name in self._starts}
+
+    def running(self, x: Tensor) -> dict[str, Tensor]:
+        """The running statistics by name, in the type that statistics of `x` have, and what else `normalize_by_measured` asks of the state."""
+        dtype = statistics_dtype(x)
+        return {name: self._buffers[f"running_{name}"].to(dtype) for name in self._starts}  # type: ignore[union-attr]
+
+    def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
+        """`normalize` with statistics that are constants, scaled and shifted."""
+        return self.scale_and_shift(self.normalize(x, **{name: running[name] for name in self._starts}))
+
+    def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
+        """`normalize` with the statistics of the batch, scaled and shifted; `running` are the running ones from before it."""
+        return self.scale_and_shift(self.normalize(x, **statistics))
+
+    def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
+        """`normalize_by_measured` with what `measure` finds in `x`, and what it found."""
+        statistics = self.measure(x)
+        return self.normalize_by_measured(x, statistics, running), statistics
+
+    def num_values(self, x: Tensor) -> int:
+        """Of how many values each statistic of `x` is."""
+        return x.numel() // x.shape[1]
+
+    def measure_part(self, x: Tensor, mask: Tensor | None, together: bool = False) -> tuple[Statistics, Any]:
+        """The statistics of the valid values of `x`, and how many these are for each; `together`: of all processes."""
+        if mask is None and not together:
+            return self.measure(x), self.num_values(x)
+        rows = x.movedim(1, -1)
+        values = rows.flatten(0, -2) if mask is None else rows[mask.squeeze(1)]  # (values, C)
+        values = gather_values(values) if together else values
+        if len(values) == 0:  # nothing will come of these statistics, but they have to be finite
+            return self.measure(torch.arange(1, 3).to(values).unsqueeze(1).expand(2, x.shape[1])), 0
+        return self.measure(values), len(values)
+
+
+def per_channel(statistic: Tensor, x: Tensor) -> Tensor:
+    """A statistic (C,) as one that broadcasts to `x` (N, C, *positions)."""
+    return statistic.view(-1, *(1,) * (x.dim() - 2))
+
+
+def mean_over_batch(x: Tensor) -> Tensor:
+    """The mean (C,) of `x` (N, C, *positions) over samples and positions."""
+    return x.mean([0, *range(2, x.dim())])
