@@ -70,7 +70,7 @@ def carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> No
         if name in state and state[name].shape == getattr(norm, name).shape:
             setattr(norm, name, state.pop(name))
             notes.carried.append(name)
-    if norm.has_running_statistics and not {"running_mean", "running_var"} & set(notes.carried):
+    if norm.has_running_statistics and not any(name.startswith("running_") for name in notes.carried):
         notes.changed.append("running statistics start anew")
     notes.lost.extend(state)
 
