@@ -28,7 +28,8 @@ class Probe:
     def __init__(self, module: nn.Module) -> None:
         self.own = {name: t for name, t in _own(module) if t.is_floating_point() and t.numel() > 1}
         sizes = {tensor.numel() for tensor in self.own.values()}
-        if len(sizes) != 1 or module._modules:
+        by_channel = all(tensor.numel() == max(tensor.shape) for tensor in self.own.values())
+        if len(sizes) != 1 or not by_channel or module._modules:
             raise UnknownNorm(
                 "it is no layer with one number or a few for each channel, so what it computes cannot be measured"
             )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import normlib
+from normlib.conversion.description import UnknownNorm
 from normlib.conversion.measure import measure
 from tests.conversion.networks import draw, lived_in
 
@@ -214,6 +215,26 @@ def test_what_is_nearly_a_norm_is_refused_with_the_figures(case: str) -> None:
     model = nn.Sequential(build())
     with pytest.raises(ValueError, match=rf"0 is a \w+, which normlib does not know; .*{message}"):
         normlib.convert(model, "group")
+
+
+class StandardizedConvolution(nn.Module):
+    """Calls a norm function on a weight of many numbers, which are no channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(64, 64, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, F.layer_norm(self.weight, self.weight.shape[1:]))
+
+
+def test_a_large_weight_is_not_taken_for_channels() -> None:
+    with pytest.raises(UnknownNorm, match="no layer with one number or a few for each channel"):
+        measure(StandardizedConvolution())
+    (row,) = normlib.conversion_report(
+        normlib.convert(nn.Sequential(StandardizedConvolution(), nn.BatchNorm2d(4)), "group")
+    ).left
+    assert row.path == "0" and "it calls F.layer_norm" in row.changed[0]
 
 
 @pytest.mark.parametrize("width", [2, 3, 4, 5, 7, 12])
