@@ -21,7 +21,7 @@ CONF = help_texts.config_dir()
 def misnamed(room: Path) -> list[str]:
     """Files of a room that register something else than one class under the file's own name."""
     wrong = []
-    for file in sorted(room.glob("*.py")):
+    for file in sorted(room.rglob("*.py")):
         registered = re.findall(r'^@register\(\s*"(\w+)"', file.read_text(), re.MULTILINE)
         if registered and registered != [file.stem]:
             wrong.append(file.stem)
