@@ -111,7 +111,7 @@ def choices() -> dict[str, list[str]]:
 
 def registered(room: str) -> list[str]:
     """The names under which the files of one room register their classes."""
-    sources = (file.read_text(encoding="utf-8") for file in (PACKAGE / room).glob("*.py"))
+    sources = (file.read_text(encoding="utf-8") for file in (PACKAGE / room).rglob("*.py"))
     return sorted(name for source in sources for name in re.findall(r'^@register\(\s*"(\w+)"', source, re.MULTILINE))
 
 
