@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normlib.norms.kernels.inspection import may_read_values
+
 
 class ClipCounts(nn.Module):
     """Which channels' r and d the last batch had clipped, how often each was so far, and out of how many batches."""
@@ -31,8 +33,11 @@ class ClipCounts(nn.Module):
 
     def add(self, clipped_r: Tensor, clipped_d: Tensor) -> None:
         """Count a batch, of which these channels (C,) were clipped."""
-        self.last_r.copy_(clipped_r)
-        self.last_d.copy_(clipped_d)
+        if may_read_values(clipped_r):  # one copy less each
+            self.last_r, self.last_d = clipped_r, clipped_d
+        else:
+            self.last_r.copy_(clipped_r)
+            self.last_d.copy_(clipped_d)
         self.times_r.add_(clipped_r)
         self.times_d.add_(clipped_d)
         self.batches.add_(1)
