@@ -1,7 +1,8 @@
 """The contract as a whole: every check by name, what each found, and `check_norm`, which raises what is broken.
 
 In comes a norm's registered name or its class, with settings; out go findings. A promise that a norm declares it cannot keep
-(`Norm.exceptions`) is reported with its reason; declaring one that it keeps is a broken promise itself.
+(`Norm.exceptions`) is reported with its reason; declaring one that it keeps is a broken promise itself. A plain module has
+made fewer promises (`normlib.testing.plain`): where it falls short of another one, that is told and is no fault.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from normlib.norms.base import Norm
 from normlib.norms.declarations import INVARIANCES
@@ -26,6 +29,7 @@ from normlib.testing import (
     transforms,
 )
 from normlib.testing.formulas import evaluate
+from normlib.testing.plain import DECLARED_BY_THE_BASE_CLASS, promises
 from normlib.testing.requirements import ContractError, require
 from normlib.testing.subject import subject
 
@@ -34,7 +38,8 @@ SLOTS = ("norm", "site", "weight", "branch")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: "ok", "declared" (the norm says that it cannot, and why) or "FAILED", with the reason."""
+    """What one check found: "ok", "declared" (the norm says that it cannot, and why), "unpromised" (a plain module does not, and
+    has not said that it would) or "FAILED", with the reason."""
 
     check: str
     status: str
@@ -101,30 +106,33 @@ CHECKS: dict[str, Callable[..., None]] = {
 }
 
 
-def finding(check: str, norm: str | type[Norm], **settings: Any) -> Finding:
+def finding(check: str, norm: str | type[nn.Module], **settings: Any) -> Finding:
     """Run one check and say what it found."""
-    excuse = subject(norm, **settings).cls.exceptions.get(check)
+    cls = subject(norm, **settings).cls
+    excuse = cls.exceptions.get(check)
+    if not promises(cls, check) and check in DECLARED_BY_THE_BASE_CLASS:
+        return Finding(check, "unpromised", DECLARED_BY_THE_BASE_CLASS[check])
     try:
         CHECKS[check](norm, **settings)
     except Exception as error:  # a check that cannot even run has found something, whatever it is
         if excuse is not None:
             return Finding(check, "declared", excuse)
         words = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
-        return Finding(check, "FAILED", words)
+        return Finding(check, "FAILED" if promises(cls, check) else "unpromised", words)
     if excuse is not None and not settings:
         return Finding(check, "FAILED", f"is declared as an exception ({excuse}), but the norm keeps this promise")
     return Finding(check, "ok")
 
 
-def findings(norm: str | type[Norm], **settings: Any) -> Iterator[Finding]:
+def findings(norm: str | type[nn.Module], **settings: Any) -> Iterator[Finding]:
     """Run every check, one after the other. Raises the norm's own ValueError where it takes these settings at no width."""
     _ = subject(norm, **settings).channels
     for check in CHECKS:
         yield finding(check, norm, **settings)
 
 
-def check_norm(norm: str | type[Norm], **settings: Any) -> list[Finding]:
-    """Run every check on a norm, given by its registered name or as a class; raise ContractError with all that it breaks."""
+def check_norm(norm: str | type[nn.Module], **settings: Any) -> list[Finding]:
+    """Run every check on a norm, given by its registered name or as a class, a plain module's too; raise ContractError with all that it breaks."""
     found = list(findings(norm, **settings))
     broken = [each for each in found if each.status == "FAILED"]
     if broken:
