@@ -8,7 +8,6 @@ last-level cache, so that no call finds its input, gradient or their tensor obje
 from __future__ import annotations
 
 import ctypes
-import gc
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,7 +64,6 @@ def move_to_new_memory(layers: Iterable[nn.Module], block: int) -> list[Tensor]:
     What is free goes back to the system, which gives other pages for it; spacers shift what is allocated next against its
     pages and cache lines; parameters and buffers move. It is such places, more than noise, that one run differs by from the next.
     """
-    gc.collect()
     if hasattr(trim := _c_library(), "malloc_trim"):
         trim.malloc_trim(0)
     sizes = random.Random(block)

@@ -42,8 +42,8 @@ class BenchSettings:
     passes: list[str] = field(default_factory=lambda: list(PASSES))
     inputs: list[str] = field(default_factory=lambda: ["normal", "shifted"])
     caches: list[str] = field(default_factory=lambda: ["warm"])
-    blocks: int = 6
-    rounds: int = 5
+    blocks: int = 8
+    rounds: int = 4
     compile: bool = False
     full: bool = False
 
