@@ -1,7 +1,7 @@
 """How well the intervals of `normlib bench` hold: it runs twice, and the ratios of the second are sought in those of the first.
 
 Each run is a process of its own. Of every comparison with torch.nn's layer it is counted whether the second ratio lies in the
-first one's interval, which claims 95 %; beside it, for the rounds taken as replicates, as if there were no blocks.
+first one's interval, which claims 95 %.
 
     python benchmarks/bench_repeats.py                       # 88 comparisons at three small shapes, some minutes
     python benchmarks/bench_repeats.py norm=batch,group      # settings of the bench
@@ -25,14 +25,8 @@ SETTINGS = [
 ]
 
 
-def by_blocks(timing: Timing) -> Ratio:
+def of_torch(timing: Timing) -> Ratio:
     return ratio(timing.seconds[OURS], timing.seconds[TORCH])
-
-
-def by_rounds(timing: Timing) -> Ratio:
-    """Every round a block of its own."""
-    ours, theirs = ([[each] for block in timing.seconds[name] for each in block] for name in (OURS, TORCH))
-    return ratio(ours, theirs)
 
 
 def main(overrides: list[str]) -> None:
@@ -44,14 +38,11 @@ def main(overrides: list[str]) -> None:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             runs.append({timing.id: timing for timing in BenchFolder(place).read() if TORCH in timing.seconds})
     first, second = runs
-    for name, ratio_of in (("blocks", by_blocks), ("rounds", by_rounds)):
-        hits = 0
-        for key, timing in first.items():
-            interval = ratio_of(timing)
-            hits += interval.low <= ratio_of(second[key]).value <= interval.high
-        print(
-            f"{name} as replicates: {hits} of {len(first)} second ratios lie in the first interval ({hits / len(first):.0%})"
-        )
+    hits = 0
+    for key, timing in first.items():
+        interval = of_torch(timing)
+        hits += interval.low <= of_torch(second[key]).value <= interval.high
+    print(f"{hits} of {len(first)} second ratios lie in the first interval ({hits / len(first):.0%})")
 
 
 if __name__ == "__main__":

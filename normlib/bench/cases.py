@@ -6,6 +6,7 @@ In come settings, out go `Case`s, each of which draws its input. This file build
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,10 @@ class Case:
     def channel_dim(self) -> int:
         """Tokens, of rank 3, have their channels last."""
         return -1 if len(self.sizes) == 3 else 1
+
+    @property
+    def num_bytes(self) -> int:
+        return math.prod(self.sizes) * getattr(torch, self.dtype).itemsize
 
     @property
     def build(self) -> Case:

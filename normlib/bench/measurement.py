@@ -85,7 +85,7 @@ class Measurement:
 
     def __post_init__(self) -> None:
         self.cache_bytes = last_level_cache_bytes(self.case.device) if self.case.cache == "cold" else None
-        self.copies = number_of_copies(self.case.draw(seed=0), self.case.cache, self.cache_bytes)
+        self.copies = number_of_copies(self.case.num_bytes, self.case.cache, self.cache_bytes)
 
     def time_block(self, block: int) -> None:
         """Time every contender once more, in memory of its own."""

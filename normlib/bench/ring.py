@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,20 +30,20 @@ def last_level_cache_bytes(device: str) -> int | None:
         return int(torch.cuda.get_device_properties().L2_cache_size)
     found = []
     for path in CPU_CACHES.glob("index*/size"):
-        text = path.read_text(encoding="ascii").strip()  # 32768K
-        found.append(int(text.rstrip("KM")) * UNITS.get(text[-1], 1))
+        if size := re.fullmatch(r"(\d+)([KM])", path.read_text(encoding="ascii").strip()):  # 32768K
+            found.append(int(size[1]) * UNITS[size[2]])
     return max(found, default=None)
 
 
-def number_of_copies(x: Tensor, cache: str, cache_bytes: int | None) -> int:
-    """How many copies of `x` a ring has. ValueError, in words for the user, where a cold one cannot be made."""
+def number_of_copies(input_bytes: int, cache: str, cache_bytes: int | None) -> int:
+    """How many copies of an input a ring has. ValueError, in words for the user, where a cold one cannot be made."""
     if cache == "warm":
         return 1
     if cache_bytes is None:
         raise ValueError(
             "the system does not tell the size of its last-level cache, which a cold one needs; use bench.caches=[warm]"
         )
-    copies = max(2, -(-CACHES_IN_A_RING * cache_bytes // (x.numel() * x.element_size())))
+    copies = max(2, -(-CACHES_IN_A_RING * cache_bytes // input_bytes))
     if copies > MOST_COPIES:
         least = CACHES_IN_A_RING * cache_bytes // MOST_COPIES
         raise ValueError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
 from normlib.bench.cases import Case
 from normlib.bench.contenders import allowed_ratios, contenders, settings_of
-from normlib.bench.formulas import FORMULAS, Formula
+from normlib.bench.formulas import FORMULAS, Formula, compiled_formula
 from normlib.bench.measurement import TOTAL_STEPS, Lineup, lineup
 from normlib.norms import norms
 from normlib.norms.base import Norm
@@ -84,6 +86,16 @@ def test_a_compiled_formula_that_computes_something_else_is_left_out(monkeypatch
     found = lineup("dyt", Case("4x16", "contiguous", "float32", "cpu", 1), compiles=True)
     assert isinstance(found, Lineup) and "compiled" not in found.layers
     assert found.left_out["compiled"].startswith("computes something else, off by 0.00")
+
+
+def test_formulas_are_compiled_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else torch checks those of all norms at every call, and runs the ninth uncompiled. The backend does not matter to that."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    case = Case("4x16", "contiguous", "float32", "cpu", 1)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for name in ("dyt", "group", "rms"):
+            norm = _norm(name, case)
+            torch.testing.assert_close(compiled_formula(norm, name, 2)(case.draw(0)), norm(case.draw(0)))
 
 
 def test_the_measure_is_torchs_layer_where_torch_has_it_and_the_formula_elsewhere() -> None:
