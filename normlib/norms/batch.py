@@ -10,7 +10,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
 from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch, normalize_over_batch_at_hand
-from normlib.norms.kernels.inspection import is_channels_last, is_recomputing, may_read_values
 from normlib.norms.moments import MomentsNorm, together, unbiased
 from normlib.norms.running import Statistics, per_channel
 
@@ -112,35 +111,3 @@ class BatchNorm(MomentsNorm, _BatchNorm):
             batches.add_(1)
             return normalize_over_batch_at_hand(x, mean, var, weight, bias, momentum, self.eps)
         return super().forward(x, mask)
-
-    def _is_simple(self, x: Tensor) -> bool:
-        """Whether nothing is asked but batch norm as torch.nn has it, of a dense input on a CPU: then there is nothing else to do."""
-        mean, weight, bias = (
-            self._buffers.get("running_mean"),
-            self._parameters.get("weight"),
-            self._parameters.get("bias"),
-        )
-        simple_training = (
-            self.update_running
-            and self.track_running_stats
-            and self.momentum is not None
-            and self.norm_batch_size is None
-            and not (self.guard or self.sync)
-        )
-        return (
-            type(x) is Tensor
-            and may_read_values(x)
-            and (simple_training or not self.training)
-            and self._statistics == "auto"
-            and self.channel_dim == 1
-            and mean is not None
-            and weight is not None
-            and bias is not None
-            and mean.dtype is weight.dtype is bias.dtype is torch.float32
-            and (x.dtype is torch.float32 or x.dtype is torch.bfloat16)
-            and x.dim() > 1
-            and x.shape[1] == self.num_features < x.numel()
-            and (x.is_contiguous() or is_channels_last(x))
-            and not torch.is_autocast_enabled("cpu")
-            and not is_recomputing()
-        )

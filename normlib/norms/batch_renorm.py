@@ -13,7 +13,7 @@ from normlib.norms._clip_counts import ClipCounts
 from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms.kernels.batch_norm import normalize_by
 from normlib.norms.kernels.batch_renorm import batch_renorm
-from normlib.norms.kernels.inspection import before_it_moves, is_recomputing
+from normlib.norms.kernels.inspection import before_it_moves, is_recomputing, may_be_recomputed
 from normlib.norms.moments import MomentsNorm, together
 from normlib.norms.running import Statistics, per_channel
 
@@ -141,11 +141,24 @@ class BatchRenorm(MomentsNorm):
         self._count(found.wanted_r, found.wanted_d, running)
         return found.y, {"mean": found.mean, "std": found.std}
 
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None or not self.training or not self._is_simple(x) or may_be_recomputed():
+            return super().forward(x, mask)
+        mean, std = self._buffers["running_mean"], self._buffers["running_std"]
+        weight, bias, momentum = self._parameters["weight"], self._parameters["bias"], self.momentum
+        assert mean is not None and std is not None and momentum is not None
+        r_max, d_max = self.bounds()
+        held = self.__dict__.get("held_constant")
+        found = batch_renorm(x, mean, std, weight, bias, r_max, d_max, self.eps, held)
+        self.clip_counts.add(found.wanted_r, found.wanted_d, r_max, d_max)
+        self.num_batches_tracked.add_(1)
+        mean.lerp_(found.mean, momentum)
+        std.lerp_(found.std, momentum)
+        return found.y
+
     def _count(self, wanted_r: Tensor, wanted_d: Tensor, running: Statistics) -> None:
         if self._moves() and not is_recomputing():
-            r_max, d_max = running["r_max"], running["d_max"]
-            clipped_r, clipped_d = wanted_r.clamp(1 / r_max, r_max), wanted_d.clamp(-d_max, d_max)
-            self.clip_counts.add(wanted_r != clipped_r, wanted_d != clipped_d)
+            self.clip_counts.add(wanted_r, wanted_d, running["r_max"], running["d_max"])
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
