@@ -22,8 +22,8 @@ from normlib.norms import names, norms
 from normlib.testing import Finding, findings, subject
 from normlib.training.installation import COMMON_NORM_SETTINGS
 
-STYLES = {"ok": "green", "declared": "yellow", "FAILED": "bold red"}
-WORDS = {"ok": "kept", "declared": "declared as not kept", "FAILED": "broken"}
+STYLES = {"ok": "green", "declared": "yellow", "not run": "yellow", "FAILED": "bold red"}
+WORDS = {"ok": "kept", "declared": "declared as not kept", "not run": "not run", "FAILED": "broken"}
 
 
 def check(arguments: Sequence[str], config_dirs: Sequence[str], console: Console) -> bool:

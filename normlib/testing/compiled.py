@@ -1,0 +1,108 @@
+"""Checks on torch.compile: a compiled norm trains as the same norm without compiling, and what the default backend generates is right.
+
+In comes a norm, out goes nothing but a broken promise, or the reason why Inductor compiles nothing on this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import nn
+
+from normlib.norms.base import Norm
+from normlib.testing.requirements import (
+    ROUNDING,
+    NotRunError,
+    require,
+    require_close,
+    require_same_values,
+    state_of,
+)
+from normlib.testing.saved import train
+from normlib.testing.subject import Subject, draw, norms_in, set_clock, subject
+
+# Compiled, sums are taken in another order; a few training steps multiply what that changes.
+ROUNDING_OF_A_RUN = 20 * ROUNDING
+STEPS = 4
+
+
+def check_compile(norm: str | type[Norm], **settings: Any) -> None:
+    """torch.compile takes the norm whole (fullgraph=True), compiles it once, and trains as without; the norm's clock runs on."""
+    of = subject(norm, **settings)
+    eager, network = of.network(), of.network()
+    torch.compiler.reset()
+    compiled: Any = torch.compile(
+        network, fullgraph=True, backend="aot_eager"
+    )  # no code is generated: no compiler needed
+    optimizers = [torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9) for module in (eager, network)]
+    try:
+        for steps in (range(1), range(1, 5)):
+            with torch.compiler.set_stance("default" if steps.start == 0 else "fail_on_recompile"):
+                got = train(compiled, optimizers[1], of.images, steps)
+            expected = train(eager, optimizers[0], of.images, steps)
+            for step, y, right in zip(steps, got, expected, strict=True):
+                require_close(y, right, ROUNDING_OF_A_RUN, f"compiled against eager at step {step + 1}")
+        for name, value in eager.state_dict().items():
+            require_close(network.state_dict()[name], value, ROUNDING_OF_A_RUN, f"{name} after 5 compiled steps")
+        for one, other in zip(norms_in(network), norms_in(eager), strict=True):
+            for key, reported in other.report().items():
+                require(
+                    abs(one.report()[key] - reported) <= ROUNDING_OF_A_RUN,
+                    f"after 5 compiled steps it reports {key}={one.report()[key]:g}, without compiling {reported:g}",
+                )
+        x = draw(of.images, seed=9)
+        require_close(compiled.eval()(x), eager.eval()(x), ROUNDING_OF_A_RUN, "compiled against eager in eval mode")
+    finally:
+        torch.compiler.reset()
+
+
+def check_inductor(norm: str | type[Norm], **settings: Any) -> None:
+    """Compiled by torch.compile's default backend, two blocks of layer, norm and ReLU train as without: outputs, gradients, state."""
+    reason = _why_inductor_cannot_run()
+    if reason:
+        raise NotRunError(reason)
+    of = subject(norm, **settings)
+    eager, network = _two_blocks(of), _two_blocks(of)
+    torch.compiler.reset()
+    # In this process: starting torch's pool of compiling processes costs more than the few kernels here.
+    with torch._inductor.config.patch(compile_threads=1):
+        compiled: Any = torch.compile(network)
+        optimizers = [torch.optim.SGD(module.parameters(), lr=0.05) for module in (eager, network)]
+        try:
+            outputs = zip(
+                train(compiled, optimizers[1], of.images, range(STEPS)),
+                train(eager, optimizers[0], of.images, range(STEPS)),
+                strict=True,
+            )
+            for step, (y, right) in enumerate(outputs):
+                require_close(y, right, ROUNDING_OF_A_RUN, f"compiled by Inductor, against eager, at step {step + 1}")
+            what = f"after {STEPS} steps compiled by Inductor"
+            require_same_values(state_of(network), state_of(eager), ROUNDING_OF_A_RUN, what)
+            x = draw(of.images, seed=9)
+            with torch.no_grad():
+                y, right = compiled.eval()(x), eager.eval()(x)
+            require_close(y, right, ROUNDING_OF_A_RUN, "compiled by Inductor, against eager, in eval mode")
+        finally:
+            torch.compiler.reset()
+
+
+def _two_blocks(of: Subject) -> nn.Module:
+    """The fewest blocks that showed Inductor's fault with batch renorm's stacked r and d: alone its kernel was right."""
+    network = nn.Sequential(of.network(), nn.ReLU(), of.network(), nn.ReLU())
+    set_clock(network)
+    return network
+
+
+@functools.cache
+def _why_inductor_cannot_run() -> str:
+    """Why the default backend compiles nothing here, such as that there is no C++ compiler; empty where it does."""
+    try:
+        with torch._inductor.config.patch(compile_threads=1):
+            torch.compile(lambda x: x.sin() + 1)(torch.ones(8))
+    except Exception as error:  # whatever it says: the machine cannot run the check
+        return f"torch.compile's default backend does not run on this machine: {str(error).strip().splitlines()[0]}"
+    finally:
+        torch.compiler.reset()
+    return ""
