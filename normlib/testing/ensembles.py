@@ -35,8 +35,8 @@ def check_vmap(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def _model(of: Subject, seed: int) -> nn.Module:
-    """One member: like the others but for its parameters, and so late in the run that every schedule is over."""
-    model: nn.Module = of.warmed_up(of.standing())
+    """One member, so late in the run that every schedule is over. Behind a layer: vmap leaves what that gives in another layout."""
+    model: nn.Module = of.warmed_up(of.network())
     set_clock(model)
     with torch.no_grad():
         for parameter in model.parameters():

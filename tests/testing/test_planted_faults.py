@@ -6,13 +6,29 @@ import pytest
 
 from normlib.norms.base import Norm
 from normlib.testing import CHECKS, ContractError, check_norm, finding, findings
-from tests.testing import faulty_declarations, faulty_precision, faulty_shapes, faulty_state, faulty_transforms
+from tests.testing import (
+    faulty_declarations,
+    faulty_precision,
+    faulty_shapes,
+    faulty_state,
+    faulty_statistics,
+    faulty_torch,
+    faulty_transforms,
+)
 from tests.testing.faulty_declarations import LeaksAcrossSamples
 from tests.testing.faulty_precision import SavesItsStatistics
 from tests.testing.few_checks import only
 from tests.testing.right_norms import RIGHT, Plain
 
-FAULTY = (faulty_declarations, faulty_shapes, faulty_precision, faulty_state, faulty_transforms)
+FAULTY = (
+    faulty_declarations,
+    faulty_shapes,
+    faulty_precision,
+    faulty_state,
+    faulty_statistics,
+    faulty_transforms,
+    faulty_torch,
+)
 FAULTS = [fault for room in FAULTY for fault in room.FAULTS]
 
 
