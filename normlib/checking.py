@@ -90,6 +90,7 @@ def _show(console: Console, label: str, found: Sequence[Finding]) -> None:
             words.append(f"\n{each.reason.strip()}", style=STYLES[each.status])
         table.add_row(each.check, Text(each.status, style=STYLES[each.status]), words)
     counts = [(word, sum(each.status == status for each in found)) for status, word in WORDS.items()]
+    counts = [(word, count) for word, count in counts if count or word != WORDS["not run"]]
     console.print(
         Text(f"{label}: {len(found)} promises, {', '.join(f'{n} {word}' for word, n in counts)}", style="bold")
     )

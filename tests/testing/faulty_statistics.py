@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from normlib.norms.base import Norm
 from normlib.norms.batch import BatchNorm
@@ -112,7 +113,8 @@ class CountsAllTheSame(Averages):
 
 class UsesItsBuffersThemselves(Averages):
     def normalize_by_running(self, x, running):
-        return self.scale_and_shift(self.normalize(x, self.running_mean, self.running_var))
+        weight, bias = self.parameters_as(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, weight, bias, eps=self.eps)
 
 
 class MovesInEveryPass(Averages):
