@@ -29,7 +29,10 @@ from normlib.testing.subject import Subject, draw, norms_in, set_clock, subject
 # Compiled, sums are taken in another order; a few training steps multiply what that changes.
 ROUNDING_OF_A_RUN = 20 * ROUNDING
 STEPS = 3
-SMALL_GRADIENT = 1e-3  # below it, rounding is a larger share
+# Of a parameter's largest gradient, or of the least that counts. Where the statistics are of two values, as in group norm on flat
+# inputs, rounding alone makes 4e-4 of it, compiled or not; the faults seen in batch renorm made 1e-2 and more.
+WRONG_GRADIENT = 1e-3
+LEAST_GRADIENT = 1e-3
 
 
 def check_compile(norm: str | type[Norm], **settings: Any) -> None:
@@ -97,8 +100,8 @@ def _require_same_gradients(network: nn.Module, eager: nn.Module, what: str) -> 
     for (name, one), other in zip(network.named_parameters(), eager.parameters(), strict=True):
         require((one.grad is None) == (other.grad is None), f"{what}: whether {name} has a gradient")
         if one.grad is not None and other.grad is not None:
-            scale = other.grad.abs().max().clamp(min=SMALL_GRADIENT)
-            require_close(one.grad / scale, other.grad / scale, ROUNDING_OF_A_RUN, f"{what}: gradient of {name}")
+            scale = other.grad.abs().max().clamp(min=LEAST_GRADIENT)
+            require_close(one.grad / scale, other.grad / scale, WRONG_GRADIENT, f"{what}: gradient of {name}")
 
 
 def _fewest_positions(of: Subject) -> int:

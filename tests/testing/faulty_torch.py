@@ -22,6 +22,15 @@ class StacksItsCorrection(BatchRenorm):
         return r, d
 
 
+class RecomputesFromMovedAverages(BatchRenorm):
+    """Right outputs, but where compiled the backward pass takes r and d from the running statistics once more, and they have moved."""
+
+    def _correction(self, mean, std, running):
+        r, d = std / running["std"], (mean - running["mean"]) / running["std"]
+        r = self.held_constant(torch.clamp(r, 1 / self.r_max, self.r_max))
+        return r, self.held_constant(torch.clamp(d, -self.d_max, self.d_max))
+
+
 class LooksAtItsInput(Plain):
     def forward(self, x, mask=None):
         if x.dim() < 2:
@@ -103,6 +112,7 @@ class KeepsAConstantInABuffer(Plain):
 
 FAULTS = [
     (StacksItsCorrection, "inductor", "compiled by Inductor, against eager"),
+    (RecomputesFromMovedAverages, "inductor", "at step 1: gradient of"),
     (LooksAtItsInput, "fx", "symbolic_trace fails .*create_proxy"),
     (KeepsItsClockInPython, "jit_trace", "traced by torch.jit"),
     (AsksForChannelsLast, "vmap", "querying is_contiguous inside of vmap"),
