@@ -17,20 +17,30 @@ from normlib.norms.base import Norm
 from normlib.norms.declarations import INVARIANCES
 from normlib.registry import unknown_name
 from normlib.testing import (
+    checkpointing,
+    compiled,
     declarations,
+    ensembles,
+    float64,
     gradients,
+    idioms,
+    inputs,
     layouts,
     masks,
+    materialized,
     modes,
+    own_pass,
     precision,
     running,
     saved,
     shapes,
+    statistics,
+    tracing,
     transforms,
 )
 from normlib.testing.formulas import evaluate
 from normlib.testing.plain import DECLARED_BY_THE_BASE_CLASS, promises
-from normlib.testing.requirements import ContractError, require
+from normlib.testing.requirements import ContractError, NotRunError, require
 from normlib.testing.subject import subject
 
 SLOTS = ("norm", "site", "weight", "branch")
@@ -38,8 +48,8 @@ SLOTS = ("norm", "site", "weight", "branch")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: "ok", "declared" (the norm says that it cannot, and why), "unpromised" (a plain module does not, and
-    has not said that it would) or "FAILED", with the reason."""
+    """What one check found, with the reason: "ok", "declared" (the norm says that it cannot), "unpromised" (a plain module does
+    not, and has not said that it would), "not run" (this machine cannot) or "FAILED"."""
 
     check: str
     status: str
@@ -77,6 +87,8 @@ CHECKS: dict[str, Callable[..., None]] = {
         declarations.check_dependence,
         declarations.check_invariances,
         shapes.check_shapes,
+        inputs.check_input_types,
+        inputs.check_unbatched,
         shapes.check_network,
         shapes.check_channels_last,
         shapes.check_meta,
@@ -85,21 +97,35 @@ CHECKS: dict[str, Callable[..., None]] = {
         shapes.check_one_number,
         layouts.check_memory_formats,
         precision.check_precision,
+        float64.check_float64,
         precision.check_half,
         precision.check_autocast,
         gradients.check_gradients,
         gradients.check_second_gradients,
+        own_pass.check_own_pass,
+        checkpointing.check_checkpointing,
         running.check_running_averages,
+        statistics.check_kept_statistics,
+        statistics.check_recomputed_statistics,
+        statistics.check_ghost_batches,
         modes.check_modes,
         modes.check_frozen,
         modes.check_non_finite,
         masks.check_mask,
+        idioms.check_reset_parameters,
+        idioms.check_no_bias,
+        idioms.check_track_running_stats,
+        idioms.check_parameter_dimensions,
         saved.check_state_dict,
         saved.check_deepcopy,
         saved.check_pickle,
         saved.check_resume,
-        transforms.check_compile,
-        transforms.check_vmap,
+        materialized.check_to_empty,
+        compiled.check_compile,
+        compiled.check_inductor,
+        tracing.check_fx,
+        tracing.check_jit_trace,
+        ensembles.check_vmap,
         transforms.check_functional_call,
         transforms.check_export,
     )
@@ -114,6 +140,8 @@ def finding(check: str, norm: str | type[nn.Module], **settings: Any) -> Finding
         return Finding(check, "unpromised", DECLARED_BY_THE_BASE_CLASS[check])
     try:
         CHECKS[check](norm, **settings)
+    except NotRunError as error:
+        return Finding(check, "not run", str(error))
     except Exception as error:  # a check that cannot even run has found something, whatever it is
         if excuse is not None:
             return Finding(check, "declared", excuse)

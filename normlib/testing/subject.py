@@ -25,7 +25,9 @@ LATE = 10**6
 
 def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normal values, the same for the same seed, from a generator of their own."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu").to(
+        dtype
+    )
 
 
 @dataclass(frozen=True)

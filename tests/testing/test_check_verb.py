@@ -37,7 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of its own, a wide terminal, and the checks that take most of the time left out."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    with only(set(CHECKS) - {"compile", "export", "gradients", "second_gradients", "precision", "resume"}):
+    with only(set(CHECKS) - {"compile", "inductor", "export", "gradients", "second_gradients", "precision", "resume"}):
         yield tmp_path
 
 
