@@ -94,7 +94,7 @@ class InstanceNorm(RunningNorm):
 
     def averaged(self, statistics: Statistics, count: int | Tensor) -> Statistics:
         """The mean over the samples, of means and of unbiased variances: (C,) each. With counts (N,), over samples of two values or more."""
-        if not isinstance(count, Tensor):
+        if not isinstance(count, Tensor) or count.dim() == 0:  # a traced number is a tensor
             return {"mean": statistics["mean"].mean(0), "var": unbiased(statistics["var"], count).mean(0)}
         counts = count.unsqueeze(1)
         taken = {"mean": statistics["mean"], "var": unbiased(statistics["var"], counts)}

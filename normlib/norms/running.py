@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from normlib.norms._averages import mean_of_measured, mean_of_parts, move_towards
-from normlib.norms._recomputation import Passes
 from normlib.norms.kernels.inspection import is_recomputing, may_be_recomputed, statistics_dtype
 from normlib.norms.kernels.masked import refuse_single_values
 from normlib.norms.kernels.synchronized import several_processes
 from normlib.norms.measuring import MeasuringNorm, Statistics, mean_over_batch, per_channel
+from normlib.norms.recomputation import Passes
 
 __all__ = ["RunningNorm", "Statistics", "mean_over_batch", "per_channel"]
 
@@ -92,7 +92,9 @@ class RunningNorm(MeasuringNorm):
         again = moves and is_recomputing()
         asks_state = not by_batch or type(self).normalize_by_measured is not MeasuringNorm.normalize_by_measured
         if again and asks_state and len(self._passes):
-            running = dict(self._passes.recall(self._key(self.measure_part(xs[0].detach(), masks[0], together)[0])))
+            running = dict(self._passes.recall())
+        elif moves and asks_state and may_be_recomputed():
+            self._passes.remember(running)
         if by_batch and mask is None and not together:
             outputs, found = zip(*(self.measure_and_normalize(part, running) for part in xs), strict=True)
             counts: Any = [self.num_values(part) for part in xs]
@@ -106,8 +108,6 @@ class RunningNorm(MeasuringNorm):
             )
         y = self.normalize_by_running(x, running) if not by_batch else outputs[0] if groups == 1 else torch.cat(outputs)
         if moves and not again:
-            if asks_state and may_be_recomputed():
-                self._passes.remember(self._key(found[0]), running)
             self._move(found, counts, mask is None and not together, in_half or self.guard)
         return y
 
@@ -145,10 +145,6 @@ class RunningNorm(MeasuringNorm):
             mixed = self.combine(running, own, self.own_weight)
             outputs.append(self.normalize(sample, **{name: mixed[name] for name in self._starts}))
         return self.scale_and_shift(torch.cat(outputs))
-
-    @staticmethod
-    def _key(statistics: Statistics) -> Tensor:
-        return next(iter(statistics.values()))
 
     def _joins_other_processes(self) -> bool:
         if not self.sync or not self.training or not (self.uses_batch_statistics or self.update_running):

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms.kernels.inspection import before_it_moves, is_recomputing
+from normlib.norms.kernels.inspection import before_it_moves, is_recomputing, may_be_recomputed
 from normlib.norms.place import Place
-from normlib.norms.weights.on_weights import OnWeights, WeightFunction
+from normlib.norms.recomputation import Passes
+from normlib.norms.weights.on_weights import NO_PICKLE, OnWeights, WeightFunction
 
 ITERATIONS_AT_START = 15  # as torch.nn.utils.parametrizations.spectral_norm: the first weights are already well scaled
 
@@ -22,7 +23,7 @@ class DividedBySpectralNorm(WeightFunction):
 
     def __init__(self, layer: nn.Module, num_power_iterations: int, eps: float) -> None:
         super().__init__(layer)
-        self.num_power_iterations, self.eps = num_power_iterations, eps
+        self.num_power_iterations, self.eps, self._passes = num_power_iterations, eps, Passes()
         weight: Tensor = layer.weight  # type: ignore[assignment]
         rows = self.rows_of(weight.detach())
         u = torch.randn(len(rows), device=rows.device, dtype=rows.dtype)
@@ -30,13 +31,22 @@ class DividedBySpectralNorm(WeightFunction):
 
     def of_rows(self, rows: Tensor) -> Tensor:
         with torch.no_grad():
-            u = before_it_moves(self.u).to(rows.dtype, copy=True)
-            if self.training and self.moves and not is_recomputing():  # else u is already that of the first pass
-                u = self._iterate(rows, u, self.num_power_iterations)
-                self.u.copy_(u)
+            u = self._moved(rows)
             u, v = self.held_constant(u), self.held_constant(F.normalize(rows.t() @ u, dim=0))
         sigma = torch.dot(u, rows @ v)
         return rows / sigma.clamp(min=self.eps)
+
+    def _moved(self, rows: Tensor) -> Tensor:
+        """`u` after the iterations of this pass; in a checkpoint's second pass, that of the first."""
+        if self.training and is_recomputing() and len(self._passes):
+            return self._passes.recall()["u"].to(rows.dtype)
+        u = before_it_moves(self.u).to(rows.dtype, copy=True)
+        if self.training and self.moves and not is_recomputing():
+            u = self._iterate(rows, u, self.num_power_iterations)
+            self.u.copy_(u)
+            if may_be_recomputed():
+                self._passes.remember({"u": u})
+        return u
 
     def held_constant(self, value: Tensor) -> Tensor:
         """As `Norm.held_constant`, for finite differences."""
@@ -77,6 +87,10 @@ class SpectralNorm(OnWeights):
 
     constant_in_gradient = "the singular vectors"
     buffer_count = "C"
+    exceptions = {
+        **NO_PICKLE,
+        "jit_trace": "torch.jit.trace reads the weight several times while it looks at the module, and each time in training moves u",
+    }
 
     def __init__(
         self,
