@@ -47,7 +47,7 @@ EXAMPLES = {
         "normlib report results/a results/b --to results/both    # other machines, other days",
     ],
     "bench": [
-        "normlib bench                                    # every norm, two shapes, with and without a mean: minutes",
+        "normlib bench                                    # every norm, two shapes, two means: some minutes",
         "normlib bench norm=batch,group bench.shapes=[32x64x32x32] bench.dtypes=[float32,bfloat16]",
         "normlib bench norm=rms bench.shapes=[8x197x384] bench.compile=true bench.blocks=12",
         "normlib bench norm=group bench.inputs=[normal,shifted,pixels] bench.caches=[warm,cold]",
