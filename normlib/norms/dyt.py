@@ -47,6 +47,7 @@ class DynamicTanh(Norm):
     ) -> None:
         super().__init__(num_features, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
         self.alpha = nn.Parameter(torch.full((1,), alpha, device=device, dtype=dtype))
+        self.starts_at = {**self.starts_at, "alpha": alpha}
 
     def normalize(self, x: Tensor) -> Tensor:
         return torch.tanh(self.alpha.to(x.dtype) * x)

@@ -54,11 +54,14 @@ class GroupNorm(Norm):
         group_size: int | None = None,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        super().__init__(
+            num_features, eps=eps, affine=affine, bias=bias, channel_dim=channel_dim, device=device, dtype=dtype
+        )
         self.num_groups = number_of_groups(num_features, num_groups, group_size)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -84,6 +87,11 @@ class GroupNorm(Norm):
             "the channels of a group and the positions",
             "use fewer groups (num_groups) or an input with positions",
         )
+
+    @property
+    def num_channels(self) -> int:
+        """torch.nn's name for the channels."""
+        return self.num_features
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, num_groups={self.num_groups}"

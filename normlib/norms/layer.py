@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._layout import laid_out_like
+from normlib.norms._layout import laid_out_like, one_width
 from normlib.norms.base import Norm
 from normlib.norms.kernels.group_norm import normalize_groups
 from normlib.norms.kernels.inspection import is_direct
@@ -49,15 +50,24 @@ class LayerNorm(Norm):
 
     def __init__(
         self,
-        num_features: int,
+        num_features: int | Sequence[int],
         scope: Literal["sample", "position"] = "sample",
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        super().__init__(
+            one_width(self._name, num_features),
+            eps=eps,
+            affine=affine,
+            bias=bias,
+            channel_dim=channel_dim,
+            device=device,
+            dtype=dtype,
+        )
         if scope not in ("sample", "position"):
             raise ValueError(
                 f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
@@ -92,6 +102,11 @@ class LayerNorm(Norm):
         self.require_several_values(
             x.numel() // x.shape[0], x, "the channels and positions of a sample", "give it more channels or positions"
         )
+
+    @property
+    def normalized_shape(self) -> tuple[int]:
+        """torch.nn's name for the channels."""
+        return (self.num_features,)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"

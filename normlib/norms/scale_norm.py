@@ -57,7 +57,7 @@ class ScaleNorm(Norm):
         super().__init__(num_features, eps=eps, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
         self.affine = affine
         if affine:
-            self.weight = nn.Parameter(torch.tensor(math.sqrt(num_features), device=device, dtype=dtype))
+            self.weight = nn.Parameter(torch.full((1,), math.sqrt(num_features), device=device, dtype=dtype))
         self.starts_at = {"weight": math.sqrt(num_features)}  # no start for all widths
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

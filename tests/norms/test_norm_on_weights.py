@@ -77,10 +77,10 @@ def weight_norm(v: Tensor, g: Tensor) -> Tensor:
 
 
 def weight_standardization(w: Tensor) -> Tensor:
-    """Qiao et al. 2019, mean and standard deviation over the I weights of an output channel, epsilon inside the root."""
+    """Qiao et al. 2019, mean and standard deviation over the I weights of an output channel; epsilon as in the norm."""
     size = w.shape[1]
     mean = w.sum(1, keepdim=True) / size
-    return (w - mean) / (((w - mean) ** 2).sum(1, keepdim=True) / size + EPS).sqrt()
+    return (w - mean) / (((w - mean) ** 2).sum(1, keepdim=True) / size + EPS**2).sqrt()
 
 
 def scaled_weight_standardization(w: Tensor, gamma: float, gain: Tensor) -> Tensor:
