@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from normlib.norms import register
 from normlib.norms.base import Norm
+from normlib.norms.kernels.unit_length import scale_to_length
 
 
 @register(
@@ -68,6 +69,6 @@ class ScaleNorm(Norm):
             "give it more channels",
             outcome="all that would come out is its sign",
         )
-        inverse_length = x.square().sum(1, keepdim=True).clamp(min=self.eps**2).rsqrt()
         weight, _ = self.parameters_as(x)
-        return x * (inverse_length * (math.sqrt(self.num_features) if weight is None else weight))
+        length = x.new_full((1,), math.sqrt(self.num_features)) if weight is None else weight
+        return scale_to_length(x, length, self.eps)
