@@ -27,7 +27,7 @@ PAGE = HERE / "norms.md"
 BENCH = HERE.parent / "results" / "gallery" / "bench" / "tables" / "cost.csv"
 TIMED = {
     "shape": "8x256x14x14", "layout": "contiguous", "dtype": "float32", "device": "cpu", "threads": "1",
-    "passes": "forward_backward",
+    "passes": "forward_backward", "inputs": "normal", "cache": "warm",
 }  # fmt: skip
 """Of all that `normlib bench` timed, what the page tells."""
 LABELS = ("Axes", "Shapes", "Paper", "Deviations", "When", "When not")

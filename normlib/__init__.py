@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from normlib.api import train as train
     from normlib.conversion.convert import convert as convert
     from normlib.conversion.fold import fold as fold
+    from normlib.conversion.freeze import freeze_statistics as freeze_statistics
     from normlib.conversion.report import conversion_report as conversion_report
+    from normlib.conversion.to_torch import to_torch as to_torch
     from normlib.data import register as register_dataset
     from normlib.models import register as register_model
     from normlib.norms import create as create
@@ -53,6 +55,7 @@ _PUBLIC = {
     "create": ("normlib.norms", "create"),
     "factory": ("normlib.norms", "factory"),
     "fold": ("normlib.conversion.fold", "fold"),
+    "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
     "precise_statistics": ("normlib.norms.population", "precise_statistics"),
@@ -60,6 +63,7 @@ _PUBLIC = {
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
+    "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
 }
 __all__ = [
@@ -80,6 +84,7 @@ __all__ = [
     "create",
     "factory",
     "fold",
+    "freeze_statistics",
     "load_results",
     "names",
     "precise_statistics",
@@ -87,6 +92,7 @@ __all__ = [
     "register",
     "register_dataset",
     "register_model",
+    "to_torch",
     "train",
 ]
 

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
-from normlib.norms.base import Norm
+from normlib.conversion.freeze import freeze_norms
 from normlib.norms.population import (
     Population,
     is_frozen,
@@ -88,11 +88,13 @@ class PreciseStatistics(pl.Callback):
 
 
 class FreezeStatistics(pl.Callback):
-    """Running statistics that normalize and no longer move, from the share `after` of the run's optimizer steps on.
+    """Running statistics that normalize and no longer move, from the share `after` of the run on.
 
-    `affine`: the norms' scales and shifts are no longer trained either (with DDP that needs `find_unused_parameters=True`).
-    Frozen norms stay frozen after ``train()`` and in a run resumed from a checkpoint. torch's norms are kept in eval mode;
-    normlib's are switched, as ``norm.freeze()`` does.
+    The run is measured in batches, whatever number of optimizers step on each: a run of ``max_epochs`` epochs is as many batches
+    as they have. Where ``max_steps`` ends the run first, it is the share of these steps. `affine`: the norms' scales and shifts
+    are no longer trained either (with DDP that needs `find_unused_parameters=True`). Norms are frozen as by
+    `normlib.freeze_statistics`, which is for training loops of one's own; they stay so after ``train()`` and in a run resumed
+    from a checkpoint.
     """
 
     def __init__(self, after: float, affine: bool = False) -> None:
@@ -112,28 +114,30 @@ class FreezeStatistics(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._norms = _required_norms(pl_module, type(self).__name__)
-        self._total_steps = trainer.estimated_stepping_batches
-        if not 0 < self._total_steps < float("inf"):
+        if _share_done(trainer, 0) is None:
             raise ValueError(
                 f"FreezeStatistics(after={self.after}) counts a share of the run, but this run's length is not known; give the "
                 "Trainer max_steps, or max_epochs and a training set with a length"
             )
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
-        self.frozen = self.frozen or trainer.global_step / self._total_steps >= self.after
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        share = _share_done(trainer, batch_idx)
+        self.frozen = self.frozen or (share is not None and share >= self.after)
         if self.frozen:
-            for norm in self._norms:
-                _freeze(norm, self.affine)
+            freeze_norms(self._norms, self.affine)
 
 
-def _freeze(norm: nn.Module, affine: bool) -> None:
-    if isinstance(norm, Norm):
-        norm.statistics, norm.update_running = "running", False
-    else:
-        norm.eval()
-    for parameter in norm.parameters(recurse=False) if affine else ():
-        parameter.requires_grad_(False)
-        parameter.grad = None
+def _share_done(trainer: pl.Trainer, batch_idx: int) -> float | None:
+    """The share of the run that lies behind, by the limit that will be reached first; None where nothing limits the run."""
+    shares = []
+    epochs, batches = trainer.max_epochs, trainer.num_training_batches
+    if epochs is not None and epochs > 0 and 0 < batches < float("inf"):
+        shares.append((trainer.current_epoch * batches + batch_idx) / (epochs * batches))
+    if trainer.max_steps > 0:
+        shares.append(trainer.global_step / trainer.max_steps)
+    return max(shares, default=None)
 
 
 def _required_norms(pl_module: pl.LightningModule, who: str) -> list[nn.Module]:

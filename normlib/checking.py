@@ -22,8 +22,14 @@ from normlib.norms import names, norms
 from normlib.testing import Finding, findings, subject
 from normlib.training.installation import COMMON_NORM_SETTINGS
 
-STYLES = {"ok": "green", "declared": "yellow", "FAILED": "bold red"}
-WORDS = {"ok": "kept", "declared": "declared as not kept", "FAILED": "broken"}
+STYLES = {"ok": "green", "declared": "yellow", "unpromised": "yellow", "not run": "yellow", "FAILED": "bold red"}
+WORDS = {
+    "ok": "kept",
+    "declared": "declared as not kept",
+    "unpromised": "not promised by a plain module",
+    "not run": "not run",
+    "FAILED": "broken",
+}
 
 
 def check(arguments: Sequence[str], config_dirs: Sequence[str], console: Console) -> bool:
@@ -90,6 +96,9 @@ def _show(console: Console, label: str, found: Sequence[Finding]) -> None:
             words.append(f"\n{each.reason.strip()}", style=STYLES[each.status])
         table.add_row(each.check, Text(each.status, style=STYLES[each.status]), words)
     counts = [(word, sum(each.status == status for each in found)) for status, word in WORDS.items()]
+    counts = [
+        (word, number) for word, number in counts if number or word in (WORDS["ok"], WORDS["declared"], WORDS["FAILED"])
+    ]
     console.print(
         Text(f"{label}: {len(found)} promises, {', '.join(f'{n} {word}' for word, n in counts)}", style="bold")
     )

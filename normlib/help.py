@@ -47,11 +47,12 @@ EXAMPLES = {
         "normlib report results/a results/b --to results/both    # other machines, other days",
     ],
     "bench": [
-        "normlib bench                                    # every norm, two inputs, about half a minute",
+        "normlib bench                                    # every norm, two shapes, with and without a mean: minutes",
         "normlib bench norm=batch,group bench.shapes=[32x64x32x32] bench.dtypes=[float32,bfloat16]",
-        "normlib bench norm=rms bench.shapes=[8x197x384] bench.compile=true bench.rounds=31",
+        "normlib bench norm=rms bench.shapes=[8x197x384] bench.compile=true bench.blocks=12",
+        "normlib bench norm=group bench.inputs=[normal,shifted,pixels] bench.caches=[warm,cold]",
         "normlib bench plugins=[my_norm.py] norm=my_norm results_dir=/tmp/results",
-        "normlib bench bench.full=true                    # every shape, type, thread count; compiled, too",
+        "normlib bench bench.full=true                    # every shape, type, input, cache; compiled, too",
     ],
     "check": [
         "normlib check group norm.num_groups=4",
@@ -111,7 +112,7 @@ def choices() -> dict[str, list[str]]:
 
 def registered(room: str) -> list[str]:
     """The names under which the files of one room register their classes."""
-    sources = (file.read_text(encoding="utf-8") for file in (PACKAGE / room).glob("*.py"))
+    sources = (file.read_text(encoding="utf-8") for file in (PACKAGE / room).rglob("*.py"))
     return sorted(name for source in sources for name in re.findall(r'^@register\(\s*"(\w+)"', source, re.MULTILINE))
 
 

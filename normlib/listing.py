@@ -16,6 +16,7 @@ from normlib.experiments.config import experiment_file, group_files
 from normlib.experiments.schema import COMMON, Root
 from normlib.models import models
 from normlib.norms import norms
+from normlib.norms.plain import PlainNorm
 from normlib.registry import Entry
 from normlib.results.record import Record
 from normlib.training.spec import OPTIMIZERS, SCHEDULES
@@ -105,10 +106,16 @@ SLOTS = {"site": "brings its own activation", "weight": "on the layer ahead", "b
 def _nature(entry: Entry) -> str:
     """What a norm takes its statistics over, whether it depends on the batch, and its place where that is not the usual one."""
     cls: Any = entry.cls
-    remarks = ["depends on the batch"] if cls.depends_on_batch else []
+    remarks = ["a plain module"] if issubclass(cls, PlainNorm) else []
+    try:
+        remarks += ["depends on the batch"] if cls.depends_on_batch else []
+    except (
+        Exception
+    ) as error:  # a plain module is tried out, and may raise anything; the others are listed all the same
+        remarks.append(f"cannot be used: {error}")
     remarks += [SLOTS[cls.slot]] if cls.slot in SLOTS else []
     over = str(entry.metadata.get("statistics_over", ""))
-    return over + (f"\n({'; '.join(remarks)})" if remarks else "")
+    return "\n".join(filter(None, [over, f"({'; '.join(remarks)})" if remarks else ""]))
 
 
 def _defaults(node: type, prefix: str, without: Sequence[str] = ()) -> str:

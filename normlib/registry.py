@@ -64,7 +64,8 @@ class Registry:
     """All classes of one kind ("norm", "model" or "dataset").
 
     `supplied` are the constructor arguments that normlib itself passes; `package` holds the built-in members,
-    one a file, imported when a name is first asked for; `entry_points` is the group other packages register under.
+    one a file, imported when a name is first asked for; `entry_points` is the group other packages register under. `adapt` makes
+    of what is registered the class that an entry holds, or raises RegistryError.
     """
 
     kind: str
@@ -73,18 +74,19 @@ class Registry:
     supplied: frozenset[str]
     metadata_keys: frozenset[str] = frozenset()
     required_base: Callable[[], type] | None = None
+    adapt: Callable[[Any], Any] | None = None
     _entries: dict[str, Entry] = field(default_factory=dict)
     _loaded: bool = False
 
-    def register(self, name: str, **metadata: Any) -> Callable[[type[T]], type[T]]:
+    def register(self, name: str, **metadata: Any) -> Callable[[T], T]:
         """Class decorator that adds a class under `name`.
 
         Raises RegistryError for a name that is taken or not an identifier, for unknown metadata, and for
         constructor arguments without a plain type and a default.
         """
 
-        def decorate(cls: type[T]) -> type[T]:
-            self._add(name, cls, metadata)
+        def decorate(cls: T) -> T:
+            self._add(name, cls if self.adapt is None else self.adapt(cls), metadata)
             return cls
 
         return decorate
@@ -125,7 +127,7 @@ class Registry:
                     f"{type(error).__name__}: {error}. Fix or uninstall the package that declares it."
                 ) from error
 
-    def _add(self, name: str, cls: type, metadata: Mapping[str, Any]) -> None:
+    def _add(self, name: str, cls: Any, metadata: Mapping[str, Any]) -> None:
         if not isinstance(cls, type):
             raise RegistryError(f"a {self.kind} is registered as a class, but {name!r} is {cls!r}")
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
@@ -191,7 +193,7 @@ def _definition(entry: Entry) -> tuple[str, str]:
 def _source_file(cls: type) -> str | None:
     try:
         return inspect.getsourcefile(cls)
-    except TypeError:
+    except (TypeError, OSError):  # which of the two a class without a file raises depends on where it was typed
         return None
 
 

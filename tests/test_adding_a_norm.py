@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ import pytest
 from normlib.cli import main
 from normlib.norms.base import Norm
 from normlib.norms.declarations import Declarations
+from normlib.norms.place import Place
 from normlib.testing import check_norm
+from normlib.testing.plain import PROMISED
 from tests.pristine_registries import pristine_registries as pristine_registries
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +54,17 @@ def test_the_table_names_every_attribute_with_its_default() -> None:
         default = getattr(Norm, name)
         said = "nothing" if default == frozenset() else repr(default).replace("'", '"')
         assert said in row, name
+
+
+def test_the_page_names_every_field_of_a_place() -> None:
+    table = PAGE[PAGE.index("| of a `normlib.Place`") :].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table.replace("normlib.Place", ""))) >= {each.name for each in fields(Place)}
+
+
+def test_the_page_names_what_a_plain_module_has_to_pass() -> None:
+    sentence = PAGE[PAGE.index("Seven have to pass") :].partition("Any other")[0]
+    assert len(PROMISED) == 7
+    assert set(re.findall(r"`(\w+)`", sentence)) == PROMISED
 
 
 def test_links_of_the_page_lead_somewhere() -> None:

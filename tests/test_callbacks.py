@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 import random
 import warnings
 from collections.abc import Iterator
@@ -205,6 +207,74 @@ def test_statistics_freeze_after_a_share_of_the_run(affine: bool) -> None:
     for norm in (module.norms[0], module.norms[2]):
         norm(torch.randn(8, 6, generator=torch.Generator().manual_seed(0)))
     assert same(frozen, buffers(module)), "normlib's norms stay frozen after train()"
+
+
+class TwoOptimizers(UsersModule):
+    """Steps twice on each batch, as adversarial training does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, number: int) -> None:
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(super().training_step(batch, number))
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(part.parameters(), lr=0.01) for part in (self.net[:4], self.net[4:])]
+
+
+@pytest.mark.parametrize(
+    ("module", "settings", "batches"),
+    [
+        (UsersModule, {}, 12),
+        (UsersModule, {"accumulate_grad_batches": 3}, 12),
+        (UsersModule, {"max_steps": 8}, 8),
+        (UsersModule, {"max_steps": 4, "accumulate_grad_batches": 2}, 8),
+        (UsersModule, {"max_steps": 100}, 12),
+        (TwoOptimizers, {}, 12),
+        (TwoOptimizers, {"max_steps": 16}, 8),  # of its two optimizers together
+    ],
+)
+def test_half_of_the_run_is_half_of_its_batches(module: type[UsersModule], settings: Any, batches: int) -> None:
+    watch = Watch()
+    fit(FreezeStatistics(after=0.5), watch, module=module(), epochs=2, **settings)
+    assert len(watch.states) == batches
+    for norm in range(3):
+        assert watch.moved(norm) == [True] * (batches // 2 - 1) + [False] * (batches // 2), f"norm {norm}"
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_statistics_freeze_in_a_loop_of_ones_own(affine: bool) -> None:
+    module = UsersModule()
+    module.net[5] = nn.BatchNorm1d(6)
+    for norm in module.norms:
+        norm.running_mean.fill_(0.5)
+    assert normlib.freeze_statistics(module, affine=affine) == module.norms
+    for model in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        model.train()
+        before = buffers(model)
+        model.net(torch.randn(8, 4)).sum().backward()
+        assert same(before, buffers(model)) and not model.net[5].training
+        assert [norm.weight.requires_grad for norm in model.norms] == [not affine] * 3
+        assert [norm.weight.grad is None for norm in model.norms] == [affine] * 3
+    converted = normlib.convert(module, "batch")
+    before = buffers(converted)
+    converted.train().net(torch.randn(8, 4))
+    assert same(before, buffers(converted)), "converted norms stay frozen"
+    with pytest.raises(ValueError, match="Linear has no norm with running statistics"):
+        normlib.freeze_statistics(nn.Linear(3, 4))
+
+
+def test_thawing_a_norm_of_torch() -> None:
+    norm = nn.BatchNorm1d(4)
+    normlib.freeze_statistics(norm)
+    normlib.freeze_statistics(norm)  # twice is once
+    assert not norm.train().training
+    del norm.train
+    assert norm.train().training
 
 
 def test_a_frozen_norm_normalizes_in_training_with_what_it_has() -> None:

@@ -21,7 +21,7 @@ CONF = help_texts.config_dir()
 def misnamed(room: Path) -> list[str]:
     """Files of a room that register something else than one class under the file's own name."""
     wrong = []
-    for file in sorted(room.glob("*.py")):
+    for file in sorted(room.rglob("*.py")):
         registered = re.findall(r'^@register\(\s*"(\w+)"', file.read_text(), re.MULTILINE)
         if registered and registered != [file.stem]:
             wrong.append(file.stem)
@@ -55,7 +55,7 @@ def _is_complete(composer: Composer, group: str, choice: str) -> None:
 def test_help_the_registry_and_the_files_name_the_same(group: str) -> None:
     room = help_texts.PACKAGE / ROOMS[group]
     assert help_texts.registered(ROOMS[group]) == GROUPS[group].names()
-    assert set(GROUPS[group].names()) <= {file.stem for file in room.glob("*.py")}
+    assert set(GROUPS[group].names()) <= {file.stem for file in room.rglob("*.py")}
     assert misnamed(room) == []
 
 

@@ -45,7 +45,7 @@ def draw(timings: Sequence[Timing]) -> Figure | None:
                     height = row + ROOM * (0.5 - (index + 0.5) / len(of_norm))
                     colour, marker, _ = look[_input(timing)]
                     panel.plot([found.low, found.high], [height, height], color=colour, linewidth=1.0)
-                    panel.plot([found.median], [height], color=colour, marker=marker, markersize=4, linestyle="none")
+                    panel.plot([found.value], [height], color=colour, marker=marker, markersize=4, linestyle="none")
             panel.axvline(1.0, color=GREY, linewidth=0.8)
             panel.axvline(ALLOWED, color=GREY, linewidth=0.8, linestyle="--")
             panel.set_xscale("log", base=2)
@@ -65,6 +65,6 @@ def draw(timings: Sequence[Timing]) -> Figure | None:
 def _input(timing: Timing) -> str:
     """What tells the inputs of one norm apart."""
     threads = f", {timing.threads} threads" if timing.threads > 1 else ""
-    return (
-        f"{timing.shape.replace('x', '×')} {timing.layout.replace('_', ' ')}, {timing.dtype}{threads}, {timing.device}"
-    )
+    cold = ", cold" if timing.cache == "cold" else ""
+    shape = timing.shape.replace("x", "×")
+    return f"{shape} {timing.layout.replace('_', ' ')}, {timing.inputs}{cold}, {timing.dtype}{threads}, {timing.device}"

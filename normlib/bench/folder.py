@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from normlib.bench.figure import draw
-from normlib.bench.record import Timing
+from normlib.bench.record import OlderTimingError, Timing
 from normlib.bench.sheets import sheets
 from normlib.results.files import unwritable, write_atomically
 from normlib.results.placing import check_place, place
@@ -54,12 +54,13 @@ class BenchFolder:
         return [Timing.from_json(read_regular(path), path) for path in sorted(self.runs.glob("*.json"))]
 
     def keep(self, timings: Sequence[Timing]) -> None:
-        """Remove the timings of other benches; a file that is no sound timing is somebody's, and stays."""
+        """Remove the timings of other benches, those of older formats too; a file that is no sound timing is somebody's, and stays."""
         ids = {timing.id for timing in timings}
         for path in self.runs.glob("*.json"):
             if path.stem not in ids:
                 with contextlib.suppress(RecordError, IsADirectoryError):
-                    Timing.from_json(path.read_bytes(), path)
+                    with contextlib.suppress(OlderTimingError):
+                        Timing.from_json(path.read_bytes(), path)
                     path.unlink(missing_ok=True)
 
     def report(self, timings: Sequence[Timing]) -> tuple[list[Sheet], list[Path]]:

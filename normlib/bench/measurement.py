@@ -1,22 +1,25 @@
-"""One measurement: a norm and its contenders at one input, timed in turns.
+"""One measurement: a norm and its contenders at one case, timed in turns, block by block.
 
-In comes what to measure, out goes a `Timing`, or the reason why there is nothing to time. This file writes nothing.
+In comes what to measure, out go `Timing`s, or the reason why there is nothing to time. This file writes nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import torch
 from torch import Tensor, nn
 
-from normlib.bench.contenders import ALLOWED, ALLOWED_OF, contenders, settings_of
+from normlib.bench.cases import Case
+from normlib.bench.contenders import allowed_ratios, contenders, settings_of
 from normlib.bench.memory import MEANING, memory_bytes
-from normlib.bench.record import OURS, Timing
+from normlib.bench.record import COMPILED, OURS, Timing
+from normlib.bench.ring import last_level_cache_bytes, move_to_new_memory, number_of_copies, ring
 from normlib.bench.settings import BenchSettings
 from normlib.bench.timing import Step, seconds_in_turns
 from normlib.norms import norms
@@ -25,123 +28,156 @@ from normlib.training.environment import describe
 
 TOTAL_STEPS = 1_000_000
 """The length of a run that a norm with a schedule in fractions of it is told."""
-LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 2e-2}
+"""How far a compiled formula may be from the norm, relative to the values from 1 on: sums in another order, and a last digit."""
 
 
 @dataclass(frozen=True)
-class Input:
-    """What a norm is timed at."""
+class Lineup:
+    """A norm and its contenders, built for one input; `what` names each, `left_out` says why others are not among them."""
 
-    shape: str
-    layout: str
-    dtype: str
-    device: str
-    threads: int
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(map(int, self.shape.split("x")))
-
-    @property
-    def channel_dim(self) -> int:
-        """Tokens, of rank 3, have their channels last."""
-        return -1 if len(self.sizes) == 3 else 1
-
-    def draw(self, seed: int) -> Tensor:
-        values = torch.randn(self.sizes, generator=torch.Generator().manual_seed(seed)).to(self.device)
-        values = values.to(getattr(torch, self.dtype))
-        return values.contiguous(memory_format=LAST[len(self.sizes)]) if self.layout == "channels_last" else values
+    norm: str
+    settings: dict[str, str]
+    layers: dict[str, nn.Module]
+    what: dict[str, str]
+    left_out: dict[str, str]
 
 
-def inputs(settings: BenchSettings) -> Iterator[Input]:
-    """Every input that is asked for; channels_last where the rank has it, one number of threads on CUDA."""
-    devices = settings.devices or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    every = itertools.product(devices, settings.threads, settings.dtypes, settings.shapes, settings.layouts)
-    for device, threads, dtype, shape, layout in every:
-        if layout == "channels_last" and shape.count("x") + 1 not in LAST:
-            continue
-        if device == "cuda" and threads != settings.threads[0]:
-            continue
-        yield Input(shape, layout, dtype, device, threads)
-
-
-def measure(norm: str, at: Input, settings: BenchSettings, command: str) -> list[Timing] | str:
-    """A timing for each kind of pass, or why there is none."""
-    channels, rank = at.sizes[at.channel_dim], len(at.sizes)
-    own = settings_of(norm, at.channel_dim)
-    others, left_out = contenders(norm, channels, rank, at.channel_dim, settings.compile)
-    ours: Norm = norms[norm].cls(channels, **own, channel_dim=at.channel_dim)
+def lineup(norm: str, case: Case, compiles: bool) -> Lineup | str:
+    """The layers to be timed at `case.build`, or why there is nothing to time."""
+    own = settings_of(norm, case.channel_dim)
+    ours: Norm = norms[norm].cls(case.sizes[case.channel_dim], **own, channel_dim=case.channel_dim)
     ours.set_total_steps(TOTAL_STEPS)
+    others, left_out = contenders(ours, norm, len(case.sizes), compiles)
     layers: dict[str, nn.Module] = {OURS: ours, **{name: each.layer for name, each in others.items()}}
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(at.threads)
-    try:
-        x, gradient = at.draw(seed=0), at.draw(seed=1)
+    with _threads(case.threads):
+        x, gradient = case.draw(seed=0), case.draw_gradient(seed=1)
         for layer in layers.values():
             # On a CPU the parameters stay in float32, as in mixed precision; on CUDA torch's group norm wants one type.
-            layer.to(at.device, x.dtype if at.device == "cuda" else None).train()
+            layer.to(case.device, x.dtype if case.device == "cuda" else None).train()
         try:
-            unchanged = ours(x) is x
+            expected = ours(x)
         except ValueError as error:
             return str(error)
-        if unchanged:
+        if expected.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             return "it passes its input through: what it costs is in the layer ahead"
-        started = datetime.now(UTC).isoformat(timespec="seconds")
         for name in [name for name in layers if name != OURS]:
-            if (problem := _problem(layers[name], x, gradient)) is not None:
+            if (problem := _problem(layers[name], x, gradient, expected if name == COMPILED else None)) is not None:
                 left_out[name] = problem
                 del layers[name]
-        found = []
-        for passes in settings.passes:
-            steps = {name: _step(layer, x, gradient, passes) for name, layer in layers.items()}
-            target = torch.empty_like(x)
-            steps["copy"] = lambda target=target: target.copy_(x)  # type: ignore[misc]
-            backward = passes == "forward_backward"
-            memory = {name: memory_bytes(layer, x, gradient) for name, layer in layers.items()} if backward else {}
-            what = {OURS: type(ours).__qualname__, "copy": "Tensor.copy_"} | {
-                name: each.what for name, each in others.items()
-            }
-            found.append(
-                Timing(
-                    norm=norm, settings=own, passes=passes, shape=at.shape, layout=at.layout, dtype=at.dtype,
-                    device=at.device, threads=at.threads, channel_dim=at.channel_dim, rounds=settings.rounds,
-                    allowed=ALLOWED_OF.get(norm, ALLOWED), what={name: what[name] for name in steps},
-                    seconds=seconds_in_turns(steps, settings.rounds, at.device), left_out=left_out,
-                    memory_bytes=memory, memory_means=MEANING[at.device] if backward else "",
-                    environment=describe(at.device, at.threads), command=command, started=started,
-                )
-            )  # fmt: skip
-        return found
+    what = {OURS: type(ours).__qualname__, "copy": "Tensor.copy_"} | {
+        name: others[name].what for name in layers if name != OURS
+    }
+    return Lineup(norm, own, layers, what, left_out)
+
+
+@dataclass
+class Measurement:
+    """What is known so far of a norm at a case. ValueError where its ring cannot be made."""
+
+    lineup: Lineup
+    case: Case
+    settings: BenchSettings
+    seconds: dict[str, dict[str, list[list[float]]]] = field(default_factory=dict)
+    """By kind of pass and contender, in every round of every block."""
+    memory: dict[str, int] = field(default_factory=dict)
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def __post_init__(self) -> None:
+        self.cache_bytes = last_level_cache_bytes(self.case.device) if self.case.cache == "cold" else None
+        self.copies = number_of_copies(self.case.num_bytes, self.case.cache, self.cache_bytes)
+
+    def time_block(self, block: int) -> None:
+        """Time every contender once more, in memory of its own."""
+        layers = self.lineup.layers
+        with _threads(self.case.threads):
+            spacers = move_to_new_memory(layers.values(), block)
+            x, gradient = self.case.draw(seed=0), self.case.draw_gradient(seed=1)
+            if block == 0 and "forward_backward" in self.settings.passes:
+                self.memory = {name: memory_bytes(layer, x, gradient) for name, layer in layers.items()}
+            for passes in self.settings.passes:
+                backward = passes == "forward_backward"
+                inputs = ring(x, self.copies, leaves=backward)
+                gradients = ring(gradient, self.copies, leaves=False) if backward else []
+                steps = {name: _step(layer, inputs, gradients) for name, layer in layers.items()}
+                steps["copy"] = _copy_step(inputs)
+                found = seconds_in_turns(steps, self.settings.rounds, self.case.device)
+                for name, seconds in found.items():
+                    self.seconds.setdefault(passes, {}).setdefault(name, []).append(seconds)
+            del spacers  # they have held their places until here
+
+    def timings(self, command: str) -> list[Timing]:
+        """A timing for each kind of pass, of the blocks so far."""
+        case, lineup = self.case, self.lineup
+        return [
+            Timing(
+                norm=lineup.norm, settings=lineup.settings, passes=passes, shape=case.shape, layout=case.layout,
+                dtype=case.dtype, device=case.device, threads=case.threads, channel_dim=case.channel_dim,
+                inputs=case.inputs, cache=case.cache, copies=self.copies, cache_bytes=self.cache_bytes,
+                allowed=allowed_ratios(lineup.norm, lineup.layers), what=lineup.what, seconds=seconds,
+                left_out=lineup.left_out, memory_bytes=self.memory if passes == "forward_backward" else {},
+                memory_means=MEANING[case.device] if passes == "forward_backward" else "",
+                environment=describe(case.device, case.threads), command=command, started=self.started,
+            )
+            for passes, seconds in self.seconds.items()
+        ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
     finally:
-        torch.set_num_threads(threads_before)
+        torch.set_num_threads(before)
 
 
-def _step(layer: nn.Module, x: Tensor, gradient: Tensor, passes: str) -> Step:
-    if passes == "forward":
+def _step(layer: nn.Module, inputs: list[Tensor], gradients: list[Tensor]) -> Step:
+    """A pass over the next input of the ring at every call; with `gradients`, there and back."""
+    if not gradients:
+        taken = itertools.cycle(inputs)
 
         def forward() -> None:
             with torch.no_grad():
-                layer(x)
+                layer(next(taken))
 
         return forward
-    leaf = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    parameters = [leaf, *layer.parameters()]
+    pairs = itertools.cycle(zip(inputs, gradients, strict=True))
+    parameters = list(layer.parameters())
 
     def forward_and_backward() -> None:
+        leaf, gradient = next(pairs)
         layer(leaf).backward(gradient)
+        leaf.grad = None
         for parameter in parameters:
             parameter.grad = None
 
     return forward_and_backward
 
 
-def _problem(layer: nn.Module, x: Tensor, gradient: Tensor) -> str | None:
-    """Why a contender cannot be timed at this input, as it says itself."""
+def _copy_step(inputs: list[Tensor]) -> Step:
+    target, taken = torch.empty_like(inputs[0], requires_grad=False), itertools.cycle(inputs)
+
+    def copy() -> None:
+        with torch.no_grad():
+            target.copy_(next(taken))
+
+    return copy
+
+
+def _problem(layer: nn.Module, x: Tensor, gradient: Tensor, expected: Tensor | None) -> str | None:
+    """Why a contender cannot be timed at this input, as it says itself, or because its output is not the `expected` one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a compiler's remarks are not about what is measured
-            _step(layer, x, gradient, "forward")()
-            _step(layer, x, gradient, "forward_backward")()
+            with torch.no_grad():
+                y = layer(x)
+            _step(layer, ring(x, 1, leaves=True), [gradient])()
     except Exception as error:  # another library's layer may refuse in any way
         return f"refuses this input ({type(error).__name__})"
+    if expected is not None:
+        off = ((y - expected).abs() / expected.abs().clamp(min=1)).max().item()
+        if not off <= ROUNDING[x.dtype]:
+            return f"computes something else, off by {off:.2g}"
     return None

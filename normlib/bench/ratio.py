@@ -1,6 +1,9 @@
-"""One contender's time as a ratio to another's: the median over the rounds, how sure it is, and a verdict.
+"""One contender's time as a ratio to another's: the typical ratio, the interval of another run's, and a verdict.
 
-In come seconds by round, out go numbers and words. Pure functions; no torch.
+In come seconds by block and round, out go numbers and words. Pure functions; no torch.
+
+Rounds of one block share their memory, and the minute in which they ran, so they scatter far less than runs do. The replicate
+is therefore the block, for which memory was laid out anew, and not the round.
 """
 
 from __future__ import annotations
@@ -12,30 +15,35 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 NO_SLOWER, SLOWER, UNSURE = "no slower", "SLOWER", "unsure"
+Blocks = Sequence[Sequence[float]]
+"""Seconds per call, by block and round."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median ratio of two contenders within a round, and its interval, both ends included."""
+    """The ratio of two contenders, and the interval in which that of another run like this one is expected."""
 
-    median: float
+    value: float
     low: float
     high: float
 
     def verdict(self, allowed: float) -> str:
-        """Whether the median is allowed; "unsure" where it is not, but its interval reaches what is."""
-        return NO_SLOWER if self.median <= allowed else UNSURE if self.low <= allowed else SLOWER
+        """Whether the value is allowed; "unsure" where it is not, but its interval reaches what is."""
+        return NO_SLOWER if self.value <= allowed else UNSURE if self.low <= allowed else SLOWER
 
 
-def ratio(seconds: Sequence[float], of: Sequence[float]) -> Ratio:
-    """The ratio of `seconds` to `of`, round by round, with an interval of 95 % for the median (or the range of too few rounds).
+def ratio(seconds: Blocks, of: Blocks) -> Ratio:
+    """The ratio of `seconds` to `of`, of two blocks or more.
 
-    The interval is that of the sign test: between the k-th smallest and the k-th largest round, without an assumption on how
-    the rounds scatter.
+    A block's ratio is the median over its rounds; the value is the geometric mean over the blocks, and the interval Student's
+    for the mean of as many blocks again, both on logarithms: ± t(k - 1) s sqrt(1/k + 1/k).
     """
-    within = sorted(one / other for one, other in zip(seconds, of, strict=True))
-    n, below, tail = len(within), 0, 0.0
-    while (tail := tail + math.comb(n, below) / 2**n) <= (1 - CONFIDENCE) / 2:
-        below += 1  # so many of the smallest and of the largest rounds lie outside
-    outside = max(0, below - 1)
-    return Ratio(statistics.median(within), within[outside], within[n - 1 - outside])
+    from scipy.stats import t
+
+    logs = [
+        math.log(statistics.median(one / other for one, other in zip(mine, theirs, strict=True)))
+        for mine, theirs in zip(seconds, of, strict=True)
+    ]
+    centre = statistics.fmean(logs)
+    reach = t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1) * statistics.stdev(logs) * math.sqrt(2 / len(logs))
+    return Ratio(math.exp(centre), math.exp(centre - reach), math.exp(centre + reach))

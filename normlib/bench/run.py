@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from normlib.bench.cases import Case, cases
 from normlib.bench.folder import BenchFolder
-from normlib.bench.measurement import inputs, measure
-from normlib.bench.ratio import SLOWER, UNSURE, ratio
-from normlib.bench.record import OURS, TORCH, Timing
-from normlib.bench.settings import read
+from normlib.bench.measurement import Lineup, Measurement, lineup
+from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE
+from normlib.bench.record import LEAST_BLOCKS, Timing
+from normlib.bench.settings import INPUTS, Asked, read
+from normlib.bench.sheets import verdicts_of
 from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError
 from normlib.results.sheet import Sheet
@@ -37,18 +39,16 @@ class Bench:
     def render(self, console: Console) -> None:
         """Print the tables, the verdicts and where the files are."""
         console.print(terminal(self.sheets, styled=console.is_terminal))
-        compared = [timing for timing in self.timings if TORCH in timing.seconds]
-        verdicts = [ratio(t.seconds[OURS], t.seconds[TORCH]).verdict(t.allowed) for t in compared]
+        verdicts = [(t, name, found) for t in self.timings for name, found in verdicts_of(t).items()]
         for verdict in (SLOWER, UNSURE):
-            for timing, found in zip(compared, verdicts, strict=True):
+            for t, name, found in verdicts:
                 if found == verdict:
-                    where = (
-                        f"{timing.passes}, {timing.shape}, {timing.layout}, {timing.dtype}, {timing.threads} threads"
-                    )
-                    console.print(Text(f"{verdict}: {timing.norm} than {timing.what[TORCH]} ({where})"))
-        console.print(
-            Text(f"{verdicts.count('no slower')} of {len(compared)} comparisons with torch.nn: no slower", style="bold")
-        )
+                    where = f"{t.passes}, {t.shape}, {t.layout}, {t.dtype}, {t.inputs}, {t.cache}, {t.threads} threads"
+                    console.print(Text(f"{verdict}: {t.norm} than {t.what[name]} ({where})"))
+        for name in dict.fromkeys(name for _, name, _ in verdicts):
+            of_name = [found for _, other, found in verdicts if other == name]
+            told = f"{of_name.count(NO_SLOWER)} of {len(of_name)} comparisons with {name}: no slower"
+            console.print(Text(told, style="bold"))
         for reason, norms in self.skipped.items():
             console.print(Text(f"not timed: {', '.join(norms)}: {reason}"))
         console.print(Text(f"runs/, tables/ and figures/ in {self.folder}", style="dim"))
@@ -62,27 +62,49 @@ def bench(overrides: Sequence[str], console: Console, overwrite: bool = False) -
     folder.prepare()
     keep_freed_memory()
     command = " ".join(["normlib bench", *overrides])
-    every = [(norm, at) for at in inputs(asked.bench) for norm in asked.norms]
-    timings: list[Timing] = []
-    skipped: dict[str, list[str]] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("timing", total=len(every))
-        for norm, at in every:
-            progress.update(task, description=f"{norm} {at.shape} {at.layout} {at.dtype} {at.device} {at.threads}")
-            found = measure(norm, at, asked.bench, command)
-            if isinstance(found, str):
-                if norm not in skipped.setdefault(found, []):
-                    skipped[found].append(norm)
-            else:
-                for timing in found:
-                    folder.write(timing)
-                timings += found
-            progress.advance(task)
-    if not timings:
+    measurements, skipped = _measurements(asked)
+    if not measurements:
         reasons = "; ".join(f"{', '.join(norms)}: {reason}" for reason, norms in skipped.items())
         raise ConfigError(f"there is nothing to time: {reasons or 'no input is asked for'}")
-    timings.sort(key=lambda timing: (timing.norm, timing.shape, timing.layout != "contiguous"))
+    timings: list[Timing] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("timing", total=len(measurements) * asked.bench.blocks)
+        for block in range(asked.bench.blocks):  # over all of them, so that a measurement's blocks lie apart in time
+            timings = []
+            for measurement in measurements:
+                at = measurement.case
+                shown = f"{measurement.lineup.norm} {at.shape} {at.layout} {at.dtype} {at.inputs} {at.cache} {at.device} {at.threads}"
+                progress.update(task, description=f"block {block + 1}: {shown}")
+                measurement.time_block(block)
+                if block + 1 >= LEAST_BLOCKS:
+                    timings += (found := measurement.timings(command))
+                    for timing in found:
+                        folder.write(timing)
+                progress.advance(task)
+    timings.sort(key=lambda t: (t.norm, t.shape, t.layout != "contiguous", INPUTS.index(t.inputs), t.cache == "cold"))
     folder.keep(timings)
     found_sheets, files = folder.report(timings)
     return Bench(tuple(timings), skipped, tuple(found_sheets), tuple(files), folder.path)
+
+
+def _measurements(asked: Asked) -> tuple[list[Measurement], dict[str, list[str]]]:
+    """What is to be timed, and by reason, the norms that are not; layers are built once for all values and caches."""
+    built: dict[tuple[str, Case], Lineup | str] = {}
+    measurements: list[Measurement] = []
+    skipped: dict[str, list[str]] = {}
+    for case in cases(asked.bench):
+        for norm in asked.norms:
+            key = (norm, case.build)
+            if key not in built:
+                built[key] = lineup(norm, case.build, asked.bench.compile)
+            found = built[key]
+            try:
+                if isinstance(found, Lineup):
+                    measurements.append(Measurement(found, case, asked.bench))
+                    continue
+            except ValueError as error:
+                found = str(error)
+            if norm not in skipped.setdefault(found, []):
+                skipped[found].append(norm)
+    return measurements, skipped

@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
+from normlib.bench.record import LEAST_BLOCKS
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import plain_text, plugins_of
 from normlib.plugins import load_plugin
@@ -19,6 +20,8 @@ from normlib.registry import unknown_name
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LAYOUTS = ("contiguous", "channels_last")
 PASSES = ("forward", "forward_backward")
+INPUTS = ("normal", "shifted", "pixels")
+CACHES = ("warm", "cold")
 CONVNET_SHAPES = ["32x64x32x32", "8x256x14x14", "32x512x7x7"]
 TRANSFORMER_SHAPES = ["8x197x384", "32x64x512"]
 
@@ -26,7 +29,9 @@ TRANSFORMER_SHAPES = ["8x197x384", "32x64x512"]
 @dataclass
 class BenchSettings:
     """`shapes`: NxCxHxW for images, NxTxC for tokens, NxC for flat inputs. `devices`: empty is the CPU, and CUDA where there is
-    one. `compile`: whether formulas are compiled, which takes seconds each. `full`: every shape, type and number of threads.
+    one. `inputs`: normal values, those with a mean of 3, or whole numbers from 0 to 255, as pixels have. `caches`: whether a call
+    finds its input in a cache, as the last one left it (warm), or takes another copy of it out of a ring that no cache holds (cold).
+    `blocks`: passes over all that is timed, each with memory of its own, and `rounds` of each. `compile`: whether formulas are compiled, which takes seconds each. `full`: every shape, type and number of threads.
     """
 
     shapes: list[str] = field(default_factory=lambda: ["8x256x14x14", "8x197x384"])
@@ -35,13 +40,20 @@ class BenchSettings:
     threads: list[int] = field(default_factory=lambda: [1])
     devices: list[str] = field(default_factory=list)
     passes: list[str] = field(default_factory=lambda: list(PASSES))
-    rounds: int = 15
+    inputs: list[str] = field(default_factory=lambda: ["normal", "shifted"])
+    caches: list[str] = field(default_factory=lambda: ["warm"])
+    blocks: int = 8
+    rounds: int = 4
     compile: bool = False
     full: bool = False
 
 
 FULL: dict[str, Any] = {
     "shapes": [*CONVNET_SHAPES, *TRANSFORMER_SHAPES], "dtypes": ["float32", "bfloat16"], "threads": [1, 2], "compile": True,
+    "inputs": list(INPUTS), "caches": list(CACHES),
+}  # fmt: skip
+CHOICES = {
+    "layouts": LAYOUTS, "dtypes": DTYPES, "passes": PASSES, "inputs": INPUTS, "caches": CACHES, "devices": ("cpu", "cuda"),
 }  # fmt: skip
 
 
@@ -104,7 +116,7 @@ def _checked(own: dict[str, Any], overrides: Sequence[str]) -> BenchSettings:
         wide = FULL if typed.full else {}
         settings = OmegaConf.to_object(OmegaConf.merge(typed, wide, own))
     assert isinstance(settings, BenchSettings)
-    for name, allowed in (("layouts", LAYOUTS), ("dtypes", DTYPES), ("passes", PASSES), ("devices", ("cpu", "cuda"))):
+    for name, allowed in CHOICES.items():
         for value in getattr(settings, name):
             if value not in allowed:
                 raise ConfigError(f"bench.{name}: {unknown_name('choice', value, allowed)}")
@@ -113,9 +125,16 @@ def _checked(own: dict[str, Any], overrides: Sequence[str]) -> BenchSettings:
             raise ConfigError(
                 f"bench.shapes: a shape is NxC, NxTxC (tokens), NxCxHxW or NxCxDxHxW, e.g. 32x64x32x32; got {shape!r}"
             )
-    for name in ("shapes", "layouts", "dtypes", "threads", "passes"):
-        if not getattr(settings, name):
+    for name in ("shapes", "threads", *CHOICES):
+        values = getattr(settings, name)
+        if not values and name != "devices":
             raise ConfigError(f"bench.{name} is empty, so nothing would be timed; name at least one")
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise ConfigError(f"bench.{name} has {twice[0]!r} twice, which would be timed once; name each once")
+    if settings.blocks < LEAST_BLOCKS:
+        raise ConfigError(
+            f"bench.blocks is at least {LEAST_BLOCKS}, since the intervals are over blocks; got {settings.blocks}"
+        )
     if settings.rounds < 1 or min(settings.threads) < 1:
         raise ConfigError(
             f"bench.rounds and bench.threads are at least 1; got {settings.rounds} and {settings.threads}"

@@ -5,17 +5,24 @@ In come `Timing`s, out go `Sheet`s for the writers. This file computes ratios th
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from normlib.bench.ratio import CONFIDENCE, SLOWER, UNSURE, ratio
-from normlib.bench.record import OURS, TORCH, Timing
+from normlib.bench.ratio import CONFIDENCE, NO_SLOWER, SLOWER, UNSURE, ratio
+from normlib.bench.record import COMPILED, OURS, TORCH, Timing
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 
-NUM_LABELS = 2
-OTHERS = ("timm", "compiled", "copy")
+NUM_LABELS = 4
+OTHERS = ("timm", COMPILED, "copy")
+WITH_INTERVAL = (TORCH, COMPILED)
 PASSES = {"forward": "Forward", "forward_backward": "Forward and backward"}
+INPUTS_IN_WORDS = {
+    "normal": "mean 0 and deviation 1",
+    "shifted": "mean 3 and deviation 1",
+    "pixels": "whole numbers from 0 to 255, each as likely",
+}
 
 
 def sheets(timings: Sequence[Timing]) -> list[Sheet]:
@@ -33,7 +40,9 @@ def _sheet(kind: tuple[str, str, int, str], timings: list[Timing]) -> Sheet:
     others = tuple(name for name in OTHERS if name in timed)
     header = (
         "norm",
-        "input",
+        "shape",
+        "inputs",
+        "cache",
         "ms",
         "to torch.nn",
         "verdict",
@@ -52,16 +61,23 @@ def _sheet(kind: tuple[str, str, int, str], timings: list[Timing]) -> Sheet:
     )
 
 
+def verdicts_of(timing: Timing) -> dict[str, str]:
+    """The verdict beside each contender that the norm may not be slower than."""
+    seconds = timing.seconds
+    return {name: ratio(seconds[OURS], seconds[name]).verdict(allowed) for name, allowed in timing.allowed.items()}
+
+
 def _entries(timing: Timing, others: Sequence[str]) -> tuple[Entry, ...]:
     seconds = timing.seconds
     layout = "" if timing.layout == "contiguous" else " last"
-    verdict = EMPTY
-    if TORCH in seconds:
-        verdict = ratio(seconds[OURS], seconds[TORCH]).verdict(timing.allowed)
+    verdicts = verdicts_of(timing).values()
+    verdict = next((each for each in (SLOWER, UNSURE, NO_SLOWER) if each in verdicts), EMPTY)
     return (
         Entry(timing.norm),
         Entry(timing.shape.replace("x", "×") + layout),
-        _number(1e3 * statistics.median(seconds[OURS]), 2),
+        Entry(timing.inputs),
+        Entry(timing.cache),
+        _number(1e3 * _median(seconds[OURS]), 3),
         _ratio(timing, TORCH),
         Entry(verdict, strong=verdict in (SLOWER, UNSURE)),
         *(_ratio(timing, other) for other in others),
@@ -73,8 +89,12 @@ def _ratio(timing: Timing, other: str) -> Entry:
     if other not in timing.seconds:
         return Entry(EMPTY)
     found = ratio(timing.seconds[OURS], timing.seconds[other])
-    spread = f" ({found.low:.2f}–{found.high:.2f})" if other == TORCH else ""
-    return Entry(f"{found.median:.2f}{spread}", found.median)
+    spread = f" ({found.low:.2f}–{found.high:.2f})" if other in WITH_INTERVAL else ""
+    return Entry(f"{found.value:.2f}{spread}", found.value)
+
+
+def _median(seconds: Sequence[Sequence[float]]) -> float:
+    return statistics.median(itertools.chain.from_iterable(seconds))
 
 
 def _number(value: float | None, decimals: int) -> Entry:
@@ -89,12 +109,16 @@ def _notes(timings: Sequence[Timing]) -> tuple[str, ...]:
     first = timings[0]
     environment = first.environment
     notes = [
-        f"Times are medians of {first.rounds} rounds; a ratio is the median over the rounds of the ratio within a round, in which all "
-        f"contenders run in turns, with its {100 * CONFIDENCE:.0f} % interval (sign test).",
-        "Verdict: no slower, if that ratio is at most "
-        + " or ".join(f"{allowed:g}" for allowed in sorted({t.allowed for t in timings}))
-        + (" (batch_renorm, for which batch norm is the nearest)" if len({t.allowed for t in timings}) > 1 else "")
-        + "; unsure, if its interval reaches below; else slower.",
+        f"Times are medians of {first.blocks} blocks of {first.rounds} rounds. In a round all contenders run in turns; a block is a pass "
+        "over all that is timed, with memory of its own. A block's ratio is the median over its rounds, a ratio the geometric mean "
+        f"over the blocks; its interval is the one in which the ratio of a second run lies with {100 * CONFIDENCE:.0f} % (Student's t "
+        "over blocks).",
+        f"Verdict: no slower, if the ratio is at most what is allowed: {_allowed(timings)}; unsure, if its interval reaches below; else "
+        "slower. Where two contenders are named, it is the worse.",
+        "Inputs: "
+        + "; ".join(f"{name}, {INPUTS_IN_WORDS[name]}" for name in dict.fromkeys(t.inputs for t in timings))
+        + ".",
+        "Cache: warm, a call finds its input where the last one left it" + _cold(timings) + ".",
         "On a CPU with one thread the times are those of the thread, without what other programs took; else those of the clock.",
         "Copy: one reading and one writing of the input, whatever the pass. Last: channels_last in memory.",
     ]
@@ -112,6 +136,25 @@ def _notes(timings: Sequence[Timing]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _allowed(timings: Sequence[Timing]) -> str:
+    by_limit: dict[str, list[str]] = {}
+    for timing in timings:
+        for name, allowed in timing.allowed.items():
+            if timing.norm not in by_limit.setdefault(f"{allowed:g} of {name}", []):
+                by_limit[f"{allowed:g} of {name}"].append(timing.norm)
+    return "; ".join(f"{limit} ({', '.join(norms)})" for limit, norms in by_limit.items()) or "nothing is compared"
+
+
+def _cold(timings: Sequence[Timing]) -> str:
+    sizes = {t.cache_bytes for t in timings if t.cache_bytes is not None}
+    if not sizes:
+        return ""
+    return (
+        f"; cold, each call takes another copy of it, and of the gradient, out of a ring of twice the last-level cache ({max(sizes) / 2**20:.0f} MiB), "
+        "while parameters and the output's memory are as warm as the last call left them"
+    )
+
+
 def _tidy(timing: Timing) -> list[dict[str, Any]]:
     lines = []
     for name, seconds in timing.seconds.items():
@@ -120,9 +163,10 @@ def _tidy(timing: Timing) -> list[dict[str, Any]]:
             {
                 "norm": timing.norm, "passes": timing.passes, "shape": timing.shape, "layout": timing.layout,
                 "dtype": timing.dtype, "device": timing.device, "threads": timing.threads, "contender": name,
-                "layer": timing.what.get(name), "median_seconds": statistics.median(seconds), "min_seconds": min(seconds),
-                "ratio_of_normlib": to_ours.median, "ratio_low": to_ours.low, "ratio_high": to_ours.high,
-                "memory_bytes": timing.memory_bytes.get(name), "rounds": timing.rounds,
+                "inputs": timing.inputs, "cache": timing.cache, "copies": timing.copies, "layer": timing.what.get(name),
+                "median_seconds": _median(seconds), "min_seconds": min(map(min, seconds)),
+                "ratio_of_normlib": to_ours.value, "ratio_low": to_ours.low, "ratio_high": to_ours.high,
+                "memory_bytes": timing.memory_bytes.get(name), "blocks": timing.blocks, "rounds": timing.rounds,
             }
         )  # fmt: skip
     return lines

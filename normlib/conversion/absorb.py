@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from normlib.conversion.describe import HARMLESS
 from normlib.conversion.description import Description
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -20,8 +22,27 @@ ABSORBING_BY_NAME = {("timm", "Conv2dSame"), ("timm", "Linear")}
 
 
 def absorbs(layer: nn.Module) -> bool:
-    """Whether the layer's output is linear in its weight and bias, with a channel for each of the weight's outputs."""
-    cls = type(layer)
+    """Whether the layer's output is linear in its weight and bias, with a channel for each of the weight's outputs.
+
+    A subclass may be built in another way and have more methods, but not other ones; nor may the layer itself.
+    """
+    known = next((cls for cls in type(layer).__mro__ if _is_known(cls)), None)
+    if known is None or replaces_method(layer):
+        return False
+    between = type(layer).__mro__[: type(layer).__mro__.index(known)]
+    if any(hasattr(known, name) and not HARMLESS.fullmatch(name) for cls in between for name in vars(cls)):
+        return False  # hasattr: torch.nn.Module has __getattr__, too
+    kept = layer._parameters  # not what a parametrization computes
+    return "bias" in kept and kept.get("weight") is not None and not any(is_lazy(p) for p in layer.parameters())
+
+
+def replaces_method(module: nn.Module) -> bool:
+    """Whether a method that the module computes with is replaced on the module itself, as in `module.forward = ...`."""
+    methods = {name for name in vars(module) if callable(getattr(type(module), name, None))}
+    return bool(methods - {"train"})  # `normlib.freeze_statistics` replaces that
+
+
+def _is_known(cls: type) -> bool:
     return cls in ABSORBING or (cls.__module__.partition(".")[0], cls.__name__) in ABSORBING_BY_NAME
 
 

@@ -1,75 +1,94 @@
-"""The one module ahead of a norm, and whether somebody else sees its output.
+"""The one layer ahead of a norm, and whether somebody else sees its output or its weights.
 
-In come the graphs of a model and the path of a norm, out goes the module's path; `CannotFold` says why there is none. This
-file looks at who calls what, and not at what a module is.
+In come the ways through a model and the path of a norm, out goes an `Ahead`; `CannotFold` says why there is none. This file
+looks at who calls what, and not at what a module computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import fx, nn
 
-from normlib.conversion.hooks import is_hooked
+from normlib.conversion.channels import keeps_channels, uses_shape_only
+from normlib.conversion.trace import Way
 from normlib.errors import NormlibError
-
-PASSES_THROUGH = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # in eval mode
 
 
 class CannotFold(NormlibError, ValueError):
     """A norm that has to stay; the message is the reason, about "it"."""
 
 
-def layer_ahead(model: nn.Module, path: str, graphs: Sequence[fx.Graph]) -> str:
-    """The path of the module whose output is the norm's input, at each of the norm's calls."""
-    calls = [node for graph in graphs for node in graph.nodes if _is_call(node, path)]
+@dataclass(frozen=True)
+class Ahead:
+    """`layer` is the path of the module ahead; `between` are the calls between it and the norm, for each call of the norm."""
+
+    layer: str
+    between: tuple[tuple[fx.Node, ...], ...]
+
+
+def look_ahead(model: nn.Module, path: str, ways: Sequence[Way]) -> Ahead:
+    """The module whose output is the norm's input, at each of the norm's calls."""
+    calls = [node for way in ways for node in way.graph.nodes if _is_call(node, path)]
     if not calls:
         raise CannotFold("it is not called by the model's forward, or within a module that cannot be looked into")
-    sources = [_source(model, node) for node in calls]
-    others = [node for node in sources if node.op != "call_module"]
+    found = [_source(model, node) for node in calls]
+    others = [source for source, _ in found if source.op != "call_module"]
     if others:
         raise CannotFold(f"it follows {_words(others[0])}, not a layer")
-    ahead = {str(node.target) for node in sources}
-    if len(ahead) > 1:
-        raise CannotFold(f"it follows several layers: {', '.join(sorted(ahead))}")
-    return ahead.pop()
+    layers = {str(source.target) for source, _ in found}
+    if len(layers) > 1:
+        raise CannotFold(f"it follows several layers: {', '.join(sorted(layers))}")
+    return Ahead(layers.pop(), tuple(between for _, between in found))
 
 
-def require_only_use(model: nn.Module, layer: str, path: str, graphs: Sequence[fx.Graph]) -> None:
-    """Refuse a layer whose output, or whose weights, are used by anything but the norm at `path`."""
-    for node in (node for graph in graphs for node in graph.nodes):
-        if _is_call(node, layer) and not _feeds_only(model, node, path):
-            raise CannotFold(f"the output of {layer} is used elsewhere, too")
-        if node.op == "get_attr" and str(node.target).startswith(f"{layer}."):
-            raise CannotFold(f"the weights of {layer} are used elsewhere, too")
+def require_only_use(model: nn.Module, layer: str, path: str, ways: Sequence[Way]) -> None:
+    """Refuse a pair of layer and norm where anything else uses the layer's output, or the weights of one of them."""
+    pair = {name: model.get_submodule(name) for name in (layer, path)}
+    tensors = {name: {id(t) for t in _tensors(module)} for name, module in pair.items()}
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for way in ways:
+        for node in way.graph.nodes:
+            if _is_call(node, layer) and not _feeds_only(model, node, path, way):
+                raise CannotFold(f"the output of {layer} is used elsewhere, too")
+            around = model.get_submodule(str(node.target)) if node.op == "call_module" else nn.Identity()
+            for name, module in pair.items():
+                reads = node.op == "get_attr" and id(named.get(str(node.target))) in tensors[name]
+                if reads or (node.op == "get_attr" and str(node.target).startswith(f"{name}.")):
+                    raise CannotFold(f"the weights of {name} are used elsewhere, too")
+                if around._modules and around is not module and module in set(around.modules()):
+                    raise CannotFold(f"{name} is also within {node.target}, which cannot be looked into")
+
+
+def _tensors(module: nn.Module) -> Iterator[object]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 def _is_call(node: fx.Node, path: str) -> bool:
     return node.op == "call_module" and node.target == path
 
 
-def _source(model: nn.Module, call: fx.Node) -> fx.Node:
-    """Whose output the norm called here receives."""
+def _source(model: nn.Module, call: fx.Node) -> tuple[fx.Node, tuple[fx.Node, ...]]:
+    """Whose output the norm called here receives, and the calls between the two."""
     if len(call.all_input_nodes) != 1 or len(call.args) + len(call.kwargs) != 1:
         raise CannotFold("it is called with more than its input")
-    node = call.all_input_nodes[0]
-    while _passes_through(model, node):
-        node = node.all_input_nodes[0]
-    return node
+    node, between = call.all_input_nodes[0], list[fx.Node]()
+    while keeps_channels(model, node) and isinstance(node.args[0] if node.args else None, fx.Node):
+        between.insert(0, node)
+        node = node.args[0]  # type: ignore[assignment]
+    return node, tuple(between)
 
 
-def _feeds_only(model: nn.Module, node: fx.Node, path: str) -> bool:
+def _feeds_only(model: nn.Module, node: fx.Node, path: str, way: Way) -> bool:
     """Whether the node's output goes to calls of the norm and nowhere else."""
-    return all(
-        _is_call(user, path) or (_passes_through(model, user) and _feeds_only(model, user, path)) for user in node.users
+    return node.name not in way.kept and all(
+        uses_shape_only(user, node)
+        or _is_call(user, path)
+        or (keeps_channels(model, user) and user.args[0] is node and _feeds_only(model, user, path, way))
+        for user in node.users
     )
-
-
-def _passes_through(model: nn.Module, node: fx.Node) -> bool:
-    if node.op != "call_module":
-        return False
-    module = model.get_submodule(str(node.target))
-    return isinstance(module, PASSES_THROUGH) and not module.training and not is_hooked(module)
 
 
 def _words(node: fx.Node) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from normlib.conversion.carry import Notes, carry_buffers, carry_parameters, carry_switches
 from normlib.conversion.description import Description
+from normlib.conversion.function import is_another_function
 from normlib.conversion.hooks import is_hooked
 from normlib.norms import norms
 from normlib.norms.base import Norm
@@ -35,11 +36,12 @@ EITHER_OR = ({"num_groups", "group_size"},)  # settings that say the same; givin
 
 @dataclass(frozen=True)
 class Replacement:
-    """`module` goes where the old layer was; `norm` is the norm in it."""
+    """`module` goes where the old layer was; `norm` is the norm in it, `is_another_function` than the old layer."""
 
     module: nn.Module
     norm: Norm
     notes: Notes
+    is_another_function: bool
 
 
 def build(
@@ -51,19 +53,26 @@ def build(
     entry, same, notes = norms[target], old.method == target, Notes()
     norm = _construct(entry, old, _settings(old, entry, params, notes), like)
     norm.train(was.training)
+    if old.measured:
+        notes.carried.append(f"what it computes, measured: {old.measured}")
     if not same:
         before = _statistics_of(old.method, old.settings)
         notes.changed.append(f"statistics over {before} -> {_statistics_of(target, vars(norm))}")
     if norm.needs:
         notes.changed.append(f"needs {norm.needs}")
     carry_parameters(old, norm, same, notes)
+    if old.one_plus_weight:
+        notes.changed.append(
+            "weight is 1 + the old weight, a new parameter, so weight decay draws the scale to 0, not to 1"
+        )
     carry_buffers(old, norm, target, notes)
     carry_switches(old, was, norm, notes)
     if is_hooked(was):
         notes.lost.append("hooks")
     activation = _activation(old, norm, activation, notes)
     then = [module for module in (old.drop, activation) if module is not None]
-    return Replacement(nn.Sequential(norm, *then) if then else norm, norm, notes)
+    another = is_another_function(old, target, norm)
+    return Replacement(nn.Sequential(norm, *then) if then else norm, norm, notes, another)
 
 
 def _activation(old: Description, norm: Norm, make: Any, notes: Notes) -> nn.Module | None:

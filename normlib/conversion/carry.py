@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from normlib.conversion.description import Description
+from normlib.conversion.freeze import is_held
 from normlib.norms.base import Norm
 
 
@@ -69,15 +70,17 @@ def carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> No
         if name in state and state[name].shape == getattr(norm, name).shape:
             setattr(norm, name, state.pop(name))
             notes.carried.append(name)
-    if norm.has_running_statistics and not {"running_mean", "running_var"} & set(notes.carried):
+    if norm.has_running_statistics and not any(name.startswith("running_") for name in notes.carried):
         notes.changed.append("running statistics start anew")
     notes.lost.extend(state)
 
 
 def carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> None:
     """Switch `norm` as the old layer `was`."""
-    if old.frozen:
-        norm.freeze()
+    if old.frozen or is_held(was):  # whether scale and shift are trained, went over with them
+        if norm.has_running_statistics:
+            norm.statistics = "running"
+        norm.update_running = False
         notes.carried.append("frozen")
     elif isinstance(was, Norm):
         norm.norm_batch_size, norm.own_weight = was.norm_batch_size, was.own_weight
@@ -86,5 +89,5 @@ def carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> None
             norm.statistics = was.statistics
         else:
             notes.changed.append(f'statistics "{was.statistics}" became "auto": it keeps no running statistics')
-    elif getattr(was, "running_mean", None) is not None and not was.track_running_stats:
+    elif getattr(was, "running_mean", None) is not None and not getattr(was, "track_running_stats", True):
         norm.update_running = False  # torch then reads its running statistics in eval mode and never moves them

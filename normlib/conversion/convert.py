@@ -13,9 +13,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from normlib.conversion.build import Replacement, build
-from normlib.conversion.find import Layer, find
+from normlib.conversion.examples import off_by, outputs_on, read_examples
+from normlib.conversion.find import Found, Layer, find
+from normlib.conversion.function import is_trained, words_on_function
 from normlib.conversion.optimizer import Change, joining, refit
 from normlib.conversion.report import Report, Row, keep
+from normlib.conversion.swap import require_replaceable, swap
 from normlib.norms import factory, norms
 
 
@@ -26,6 +29,9 @@ def convert(
     optimizer: Optimizer | None = None,
     skip: Iterable[str] = (),
     activation: Callable[[], nn.Module] | None = None,
+    known: Mapping[type[nn.Module], str] | None = None,
+    num_groups_at_most: int | None = None,
+    example_inputs: Any = None,
     **params: Any,
 ) -> nn.Module:
     """Replace every normalization layer of `model`, in place, by the norm registered as `norm`; returns the model.
@@ -37,10 +43,15 @@ def convert(
         print(normlib.conversion_report(model))
 
     Known are torch's batch (synchronized too), layer, group, instance and RMS norm, torchvision's and timm's own, timm's
-    layers that are norm and activation in one, and every norm of normlib. A subclass with behaviour of its own, and a module
-    that only calls itself a norm, is an error that names it; `skip` leaves modules as they are, by path ("head.norm") or
-    pattern ("*.norm2"), with all that is in them. A model without any norm is an error. A model that is itself a norm is
-    not changed; the new one is returned.
+    layers that are norm and activation in one, and every norm of normlib. Any other module that calls itself a norm, and a
+    subclass with behaviour of its own, is measured: random input goes into a copy, and where layer, RMS, group, instance or
+    batch norm with its own scale (or 1 + scale), shift and eps explains the output to 1e-6, it is that. If not, it is an error
+    that names it, with the figures. ``known={Scaler: "rms"}`` has modules of other classes measured, too. `skip` leaves
+    modules as they are, by path ("head.norm") or pattern ("*.norm2"), with all that is in them. A model without any norm is an
+    error. A model that is itself a norm is not changed; the new one is returned. Calls of torch's norm functions, as
+    `F.batch_norm`, stay and are named in the report.
+
+    A norm is replaced wherever the model holds it: in lists, tuples, dicts, sets, objects, closures, as a bound method.
 
     What is kept: a module at two places stays one module; train and eval mode, device, type, `requires_grad`; scale and
     shift, as the very same Parameters; running statistics where they mean the same (batch norm's variance becomes batch
@@ -51,47 +62,90 @@ def convert(
     `optimizer`, one that was built before: it forgets the parameters that vanished, and gets the new ones in the group where
     the old layer's were. `activation` makes what goes behind the new norm where the old one had an activation of its own,
     as filter response norm: ``activation=torch.nn.ReLU``. A norm that brings its own can only take the place of a layer
-    that is norm and activation in one.
+    that is norm and activation in one. `num_groups_at_most`: each layer gets as many groups as the largest divisor of its
+    channels up to this number. Another method is another function: the report says so where the model was trained, and with
+    `example_inputs` (a tensor, a tuple of positional arguments, a dict of arguments by name, or a list of these) how far the
+    output moved on them.
 
     Raises ValueError, and changes nothing, where this cannot be done.
     """
-    _check_target(norm, params)
-    found, left = find(model, tuple(skip))
-    if not found:
+    _check_target(norm, params, num_groups_at_most)
+    for cls, method in (known or {}).items():
+        if method not in norms:
+            raise ValueError(
+                f"known says that {cls.__qualname__} is {method!r}, but no norm is named so; it is one of normlib list"
+            )
+    found = find(model, tuple(skip), known or {})
+    layers, skipped = found.layers, list(found.skipped.values())
+    if not layers:
         raise ValueError(
-            f"there is no normalization layer in this {type(model).__name__}"
-            + (f" besides the skipped {', '.join(left)}" if left else "")
-            + "; nothing to convert"
+            f"there is no normalization layer in this {type(model).__name__}{_besides(found)}; nothing to convert"
         )
-    _check_slots(norm, found, activation)
+    _check_slots(norm, layers, activation)
+    examples = read_examples(example_inputs)
+    outputs = outputs_on(model, examples) if examples else []
+    trained = any(is_trained(layer.description) for layer in layers)
     like = next((tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()), None)
     made: list[Replacement] = []
-    for layer in found:
+    for layer in layers:
+        settings = dict(params)
+        if num_groups_at_most is not None:
+            settings["num_groups"] = largest_divisor(layer.description.num_features, num_groups_at_most)
         try:
-            made.append(build(layer.description, layer.module, norm, params, like, activation))
+            made.append(build(layer.description, layer.module, norm, settings, like, activation))
         except ValueError as error:
             raise ValueError(f"{layer.path} ({type(layer.module).__name__}) cannot become {norm!r}: {error}") from error
+    new = [one.module for one in made]
+    require_replaceable(model, layers, new, skipped)
     changes = [
-        Change(layer.path, dict(layer.module.named_parameters()), dict(new.module.named_parameters()))
-        for layer, new in zip(found, made, strict=True)
+        Change(layer.path, dict(layer.module.named_parameters()), dict(module.named_parameters()))
+        for layer, module in zip(layers, new, strict=True)
     ]
     join = [] if optimizer is None else joining(optimizer, changes)
-    _swap(model, found, made)
-    if found[0].module is model:
-        model = made[0].module
+    swap(model, layers, new, [one.notes for one in made], skipped)
+    if layers[0].module is model:
+        model = new[0]
     lines: tuple[str, ...] = ()
     if optimizer is not None:
         there = {id(parameter) for parameter in model.parameters()}
         gone = {id(p) for change in changes for p in change.before.values()} - there
         lines = refit(optimizer, join, gone)
-    rows = [_row(layer, new) for layer, new in zip(found, made, strict=True)]
-    rows += [Row(path, was, "", changed=("skipped",)) for path, was in left.items()]
-    keep(Report(f"convert to {norm!r}", tuple(rows), lines), model)
+    moved = off_by(outputs_on(model, examples), outputs) if examples else None
+    others = [layer.description.method for layer, one in zip(layers, made, strict=True) if one.is_another_function]
+    rows = [_row(layer, one) for layer, one in zip(layers, made, strict=True)] + _rows_left(found)
+    report = Report(
+        f"convert to {norm!r}", tuple(rows), lines, words_on_function(norm, others, len(layers), trained, moved)
+    )
+    keep(report, model)
     return model
 
 
-def _check_target(norm: str, params: Mapping[str, Any]) -> None:
+def largest_divisor(number: int, at_most: int) -> int:
+    return max(divisor for divisor in range(1, min(number, at_most) + 1) if number % divisor == 0)
+
+
+def _besides(found: Found) -> str:
+    """What is no layer that could be converted, in words."""
+    words = f" besides the skipped {', '.join(found.skipped)}" if found.skipped else ""
+    return words + "".join(f"; {path or 'the model'}: {reason}" for path, (_, reason) in found.others.items())
+
+
+def _rows_left(found: Found) -> list[Row]:
+    left = [(path, module, "skipped") for path, module in found.skipped.items()]
+    left += [(path or "(the model)", module, reason) for path, (module, reason) in found.others.items()]
+    return [Row(path, type(module).__name__, "", changed=(reason,)) for path, module, reason in left]
+
+
+def _check_target(norm: str, params: Mapping[str, Any], num_groups_at_most: int | None) -> None:
     factory(norm, **params)  # refuses unknown names and settings
+    if num_groups_at_most is not None:
+        if "num_groups" not in norms[norm].settings:
+            raise ValueError(f"num_groups_at_most is for norms with num_groups, which {norm!r} has not; leave it out")
+        if isinstance(num_groups_at_most, bool) or not isinstance(num_groups_at_most, int) or num_groups_at_most < 1:
+            raise ValueError(f"num_groups_at_most is a whole number from 1, got {num_groups_at_most!r}")
+        both = sorted({"num_groups", "group_size"} & set(params))
+        if both:
+            raise ValueError(f"num_groups_at_most and {both[0]} both say how many groups there are; give one")
     supplied = sorted(norms.supplied & set(params))
     if supplied:
         raise ValueError(f"{', '.join(supplied)} cannot be given: convert reads it off each layer; leave it out")
@@ -127,41 +181,6 @@ def _check_slots(norm: str, found: list[Layer], activation: Callable[[], nn.Modu
             f"{', '.join(own)} had an activation of its own, which {norm!r} has not; say what takes its place, "
             "for example activation=torch.nn.ReLU"
         )
-
-
-def _swap(model: nn.Module, found: list[Layer], made: list[Replacement]) -> None:
-    """Put the new layers where the old ones were.
-
-    torch's encoder layer has a fast path for eval mode that reads the norms' weights and computes layer norm by itself,
-    whatever the norms are: it is switched off, and with it the encoder's nested tensors, which only that path takes.
-    """
-    for layer, new in zip(found, made, strict=True):
-        for _, parent, name in layer.places:
-            if parent is None:
-                continue
-            parent.add_module(name, new.module)
-            if isinstance(parent, nn.TransformerEncoderLayer):
-                parent.activation_relu_or_gelu = 0
-                new.notes.changed.append(
-                    f"the fast path of {type(parent).__name__}, which is for layer norm only, is off"
-                )
-    _note_references(model, found, made)
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoder) and not getattr(module.layers[0], "activation_relu_or_gelu", 0):
-            module.use_nested_tensor = False
-
-
-def _note_references(model: nn.Module, found: list[Layer], made: list[Replacement]) -> None:
-    """Say where attributes that torch does not take for submodules, as plain lists, go on holding an old layer."""
-    notes = {id(layer.module): new.notes for layer, new in zip(found, made, strict=True)}
-    for path, module in model.named_modules():
-        for name, value in vars(module).items():
-            if name == "_modules":  # where a skipped place holds it
-                continue
-            held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
-            for one in (one for one in held if id(one) in notes):
-                at = f"{path}.{name}" if path else name
-                notes[id(one)].lost.append(f"{at}, no submodule for torch, still holds the old layer")
 
 
 def _row(layer: Layer, new: Replacement) -> Row:

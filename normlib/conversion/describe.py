@@ -6,6 +6,7 @@ This file builds and changes no layer.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,41 +15,73 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from normlib.conversion.description import Description, UnknownNorm
+from normlib.conversion.hidden import functions_called
 from normlib.conversion.known import KNOWN, state_of
+from normlib.conversion.measure import measure
 from normlib.norms import norms
 from normlib.norms.base import Norm
 
 # What a subclass may define and still be its parent: how it is built, documented and shown.
-HARMLESS = re.compile(r"__(?!call__)\w+__|_abc_impl|reset_parameters|extra_repr")
+HARMLESS = re.compile(r"__(?!call__|getattr__|getattribute__)\w+__|_abc_impl|reset_parameters|extra_repr")
 SAYS_NORM = re.compile(r"norm|abn\b", re.IGNORECASE)
 
 
-def describe(module: nn.Module) -> Description | None:
-    """The layer in normlib's words; None where the module is no norm. Raises UnknownNorm for a norm of an unknown kind."""
+def describe(module: nn.Module, known: Mapping[type, str] | None = None) -> Description | None:
+    """The layer in normlib's words; None where the module is no norm. Raises UnknownNorm for a norm of an unknown kind.
+
+    With `known`, classes and the methods that they are said to be, norms of unknown classes are measured (see measure.py), and so
+    are modules of classes that call one of torch's norm functions.
+    """
+    cls = type(module)
+    if known is not None and cls in known:
+        return _measured(module, f"is a {cls.__qualname__}", known[cls])
     if isinstance(module, Norm):
         return _ours(module)
-    known = next((cls for cls in type(module).__mro__ if _key(cls) in KNOWN), None)
-    if known is None:
-        if _says_norm(module):
-            where = type(module).__module__
-            of = f" of {where}" if where.startswith("torch.") else ""  # there are others of that name in torch
-            raise UnknownNorm(f"is a {_class_name(module)}{of}, which normlib does not know")
-        return None
-    between = type(module).__mro__[: type(module).__mro__.index(known)]
-    own = sorted({name for cls in between for name in vars(cls) if not HARMLESS.fullmatch(name)})
+    parent = next((base for base in cls.__mro__ if _key(base) in KNOWN), None)
+    if parent is None:
+        return _of_unknown_class(module, known is not None)
+    between = cls.__mro__[: cls.__mro__.index(parent)]
+    own = sorted({name for base in between for name in vars(base) if not HARMLESS.fullmatch(name)})
     if own:
-        raise UnknownNorm(
-            f"is a {type(module).__qualname__}, a {known.__qualname__} with behaviour of its own ({', '.join(own)})"
-        )
+        what = f"is a {cls.__qualname__}, a {parent.__qualname__} with behaviour of its own ({', '.join(own)})"
+        if known is None:
+            raise UnknownNorm(what)
+        return _measured(module, what)
     computed = sorted({"weight", "bias"} & set(vars(module)))
     if computed:
         raise UnknownNorm(
-            f"is a {type(module).__qualname__} whose {' and '.join(computed)} is computed from other parameters; "
+            f"is a {cls.__qualname__} whose {' and '.join(computed)} is computed from other parameters; "
             "make it a parameter again first, for example with torch.nn.utils.prune.remove"
         )
     if getattr(module, "num_features", None) == 0 or any(is_lazy(p) for p in module.parameters()):
         raise UnknownNorm("does not know its number of channels yet; run one batch through the model first")
-    return _with_what_follows(KNOWN[_key(known)](module), module)
+    return _with_what_follows(KNOWN[_key(parent)](module), module)
+
+
+def _of_unknown_class(module: nn.Module, may_measure: bool) -> Description | None:
+    has_numbers = any(True for _ in module.parameters(recurse=False))
+    if _says_norm(module):
+        where = type(module).__module__
+        of = f" of {where}" if where.startswith("torch.") else ""  # there are others of that name in torch
+        what = f"is a {_class_name(module)}{of}, which normlib does not know"
+        if may_measure and not of:
+            return _measured(module, what)
+        raise UnknownNorm(what)
+    if may_measure and has_numbers and functions_called(type(module)):
+        try:
+            return measure(module)
+        except (
+            UnknownNorm
+        ):  # it calls a norm function for another purpose, as to standardize weights; the report names it
+            return None
+    return None
+
+
+def _measured(module: nn.Module, what: str, method: str | None = None) -> Description:
+    try:
+        return measure(module, method)
+    except UnknownNorm as error:
+        raise UnknownNorm(f"{what}; {error}") from error
 
 
 def _key(cls: type) -> tuple[str, str]:
@@ -63,6 +96,12 @@ def _says_norm(module: nn.Module) -> bool:
         return False
     own_numbers = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return bool(own_numbers) or cls.__module__.startswith("torch.nn")
+
+
+def is_without_numbers(module: nn.Module) -> bool:
+    """Whether a single layer calls itself a norm, but has neither parameters nor buffers, so that `describe` passes it by."""
+    alone = not any(True for _ in (*module.children(), *module.parameters(), *module.buffers()))
+    return alone and not isinstance(module, Norm) and bool(SAYS_NORM.search(_class_name(module)))
 
 
 def _class_name(module: nn.Module) -> str:

@@ -23,6 +23,7 @@ class Description:
     `settings` are those of the method, in normlib's names, `state` the parameters and running statistics. `affine` and
     `eps` are None where the layer has no such thing, `starts_at` is where the parameters of the method start. `drop` and
     `activation` are what a fused layer applies behind the norm; `own_activation`: a nonlinearity that is part of the method.
+    `measured` says in words what was found by numbers, "" where the class is known; `one_plus_weight`: the gain was 1 + weight.
     """
 
     method: str
@@ -38,3 +39,5 @@ class Description:
     drop: nn.Module | None = None
     activation: nn.Module | None = None
     starts_at: Mapping[str, float] = field(default_factory=lambda: Norm.starts_at)
+    measured: str = ""
+    one_plus_weight: bool = False

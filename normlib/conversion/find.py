@@ -6,14 +6,16 @@ cannot be converted. This file changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from normlib.conversion.describe import describe
+from normlib.conversion.describe import describe, is_without_numbers
 from normlib.conversion.description import Description, UnknownNorm
+from normlib.conversion.hidden import hidden_calls
+from normlib.conversion.references import beside_submodules, within
 
 # Wrappers that took note of the parameters when they were built.
 WRAPPERS = ("DistributedDataParallel", "FullyShardedDataParallel")
@@ -21,21 +23,34 @@ WRAPPERS = ("DistributedDataParallel", "FullyShardedDataParallel")
 
 @dataclass
 class Layer:
-    """One norm of a model, with the places where it is: each a path, the module around it and its name there."""
+    """One norm of a model, with the places where it is: each a path, the module around it and its name there.
+
+    `beside` are those in which a model holds it otherwise than as a submodule, as in a plain list.
+    """
 
     module: nn.Module
     description: Description
     places: list[tuple[str, nn.Module | None, str]] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> str:
         return ", ".join(path or "(the model)" for path, _, _ in self.places)
 
 
-def find(model: nn.Module, skip: tuple[str, ...]) -> tuple[list[Layer], dict[str, str]]:
-    """The norms of the model in order, and the skipped modules by path."""
+@dataclass
+class Found:
+    """The norms of a model in order, the skipped modules by path, and by path what may be a norm but cannot be replaced, with why."""
+
+    layers: list[Layer]
+    skipped: dict[str, nn.Module]
+    others: dict[str, tuple[nn.Module, str]]
+
+
+def find(model: nn.Module, skip: tuple[str, ...], known: Mapping[type, str]) -> Found:
+    """Every norm that the model reaches. `known` are classes of which the user says which method they are."""
     found: dict[int, Layer] = {}
-    left: dict[str, str] = {}
+    left: dict[str, nn.Module] = {}
     problems: list[str] = []
     used: set[str] = set()
     for path, parent, name, module, below in _walk(model, "", None, ""):
@@ -44,11 +59,11 @@ def find(model: nn.Module, skip: tuple[str, ...]) -> tuple[list[Layer], dict[str
         matching = {pattern for pattern in skip if fnmatchcase(path, pattern)}
         if matching:
             used |= matching
-            left[path] = type(module).__name__
+            left[path] = module
             below.clear()
             continue
         try:
-            description = found[id(module)].description if id(module) in found else describe(module)
+            description = found[id(module)].description if id(module) in found else describe(module, known)
         except UnknownNorm as error:
             problems.append(f"{path or 'the model'} {error}")
             below.clear()
@@ -56,6 +71,20 @@ def find(model: nn.Module, skip: tuple[str, ...]) -> tuple[list[Layer], dict[str
         if description is not None:
             found.setdefault(id(module), Layer(module, description)).places.append((path, parent, name))
             below.clear()
+    skipped = list(left.values())
+    registered = set(model.modules())
+    for place, module in within(model, skipped).items():
+        if module not in registered:  # in a plain list alone, for example
+            try:
+                description = describe(module, known)
+            except UnknownNorm as error:
+                problems.append(f"{place} {error}")
+                continue
+            if description is not None:
+                found.setdefault(id(module), Layer(module, description)).places.append((place, None, ""))
+    for place, module in beside_submodules(model, skipped):
+        if id(module) in found:
+            found[id(module)].beside.append(place)
     if problems:
         raise ValueError(
             "some norms cannot be converted; nothing was changed:\n  "
@@ -64,7 +93,23 @@ def find(model: nn.Module, skip: tuple[str, ...]) -> tuple[list[Layer], dict[str
         )
     if set(skip) - used:
         raise ValueError(f"skip names {sorted(set(skip) - used)}, but no module of the model has such a path")
-    return list(found.values()), left
+    return Found(list(found.values()), left, _others(model, {layer.module for layer in found.values()}, skipped))
+
+
+def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -> dict[str, tuple[nn.Module, str]]:
+    """Calls of norm functions, and modules that say norm and have no numbers of their own, as timm's SimpleNorm(affine=False)."""
+    passed_by = found | {inner for module in skipped for inner in module.modules()}
+    others = {
+        path: (module, f"it calls {', '.join(called)}, a function, which convert does not replace")
+        for path, module, called in hidden_calls(model, passed_by)
+    }
+    for path, module in model.named_modules():
+        if path not in others and module not in passed_by and is_without_numbers(module):
+            others[path] = (
+                module,
+                "it calls itself a norm, but has no numbers for its channels, by which it could be known",
+            )
+    return others
 
 
 def _walk(

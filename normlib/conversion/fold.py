@@ -7,137 +7,132 @@ model that came in is not changed. This file does not replace one norm by anothe
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
-from normlib.conversion.absorb import ABSORBING, absorb, absorbs, channels_of, scale_and_shift
-from normlib.conversion.ahead import CannotFold, layer_ahead, require_only_use
-from normlib.conversion.describe import describe
-from normlib.conversion.description import Description, UnknownNorm
-from normlib.conversion.hooks import is_hooked
+from normlib.conversion.absorb import absorb, scale_and_shift
+from normlib.conversion.ahead import CannotFold
+from normlib.conversion.calls import follow
+from normlib.conversion.examples import read_examples
+from normlib.conversion.hidden import hidden_calls
+from normlib.conversion.only_rank import OnlyRank
+from normlib.conversion.plan import Fold, batch_norms, description_of, is_leaf, plan
+from normlib.conversion.proof import Proof
+from normlib.conversion.references import replace_everywhere
 from normlib.conversion.report import Report, Row, keep
-from normlib.conversion.trace import NotTraceable, ways_through
-from normlib.norms.base import Norm
 
 
-def fold(model: nn.Module) -> nn.Module:
+def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     """A copy of `model` whose batch norms are folded into the convolutions and linear layers ahead of them.
 
     .. code-block:: python
 
-        small = normlib.fold(model.eval())
+        small = normlib.fold(model.eval(), example_inputs=images)
         print(normlib.conversion_report(small))  # what was folded into what, and what was not, and why
 
     Batch norms are torch's, torchvision's frozen, timm's (whose activation stays) and normlib's `batch` and `batch_renorm`.
-    One is folded where each of its inputs is the output of one layer, nobody else sees that output, and it normalizes with
-    running statistics. The layer's weights take the scale, its bias (a new one, if it had none) the shift, computed in
-    float64; in the norm's place stays an `nn.Identity`, or its activation. Outputs differ by rounding.
+    One is folded where each of its inputs is the output of one layer, at most flattened, transposed or reshaped, nobody else
+    sees that output or reads the weights, and it normalizes with running statistics. The layer's weights take the scale, its
+    bias (a new one, if it had none) the shift, computed in float64; in the norm's place, wherever the model holds it, stays an
+    `nn.Identity`, or its activation. Outputs differ by rounding. A call of `F.batch_norm` stays and is named in the report.
 
-    Who sees an output is found by torch.fx, for a call with the model's required arguments. Raises ValueError for a model
-    in training mode, one that cannot be traced (fold a part of it: ``model.backbone = normlib.fold(model.backbone)``), and
-    one where nothing can be folded, with the reason for each norm.
+    Who sees an output is found by torch.fx, on every way through the `if`s of a call of the model, with optional arguments and
+    without; the folded model is then followed on the same ways, and has to make the same calls. With `example_inputs` (a
+    tensor, a tuple of positional arguments, a dict of arguments by name, or a list of these) its outputs on them have to be
+    equal, too, in float64 where the model runs in it. A norm against which one of these speaks is left, with the reason. A
+    call of the folded model with arguments that could not be followed and stood in no example is refused.
+
+    Raises ValueError for a model in training mode, one that cannot be copied or traced (fold a part of it:
+    ``model.backbone = normlib.fold(model.backbone)``), and one where nothing can be folded, with the reason for each norm.
     """
+    kind = type(model).__name__
     if model.training:
-        raise ValueError(
-            f"fold is for inference, but this {type(model).__name__} is in training mode; call model.eval() first"
-        )
-    candidates = _batch_norms(model)
+        raise ValueError(f"fold is for inference, but this {kind} is in training mode; call model.eval() first")
+    candidates = batch_norms(model)
+    functions = _rows_of_functions(model)
     if not candidates:
-        raise ValueError(f"there is no batch norm in this {type(model).__name__}; nothing to fold")
+        also = "".join(f"; {row.changed[0]} ({row.path})" for row in functions)
+        raise ValueError(f"there is no batch norm in this {kind}; nothing to fold{also}")
     if "" in candidates:
-        raise ValueError(f"this {type(model).__name__} is itself the batch norm, with no layer ahead; nothing to fold")
-    try:
-        graphs = ways_through(model, _is_leaf)
-    except NotTraceable as error:
-        raise ValueError(
-            f"who uses which output in this {type(model).__name__} cannot be found by tracing it ({error}); "
-            "fold a part that can be traced, as in model.backbone = normlib.fold(model.backbone)"
-        ) from error
-    folded = copy.deepcopy(model)
-    rows = [_fold_one(folded, path, graphs) for path in candidates]
-    report = Report("fold", tuple(rows))
-    if len(report.left) == len(rows):
-        raise ValueError(f"nothing can be folded in this {type(model).__name__}:\n{report}")
+        raise ValueError(f"this {kind} is itself the batch norm, with no layer ahead; nothing to fold")
+    examples = read_examples(example_inputs)
+    leaves = {path for path, module in model.named_modules() if is_leaf(module)}
+    ways, guard = follow(model, leaves, examples)
+    folds, left = list[Fold](), dict[str, str]()
+    for path in candidates:
+        try:
+            folds.append(plan(model, path, [way for _, found in ways for way in found]))
+        except CannotFold as reason:
+            left[path] = str(reason)
+    proof = Proof(model, leaves, ways, examples)
+    proved = _without_objection(proof, folds, left)
+    rows = [_row(model, path, proved, left) for path in candidates] + functions
+    notes = [] if guard is None else [f"calls are refused that give optional arguments other than {guard.words()}"]
+    report = Report("fold", tuple(rows), notes=tuple(notes))
+    if not proved:
+        raise ValueError(f"nothing can be folded in this {kind}:\n{report}")
+    folded = _folded(model, list(proved.values()))
+    if examples:
+        line = f"the output on the example inputs moved by {proof.moved(folded):.1e} of its largest value"
+        report = Report("fold", report.rows, notes=(*report.notes, line))
+    if guard is not None:
+        folded.register_forward_pre_hook(guard, with_kwargs=True)
     keep(report, folded)
     return folded
 
 
-class OnlyFlat(nn.Module):
-    """Stays where a batch norm behind a linear layer was: those fold only where there are no positions, (N, C)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() != 2:
-            raise ValueError(
-                f"here a batch norm was folded into the linear layer ahead, which is right for (N, C) only, but {tuple(x.shape)} came; "
-                "use the model as it was before folding"
-            )
-        return x
-
-
-def _batch_norms(model: nn.Module) -> list[str]:
-    """The first path of every module that is a batch norm of any kind."""
-    return [path for path, module in model.named_modules() if isinstance(module, _BatchNorm) or _description(module)]
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return isinstance(module, (Norm, *ABSORBING)) or _description(module) is not None
+def _without_objection(proof: Proof, folds: list[Fold], left: dict[str, str]) -> dict[str, Fold]:
+    """The folds against which nothing speaks, by path; the others go to `left`. All at once, or found by halves."""
+    good: dict[str, Fold] = {}
+    pending = [folds] if folds else []
+    while pending:
+        some = pending.pop()
+        attempt = [*good.values(), *some]
+        reason = proof.against(functools.partial(_folded, folds=attempt), {fold.path for fold in attempt})
+        if reason is None:
+            good |= {fold.path: fold for fold in some}
+        elif len(some) == 1:
+            left[some[0].path] = reason
+        else:
+            pending += [some[len(some) // 2 :], some[: len(some) // 2]]
+    return good
 
 
-def _description(module: nn.Module) -> Description | None:
-    try:
-        found = describe(module)
-    except UnknownNorm:
-        return None
-    return found if found is not None and found.method in ("batch", "batch_renorm") else None
+def _folded(model: nn.Module, folds: Sequence[Fold]) -> nn.Module:
+    """A copy of the model with these folds."""
+    folded = copy.deepcopy(model)
+    swap: dict[nn.Module, nn.Module] = {}
+    for one in folds:
+        norm, layer = folded.get_submodule(one.path), folded.get_submodule(one.layer)
+        description = description_of(norm)
+        assert description is not None
+        absorb(layer, *scale_and_shift(description))
+        rank = None if one.rank is None else OnlyRank(one.rank, description.num_features, one.layer)
+        stays = [module for module in (rank, description.drop, description.activation) if module is not None]
+        swap[norm] = nn.Identity() if not stays else stays[0] if len(stays) == 1 else nn.Sequential(*stays)
+    replace_everywhere(folded, swap)
+    return folded
 
 
-def _fold_one(model: nn.Module, path: str, graphs: Sequence[fx.Graph]) -> Row:
-    """Fold the norm at `path` of `model`, which this changes; where it cannot be done, the row says why."""
+def _row(model: nn.Module, path: str, proved: Mapping[str, Fold], left: Mapping[str, str]) -> Row:
     norm = model.get_submodule(path)
-    was = type(norm).__name__
-    try:
-        description = _foldable(norm)
-        was += f"({description.num_features})"
-        ahead = layer_ahead(model, path, graphs)
-        layer = model.get_submodule(ahead)
-        _check_pair(layer, ahead, description)
-        require_only_use(model, ahead, path, graphs)
-    except CannotFold as reason:
-        return Row(path, was, "", changed=(str(reason),))
-    absorb(layer, *scale_and_shift(description))
-    stays = [module for module in (description.drop, description.activation) if module is not None]
-    if isinstance(layer, nn.Linear) and description.channel_dim == 1:
-        stays.insert(0, OnlyFlat())
-    replacement = nn.Identity() if not stays else stays[0] if len(stays) == 1 else nn.Sequential(*stays)
-    for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):  # named_children() would name a shared one once
-            if child is norm:
-                parent.add_module(name, replacement)
-    return Row(path, was, f"folded into {ahead} ({type(layer).__name__})")
+    description = description_of(norm)
+    was = type(norm).__name__ + (f"({description.num_features})" if description else "")
+    if path not in proved:
+        return Row(path, was, "", changed=(left[path],))
+    layer = proved[path].layer
+    return Row(path, was, f"folded into {layer} ({type(model.get_submodule(layer)).__name__})")
 
 
-def _foldable(norm: Any) -> Description:
-    description = _description(norm)
-    if description is None:
-        raise CannotFold("it is a subclass with behaviour of its own")
-    by_running = not norm.training or description.frozen
-    if isinstance(norm, Norm):
-        by_running = not norm.uses_batch_statistics and norm.statistics != "weighed"
-    if not by_running or "running_mean" not in description.state:
-        raise CannotFold("it normalizes with statistics of its input")
-    if is_hooked(norm):
-        raise CannotFold("it has hooks")
-    return description
-
-
-def _check_pair(layer: nn.Module, path: str, norm: Description) -> None:
-    kind = f"{path} ({type(layer).__name__})"
-    if not absorbs(layer):
-        raise CannotFold(f"it follows {kind}, no convolution or linear layer of a known kind")
-    if is_hooked(layer):
-        raise CannotFold(f"{kind} has hooks, which may see or change its output or its weights")
-    if channels_of(layer) != norm.num_features or (norm.channel_dim == -1 and not isinstance(layer, nn.Linear)):
-        raise CannotFold(f"its channels are not those of {kind}")
+def _rows_of_functions(model: nn.Module) -> list[Row]:
+    """Where the model calls batch norm as a function, and not by a layer that normlib knows."""
+    rows = []
+    for path, module, called in hidden_calls(model):
+        names = [name for name in called if "batch_norm" in name]
+        if names and description_of(module) is None:
+            reason = f"it calls {', '.join(names)}, a function, which fold leaves"
+            rows.append(Row(path or "(the model)", type(module).__name__, "", changed=(reason,)))
+    return rows

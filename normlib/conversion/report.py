@@ -31,11 +31,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """One row a module, in the order of the model; `optimizer` says what happened to one that was passed in."""
+    """One row a module, in the order of the model; `notes` are about the model as a whole, `optimizer` about one that was passed in."""
 
     title: str
     rows: tuple[Row, ...]
     optimizer: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def left(self) -> tuple[Row, ...]:
@@ -48,7 +49,7 @@ class Report:
         lines += [f"  {row.path:<{wide}}  {row.was:<{was}}  ->  {row.became or 'left as it is'}" for row in self.rows]
         for heading, name in (("carried over", "carried"), ("changed", "changed"), ("not carried over", "lost")):
             lines += self._notes(heading, name)
-        return "\n".join(lines + [f"optimizer: {line}" for line in self.optimizer])
+        return "\n".join(lines + [*self.notes] + [f"optimizer: {line}" for line in self.optimizer])
 
     def _notes(self, heading: str, name: str) -> list[str]:
         """Each note once, with the modules that it is about."""
@@ -69,10 +70,10 @@ def keep(report: Report, model: nn.Module) -> None:
 
 
 def conversion_report(model: nn.Module) -> Report:
-    """What the last `normlib.convert` or `normlib.fold` that returned this model did: ``print(normlib.conversion_report(model))``."""
+    """What the last `normlib.convert`, `normlib.fold` or `normlib.to_torch` that returned this model did: ``print(normlib.conversion_report(model))``."""
     report = getattr(model, ATTRIBUTE, None)
     if not isinstance(report, Report):
         raise ValueError(
-            f"there is no report on this {type(model).__name__}: pass the very model that normlib.convert or normlib.fold returned"
+            f"there is no report on this {type(model).__name__}: pass the very model that normlib.convert, normlib.fold or normlib.to_torch returned"
         )
     return report

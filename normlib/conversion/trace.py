@@ -1,61 +1,99 @@
 """Who uses whose output in a model: the calls of its layers, found by torch.fx.
 
-In comes a model, out go graphs, one for each way through its `if`s (both sides of each are followed, since which one is
-taken may depend on the input's shape). The model itself is not touched: what is traced is a copy that shares its tensors.
+In come a model and the arguments of a call, out goes one `Way` for each way through its `if`s (both sides of each are
+followed, since which one is taken may depend on the input). The model itself is not touched: what is traced is a copy that
+shares its tensors.
 """
 
 from __future__ import annotations
 
 import copy
+import dis
+import gc
 import inspect
 import sys
-from collections.abc import Callable
+import weakref
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 
 from normlib.errors import NormlibError
 
 MOST_WAYS = 64  # six independent ifs; each way is traced once
-PLAIN = (type(None), bool, int, float, str)
+FREE = object()
+"""The value of an argument that may be anything."""
 
 
 class NotTraceable(NormlibError, ValueError):
     """A model whose calls cannot be found; the message says why."""
 
 
-def ways_through(model: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> list[fx.Graph]:
-    """The graphs of the model as it is called with its required arguments alone. `is_leaf` says which modules are not looked into."""
-    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    skeleton = copy.deepcopy(model, dict(tensors))
-    defaults = {
-        name: argument.default
-        for name, argument in inspect.signature(model.forward).parameters.items()
-        if isinstance(argument.default, PLAIN)
-    }
-    graphs: list[fx.Graph] = []
+@dataclass(frozen=True)
+class Way:
+    """One way through a model: its calls, the outputs that something still holds after it, and the constants in it."""
+
+    graph: fx.Graph
+    kept: frozenset[str]
+    constants: Mapping[str, Tensor]
+
+
+def ways_through(model: nn.Module, leaves: Collection[str], given: Mapping[str, Any]) -> list[Way]:
+    """The ways through the model when it is called with its required arguments and the `given` ones.
+
+    Modules whose path is in `leaves` are not looked into. Raises NotTraceable.
+    """
+    followed: list[tuple[fx.Graph, _Tracer, nn.Module]] = []
     refused = 0
     pending: list[list[bool]] = [[]]
     while pending:
         answers = pending.pop()
-        tracer = _Tracer(is_leaf, answers)
+        tracer, skeleton = _Tracer(leaves, answers, given), _skeleton(model)
         try:
-            graphs.append(tracer.trace(skeleton, concrete_args=defaults))
-        except (
-            AssertionError,
-            ValueError,
-        ) as error:  # fx's own complaints are ValueErrors, the model's refusals either
-            if isinstance(error, fx.proxy.TraceError):
+            followed.append((tracer.trace(skeleton), tracer, skeleton))
+        except Exception as error:
+            if not _is_refusal(error):
                 raise NotTraceable(_short(error)) from error
             refused += 1
-        except Exception as error:
-            raise NotTraceable(_short(error)) from error
         pending += [[*tracer.answers[:index], False] for index in range(len(answers), len(tracer.answers))]
-        if len(graphs) + refused + len(pending) > MOST_WAYS:
+        if len(followed) + refused + len(pending) > MOST_WAYS:
             raise NotTraceable(f"its forward has more than {MOST_WAYS} ways through its ifs")
-    if not graphs:
+    if not followed:
         raise NotTraceable("its forward refuses every input")
-    return graphs
+    if any(tracer.kept() for _, tracer, _ in followed):
+        gc.collect()  # cycles hold outputs, too, until they are collected; what is still there is held by the model or a hook
+    return [Way(graph, tracer.kept(), _constants(graph, skeleton)) for graph, tracer, skeleton in followed]
+
+
+def _skeleton(model: nn.Module) -> nn.Module:
+    """A copy with the same tensors; a new one for each way, since a forward may change attributes."""
+    try:
+        return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    except Exception as error:
+        raise NotTraceable(f"it cannot be copied, {_short(error)}") from error
+
+
+def _constants(graph: fx.Graph, skeleton: nn.Module) -> dict[str, Tensor]:
+    """The tensors that forward made out of nothing, as torch.ones(3), by the name that torch.fx gave them."""
+    names = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    return {name: getattr(skeleton, name) for name in names if name.startswith("_tensor_constant")}
+
+
+class _Input(fx.Proxy):
+    """A value that passes for a tensor, so that `isinstance(x, Tensor)` in a forward is answered as in a real call."""
+
+    _is_param = _is_buffer = False  # what torch asks of a tensor to know a Parameter or a Buffer
+
+    @property
+    def __class__(self) -> type:
+        return Tensor
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        raise TypeError("a traced value has no other class")
 
 
 class _Tracer(fx.Tracer):
@@ -63,24 +101,99 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True  # else a buffer that forward counts in would really be counted
 
-    def __init__(self, is_leaf: Callable[[nn.Module], bool], answers: list[bool]) -> None:
+    def __init__(self, leaves: Collection[str], answers: list[bool], given: Mapping[str, Any]) -> None:
         timm: Any = sys.modules.get("timm.layers")  # marks what cannot be looked into
         functions = tuple(timm.get_notrace_functions()) if timm else ()
         super().__init__(autowrap_functions=functions)
         self.notrace = tuple(timm.get_notrace_modules()) if timm else ()
-        self.is_leaf, self.given, self.answers = is_leaf, answers, []
+        self.leaves, self.prepared, self.call = leaves, answers, given
+        self.answers: list[bool] = []
+        self.proxies: dict[str, weakref.ref[fx.Proxy]] = {}
 
-    answers: list[bool]
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """Call the model itself, hooks and all, with a value for each required argument and the given ones."""
+        root: Any = self.root
+        positional, named = [], dict[str, Any]()
+        parameters = inspect.signature(root.forward).parameters
+        for name, parameter in parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL and len(parameters) == 1:
+                positional.append(self.create_proxy("placeholder", name, (), {}))
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            value = self.call.get(name, FREE if parameter.default is parameter.empty else parameter.empty)
+            if value is FREE:
+                value = self.create_proxy("placeholder", name, (), {})
+            if parameter.kind is parameter.POSITIONAL_ONLY and value is not parameter.empty:
+                positional.append(value)
+            elif value is not parameter.empty:
+                named[name] = value
+        return lambda: root(*positional, **named), []
+
+    def kept(self) -> frozenset[str]:
+        """The nodes whose output something still holds."""
+        return frozenset(name for name, proxy in self.proxies.items() if proxy() is not None)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        made = _Input(node, self)
+        if node.op not in ("placeholder", "get_attr"):  # those are nobody's output
+            self.proxies[node.name] = weakref.ref(made)
+        return made
+
+    def create_arg(self, a: Any) -> Any:
+        return a.node if isinstance(a, fx.Proxy) else super().create_arg(a)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return self.is_leaf(m) or isinstance(m, self.notrace) or super().is_leaf_module(m, module_qualified_name)
+        if not module_qualified_name:
+            return False
+        known = module_qualified_name in self.leaves or isinstance(m, self.notrace)
+        return known or super().is_leaf_module(m, module_qualified_name)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         asked = len(self.answers)
-        self.answers.append(self.given[asked] if asked < len(self.given) else True)
+        self.answers.append(self.prepared[asked] if asked < len(self.prepared) else True)
         if asked >= MOST_WAYS:
             raise fx.proxy.TraceError("its forward loops for as long as its input says")
         return self.answers[-1]
+
+
+def same_calls(one: Way, other: Way) -> bool:
+    """Whether two ways make the same calls with the same arguments, in the same order."""
+    if len(one.graph.nodes) != len(other.graph.nodes):
+        return False
+    number = [{node: index for index, node in enumerate(way.graph.nodes)} for way in (one, other)]
+    for a, b in zip(one.graph.nodes, other.graph.nodes, strict=True):
+        of_a, of_b = (
+            (n.op, n.target, fx.map_arg((n.args, n.kwargs), number[i].__getitem__)) for i, n in enumerate((a, b))
+        )
+        if of_a != of_b:
+            return False
+    return one.constants.keys() == other.constants.keys() and all(
+        torch.equal(value, other.constants[name]) for name, value in one.constants.items()
+    )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a `raise` or `assert` of the model's own ended the call, and not something that tracing cannot do.
+
+    An error in the words of the message counts too: they may format a size, which is not known here.
+    """
+    last: TracebackType | None = error.__traceback__
+    if last is None or error.__context__ is not None:  # raised on account of another error, which may be tracing's
+        return False
+    if isinstance(error, AttributeError | NameError):  # a name that is not there has nothing to do with the input
+        return False
+    while last.tb_next is not None:
+        last = last.tb_next
+    if str(last.tb_frame.f_globals.get("__name__")).startswith("torch.fx"):
+        return False
+    for step in dis.get_instructions(last.tb_frame.f_code):
+        if step.offset < last.tb_lasti:
+            continue
+        if step.opname == "RAISE_VARARGS":
+            return True
+        if step.opname.startswith(("STORE", "RETURN", "POP", "DELETE", "YIELD", "FOR_ITER")) or "JUMP" in step.opname:
+            return False
+    return False
 
 
 def _short(error: Exception) -> str:

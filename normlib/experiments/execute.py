@@ -27,6 +27,7 @@ from normlib.training.spec import Run
 from normlib.training.weights import are_sound, write_weights
 
 if TYPE_CHECKING:
+    from normlib.experiments.shipping import Parcel
     from normlib.training.run import Trained
 
 ELSEWHERE_SECONDS = 0.5  # how long to wait before asking again for a run that another process is doing
@@ -115,12 +116,15 @@ def work_through(
     A worker that dies costs its one run, recorded as failed. KeyboardInterrupt stops the workers and passes on; every
     finished run keeps its record.
     """
+    from normlib.experiments.shipping import pack  # imports torch, which may not keep `warm_up` waiting
+
     work = _Work(list(reversed(runs)))
+    typed = pack(runs)
     starts_in_vain = 0
     while work.left:
         before = work.done
         try:
-            with _pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins]) as pool:
+            with _pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins], typed) as pool:
                 _work_in_pool(pool, work, place, jobs * QUEUED_PER_WORKER, on_outcome, on_start)
         except BrokenProcessPool as error:  # every worker died, between two runs or while it was starting
             work.waiting += work.running.values()
@@ -220,10 +224,12 @@ def _context() -> Any:
 
 
 @contextmanager
-def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
+def _pool(jobs: int, plugins: Sequence[str], typed: Sequence[Parcel]) -> Iterator[ProcessPool]:
     """A pebble pool whose processes fork from a server that has imported torch once (where the system can fork)."""
     warm_up()
-    pool = ProcessPool(jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path)])
+    pool = ProcessPool(
+        jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path), typed]
+    )
     try:
         with signals_held():  # a stop in the midst of a start would leave a worker that complains of it
             _ = pool.active  # to ask it starts it
@@ -236,8 +242,12 @@ def _pool(jobs: int, plugins: Sequence[str]) -> Iterator[ProcessPool]:
         pool.join()
 
 
-def _start_worker(plugins: Sequence[str], path: Sequence[str]) -> None:
+def _start_worker(plugins: Sequence[str], path: Sequence[str], typed: Sequence[Parcel]) -> None:
     sys.path[:] = path
     os.environ["OMP_NUM_THREADS"] = "1"
     for plugin in plugins:
         load_plugin(plugin)
+    if typed:
+        from normlib.experiments.shipping import unpack
+
+        unpack(typed)

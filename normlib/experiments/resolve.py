@@ -71,9 +71,11 @@ def resolve(
     classes = _classes(spec)
     spec["accelerator"] = _accelerator(spec["accelerator"])
     total_steps = planned_steps(spec, dataset.sizes["train"])
-    code = dict(_code(tuple(classes.items())))
+    typed = source.typed_texts(classes.values())
+    code = dict(_code(tuple(classes.items()), typed))
     labels = {group: str(choices.get(group) or registered_name(spec[group])) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "site")}
+    examined["evaluation"] = {"statistics": spec["evaluation"]["statistics"]}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
     return Run(
@@ -85,7 +87,7 @@ def resolve(
         data_version=dataset.version,
         command=_command(overrides, config_dirs),
         plugins=tuple(plain["plugins"]),
-        skip_reason=_examine(json.dumps(examined, sort_keys=True), tuple(classes.values())),
+        skip_reason=_examine(json.dumps(examined, sort_keys=True), tuple(classes.values()), typed),
         planned_steps=total_steps,
     )
 
@@ -118,14 +120,15 @@ def _classes(spec: Mapping[str, Any]) -> dict[str, type]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _code(classes: tuple[tuple[str, type], ...]) -> Mapping[str, str]:
+def _code(classes: tuple[tuple[str, type], ...], typed: tuple[str, ...]) -> Mapping[str, str]:
+    """`typed`, the sources from a notebook, are there for the cache: a class may use a cell that was edited."""
     hashes = {kind: source.class_hash(cls) for kind, cls in classes}
     return hashes | {"training": source.files_hash(TRAINING_FILES)}
 
 
 @functools.lru_cache(maxsize=65536)
-def _examine(examined: str, classes: tuple[type, ...]) -> str | None:
-    """`classes` are those of `_classes`, for the cache: an edited plugin is examined again."""
+def _examine(examined: str, classes: tuple[type, ...], typed: tuple[str, ...]) -> str | None:
+    """`classes` are those of `_classes`, and `typed` as for `_code`, for the cache: an edited plugin or cell is examined again."""
     with standard_surroundings(torch.get_num_threads()):
         return _reason_to_skip(examined)
 

@@ -10,10 +10,10 @@ from typing import Any
 from normlib.registry import Registry, RegistryError, Setting, unknown_name
 
 
-def _norm_class() -> type:
-    from normlib.norms.base import Norm
+def _as_norm(registered: Any) -> Any:
+    from normlib.norms.plain import as_norm
 
-    return Norm
+    return as_norm(registered)
 
 
 norms = Registry(
@@ -22,10 +22,20 @@ norms = Registry(
     entry_points="normlib.norms",
     supplied=frozenset({"num_features", "activate", "channel_dim", "device", "dtype"}),
     metadata_keys=frozenset({"statistics_over", "axes", "paper", "reinitializes"}),
-    required_base=_norm_class,
+    adapt=_as_norm,
 )
-register = norms.register
 names = norms.names
+
+
+def register(name: str, wraps: Callable[..., Any] | None = None, **metadata: Any) -> Callable[[Any], Any]:
+    """Class decorator that adds a norm under `name`: a subclass of `Norm`, or any `torch.nn.Module` that takes `num_features`.
+
+    ``register("mad", wraps=f)`` adds a function of a tensor (N, C, *positions) that returns the same shape; nothing is decorated.
+    `metadata` are `statistics_over`, `axes`, `paper` and `reinitializes`. Raises RegistryError for a name that is taken, and for
+    arguments without a plain type and a default.
+    """
+    decorate = norms.register(name, **metadata)
+    return decorate if wraps is None else decorate(wraps)
 
 
 def create(name: str, num_features: int, **settings: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normlib.norms.kernels.inspection import may_read_values
+
 
 class ClipCounts(nn.Module):
     """Which channels' r and d the last batch had clipped, how often each was so far, and out of how many batches."""
@@ -29,13 +31,18 @@ class ClipCounts(nn.Module):
         ):
             self.register_buffer(name, torch.zeros(shape, dtype=dtype, device=device), persistent=False)
 
-    def add(self, clipped_r: Tensor, clipped_d: Tensor) -> None:
-        """Count a batch, of which these channels (C,) were clipped."""
-        self.last_r.copy_(clipped_r)
-        self.last_d.copy_(clipped_d)
-        self.times_r.add_(clipped_r)
-        self.times_d.add_(clipped_d)
-        self.batches.add_(1)
+    def add(self, wanted_r: Tensor, wanted_d: Tensor, r_max: Any, d_max: Any) -> None:
+        """Count a batch, whose channels (C,) had these r and d before they were clipped."""
+        kept: Any = self._buffers
+        clipped_r, clipped_d = wanted_r.ne(wanted_r.clamp(1 / r_max, r_max)), wanted_d.ne(wanted_d.clamp(-d_max, d_max))
+        if may_read_values(clipped_r):  # one copy less each
+            kept["last_r"], kept["last_d"] = clipped_r, clipped_d
+        else:
+            kept["last_r"].copy_(clipped_r)
+            kept["last_d"].copy_(clipped_d)
+        kept["times_r"].add_(clipped_r)
+        kept["times_d"].add_(clipped_d)
+        kept["batches"].add_(1)
 
     def reset(self) -> None:
         """Start to count anew."""

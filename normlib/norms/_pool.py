@@ -12,6 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from normlib.norms.batch import BatchNorm
 from normlib.norms.instance import InstanceNorm
 from normlib.norms.kernels.synchronized import several_processes
+from normlib.norms.plain import PlainNorm
 from normlib.norms.running import RunningNorm, Statistics
 
 
@@ -75,9 +76,14 @@ class Pool:
 
 
 def measuring_norm(norm: nn.Module) -> RunningNorm:
-    """`norm`, or one of normlib that measures what torch's does."""
+    """`norm`, or one of normlib that measures what torch's does. Raises ValueError for one that says of no statistic what it is."""
     if isinstance(norm, RunningNorm):
         return norm
+    if isinstance(norm, PlainNorm):
+        raise ValueError(
+            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.nature.moving)} is the average of, so "
+            "it cannot be recomputed: derive the norm from normlib.RunningNorm, which says what it measures, or freeze it first"
+        )
     assert isinstance(norm, _BatchNorm | _InstanceNorm)
     if isinstance(norm, _InstanceNorm):
         return InstanceNorm(norm.num_features, affine=False, track_running_stats=True)

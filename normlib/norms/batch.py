@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
-from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch
-from normlib.norms.kernels.inspection import is_channels_last, is_recomputing, may_read_values
+from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch, normalize_over_batch_at_hand
 from normlib.norms.moments import MomentsNorm, together, unbiased
 from normlib.norms.running import Statistics, per_channel
 
@@ -102,36 +101,13 @@ class BatchNorm(MomentsNorm, _BatchNorm):
         return y, {"mean": mean, "var": var * ((count - 1) / count)}
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None and self._goes_straight(x):
-            state, parameters = self._buffers, self._parameters
-            state["num_batches_tracked"].add_(1)  # type: ignore[union-attr]
-            mean, var, momentum = state["running_mean"], state["running_var"], self.momentum
+        if mask is None and self._is_simple(x):
+            mean, var, batches = self._buffers["running_mean"], self._buffers["running_var"], self.num_batches_tracked
+            weight, bias, momentum = self._parameters["weight"], self._parameters["bias"], self.momentum
+            assert mean is not None and var is not None
+            if not self.training:
+                return normalize_by(mean, var, x, weight, bias, self.eps)
             assert momentum is not None
-            return normalize_over_batch(x, mean, var, parameters["weight"], parameters["bias"], momentum, self.eps)
+            batches.add_(1)
+            return normalize_over_batch_at_hand(x, mean, var, weight, bias, momentum, self.eps)
         return super().forward(x, mask)
-
-    def _goes_straight(self, x: Tensor) -> bool:
-        """Whether nothing is asked but batch norm in training, on a dense input on a CPU: then no other step is taken."""
-        return (
-            type(x) is Tensor
-            and self.training
-            and self._statistics in ("auto", "batch")
-            and self.update_running
-            and self.norm_batch_size is None
-            and self.momentum is not None
-            and self.channel_dim == 1
-            and not (self.guard or self.sync)
-            and may_read_values(x)
-            and x.dtype is torch.float32
-            and (x.is_contiguous() or is_channels_last(x))
-            and x.dim() > 1
-            and x.shape[1] == self.num_features < x.numel()
-            and self._is_whole_in_float32()
-            and not torch.is_autocast_enabled("cpu")
-            and not is_recomputing()
-        )
-
-    def _is_whole_in_float32(self) -> bool:
-        parameters = self._parameters
-        own = (self._buffers["running_mean"], parameters.get("weight"), parameters.get("bias"))
-        return all(value is not None and value.dtype is torch.float32 for value in own)

@@ -11,8 +11,9 @@ from torch import Tensor
 from normlib.norms import register
 from normlib.norms._clip_counts import ClipCounts
 from normlib.norms._renorm_schedule import schedule_from
-from normlib.norms.kernels.batch_norm import apply_statistics, measure, normalize_by
-from normlib.norms.kernels.inspection import is_recomputing
+from normlib.norms.kernels.batch_norm import normalize_by
+from normlib.norms.kernels.batch_renorm import batch_renorm
+from normlib.norms.kernels.inspection import before_it_moves, is_recomputing, may_be_recomputed
 from normlib.norms.moments import MomentsNorm, together
 from normlib.norms.running import Statistics, per_channel
 
@@ -102,7 +103,7 @@ class BatchRenorm(MomentsNorm):
                 "batch renorm's schedule is in fractions of the run, but the run's length is not known; "
                 'call set_total_steps(n) before training, or use schedule="steps" or schedule=None'
             )
-        return self._in_steps.bounds(self.num_batches_tracked, self.r_max, self.d_max)
+        return self._in_steps.bounds(before_it_moves(self.num_batches_tracked), self.r_max, self.d_max)
 
     def of_moments(self, mean: Tensor, var: Tensor) -> Statistics:
         return {"mean": mean, "std": (var + self.eps).sqrt()}
@@ -124,27 +125,40 @@ class BatchRenorm(MomentsNorm):
         )  # eps is inside std
 
     def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
-        r, d = self._correction(statistics["mean"].detach(), statistics["std"].detach(), running)
+        mean, std = statistics["mean"].detach(), statistics["std"].detach()
+        # Apart: Inductor (torch 2.13) miscompiles the two stacked.
+        wanted_r, wanted_d = std / running["std"], (mean - running["mean"]) / running["std"]
+        self._count(wanted_r, wanted_d, running)
+        r = self.held_constant(torch.clamp(wanted_r, 1 / running["r_max"], running["r_max"]))
+        d = self.held_constant(torch.clamp(wanted_d, -running["d_max"], running["d_max"]))
         return self.scale_and_shift(self.normalize(x, **statistics) * per_channel(r, x) + per_channel(d, x))
 
     def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
-        measured = measure(x)
-        statistics = self.of_moments(measured.mean, measured.var)
-        r, d = self._correction(statistics["mean"], statistics["std"], running)
         weight, bias = self.parameters_as(x)
-        scale, shift = (
-            (r, d) if weight is None else (weight * r, weight * d if bias is None else torch.addcmul(bias, weight, d))
-        )
-        return apply_statistics(x, measured, scale, shift, self.eps), statistics
+        held = self.__dict__.get("held_constant")  # where finite differences have put their own in its place
+        bounds = running["r_max"], running["d_max"]
+        found = batch_renorm(x, running["mean"], running["std"], weight, bias, *bounds, self.eps, held)
+        self._count(found.wanted_r, found.wanted_d, running)
+        return found.y, {"mean": found.mean, "std": found.std}
 
-    def _correction(self, mean: Tensor, std: Tensor, running: Statistics) -> tuple[Tensor, Tensor]:
-        """r and d of each channel; in training, counts the clipped ones. Apart: Inductor (torch 2.13) miscompiles them stacked."""
-        r, d = std / running["std"], (mean - running["mean"]) / running["std"]
-        r_max, d_max = running["r_max"], running["d_max"]
-        clipped_r, clipped_d = torch.clamp(r, 1 / r_max, r_max), torch.clamp(d, -d_max, d_max)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None or not self.training or not self._is_simple(x) or may_be_recomputed():
+            return super().forward(x, mask)
+        mean, std = self._buffers["running_mean"], self._buffers["running_std"]
+        weight, bias, momentum = self._parameters["weight"], self._parameters["bias"], self.momentum
+        assert mean is not None and std is not None and momentum is not None
+        r_max, d_max = self.bounds()
+        held = self.__dict__.get("held_constant")
+        found = batch_renorm(x, mean, std, weight, bias, r_max, d_max, self.eps, held)
+        self.clip_counts.add(found.wanted_r, found.wanted_d, r_max, d_max)
+        self.num_batches_tracked.add_(1)
+        mean.lerp_(found.mean, momentum)
+        std.lerp_(found.std, momentum)
+        return found.y
+
+    def _count(self, wanted_r: Tensor, wanted_d: Tensor, running: Statistics) -> None:
         if self._moves() and not is_recomputing():
-            self.clip_counts.add(r != clipped_r, d != clipped_d)
-        return self.held_constant(clipped_r), self.held_constant(clipped_d)
+            self.clip_counts.add(wanted_r, wanted_d, running["r_max"], running["d_max"])
 
     def reset_parameters(self) -> None:
         super().reset_parameters()

@@ -27,7 +27,8 @@ class DynamicTanh(Norm):
 
     Deviations: none. The paper starts at 0.5, and in large language models at values that depend on width and place.
 
-    When: in transformers, in place of layer or RMS norm, where taking statistics is to be saved.
+    When: in transformers, in place of layer or RMS norm, where no value may depend on another one. It is not always the faster
+    one: see `normlib bench norm=dyt,layer`.
 
     When not: in place of batch norm in convolutional networks, where its authors report that it does worse, or where inputs are
     large from the start: a saturated tanh passes no gradient.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms.base import Norm
-from normlib.norms.kernels.inspection import statistics_dtype
+from normlib.norms.kernels.inspection import before_it_moves, statistics_dtype
 from normlib.norms.kernels.synchronized import gather_values
 
 Statistics = Mapping[str, Tensor]
@@ -49,7 +49,7 @@ class MeasuringNorm(Norm):
     def running(self, x: Tensor) -> dict[str, Tensor]:
         """The running statistics by name, in the type that statistics of `x` have, and what else `normalize_by_measured` asks of the state."""
         dtype = statistics_dtype(x)
-        return {name: self._buffers[f"running_{name}"].to(dtype) for name in self._starts}  # type: ignore[union-attr]
+        return {name: before_it_moves(self._buffers[f"running_{name}"]).to(dtype) for name in self._starts}
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
         """`normalize` with statistics that are constants, scaled and shifted."""

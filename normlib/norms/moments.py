@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms.kernels.batch_norm import measure as measure_without_gradient
+from normlib.norms.kernels.inspection import is_channels_last, is_recomputing, may_read_values
 from normlib.norms.kernels.masked import masked_moments
 from normlib.norms.kernels.synchronized import moments_over_processes
 from normlib.norms.running import RunningNorm, Statistics
@@ -38,6 +39,38 @@ class MomentsNorm(RunningNorm):
         else:
             return super().measure_part(x, mask)
         return self.of_moments(mean, var), count
+
+    def _is_simple(self, x: Tensor) -> bool:
+        """Whether nothing is asked but what torch.nn has, of a dense input on a CPU: then the norm may go straight to its kernel."""
+        mean, weight, bias = (
+            self._buffers.get("running_mean"),
+            self._parameters.get("weight"),
+            self._parameters.get("bias"),
+        )
+        simple_training = (
+            self.update_running
+            and self.track_running_stats
+            and self.momentum is not None
+            and self.norm_batch_size is None
+            and not (self.guard or self.sync)
+        )
+        return (
+            type(x) is Tensor
+            and may_read_values(x)
+            and (simple_training or not self.training)
+            and self._statistics == "auto"
+            and self.channel_dim == 1
+            and mean is not None
+            and weight is not None
+            and bias is not None
+            and mean.dtype is weight.dtype is bias.dtype is torch.float32
+            and (x.dtype is torch.float32 or x.dtype is torch.bfloat16)
+            and x.dim() > 1
+            and x.shape[1] == self.num_features < x.numel()
+            and (x.is_contiguous() or is_channels_last(x))
+            and not torch.is_autocast_enabled("cpu")
+            and not is_recomputing()
+        )
 
 
 def unbiased(var: Tensor, count: Any) -> Tensor:

@@ -32,12 +32,18 @@ class Place:
     """`ahead`: the layer whose output the norm receives, None where there is none. `activation`: the name of the one that
     follows in the site, None where none does. `branch`: the position in a residual branch, None outside of any.
     `classifier`: the network's last layer, None where the model does not tell.
+
+    `index`: the number of the site from 0, in the order in which the model made them, of `num_sites` in the network. `name`: the
+    site's name in the network, dotted, as `named_modules` has it; "" where there is no network.
     """
 
     ahead: nn.Module | None = None
     activation: str | None = None
     branch: BranchPosition | None = None
     classifier: nn.Module | None = None
+    index: int = 0
+    num_sites: int = 1
+    name: str = ""
 
 
 class Entering:

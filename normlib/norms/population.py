@@ -6,6 +6,7 @@ norm with running statistics, normlib's and torch's. Gradients, optimizers and t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -73,7 +74,9 @@ def is_frozen(norm: nn.Module, training: bool) -> bool:
     """Whether training in the model's mode `training` leaves the norm's statistics alone."""
     if isinstance(norm, Norm):
         return not norm.update_running or norm.statistics == "running"
-    return training and not norm.training
+    return (training and not norm.training) or isinstance(
+        vars(norm).get("train"), functools.partial
+    )  # held by freeze_statistics
 
 
 @contextmanager

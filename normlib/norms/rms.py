@@ -37,7 +37,8 @@ class RMSNorm(Norm):
     Deviations: a scale and no shift, as in the paper's own comparisons; in a network of normlib the site adds the shift, so that
     no arm is without one. The paper has no epsilon. The partial statistics of the paper (pRMSNorm) are left out.
 
-    When: in place of layer norm where it costs too much, above all in transformers: one statistic fewer, mostly the same accuracy.
+    When: in transformers, in place of layer norm: one statistic fewer, mostly the same accuracy. It is not always the faster one:
+    see `normlib bench norm=rms,layer`.
 
     When not: where inputs are far from zero compared with their spread. The mean stays in, and what is left of the differences
     between values is small.

@@ -35,7 +35,7 @@ class ScaleNorm(Norm):
     Deviations: the paper has no epsilon; as in its authors' code (tnq177/transformers_without_tears) a length below epsilon is
     taken as epsilon. There is no shift; in a network of normlib the site adds one, so that no arm is without one.
 
-    When: in transformers, in place of layer norm, where one number is to stand for all scales: faster, and as good in translation.
+    When: in transformers, in place of layer norm, where one number is to stand for all scales; as good in its authors' translations.
 
     When not: where channels need scales of their own, or a position may be all zeros: its gradient there is divided by epsilon.
     """

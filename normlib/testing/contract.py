@@ -1,7 +1,8 @@
 """The contract as a whole: every check by name, what each found, and `check_norm`, which raises what is broken.
 
 In comes a norm's registered name or its class, with settings; out go findings. A promise that a norm declares it cannot keep
-(`Norm.exceptions`) is reported with its reason; declaring one that it keeps is a broken promise itself.
+(`Norm.exceptions`) is reported with its reason; declaring one that it keeps is a broken promise itself. A plain module has
+made fewer promises (`normlib.testing.plain`): where it falls short of another one, that is told and is no fault.
 """
 
 from __future__ import annotations
@@ -10,23 +11,36 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from normlib.norms.base import Norm
 from normlib.norms.declarations import INVARIANCES
 from normlib.registry import unknown_name
 from normlib.testing import (
+    checkpointing,
+    compiled,
     declarations,
+    ensembles,
+    float64,
     gradients,
+    idioms,
+    inputs,
     layouts,
     masks,
+    materialized,
     modes,
+    own_pass,
     precision,
     running,
     saved,
     shapes,
+    statistics,
+    tracing,
     transforms,
 )
 from normlib.testing.formulas import evaluate
-from normlib.testing.requirements import ContractError, require
+from normlib.testing.plain import DECLARED_BY_THE_BASE_CLASS, promises
+from normlib.testing.requirements import ContractError, NotRunError, require
 from normlib.testing.subject import subject
 
 SLOTS = ("norm", "site", "weight", "branch")
@@ -34,7 +48,8 @@ SLOTS = ("norm", "site", "weight", "branch")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: "ok", "declared" (the norm says that it cannot, and why) or "FAILED", with the reason."""
+    """What one check found, with the reason: "ok", "declared" (the norm says that it cannot), "unpromised" (a plain module does
+    not, and has not said that it would), "not run" (this machine cannot) or "FAILED"."""
 
     check: str
     status: str
@@ -72,6 +87,8 @@ CHECKS: dict[str, Callable[..., None]] = {
         declarations.check_dependence,
         declarations.check_invariances,
         shapes.check_shapes,
+        inputs.check_input_types,
+        inputs.check_unbatched,
         shapes.check_network,
         shapes.check_channels_last,
         shapes.check_meta,
@@ -80,51 +97,70 @@ CHECKS: dict[str, Callable[..., None]] = {
         shapes.check_one_number,
         layouts.check_memory_formats,
         precision.check_precision,
+        float64.check_float64,
         precision.check_half,
         precision.check_autocast,
         gradients.check_gradients,
         gradients.check_second_gradients,
+        own_pass.check_own_pass,
+        checkpointing.check_checkpointing,
         running.check_running_averages,
+        statistics.check_kept_statistics,
+        statistics.check_recomputed_statistics,
+        statistics.check_ghost_batches,
         modes.check_modes,
         modes.check_frozen,
         modes.check_non_finite,
         masks.check_mask,
+        idioms.check_reset_parameters,
+        idioms.check_no_bias,
+        idioms.check_track_running_stats,
+        idioms.check_parameter_dimensions,
         saved.check_state_dict,
         saved.check_deepcopy,
         saved.check_pickle,
         saved.check_resume,
-        transforms.check_compile,
-        transforms.check_vmap,
+        materialized.check_to_empty,
+        compiled.check_compile,
+        compiled.check_inductor,
+        tracing.check_fx,
+        tracing.check_jit_trace,
+        ensembles.check_vmap,
         transforms.check_functional_call,
         transforms.check_export,
     )
 }
 
 
-def finding(check: str, norm: str | type[Norm], **settings: Any) -> Finding:
+def finding(check: str, norm: str | type[nn.Module], **settings: Any) -> Finding:
     """Run one check and say what it found."""
-    excuse = subject(norm, **settings).cls.exceptions.get(check)
+    cls = subject(norm, **settings).cls
+    excuse = cls.exceptions.get(check)
+    if not promises(cls, check) and check in DECLARED_BY_THE_BASE_CLASS:
+        return Finding(check, "unpromised", DECLARED_BY_THE_BASE_CLASS[check])
     try:
         CHECKS[check](norm, **settings)
+    except NotRunError as error:
+        return Finding(check, "not run", str(error))
     except Exception as error:  # a check that cannot even run has found something, whatever it is
         if excuse is not None:
             return Finding(check, "declared", excuse)
         words = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
-        return Finding(check, "FAILED", words)
+        return Finding(check, "FAILED" if promises(cls, check) else "unpromised", words)
     if excuse is not None and not settings:
         return Finding(check, "FAILED", f"is declared as an exception ({excuse}), but the norm keeps this promise")
     return Finding(check, "ok")
 
 
-def findings(norm: str | type[Norm], **settings: Any) -> Iterator[Finding]:
+def findings(norm: str | type[nn.Module], **settings: Any) -> Iterator[Finding]:
     """Run every check, one after the other. Raises the norm's own ValueError where it takes these settings at no width."""
     _ = subject(norm, **settings).channels
     for check in CHECKS:
         yield finding(check, norm, **settings)
 
 
-def check_norm(norm: str | type[Norm], **settings: Any) -> list[Finding]:
-    """Run every check on a norm, given by its registered name or as a class; raise ContractError with all that it breaks."""
+def check_norm(norm: str | type[nn.Module], **settings: Any) -> list[Finding]:
+    """Run every check on a norm, given by its registered name or as a class, a plain module's too; raise ContractError with all that it breaks."""
     found = list(findings(norm, **settings))
     broken = [each for each in found if each.status == "FAILED"]
     if broken:

@@ -8,18 +8,18 @@ from typing import Any
 import torch
 
 from normlib.norms.base import Norm
-from normlib.testing.requirements import ROUNDING, require, require_close, same_state
+from normlib.testing.requirements import ROUNDING, require, require_close, same_state, state_of
 from normlib.testing.subject import draw, norms_in, subject
 
 
 def check_modes(norm: str | type[Norm], **settings: Any) -> None:
-    """Running statistics move in training and nowhere else; in eval mode every sample is treated alone."""
+    """Running statistics, and counters for reports, move in training and nowhere else; in eval mode every sample is treated alone."""
     of = subject(norm, **settings)
     module = of.warmed_up(of.standing()).eval()
-    before = copy.deepcopy(module.state_dict())
+    before = state_of(module)
     x = draw(of.images, seed=5)
     y = module(x)
-    require(same_state(before, module.state_dict()), "the state changes in eval mode")
+    require(same_state(before, state_of(module)), "the state changes in eval mode")
     require_close(
         torch.cat([module(sample[None]) for sample in x]), y, ROUNDING, "samples alone against together in eval mode"
     )
@@ -27,26 +27,26 @@ def check_modes(norm: str | type[Norm], **settings: Any) -> None:
     for each in norms_in(module):
         each.update_running = False
     module(x)
-    require(same_state(before, module.state_dict()), "the state changes although update_running is False")
+    require(same_state(before, state_of(module)), "the state changes although update_running is False")
     for each in norms_in(module):
         each.update_running = True
     module(x)
     has_state = before.keys() != dict(module.named_parameters()).keys()
-    require(has_state != same_state(before, module.state_dict()), "the running statistics stay put in training")
+    require(has_state != same_state(before, state_of(module)), "the running statistics stay put in training")
 
 
 def check_frozen(norm: str | type[Norm], **settings: Any) -> None:
     """A frozen norm changes no state and trains nothing, after train() too, and normalizes as in eval mode; unfreeze() undoes it."""
     of = subject(norm, **settings)
     module = of.warmed_up(of.standing()).eval()
-    before = copy.deepcopy(module.state_dict())
+    before = state_of(module)
     x = draw(of.images, seed=5)
     y = module(x)
     for each in norms_in(module):
         each.freeze()
     module.train()
     z = module(x)
-    require(same_state(before, module.state_dict()), "a frozen norm changes its state after train()")
+    require(same_state(before, state_of(module)), "a frozen norm changes its state after train()")
     own = [parameter for each in norms_in(module) for parameter in each.parameters()]
     require(not any(parameter.requires_grad for parameter in own), "a frozen norm's parameters are still trained")
     require_close(z, y, ROUNDING, "a frozen norm in training mode against eval mode")

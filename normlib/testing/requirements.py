@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Float32 holds a value to 6e-8 of its size; a few dozen operations on values of order one stay below 1e-5.
 ROUNDING = 1e-5
@@ -14,6 +14,10 @@ ROUNDING = 1e-5
 
 class ContractError(AssertionError):
     """A norm breaks its contract; the message states the rule and what came."""
+
+
+class NotRunError(RuntimeError):
+    """A check cannot be run on this machine; the message says why."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -35,6 +39,19 @@ def require_close(got: Tensor, expected: Tensor, tolerance: float, what: str) ->
 def same_state(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Whether two state_dicts hold the same bits under the same names."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of all parameters and buffers, those that no state_dict holds too."""
+    return {name: value.detach().clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
+
+
+def require_same_values(got: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float, what: str) -> None:
+    """The same names, and under each the same values: gradients, parameters or buffers, relative to the largest where it exceeds one."""
+    require(got.keys() == expected.keys(), f"{what}: there are {sorted(got)}, expected are {sorted(expected)}")
+    for name, value in expected.items():
+        scale = value.detach().abs().max().clamp(min=1) if value.numel() and value.is_floating_point() else 1
+        require_close(got[name] / scale, value / scale, tolerance, f"{what}: {name}")
 
 
 def accepted(module: Any, *inputs: Any) -> Any:

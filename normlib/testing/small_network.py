@@ -65,11 +65,12 @@ def network_around(
         norm = build(channels)
         if norm.slot != "branch":
             layer = make_layer(channels, channels, positions, draw)
-            norm.enter(Place(ahead=layer, activation="relu"))
+            norm.enter(Place(ahead=layer, activation="relu", name="norm"))
             return BehindALayer(layer, norm)
         layers = [make_layer(channels, channels, positions, draw, seed) for seed in range(LAYERS_OF_THE_BRANCH)]
         norms = [norm, *(build(channels) for _ in layers[1:])]
         classifier = nn.Linear(channels, 2)
         for index, (layer, member) in enumerate(zip(layers, norms, strict=True)):
-            member.enter(Place(layer, "relu", BranchPosition(index, len(layers), num_branches=1), classifier))
+            branch = BranchPosition(index, len(layers), num_branches=1)
+            member.enter(Place(layer, "relu", branch, classifier, index, len(layers), name=f"norms.{index}"))
         return InABranch(layers, norms)

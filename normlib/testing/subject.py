@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from normlib.norms import norms
 from normlib.norms.base import Norm
+from normlib.norms.plain import PlainNorm, as_norm
 from normlib.testing.small_network import network_around
 
 # Widths that are tried, so that a norm whose settings ask for a divisor of the width can be tested: the first is wide enough that
@@ -24,7 +25,9 @@ LATE = 10**6
 
 def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normal values, the same for the same seed, from a generator of their own."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu").to(
+        dtype
+    )
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,18 @@ class Subject:
         return (
             (6, self.channels),
             (6, self.channels, 5),
-            self.images,
+            (6, self.channels, 5, 4),
             (6, self.channels, 4, 3, 2),
         )
 
     @property
     def images(self) -> tuple[int, ...]:
-        """A small batch of images, which every norm takes."""
-        return (6, self.channels, 5, 4)
+        """A small batch of images, which every norm takes; for a plain module that does not, other inputs that it takes."""
+        usual = self.shapes[2]
+        if not issubclass(self.cls, PlainNorm):
+            return usual
+        norm: Any = self.build()
+        return usual if len(usual) in norm.nature.ranks else self.shapes[norm.nature.ranks[0] - 2]
 
     def build(self, num_features: int | None = None, **supplied: Any) -> Norm:
         """A new norm in training mode, in a run of `TOTAL_STEPS` steps."""
@@ -67,11 +74,12 @@ class Subject:
         norm.set_total_steps(TOTAL_STEPS)
         return norm.train()
 
-    def network(self, positions: int = 2, channels: int | None = None) -> nn.Module:
-        """A small network around the norm, from (N, C, *positions) to the same shape; always with the same weights."""
+    def network(self, positions: int | None = None, channels: int | None = None) -> nn.Module:
+        """A small network around the norm, from (N, C, *positions), or `images`, to the same shape; always with the same weights."""
+        positions = len(self.images) - 2 if positions is None else positions
         return network_around(self.build, channels or self.channels, positions, draw)
 
-    def standing(self, positions: int = 2) -> nn.Module:
+    def standing(self, positions: int | None = None) -> nn.Module:
         """The least that shows what the norm does: the norm alone, or with the layers that it works on."""
         return self.build() if self.cls.slot in ("norm", "site") else self.network(positions)
 
@@ -86,9 +94,9 @@ class Subject:
         return warm
 
 
-def subject(norm: str | type[Norm], **settings: Any) -> Subject:
-    """The norm registered as `norm`, or the class itself, with settings of its own."""
-    return Subject(norms[norm].cls if isinstance(norm, str) else norm, dict(settings))
+def subject(norm: str | type[nn.Module], **settings: Any) -> Subject:
+    """The norm registered as `norm`, or the class itself, a plain module's too, with settings of its own."""
+    return Subject(norms[norm].cls if isinstance(norm, str) else as_norm(norm), dict(settings))
 
 
 def norms_in(module: nn.Module) -> list[Norm]:

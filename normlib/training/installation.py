@@ -15,6 +15,7 @@ from torch import nn
 from normlib.models.site import Site, Sites
 from normlib.norms import factory, norms
 from normlib.norms.place import BranchPosition, CannotEnter, Place
+from normlib.norms.plain import PlainNorm
 from normlib.training.seeding import generator, global_stream
 
 COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights")
@@ -22,18 +23,19 @@ COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights")
 
 def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total_steps: int) -> dict[str, Site]:
     """A norm for every site, its batch sizes and its noise; the sites by name. Raises CannotEnter where the norm has no place."""
-    with global_stream(spec["seed"], "norm"):
-        _move_in(sites, spec["norm"], spec["site"]["placement"])
     named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
+    with global_stream(spec["seed"], "norm"):
+        _move_in(sites, {site: name for name, site in named_sites.items()}, spec["norm"], spec["site"]["placement"])
     for name, site in named_sites.items():
         for norm in site.norms:
+            _require_statistics(norm, spec["evaluation"]["statistics"])
             _apply_batch_sizes(norm, spec, total_steps)
         if spec["norm"]["gamma_noise"]:
             _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
     return named_sites
 
 
-def _move_in(sites: Sites, settings: Mapping[str, Any], placement: str) -> None:
+def _move_in(sites: Sites, names: Mapping[Site, str], settings: Mapping[str, Any], placement: str) -> None:
     """Build a norm for every site and let it act on its surroundings. Raises CannotEnter where it has no place."""
     make_norm = factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
     make_weights = None if settings["weights"] is None else factory(settings["weights"])
@@ -59,24 +61,41 @@ def _move_in(sites: Sites, settings: Mapping[str, Any], placement: str) -> None:
         for members in sites.branches
         for index, site in enumerate(members)
     }
-    for site in sites.sites:
+    for index, site in enumerate(sites.sites):
         supplied: dict[str, Any] = {} if site.channel_dim == 1 else {"channel_dim": site.channel_dim}
         if whole_site:
             supplied["activate"] = site.activation_name is not None
         norm = make_norm(site.num_features, **supplied)
-        place = Place(sites.ahead[site], site.activation_name, branch.get(site), sites.classifier)
+        place = Place(
+            sites.ahead[site], site.activation_name, branch.get(site), sites.classifier,
+            index, len(sites.sites), names[site],
+        )  # fmt: skip
         if make_weights is not None:
             make_weights(site.num_features).enter(place)
         norm.enter(place)
         site.install(norm)
 
 
+def _require_statistics(norm: Any, which: str) -> None:
+    """Raises CannotEnter where the norm keeps statistics that normlib can neither take anew nor put others in the place of."""
+    if which != "running" and isinstance(norm, PlainNorm) and norm.has_running_statistics:
+        raise CannotEnter(
+            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.nature.moving)} is the average "
+            f"of, so evaluation.statistics={which} is not possible: use evaluation.statistics=running, or derive the norm from "
+            "normlib.RunningNorm, which says what it measures"
+        )
+
+
 def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
     """The batch for statistics and the horizon of running averages are settings of the site, apart from the batch."""
     norm.norm_batch_size = spec["site"]["norm_batch_size"]
     horizon = spec["site"]["horizon"]
-    if horizon is not None and getattr(norm, "momentum", None) is not None:
-        norm.momentum = min(1.0, spec["data"]["batch_size"] / horizon)
+    plain_and_running = isinstance(norm, PlainNorm) and norm.has_running_statistics
+    if horizon is not None and (plain_and_running or getattr(norm, "momentum", None) is not None):
+        try:
+            norm.momentum = min(1.0, spec["data"]["batch_size"] / horizon)
+        except ValueError as error:
+            raise CannotEnter(f"site.horizon={horizon}: {error}") from error
     norm.set_total_steps(total_steps)
 
 

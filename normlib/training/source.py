@@ -13,8 +13,11 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from normlib.cells import cell_of, is_typed
+from normlib.norms.plain import as_registered
 from normlib.plugins import loaded_with
 from normlib.project import NORMLIB, Project, own_files, project_of
 from normlib.registry import RegistryError
@@ -25,29 +28,58 @@ ROOMS = ("norms", "models", "data")
 
 
 def class_hash(cls: type) -> str:
-    """16 hexadecimal digits for the source of a class and of its bases. RegistryError for a class without a file."""
+    """16 hexadecimal digits for the source of a class and of its bases, or of the plain module or function that it is made of.
+
+    Of what was typed into a notebook, the cell's source counts, with all that it uses of other cells. RegistryError for what
+    has no source.
+    """
     files: dict[str, Path] = {}
-    for base in cls.__mro__:
-        if base.__module__.partition(".")[0] in FOREIGN:
-            continue
-        module = sys.modules.get(base.__module__)
+    texts: dict[str, str] = {}
+    for each in _made_of(cls):
+        module = sys.modules.get(each.__module__)
         project = None if module is None else project_of(module)
-        if module is None or project is None:
-            raise RegistryError(
-                f"{cls.__qualname__} has no source file, but a run's id is a hash of the code behind it: put the class "
-                "into a file, my_norm.py, and name that with plugins=[my_norm.py]"
-            )
-        if base.__module__.partition(".")[0] == NORMLIB.name:
+        if is_typed(each):
+            cell = cell_of(each)
+            texts[f"cell {cell.name}"] = cell.text
+            for used in cell.modules:
+                files |= _local_files(used)
+        elif module is not None and each.__module__.partition(".")[0] == NORMLIB.name:
             files |= own_files([module], _own_project())
-        else:
+            continue
+        elif module is not None and project is not None:
             files |= own_files(loaded_with(module), project)
-            files |= {f"{NORMLIB.name}/{name}": NORMLIB / name for name in _rooms()}
-    return _combined(files)
+        else:
+            raise RegistryError(
+                f"{each.__qualname__} is of no module that is loaded, but a run's id is a hash of the code behind it: put the class into a "
+                "file, my_norm.py, and name that with plugins=[my_norm.py]"
+            )
+        files |= {f"{NORMLIB.name}/{name}": NORMLIB / name for name in _rooms()}
+    return _combined(files, texts)
+
+
+def typed_texts(classes: Iterable[type]) -> tuple[str, ...]:
+    """The sources of those parts of classes that were typed, as they are now: the same class may use an edited cell."""
+    return tuple(cell_of(each).text for cls in classes for each in _made_of(cls) if is_typed(each))
+
+
+def _made_of(cls: type) -> list[Any]:
+    """The classes and functions whose source says what a class does, but for other people's libraries."""
+    registered: Any = as_registered(cls)
+    own = list(cls.__mro__) if registered is cls else [*cls.__mro__[1:], *getattr(registered, "__mro__", [registered])]
+    return [each for each in dict.fromkeys(own) if each.__module__.partition(".")[0] not in FOREIGN]
+
+
+def _local_files(module: ModuleType) -> dict[str, Path]:
+    """The files of a module that lies beside the notebook; none of an installed one."""
+    project = project_of(module)
+    if project is None or project.package or module.__name__.partition(".")[0] == NORMLIB.name:
+        return {}
+    return own_files(loaded_with(module), project)
 
 
 def files_hash(names: Iterable[str]) -> str:
     """16 hexadecimal digits for files of normlib's own, named from its package folder."""
-    return _combined({name: NORMLIB / name for name in names})
+    return _combined({name: NORMLIB / name for name in names}, {})
 
 
 def syntax_hash(source: str | bytes) -> str:
@@ -73,8 +105,9 @@ def _rooms() -> tuple[str, ...]:
     return tuple(path.relative_to(NORMLIB).as_posix() for room in ROOMS for path in (NORMLIB / room).rglob("*.py"))
 
 
-def _combined(files: Mapping[str, Path]) -> str:
+def _combined(files: Mapping[str, Path], texts: Mapping[str, str]) -> str:
     parts = sorted((name, _hash_of(path.read_bytes())) for name, path in files.items())
+    parts += sorted((name, _hash_of(text)) for name, text in texts.items())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

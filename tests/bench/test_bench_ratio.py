@@ -1,7 +1,8 @@
-"""Checks ratios of times, their intervals and verdicts against figures worked out by hand."""
+"""Checks ratios of times against figures worked out by hand, and that their intervals hold for a second run."""
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -9,26 +10,35 @@ import pytest
 from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE, Ratio, ratio
 
 
-def test_the_median_is_that_of_the_ratios_within_a_round() -> None:
-    found = ratio([2.0, 30.0, 3.0], [1.0, 10.0, 3.0])  # 2, 3 and 1; the ratio of the medians would be 1
-    assert found == Ratio(2.0, 1.0, 3.0)
+def test_a_block_counts_by_the_median_of_the_ratios_within_its_rounds() -> None:
+    found = ratio([[2.0, 30.0, 3.0]] * 2, [[1.0, 10.0, 3.0]] * 2)  # 2, 3 and 1; the ratio of the medians would be 1
+    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
-@pytest.mark.parametrize(("rounds", "outside"), [(5, 0), (6, 1), (15, 4), (31, 10)])
-def test_the_interval_is_that_of_the_sign_test(rounds: int, outside: int) -> None:
-    """Tabulated k of the sign test's 95 % interval, two-sided: the k-th smallest and largest; below 6 rounds the range."""
-    found = ratio([1.0 + k for k in range(rounds)], [1.0] * rounds)
-    place = max(0, outside - 1)
-    assert (found.low, found.high) == (1.0 + place, float(rounds - place))
+def test_the_interval_is_students_for_another_mean_of_as_many_blocks() -> None:
+    """By hand: logarithms 0, 0.1 and 0.2 have mean and deviation 0.1; t(2) is 4.3027 at 97.5 % (any table)."""
+    found = ratio([[math.exp(log)] * 5 for log in (0.0, 0.1, 0.2)], [[1.0] * 5] * 3)
+    reach = 4.3027 * 0.1 * math.sqrt(2 / 3)
+    assert [math.log(each) for each in (found.value, found.low, found.high)] == pytest.approx(
+        [0.1, 0.1 - reach, 0.1 + reach], abs=1e-4
+    )
 
 
-def test_the_interval_covers_the_median_as_often_as_it_says() -> None:
+def _run(generator: random.Random, blocks: int = 6, rounds: int = 5) -> Ratio:
+    """A run whose rounds share the place of their block: 5 % from block to block, 1 % within."""
+    places = [generator.gauss(0, 0.05) for _ in range(blocks)]
+    seconds = [[math.exp(place + generator.gauss(0, 0.01)) for _ in range(rounds)] for place in places]
+    return ratio(seconds, [[1.0] * rounds] * blocks)
+
+
+def test_a_second_run_lies_in_the_interval_of_the_first_as_often_as_it_says() -> None:
+    """Where rounds are the replicates, as if each were a block of its own, about half of the second runs lie outside."""
     generator = random.Random(0)
     hits = 0
     for _ in range(1000):
-        found = ratio([generator.lognormvariate(0, 0.3) for _ in range(15)], [1.0] * 15)
-        hits += found.low <= 1.0 <= found.high
-    assert 940 <= hits <= 985  # at 15 rounds the interval covers 96.5 %; 2 standard errors of 1,000 draws are 1.2 %
+        first, second = _run(generator), _run(generator)
+        hits += first.low <= second.value <= first.high
+    assert 936 <= hits <= 964  # 95 %, and 2 standard errors of 1,000 draws are 1.4 %
 
 
 def test_verdicts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.bench.measurement import inputs
+from normlib.bench.cases import cases
 from normlib.bench.settings import read
 from normlib.experiments.complaints import ConfigError
 from normlib.registry import RegistryError
@@ -16,6 +16,7 @@ def test_defaults_and_everything() -> None:
     assert asked.bench.dtypes == ["float32"] and not asked.bench.compile
     everything = read(["bench.full=true", "bench.threads=[1]"]).bench
     assert everything.dtypes == ["float32", "bfloat16"] and everything.compile
+    assert everything.inputs == ["normal", "shifted", "pixels"] and everything.caches == ["warm", "cold"]
     assert everything.threads == [1], "what is given outright wins"
 
 
@@ -37,6 +38,12 @@ def test_norms_are_listed_as_everywhere() -> None:
         (["bench.layouts=[nhwc]"], "bench.layouts: no choice is named 'nhwc'"),
         (["bench.dtypes=[float31]"], "did you mean 'float32'"),
         (["bench.devices=[tpu]"], "bench.devices: no choice is named 'tpu'"),
+        (["bench.inputs=[pixel]"], "bench.inputs: no choice is named 'pixel'; did you mean 'pixels'"),
+        (["bench.inputs=[]"], "bench.inputs is empty"),
+        (["bench.caches=[cool]"], "did you mean 'cold'"),
+        (["bench.caches=cold"], "bench.caches=cold: this is a list, even of one: bench.caches=[cold]"),
+        (["bench.shapes=[4x8,4x8]"], "bench.shapes has '4x8' twice"),
+        (["bench.blocks=1"], "bench.blocks is at least 2, since the intervals are over blocks; got 1"),
         (["bench.rounds=0"], "at least 1; got 0"),
         (["bench.rounds=many"], "'many'"),
         (["bench.threads=[0]"], "at least 1"),
@@ -51,9 +58,9 @@ def test_what_cannot_be_is_refused(overrides: list[str], message: str) -> None:
     assert message in str(refused.value)
 
 
-def test_inputs_have_channels_last_where_their_rank_has_it() -> None:
-    asked = ["bench.shapes=[4x8,4x5x8,4x8x5x5]", "bench.devices=[cpu]", "bench.threads=[1,2]"]
-    found = list(inputs(read(asked).bench))
+def test_cases_have_channels_last_where_their_rank_has_it() -> None:
+    asked = ["bench.shapes=[4x8,4x5x8,4x8x5x5]", "bench.devices=[cpu]", "bench.threads=[1,2]", "bench.inputs=[normal]"]
+    found = list(cases(read(asked).bench))
     assert [(each.shape, each.layout) for each in found if each.threads == 2] == [
         ("4x8", "contiguous"), ("4x5x8", "contiguous"), ("4x8x5x5", "contiguous"), ("4x8x5x5", "channels_last"),
     ]  # fmt: skip

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from normlib.bench.contenders import contenders
+from normlib.bench.cases import Case
 from normlib.bench.folder import BenchFolder
-from normlib.bench.measurement import Input, measure
+from normlib.bench.measurement import Lineup, Measurement, lineup
 from normlib.bench.memory import memory_bytes
 from normlib.bench.record import Timing
 from normlib.bench.settings import BenchSettings
@@ -20,7 +20,8 @@ from normlib.cli import main
 from normlib.results.record import RecordError
 from tests.pristine_registries import pristine_registries as pristine_registries
 
-TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.rounds=2"]
+TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.blocks=2", "bench.rounds=3"]
+NORMAL = ["bench.inputs=[normal]", *TINY]
 
 
 @pytest.fixture
@@ -30,9 +31,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "norm=batch,none,frn", *TINY]) == 0
+    assert main(["bench", "norm=batch,none,frn", *NORMAL]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "comparisons with torch.nn: no slower" in shown and "Forward and backward, float32, CPU, 1 thread" in shown
+    assert (
+        "comparisons with torch.nn: no slower" in shown
+        and "2 blocks of 3 rounds" in shown
+        and "Forward and backward, float32, CPU, 1 thread" in shown
+    )
     assert "not timed: none: it passes its input through" in shown
     folder = BenchFolder("results")
     timings = folder.read()
@@ -44,7 +49,8 @@ def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.Ca
     }
     batch = next(t for t in timings if t.norm == "batch" and t.passes == "forward_backward")
     assert batch.what["torch.nn"] == "torch.nn.BatchNorm2d" and {"normlib", "torch.nn", "copy"} <= set(batch.seconds)
-    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in batch.seconds.values())
+    assert all([len(block) for block in blocks] == [3, 3] for blocks in batch.seconds.values())
+    assert min(seconds for blocks in batch.seconds.values() for block in blocks for seconds in block) > 0
     assert batch.environment["torch"] == torch.__version__ and "compiled" in batch.left_out
     assert batch.memory_bytes["torch.nn"] > 0
     files = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*") if path.suffix != ".json"}
@@ -53,9 +59,9 @@ def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.Ca
     }
     rows = list(csv.DictReader((folder.path / "tables" / "cost.csv").read_text().splitlines()))
     assert {(row["norm"], row["contender"]) for row in rows} >= {("batch", "torch.nn"), ("frn", "copy")}
-    assert re.search(r"\| batch \| 4×8×3×3 last \|", (folder.path / "tables" / "cost.md").read_text())
+    assert re.search(r"\| batch \| 4×8×3×3 last \| normal \| warm \|", (folder.path / "tables" / "cost.md").read_text())
 
-    assert main(["bench", "norm=layer", "bench.layouts=[contiguous]", "bench.passes=[forward]", *TINY]) == 0
+    assert main(["bench", "norm=layer", "bench.layouts=[contiguous]", "bench.passes=[forward]", *NORMAL]) == 0
     assert {t.norm for t in folder.read()} == {"layer"}, "a table speaks of one bench"
 
 
@@ -72,7 +78,7 @@ def test_a_strangers_norm_is_timed(place: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_files_that_no_bench_wrote_stay(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["bench", "bench.layouts=[contiguous]", "bench.passes=[forward]", *TINY]
+    asked = ["bench", "bench.layouts=[contiguous]", "bench.passes=[forward]", *NORMAL]
     theirs = {"tables/cost.tex": "mine", "tables/other.tex": "mine", "runs/notes.json": "{}", "runs/odd.json": "mine"}
     here = place / "results" / "bench"
     for name, text in theirs.items():
@@ -99,39 +105,19 @@ def test_what_cannot_be_timed_is_bad_input(place: Path, capsys: pytest.CaptureFi
 
 
 def test_an_edited_timing_is_refused(place: Path) -> None:
-    (timing,) = measure(
-        "group", Input("4x16", "contiguous", "float32", "cpu", 1), BenchSettings(passes=["forward"], rounds=1), "test"
-    )
+    group = lineup("group", case := Case("4x16", "contiguous", "float32", "cpu", 1), compiles=False)
+    assert isinstance(group, Lineup)
+    measurement = Measurement(group, case, BenchSettings(passes=["forward"], rounds=1))
+    for block in range(2):
+        measurement.time_block(block)
+    (timing,) = measurement.timings("test")
     assert isinstance(timing, Timing) and Timing.from_json(timing.to_json()) == timing
     values = json.loads(timing.to_json())
-    values["seconds"]["normlib"] = [1e-9]
+    values["seconds"]["normlib"] = [[1e-9], [1e-9]]
     with pytest.raises(RecordError, match="edited after it was written"):
         Timing.from_json(json.dumps(values))
     with pytest.raises(RecordError, match="cut short"):
         Timing.from_json(timing.to_json()[:50])
-
-
-@pytest.mark.parametrize("rank", [2, 3, 4, 5])
-@pytest.mark.parametrize("name", ["batch", "group", "layer", "instance", "rms", "pono"])
-def test_contenders_do_what_the_norm_does(name: str, rank: int) -> None:
-    """What is timed beside a norm gives its output, or the ratio would say nothing; 1e-5 is float32's rounding here."""
-    import normlib
-    from normlib.bench.contenders import settings_of
-    from normlib.bench.formulas import FORMULAS, Formula
-
-    shape = (4, 16, 3, 3, 3)[:rank] if rank != 3 else (4, 5, 16)
-    channel_dim = -1 if rank == 3 else 1
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    others, left_out = contenders(name, 16, rank, channel_dim, compiles=False)
-    assert {"torch.nn", "timm", "compiled"} == {*others, *left_out}
-    if name == "instance" and rank == 2:
-        return
-    expected = normlib.create(name, 16, channel_dim=channel_dim, **settings_of(name, channel_dim))(x)
-    layers = {key: each.layer for key, each in others.items()}
-    if (name, channel_dim) in FORMULAS:
-        layers["formula"] = Formula(name, 16, rank, channel_dim)
-    for layer in layers.values():
-        torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
 
 
 def test_memory_is_what_the_backward_pass_needs() -> None:

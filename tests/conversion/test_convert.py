@@ -458,11 +458,12 @@ def test_a_norm_that_is_not_what_its_class_says_is_refused_by_name(make: Callabl
     normlib.convert(model, "group", skip=["1"])
 
 
-def test_references_beside_the_submodules_are_reported() -> None:
+def test_references_beside_the_submodules_are_replaced_and_reported() -> None:
     model = nn.Sequential(nn.BatchNorm2d(6), nn.BatchNorm2d(6))
     model.first_ones = [model[0]]  # a plain list
     object.__setattr__(model, "alias", model[1])
     normlib.convert(model, "group")
+    assert model.first_ones == [model[0]] and model.alias is model[1]
     first, second = normlib.conversion_report(model).rows
-    assert "first_ones, no submodule for torch, still holds the old layer" in first.lost
-    assert "alias, no submodule for torch, still holds the old layer" in second.lost
+    assert "its place in first_ones[0]" in first.carried
+    assert "its place in alias" in second.carried

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -299,6 +300,12 @@ class Undecided(TwoInputs):
         return self.norm(self.conv(x))
 
 
+class Uncopyable(TwoInputs):
+    def __init__(self, by_it: bool) -> None:
+        super().__init__(by_it)
+        self.lock = threading.Lock()
+
+
 class Refuses(TwoInputs):
     """Checks its input: the other side of each check is no way through."""
 
@@ -310,7 +317,13 @@ class Refuses(TwoInputs):
 
 
 @pytest.mark.parametrize(
-    ("model", "why"), [(Untraceable, "TraceError"), (Endless, "ways|loops"), (Undecided, "more than 64 ways")]
+    ("model", "why"),
+    [
+        (Untraceable, "TraceError"),
+        (Endless, "ways|loops"),
+        (Undecided, "more than 64 ways"),
+        (Uncopyable, "it cannot be copied, TypeError.*lock"),
+    ],
 )
 def test_what_cannot_be_traced_is_refused(model: type[TwoInputs], why: str) -> None:
     with pytest.raises(ValueError, match=f"cannot be found by tracing it .*({why}).*fold a part"):

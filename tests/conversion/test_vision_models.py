@@ -42,6 +42,35 @@ def test_torchvision_keeps_its_bits_and_folds(name: str, norms: int) -> None:
         assert torch.equal(model(x), before) and list(model.state_dict()) == keys
 
 
+def test_convolutions_that_are_only_built_differently_fold() -> None:
+    torch.manual_seed(0)
+    x = draw(2, 3, 4, 32, 32)
+    model = lived_in(torchvision_models().video.r3d_18(weights=None), draw(2, 3, 4, 32, 32, seed=1))
+    folded = normlib.fold(model)
+    assert off_by(folded(x), model(x)) < 1e-5
+    assert len(normlib.conversion_report(folded).rows) == 20 and not normlib.conversion_report(folded).left
+
+
+def test_a_norm_behind_a_flattened_linear_layer_folds() -> None:
+    torch.manual_seed(0)
+    model = lived_in(timm().create_model("levit_128s", num_classes=5), draw(2, 3, 224, 224, seed=1))
+    x = draw(1, 3, 224, 224)
+    folded = normlib.fold(model, example_inputs=x)
+    assert off_by(folded(x), model(x)) < 1e-5
+    left = normlib.conversion_report(folded).left
+    assert [row.changed for row in left] == [("it follows mean, not a layer",)] * 2
+
+
+def test_checks_of_the_shape_do_not_hinder() -> None:
+    smp = pytest.importorskip("segmentation_models_pytorch", reason="segmentation_models_pytorch is not installed")
+    torch.manual_seed(0)
+    for name, norms in (("UnetPlusPlus", 42), ("MAnet", 38), ("Linknet", 35), ("FPN", 20), ("DeepLabV3Plus", 29)):
+        model = lived_in(getattr(smp, name)("resnet18", encoder_weights=None), draw(2, 3, 64, 64, seed=1))
+        folded = normlib.fold(model)
+        assert off_by(folded(draw(2, 3, 64, 64)), model(draw(2, 3, 64, 64))) < 1e-4  # random decoders lose digits
+        assert len(normlib.conversion_report(folded).rows) == norms and not normlib.conversion_report(folded).left
+
+
 def test_a_convnext_has_both_layouts() -> None:
     torch.manual_seed(0)
     convnext = pytest.importorskip("torchvision.models.convnext", reason="torchvision is not installed")
@@ -193,6 +222,21 @@ def test_a_norm_with_an_activation_takes_the_place_of_norm_and_activation() -> N
     assert isinstance(model[1], normlib.GroupNorm)
     with pytest.raises(ValueError, match="'frn' brings its own activation.*in 0.0, 1 the activation is elsewhere"):
         normlib.convert(model, "frn")
+
+
+@pytest.mark.parametrize("name", ["SimpleNorm", "SimpleNormFp32", "SimpleNorm2d", "SimpleNorm2dFp32"])
+def test_a_norm_of_timm_that_is_no_method_of_normlib_is_refused_or_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"0 is a {name}, which normlib does not know; .* off by"):
+        normlib.convert(nn.Sequential(timm_layer(name)), "rms")
+    plain = nn.Sequential(nn.LayerNorm(6), timm_layer(name, affine=False))
+    assert [row.path for row in normlib.conversion_report(normlib.convert(plain, "rms")).left] == ["1"]
+
+
+def test_timm_freezes_what_to_torch_gives_back() -> None:
+    freeze = pytest.importorskip("timm.layers", reason="timm is not installed").freeze_batch_norm_2d
+    model = torchvision_models().resnet18(weights=None, norm_layer=normlib.BatchNorm)
+    names = {type(module).__name__ for module in freeze(normlib.to_torch(model)).modules()}
+    assert "FrozenBatchNorm2d" in names and not {"BatchNorm2d", "BatchNorm"} & names
 
 
 def test_what_timm_has_and_normlib_does_not_know_is_named() -> None:

@@ -27,16 +27,23 @@ VARIANTS = {
     "evonorm_s0": [{"num_groups": 4}],
 }
 # What takes most of the time looks at the same code whatever the settings; only a schedule changes what is compiled.
-DEAR = {"compile", "export", "second_gradients", "resume"}
+DEAR = {"compile", "inductor", "export", "second_gradients", "resume"}
 COMPILED = {"batch_renorm": {"schedule": "fraction"}}
+# Some five seconds each of a C++ compiler: here for the norms whose state moves, for all of them in `normlib check`.
+DEAREST = "inductor"
 CASES = [
-    *((name, {}, check) for name in names() for check in CHECKS),
+    *(
+        (name, {}, check)
+        for name in names()
+        for check in CHECKS
+        if check != DEAREST or norms[name].cls.depends_on_batch
+    ),
     *(
         (name, settings, check)
         for name, variants in VARIANTS.items()
         for settings in variants
         for check in CHECKS
-        if check not in DEAR or COMPILED.get(name) == settings
+        if check not in DEAR or (COMPILED.get(name) == settings and check != DEAREST)
     ),
 ]
 
@@ -44,6 +51,8 @@ CASES = [
 @pytest.mark.parametrize(("name", "settings", "check"), CASES, ids=str)
 def test_norm_keeps_its_promise(name: str, settings: dict[str, object], check: str) -> None:
     found = finding(check, name, **settings)
+    if found.status == "not run":
+        pytest.skip(found.reason)
     assert found.status in ("ok", "declared"), found.reason
 
 
@@ -64,7 +73,7 @@ def test_the_schedule_of_batch_renorm_moves_in_the_compiled_run() -> None:
 def test_the_whole_contract_runs_in_one_call() -> None:
     found = check_norm("none")
     assert [each.check for each in found] == list(CHECKS)
-    assert all(each.status == "ok" for each in found)
+    assert all(each.status in ("ok", "not run") for each in found)
 
 
 def test_a_norm_is_a_file_of_its_own_name() -> None:

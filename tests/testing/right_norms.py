@@ -44,6 +44,21 @@ class Averages(RunningNorm):
         return standardize(x, [], self.eps, per_channel(mean, x), per_channel(var, x))
 
 
+class MeanSquare(RunningNorm):
+    """A right norm whose statistic is neither a mean nor a variance."""
+
+    buffer_count = "C+1"
+
+    def __init__(self, num_features, channel_dim=1):
+        super().__init__(num_features, {"mean_square": 1.0}, channel_dim=channel_dim)
+
+    def measure(self, x):
+        return {"mean_square": x.square().mean([0, *range(2, x.dim())])}
+
+    def normalize(self, x, mean_square):
+        return x * (per_channel(mean_square, x) + self.eps).rsqrt()
+
+
 class Centres(nn.Module):
     """Right weights: each output's less their mean, over their deviation."""
 
@@ -87,4 +102,4 @@ class WholeSite(Plain):
         return y * y.sigmoid() if self.activate else y
 
 
-RIGHT = (Plain, Averages, OnWeights, WholeSite)
+RIGHT = (Plain, Averages, MeanSquare, OnWeights, WholeSite)

@@ -37,7 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of its own, a wide terminal, and the checks that take most of the time left out."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    with only(set(CHECKS) - {"compile", "export", "gradients", "second_gradients", "precision", "resume"}):
+    with only(set(CHECKS) - {"compile", "inductor", "export", "gradients", "second_gradients", "precision", "resume"}):
         yield tmp_path
 
 
@@ -109,3 +109,25 @@ def test_every_example_of_the_help(example: str, place: Path, capsys: pytest.Cap
     with only({"shapes"}):
         assert main(shlex.split(example, comments=True)[1:]) == 0
     assert "1 promises, 1 kept" in capsys.readouterr().out
+
+
+PLAIN = """
+import normlib
+
+def plain(x, eps=1e-5):
+    return x / (x.abs().mean() + eps)
+
+normlib.register("my_plain", wraps=plain)
+"""
+
+
+def test_a_plain_function_is_told_what_it_has_not_promised(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "plain.py").write_text(PLAIN)
+    assert main(["check", "my_plain", "plugins=[plain.py]"]) == 0
+    shown = capsys.readouterr().out
+    assert re.match(
+        rf"my_plain: {len(CHECKS)} promises, \d+ kept, 0 declared as not kept, \d+ not promised by a plain module, 0 broken",
+        shown,
+    )
+    assert re.search(r"modes\s+unpromised .*\n.*samples alone against together in eval mode: off by", shown)
+    assert "it declares nothing" in shown

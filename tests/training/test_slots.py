@@ -18,6 +18,7 @@ from normlib.norms.base import Norm
 from normlib.norms.batch import BatchNorm
 from normlib.norms.none import NoNorm
 from normlib.norms.place import CannotEnter, Place
+from normlib.testing import subject
 from normlib.training.network import IdenticalTrunkError, Network, build_network
 
 IMAGE = (1, 8, 8)
@@ -190,3 +191,35 @@ def test_a_norm_with_its_activation_is_no_arm_where_no_site_has_one(norm: str, m
     """EvoNorm would scale and shift, no more, and be shown as itself."""
     reason = make_run(f"model={model}", f"norm={norm}").skip_reason
     assert reason is not None and "no site of this network has an activation" in reason
+
+
+class Remembers(NoNorm):
+    """Keeps its place."""
+
+    def enter(self, place: Place) -> None:
+        self.place = place
+
+
+@pytest.mark.parametrize("model", ["mlp", "convnet", "resnet", "transformer", "rnn"])
+def test_a_norm_learns_its_number_and_its_name(model: str, make_run: Callable[..., Any], registered: Any) -> None:
+    registered(norms, f"remembers_in_{model}")(Remembers)
+    spec = json.loads(json.dumps(make_run(f"model={model}").spec))
+    spec["norm"] = {"name": f"remembers_in_{model}", "gamma_noise": 0.0, "weights": None}
+    built = build_network(spec, IMAGE, 10, total_steps=10)
+    places = [site.norm.place for site in built.sites.values()]  # type: ignore[union-attr]
+    assert sorted(place.index for place in places) == list(range(len(built.sites)))
+    assert {place.num_sites for place in places} == {len(built.sites)}
+    for place in places:
+        assert built.module.get_submodule(place.name).norm.place is place
+
+
+def test_the_contracts_small_networks_are_real_places() -> None:
+    norm: Any = subject(Remembers).network().norm
+    assert (norm.place.index, norm.place.num_sites, norm.place.name) == (0, 1, "norm")
+
+    class InBranches(Remembers):
+        slot = "branch"
+
+    branch: Any = subject(InBranches).network()
+    assert [(norm.place.index, norm.place.num_sites) for norm in branch.norms] == [(0, 2), (1, 2)]
+    assert [branch.get_submodule(norm.place.name) for norm in branch.norms] == list(branch.norms)

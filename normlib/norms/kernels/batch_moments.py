@@ -6,105 +6,164 @@ better. This file normalizes nothing.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
+from torch._C import _is_tracing
+from torch._C._functorch import peek_interpreter_stack
+from torch.autograd import forward_ad
 
-from normlib.norms.kernels.inspection import may_read_values, means_are_within, statistics_dtype
+from normlib.norms.kernels.batch_formulas import Measured, measure_formula
+from normlib.norms.kernels.inspection import is_channels_last, may_read_values, statistics_dtype
 
-# Up to this many values of a channel, torch's channels-last and flat kernels are as accurate as the contiguous one: off by
-# at most 0.015 at mean 1000 and spread 0.01 (measured).
+# Thresholds of time and of error: benchmarks/norm_kernels.py measures both.
+# Up to this many values of a channel, the kernel that adds them up one by one in float32 is off by at most 0.015 at mean 1000
+# and spread 0.01, where float32 itself has steps of 0.006 spreads.
 FEW_VALUES = 8
-# Up to this many values of a channel whose mean is within so many spreads of zero, those kernels, which add up one by one in
-# float32, are off by at most 1e-5 of the largest output (measured; at 400,000 values by 1e-4 wherever the mean is).
-MANY_VALUES, FEW_SPREADS = 2**16, 8.0
-# Values whose plain sum is exact enough where many such parts are put together: at mean 1000 and spread 0.01 the mean is
-# then off by less than 0.01 spreads, as that of the contiguous kernel (measured).
-VALUES_OF_A_PART = 2**7
-# From about this many values on, a pass over them takes longer than a call of Python from autograd.
-LARGE = 2**14
+# Up to this many, it is exact where the values are of half precision and far from zero beside their spread: they are then
+# multiples of one number, whose sum still fits into the 24 bits of float32.
+FEW_HALVES = {torch.bfloat16: 2**15, torch.float16: 2**12}
+# The error of its mean, in spreads, is some 3e-8 times the mean in spreads times the root of the number of values. So it stands
+# where that product is small: it is then off by at most 1e-5 of the largest output. Few spreads are enough up to MANY_VALUES.
+MANY_SPREADS, FEW_SPREADS, MANY_VALUES = 2.0**11, 8.0, 2**14
+# It adds up a row at a time, and is quickest on rows of about so many numbers.
+WIDE = 2**10
+# From this many values and this many positions on, moments by sample, an evaluation and a call of Python from autograd together
+# take less time than torch's contiguous kernel.
+LARGE, LONG = 2**17, 2**6
+# From this many values on, steps of several small tensors are worth a pass over them.
+LARGE_ROWS = 2**18
 
-_kernel = torch.ops.aten.batch_norm_update_stats.default
-
-
-class Measured(NamedTuple):
-    """The mean and the biased variance of an input over the batch, both (C,).
-
-    `shifted`: the input less a constant per channel, in memory of its own, where that was a step on the way; and its mean.
-    """
-
-    mean: Tensor
-    var: Tensor
-    shifted: Tensor | None = None
-    shifted_mean: Tensor | None = None
+_kernel = torch.batch_norm_update_stats
 
 
 def measure(x: Tensor) -> Measured:
-    """The statistics of `x`."""
+    """The statistics of `x` (N, C, *positions), without gradients, in float32 or better, right wherever the mean is."""
     x = x.detach()
-    if is_channels_first(x):
-        if not _is_slow_for_torch(x):
-            return Measured(*_one_pass(x))
-        axes = [0, *range(2, x.dim())]
-        mean = x.mean(axes, keepdim=True)  # (1, C, 1, ...)
-        centred = x - mean
-        return Measured(mean.flatten(), centred.square().mean(axes), centred, torch.zeros_like(mean).flatten())
-    if may_read_values(x):
-        if x.numel() <= MANY_VALUES * x.shape[1]:
-            mean, var = _one_pass(x)
-            if x.numel() <= FEW_VALUES * x.shape[1] or means_are_within(FEW_SPREADS, mean, var.rsqrt()):
-                return Measured(mean, var)
-        if (in_parts := measure_in_parts(x)) is not None:
-            return in_parts
-    reference = first_value_of_channels(x)
-    shifted = x.to(statistics_dtype(x)) - reference
-    mean, var = _one_pass(shifted)
-    return Measured(mean + reference.flatten(), var, shifted, mean)
+    return measure_by_kernel(for_the_kernels(x)) if calls_kernels(x) else measure_formula(x)
 
 
-def measure_in_parts(x: Tensor) -> Measured | None:
-    """The statistics of `x`, dense and channels last, from those of many parts of each channel; None where no part fits.
+def measure_by_kernel(x: Tensor) -> Measured:
+    """`measure` for what ``for_the_kernels`` gives, where kernels may be called by name."""
+    values = x.numel() // x.shape[1]
+    if is_on_gpu(x):
+        return one_pass(x)
+    if x.stride(1) != 1:
+        if not is_quick_by_sample(x):
+            return one_pass(x)
+        quick, length = _by_sample(x), MANY_VALUES
+    else:
+        length = min(values, MANY_VALUES)  # of the parts that are quickest
+        if x.numel() >= LARGE_ROWS:
+            length = min(max(values // max(WIDE // x.shape[1], 1), 2), MANY_VALUES)
+        quick = measure_in_parts(x, length)
+        if values <= FEW_VALUES or values <= FEW_HALVES.get(x.dtype, 0):
+            return quick
+    return quick if are_near_zero(quick.mean, quick.var.rsqrt(), length) else measure_shifted(x, quick.mean)
 
-    Rows of C values are taken as shorter rows of more channels: one pass of the same kernel, over sums so short that they
-    are exact enough wherever the mean is.
+
+def measure_shifted(x: Tensor, near: Tensor) -> Measured:
+    """The statistics of `x`, dense and without gradients, from those of `x` less `near` (C,), some value near the mean.
+
+    The difference of neighbours is exact, so this is right wherever the mean is.
     """
+    shifted = x.to(statistics_dtype(x)) - near.view((-1,) + (1,) * (x.dim() - 2))
+    quick = _by_sample(shifted) if x.stride(1) != 1 else measure_in_parts(shifted, MANY_VALUES)
+    return Measured(near + quick.mean, quick.var, shifted, quick.mean)
+
+
+def measure_in_parts(x: Tensor, length: int) -> Measured:
+    """The statistics of `x`, channels side by side, from those of parts of each channel of so many values.
+
+    Rows of C values are taken as fewer, longer rows of more channels, for one pass of the same kernel.
+    """
+    parts = x.numel() // x.shape[1] // length
+    if parts < 2:
+        return one_pass(x)
     rows = x.movedim(1, -1).reshape(-1, x.shape[1])  # (values of a channel, C)
-    lengths = range(min(VALUES_OF_A_PART, len(rows)), FEW_VALUES - 1, -1)
-    length = next((length for length in lengths if len(rows) % length == 0), None)
-    if length is None:
-        return None
-    parts = len(rows) // length
-    means, variances = _one_pass(rows.reshape(-1, parts * x.shape[1]))
-    means, variances = means.view(parts, -1), variances.view(parts, -1)
-    mean = means.mean(0)
-    return Measured(mean, variances.mean(0) + (means - mean).square().mean(0))
+    values, channels = rows.shape
+    found = one_pass(rows[: parts * length].view(length, parts * channels))
+    whole = _put_together(found.mean.view(parts, channels), found.var.view(parts, channels))
+    rest = values - parts * length
+    if rest:
+        last, share = one_pass(rows[parts * length :].double()), rest / values
+        var = torch.lerp(whole.var, last.var, share) + (share * (1 - share)) * (whole.mean - last.mean).square()
+        whole = Measured(torch.lerp(whole.mean, last.mean, share), var)
+    return Measured(whole.mean.to(found.mean.dtype), whole.var.to(found.mean.dtype))
 
 
-def is_channels_first(x: Tensor) -> bool:
-    """Whether torch's contiguous kernel takes `x`; it is right wherever the mean is."""
-    return x.is_contiguous() and x.stride(1) != 1
+def is_quick_by_sample(x: Tensor) -> bool:
+    """Whether `measure` and an evaluation take less time than torch's kernel for `x`, contiguous on a CPU."""
+    numel = x.numel()
+    if numel < LARGE or x.stride(1) == 1:
+        return False
+    return numel >= LONG * x.shape[0] * x.shape[1] and x.dtype is statistics_dtype(x)
 
 
-def first_value_of_channels(x: Tensor) -> Tensor:
-    """A value of each channel, (1, C, 1, ...): the rest of the channel is mostly within a few spreads of it."""
-    first = x.detach()[(slice(0, 1), slice(None)) + (slice(0, 1),) * (x.dim() - 2)]
-    return first.to(statistics_dtype(x))
+def are_near_zero(mean: Tensor, rstd: Tensor, values: int = MANY_VALUES) -> bool:
+    """Whether plain sums of `values` numbers a channel, at most `MANY_VALUES`, are exact enough; False where a mean is not finite.
+
+    With the default: whether all means are within a few spreads.
+    """
+    in_spreads = mean * rstd
+    together = in_spreads.dot(in_spreads).item()  # one small step, and mostly enough
+    return together * values <= MANY_SPREADS**2 or in_spreads.abs().max().item() <= FEW_SPREADS
 
 
-def _is_slow_for_torch(x: Tensor) -> bool:
-    """Whether torch's contiguous kernel takes twice as long as two passes for the mean and two for the variance."""
-    return may_read_values(x) and x.dim() > 2 and x.numel() >= LARGE and x.dtype is torch.float32
+def is_on_gpu(x: Tensor) -> bool:
+    """Whether `x` is CUDA's, whose kernels for batch norm are right in every layout and type."""
+    return x.is_cuda
 
 
-def _one_pass(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The kernel of batch norm. torch.var_mean takes twenty times as long, but alone works without data."""
-    if x.is_meta or torch.compiler.is_compiling():
-        var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
-        return mean, var
+def calls_kernels(x: Tensor) -> bool:
+    """Whether the kernels of a CPU or a GPU may be called by name: nothing compiles, traces, transforms or wraps `x`."""
+    if not is_on_gpu(x):
+        return may_read_values(x)
+    return (
+        not torch.compiler.is_compiling()
+        and peek_interpreter_stack() is None
+        and not _is_tracing()
+        and forward_ad._current_level < 0
+    )
+
+
+def for_the_kernels(x: Tensor) -> Tensor:
+    """`x` in a layout that torch's kernels have a quick way for, as a view where one will do.
+
+    On a CPU: contiguous, channels last, or rows (values, C) where the channels are last in a rank without a name for it.
+    """
+    if is_on_gpu(x) or x.is_contiguous() or is_channels_last(x):
+        return x
+    rows = x.movedim(1, -1)
+    return rows.reshape(-1, x.shape[1]) if rows.is_contiguous() else x.contiguous()
+
+
+def shaped_as(x: Tensor, y: Tensor) -> Tensor:
+    """`y`, made of ``for_the_kernels(x)``, in the shape of `x`."""
+    return y if y.dim() == x.dim() else y.view(x.movedim(1, -1).shape).movedim(-1, 1)
+
+
+def _by_sample(x: Tensor) -> Measured:
+    """From the moments of each sample's channels, by the kernel of group norm, which adds up many values at a time."""
+    samples, channels = x.shape[:2]
+    _, mean, rstd = torch.native_group_norm(
+        x, None, None, samples, channels, x.numel() // (samples * channels), channels, 0.0
+    )
+    whole = _put_together(mean.view(samples, channels), rstd.view(samples, channels).double().pow_(-2))
+    return Measured(whole.mean.to(x.dtype), whole.var.to(x.dtype))
+
+
+def _put_together(means: Tensor, variances: Tensor) -> Measured:
+    """The statistics of a whole, in float64, from those (parts, C) of its equal parts (Chan, Golub, LeVeque 1983)."""
+    mean, var_of_means = _kernel(means.double(), None, None, 0.0)
+    return Measured(mean, variances.sum(0, dtype=torch.float64).div_(len(variances)).add_(var_of_means))
+
+
+def one_pass(x: Tensor) -> Measured:
+    """The statistics by the kernel of batch norm alone, which is not always exact enough. torch.var_mean takes twenty times as long on a CPU."""
     dtype = statistics_dtype(x)
-    if dtype is x.dtype:
+    if dtype is x.dtype or is_on_gpu(x):
         mean, var = _kernel(x, None, None, 0.0)
     else:  # running statistics in float32 are what makes it take its own in float32
-        mean, var = _kernel(x, *x.new_zeros(2, x.shape[1], dtype=dtype), 0.0)
-    return mean, var
+        zeros = x.new_zeros(x.shape[1], dtype=dtype)
+        mean, var = _kernel(x, zeros, zeros, 0.0)
+    return Measured(mean, var)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms.kernels.inspection import is_recomputing
+from normlib.norms.kernels.inspection import before_it_moves, is_recomputing
 from normlib.norms.place import Place
 from normlib.norms.weights.on_weights import OnWeights, WeightFunction
 
@@ -30,7 +30,7 @@ class DividedBySpectralNorm(WeightFunction):
 
     def of_rows(self, rows: Tensor) -> Tensor:
         with torch.no_grad():
-            u = self.u.to(rows.dtype, copy=True)
+            u = before_it_moves(self.u).to(rows.dtype, copy=True)
             if self.training and self.moves and not is_recomputing():  # else u is already that of the first pass
                 u = self._iterate(rows, u, self.num_power_iterations)
                 self.u.copy_(u)

@@ -1,0 +1,141 @@
+"""Where the channels of a layer's output are after the output was flattened, transposed or reshaped.
+
+In come a place and a call of a traced model, out goes the place behind the call. A rank that is only assumed is checked when
+the folded model runs (see guards.py). This file looks at single calls, not at who follows whom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from normlib.conversion.hooks import is_hooked
+
+SAME = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # in eval mode
+FUNCTIONS = {
+    torch.flatten: "flatten", torch.transpose: "transpose", torch.swapaxes: "transpose", torch.permute: "permute",
+    torch.movedim: "movedim", torch.reshape: "reshape", torch.clone: "clone",
+}  # fmt: skip
+METHODS = {"flatten", "transpose", "permute", "movedim", "reshape", "view", "contiguous", "clone"}
+SHAPE_ONLY_METHODS = {"size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "get_device"}
+SHAPE_ONLY_ATTRIBUTES = {"shape", "ndim", "dtype", "device", "is_cuda", "layout", "requires_grad"}
+SHAPED_LIKE = {"reshape_as", "view_as", "expand_as", "type_as"}  # methods that read the shape of their argument
+
+
+@dataclass(frozen=True)
+class Channels:
+    """They are in dimension `dim` (negative: from the end) of a tensor of `rank` dimensions (None: of any number)."""
+
+    dim: int
+    rank: int | None
+
+    def at(self, dim: int) -> bool:
+        """Whether they are in this dimension, 1 or -1, if need be for one rank only: see `rank_needed`."""
+        return dim == self.dim or self.rank_needed(dim) is not None
+
+    def rank_needed(self, dim: int) -> int | None:
+        """The rank at which they are in dimension `dim`; None for any rank, or where there is none."""
+        if self.rank is None:
+            return 2 if dim != self.dim and {dim, self.dim} == {1, -1} else None
+        return self.rank if dim % self.rank == self.dim % self.rank else None
+
+
+def channels_behind(layer: nn.Module) -> Channels:
+    """Where a convolution or a linear layer puts its channels."""
+    if isinstance(layer, nn.Linear):
+        return Channels(-1, None)
+    weight: Any = layer.weight
+    return Channels(1, weight.dim())
+
+
+def uses_shape_only(user: fx.Node, node: fx.Node) -> bool:
+    """Whether `user` reads nothing of `node`'s output but its shape, type or place."""
+    if user.op == "call_method" and user.target in SHAPED_LIKE:
+        return user.args[0] is not node
+    if user.op == "call_method":
+        return user.target in SHAPE_ONLY_METHODS
+    return user.op == "call_function" and user.target is getattr and user.args[1] in SHAPE_ONLY_ATTRIBUTES
+
+
+def keeps_channels(model: nn.Module, node: fx.Node) -> bool:
+    """Whether the call only moves values about, so that a later norm may still be that of the layer ahead."""
+    return _kind(model, node)[0] != ""
+
+
+def through(model: nn.Module, node: fx.Node, where: Channels) -> Channels | None:
+    """Where the channels are behind the call; None where they are mixed with others, or nobody can tell."""
+    kind, args = _kind(model, node)
+    if kind in ("", "same"):
+        return where if kind else None
+    if kind in ("reshape", "view"):
+        sizes = args[0] if len(args) == 1 and isinstance(args[0], tuple | list | torch.Size) else args
+        # (..., C) to (M, C): what has C values in its last dimension again, as the norm wants it, has the same ones.
+        at_end = where.dim == -1 or (where.rank is not None and where.dim == where.rank - 1)
+        return Channels(-1, 2) if at_end and len(sizes) == 2 else None
+    if kind == "permute":
+        order = tuple(args[0]) if len(args) == 1 and isinstance(args[0], tuple | list) else tuple(args)
+        return _permuted(order, where) if all(isinstance(dim, int) for dim in order) else None
+    if not all(isinstance(arg, int) for arg in args):
+        return None
+    if kind == "flatten":
+        return _flattened(where, *args)
+    return _moved(where, kind, *args) if len(args) == 2 else None
+
+
+def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
+    """What the call does to the dimensions ("" where it does something else), and its arguments beside the tensor."""
+    if node.op == "call_module":
+        module = model.get_submodule(str(node.target))
+        if is_hooked(module):
+            return "", ()
+        if isinstance(module, nn.Flatten):
+            return "flatten", (module.start_dim, module.end_dim)
+        return ("same" if isinstance(module, SAME) and not module.training else ""), ()
+    kind = FUNCTIONS.get(node.target, "") if node.op == "call_function" else ""  # type: ignore[arg-type]
+    if node.op == "call_method" and node.target in METHODS:
+        kind = str(node.target)
+    names = {"flatten": ("start_dim", "end_dim"), "transpose": ("dim0", "dim1"), "movedim": ("source", "destination")}
+    args = (*node.args[1:], *(node.kwargs[name] for name in names.get(kind, ()) if name in node.kwargs))
+    if len(args) + 1 != len(node.args) + len(node.kwargs):
+        return "", ()  # an argument that this file does not know
+    return ("same" if kind in ("contiguous", "clone") else kind), args
+
+
+def _flattened(where: Channels, start: int = 0, end: int = -1) -> Channels | None:
+    if where.rank is None:  # channels that are last stay so, unless the last dimension is one of the flattened
+        # Where `end` turns out to be the last one, one dimension is left, and no norm takes that.
+        return where if where.dim == -1 and start == 0 and end != -1 else None
+    start, end, dim = start % where.rank, end % where.rank, where.dim % where.rank
+    rank = where.rank - (end - start)
+    if dim < start:
+        return Channels(dim, rank)
+    return Channels(dim - (end - start), rank) if dim > end else None
+
+
+def _moved(where: Channels, kind: str, first: int, second: int) -> Channels | None:
+    if where.rank is None and where.dim != -1:
+        return None
+    if where.rank is None:
+        if -1 in (first, second) and (kind == "transpose" or first == -1):
+            return Channels(second if first == -1 else first, None)
+        rank = max(first, second) + 1  # the one at which the channels move; another is refused when it comes
+        if min(first, second) < 0 or rank < 3 or (kind == "movedim" and first < second):
+            return None
+        where = Channels(-1, rank)
+    order = list(range(where.rank or 0))
+    if kind == "transpose":
+        order[first], order[second] = order[second], order[first]
+    else:
+        moving = order.pop(first)
+        order.insert(second % (len(order) + 1), moving)
+    return _permuted(tuple(order), where)
+
+
+def _permuted(order: tuple[int, ...], where: Channels) -> Channels | None:
+    rank = len(order)
+    if where.rank not in (None, rank):
+        return None
+    return Channels([dim % rank for dim in order].index(where.dim % rank), rank)

@@ -1,0 +1,64 @@
+"""What was typed into a notebook, on its way to worker processes: packed where it was typed, defined and registered there.
+
+In come runs, out go texts that can be pickled; in a worker these become modules. Plugins travel by their names, not this way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from normlib.cells import cell_of, is_typed
+from normlib.experiments.schema import GROUPS
+from normlib.models import registered_name
+from normlib.norms.plain import as_registered
+from normlib.training.spec import Run
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A class or function of a notebook: its source, and how it was registered."""
+
+    group: str
+    name: str
+    metadata: Mapping[str, Any]
+    attribute: str
+    text: str
+
+
+def pack(runs: Iterable[Run]) -> list[Parcel]:
+    """The norms, models and datasets of the runs that no file defines. Raises RegistryError where one has no source."""
+    used = {(group, registered_name(run.spec[group])) for run in runs for group in GROUPS}
+    used |= {("norm", run.spec["norm"]["weights"]) for run in runs if run.spec["norm"]["weights"] is not None}
+    parcels = []
+    for group, name in sorted(used):
+        entry = GROUPS[group][name]
+        registered = as_registered(entry.cls)
+        if is_typed(registered):
+            cell = cell_of(registered)
+            parcels.append(Parcel(group, name, entry.metadata, cell.name, cell.text))
+    return parcels
+
+
+def unpack(parcels: Sequence[Parcel]) -> None:
+    """Run the texts and register what they define."""
+    for parcel in parcels:
+        registered = getattr(_module(parcel.text), parcel.attribute)
+        GROUPS[parcel.group].register(parcel.name, **parcel.metadata)(registered)
+
+
+def _module(text: str) -> ModuleType:
+    """A text as a module of its own, with lines that a traceback can show."""
+    name = f"normlib_cell_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    if name not in sys.modules:
+        file = f"<{name}>"
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        module = ModuleType(name)
+        sys.modules[name] = module  # before it runs: what it registers is looked up there
+        exec(compile(text, file, "exec"), vars(module))
+    return sys.modules[name]

@@ -1,0 +1,111 @@
+"""Batch norm of an input whose statistics are known already: the evaluation kernel forward, that of training backward.
+
+In come a tensor (N, C, *positions) and what ``measure`` found of it; out goes a tensor of the same shape, type and memory format.
+That saves the half of torch's forward pass that takes the statistics. This file moves no running statistics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normlib.norms.kernels.batch_formulas import Measured, batch_norm_formula
+from normlib.norms.kernels.batch_moments import (
+    LARGE_ROWS,
+    are_near_zero,
+    calls_kernels,
+    for_the_kernels,
+    is_on_gpu,
+    shaped_as,
+)
+from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.inspection import statistics_dtype
+
+_kernel_backward = torch.ops.aten.native_batch_norm_backward.default
+
+
+def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
+    """scale * (x - mean) / sqrt(var + eps) + shift, with the statistics of `x` itself, whose dependence on `x` is in the gradient.
+
+    `measured` is ``measure(x)``; `scale` and `shift` (C,) are in its type.
+    """
+    if not calls_kernels(x):
+        return batch_norm_formula(x, None, None, scale, shift, 0.0, eps)
+    fit = for_the_kernels(x)
+    if scale is None and x.dtype is not statistics_dtype(x):
+        scale = ones_for(x)
+    if torch.is_grad_enabled():
+        y: Tensor = _KnownStatistics.apply(fit, measured, scale, shift, eps)
+    else:
+        y = transform(fit, measured, scale, shift, eps)
+    return shaped_as(x, y)
+
+
+def gradients_of_batch_norm(
+    gradient: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor | None, eps: float, needed: list[bool]
+) -> tuple[Tensor | None, ...]:
+    """The gradients to `x`, to the scale and to the shift, as far as they are `needed`, by torch's kernel."""
+    dtype = gradient.dtype
+    if gradient.stride() != x.stride():  # the kernel takes ten times as long where the two are laid out differently
+        gradient = torch.empty_like(x).copy_(gradient)
+    elif x.dtype is not dtype:
+        gradient = gradient.to(x.dtype)
+    to_x, to_scale, to_shift = _kernel_backward(gradient, x, scale, None, None, mean, rstd, True, eps, needed)
+    return to_x if to_x is None or x.dtype is dtype else to_x.to(dtype), to_scale, to_shift
+
+
+def centred_best(x: Tensor, measured: Measured) -> tuple[Tensor, Tensor]:
+    """What differs from `x` by a constant per channel and has the smaller mean, and that mean."""
+    if measured.shifted is None or measured.shifted_mean is None:
+        return x, measured.mean
+    return measured.shifted, measured.shifted_mean
+
+
+def transform(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
+    """scale * (x - mean) / sqrt(var + eps) + shift, without gradients, of an `x` that is contiguous or channels last."""
+    dtype, (x, mean), var = x.dtype, centred_best(x, measured), measured.var
+    if is_on_gpu(x) or x.stride(1) != 1 or x.numel() < LARGE_ROWS or x.dtype is not var.dtype:
+        return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0].to(dtype)
+    # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
+    rstd = (var + eps).rsqrt_()
+    factor = rstd if scale is None else scale * rstd
+    per_channel = (-1,) + (1,) * (x.dim() - 2)
+    if measured.shifted is not None or are_near_zero(mean, rstd):
+        offset = -mean * factor if shift is None else torch.addcmul(shift, mean, factor, value=-1)
+        return torch.addcmul(offset.view(per_channel), x, factor.view(per_channel)).to(dtype)
+    y = torch.sub(x, mean.view(per_channel)).mul_(factor.view(per_channel))
+    return y if shift is None else y.add_(shift.view(per_channel))
+
+
+class _KnownStatistics(torch.autograd.Function):
+    """torch's batch norm in training, with statistics that are known already."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, *centred_best(x, measured), measured.var, scale, shift)
+        ctx.eps = eps
+        return transform(x, measured, scale, shift, eps)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, centred, mean, var, scale, shift = ctx.saved_tensors
+        needed = [ctx.needs_input_grad[index] for index in (0, 2, 3)]  # x, scale, shift
+        if needs_formula(gradient):
+
+            def formula(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+                return batch_norm_formula(x, None, None, scale, shift, 0.0, ctx.eps)
+
+            to_x, to_scale, to_shift = gradients_by_formula(formula, (x, scale, shift), needed, gradient)
+        else:
+            rstd = (var + ctx.eps).rsqrt_()
+            to_x, to_scale, to_shift = gradients_of_batch_norm(gradient, centred, mean, rstd, scale, ctx.eps, needed)
+        return to_x, None, to_scale, to_shift, None
+
+
+def ones_for(x: Tensor) -> Tensor:
+    """A weight in float32: without one, torch's kernels take the statistics of half precision in half precision."""
+    return x.new_ones(x.shape[1], dtype=statistics_dtype(x))
