@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from normlib.norms.kernels.affine import scale_and_shift
+from normlib.norms.kernels.batch_moments import is_on_gpu
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import is_channels_last, may_read_values, statistics_dtype
 
@@ -80,14 +81,13 @@ def _on_other_tensors(x: Tensor, num_groups: int, weight: Tensor | None, bias: T
     A half-precision `x` with float32 weights is standardized without them, and scaled and shifted by the kernel of batch norm's
     evaluation, which takes both types: casts of `x` and of the result would move twice as many bytes.
     """
-    if not x.is_cuda:
+    if not is_on_gpu(x):
         plain = x if torch.compiler.is_compiling() else x.contiguous()
         return torch.group_norm(plain, num_groups, weight, bias, eps)
     if weight is None or weight.dtype is x.dtype:
         return torch.group_norm(x, num_groups, weight, bias, eps)
     x_hat = torch.group_norm(x, num_groups, None, None, eps)
-    zeros = torch.zeros_like(weight)
-    return F.batch_norm(x_hat, zeros, torch.ones_like(weight), weight, zeros if bias is None else bias, eps=0.0)
+    return scale_and_shift(x_hat, weight, bias)
 
 
 def _are_near_zero(mean: Tensor, rstd: Tensor, positions: int) -> bool:

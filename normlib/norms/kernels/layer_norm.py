@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from normlib.norms.kernels.affine import scale_and_shift
+from normlib.norms.kernels.batch_moments import is_on_gpu
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
 from normlib.norms.kernels.standardize import standardize
@@ -27,7 +28,7 @@ LARGE_HALF = 2**17
 
 
 def normalize_positions(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's layer norm of `x` (N, C, *positions) over its channels, in the memory format of `x`."""
+    """torch's layer norm of `x` (N, C, *positions) over its channels; few values come out with these side by side."""
     if x.dim() == 2:
         return normalize_rows(x, weight, bias, eps)
     if may_read_values(x) and x.is_contiguous() and x.numel() >= LARGE:
@@ -39,8 +40,9 @@ def normalize_rows(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: f
     """torch's layer norm of `x` (*rows, C) over its last dimension; on a CPU with gradients of weight and bias summed in float32."""
     if weight is None or weight.dtype is x.dtype:
         return torch.layer_norm(x, x.shape[-1:], weight, bias, eps)
-    if x.is_cuda:
-        return _on_gpu(x, weight, bias, eps)
+    if is_on_gpu(x):  # whose kernel wants one type for `x` and the weights
+        x_hat = torch.layer_norm(x, x.shape[-1:], None, None, eps)
+        return scale_and_shift(x_hat.reshape(-1, x.shape[-1]), weight, bias).view(x.shape)
     if not torch.is_grad_enabled() or x.numel() <= FEW_ROWS * x.shape[-1]:
         return torch.layer_norm(x, x.shape[-1:], weight, bias, eps)
     if may_read_values(x) and x.numel() >= LARGE_HALF:
@@ -56,15 +58,6 @@ def layer_norm_formula(x: Tensor, weight: Tensor | None, bias: Tensor | None, ep
     y = centred * (centred.square().mean(-1, keepdim=True) + eps).rsqrt()
     y = y if weight is None else y * weight
     return (y if bias is None else y + bias).to(x.dtype)
-
-
-def _on_gpu(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
-    """Half precision beside float32 weights, which CUDA's kernel does not take: scaled and shifted by that of batch norm's evaluation."""
-    x_hat = torch.layer_norm(x, x.shape[-1:], None, None, eps)
-    zeros = torch.zeros_like(weight)
-    shift = zeros if bias is None else bias
-    y = F.batch_norm(x_hat.reshape(-1, x.shape[-1]), zeros, torch.ones_like(weight), weight, shift, eps=0.0)
-    return y.view(x_hat.shape)
 
 
 class _HalfRows(torch.autograd.Function):
