@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,6 +43,18 @@ def valid_positions(norm: Any, x: Tensor, mask: Tensor) -> Tensor:
             "make it with a comparison such as `positions < lengths[:, None]`"
         )
     return mask.unsqueeze(1)
+
+
+def one_width(name: str, num_features: int | Sequence[int]) -> int:
+    """The number of channels, which torch.nn's `normalized_shape` gives as a tuple or list of one number."""
+    if isinstance(num_features, int):
+        return num_features
+    if len(num_features) != 1:
+        raise ValueError(
+            f"{name} scales and shifts each channel, so its shape is one number of channels, as in {name}(8) or {name}((8,)); got "
+            f"{tuple(num_features)}: for statistics over all dimensions of a sample take {name}(channels) with scope='sample'"
+        )
+    return num_features[0]
 
 
 def autocasts(x: Tensor) -> bool:

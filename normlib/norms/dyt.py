@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normlib.norms import register
 from normlib.norms.base import Norm
+from normlib.norms.kernels.tanh import tanh_of
 
 
 @register("dyt", statistics_over="nothing", axes=(), paper="arXiv:2503.10622")
@@ -48,9 +49,10 @@ class DynamicTanh(Norm):
     ) -> None:
         super().__init__(num_features, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
         self.alpha = nn.Parameter(torch.full((1,), alpha, device=device, dtype=dtype))
+        self.starts_at = {**self.starts_at, "alpha": alpha}
 
     def normalize(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.alpha.to(x.dtype) * x)
+        return tanh_of(x, self.alpha.to(x.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, affine={self.affine}"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
 from normlib.norms.evonorm_s0 import moments
+from normlib.norms.kernels.evonorm_b0 import divide_by_larger
 from normlib.norms.moments import together, unbiased
 from normlib.norms.running import RunningNorm, Statistics, per_channel
 
@@ -109,11 +109,9 @@ class EvoNormB0(RunningNorm):
             "give it an input with positions, or use another norm",
             outcome="its deviation would always be zero",
         )
-        # max(a, b) = a + relu(b - a), which costs far less backward than torch.maximum
-        deviation = (per_channel(var, x) + self.eps).sqrt()
         assert self.v is not None
-        above = torch.addcmul((own + self.eps).sqrt() - deviation, per_channel(self.v.to(x.dtype), x), x)
-        return x / (deviation + F.relu(above))
+        deviation, own = (per_channel(var, x) + self.eps).sqrt(), (own + self.eps).sqrt()
+        return divide_by_larger(x, per_channel(self.v.to(x.dtype), x), own, deviation)
 
     def _require_batch(self, x: Tensor, groups: int) -> None:
         """Nothing: two positions are enough, which `normalize` asks for."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from normlib.norms import register
 from normlib.norms.base import Norm
 from normlib.norms.group import number_of_groups
+from normlib.norms.kernels.sample_moments import moments_over_positions
 
 
 @register(
@@ -89,14 +90,11 @@ class EvoNormS0(Norm):
 
 def moments(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
     """Mean and biased variance over the positions and the channels of each group; (N, C, 1, ...) each, alike within a group."""
-    mean = _mean_over_groups(x, num_groups)
-    return mean, _mean_over_groups((x - mean).square(), num_groups)
-
-
-def _mean_over_groups(x: Tensor, num_groups: int) -> Tensor:
-    if x.dim() > 2:
-        x = x.mean(tuple(range(2, x.dim())), keepdim=True)  # (N, C, 1, ...)
+    mean, var = moments_over_positions(x)  # of each channel
     if num_groups == x.shape[1]:
-        return x
+        return mean, var
     group_size = x.shape[1] // num_groups
-    return x.unflatten(1, (num_groups, group_size)).mean(2).repeat_interleave(group_size, dim=1)
+    of_channels = mean.unflatten(1, (num_groups, group_size))
+    mean = of_channels.mean(2, keepdim=True)  # (N, groups, 1, 1, ...)
+    var = (var.unflatten(1, (num_groups, group_size)) + (of_channels - mean).square()).mean(2)
+    return mean.squeeze(2).repeat_interleave(group_size, dim=1), var.repeat_interleave(group_size, dim=1)

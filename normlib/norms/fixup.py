@@ -55,7 +55,7 @@ class Fixup(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
-        self.multiplier: nn.Parameter | None = nn.Parameter(torch.ones((), device=device, dtype=dtype))
+        self.multiplier: nn.Parameter | None = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
         self.register_parameter("bias_ahead", None)
 
     def enter(self, place: Place) -> None:
@@ -87,7 +87,7 @@ class Fixup(Norm):
             weight.zero_()
         else:
             weight.mul_(branch.num_branches ** (-1 / (2 * branch.num_layers - 2)))
-        self.bias_ahead = nn.Parameter(torch.zeros((), device=weight.device, dtype=weight.dtype))
+        self.bias_ahead = nn.Parameter(torch.zeros(1, device=weight.device, dtype=weight.dtype))
         layer.register_forward_pre_hook(self._shift)
 
     def _shift(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
 from normlib.norms.base import Norm
 from normlib.norms.kernels.root_mean_square import divide_by_rms
+from normlib.norms.kernels.threshold import larger_of
 
 EPS_START = 1e-4  # where the learned part of epsilon starts, in the paper
 
@@ -73,7 +73,7 @@ class FilterResponseNorm(Norm):
             "tau", nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype)) if activate else None
         )
         self.register_parameter(
-            "learned_eps", nn.Parameter(torch.tensor(EPS_START, device=device, dtype=dtype)) if learn_eps else None
+            "learned_eps", nn.Parameter(torch.full((1,), EPS_START, device=device, dtype=dtype)) if learn_eps else None
         )
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -92,8 +92,5 @@ class FilterResponseNorm(Norm):
         weight, bias = self.parameters_as(x)
         if self.tau is None:
             return divide_by_rms(x, positions, weight, bias, eps)
-        tau = self.tau.to(
-            x.dtype
-        )  # max(y, tau) = relu(y - tau) + tau, which costs far less backward than torch.maximum
-        y = divide_by_rms(x, positions, weight, -tau if bias is None else bias - tau, eps)
-        return F.relu(y) + tau.view((-1,) + (1,) * len(positions))
+        y = divide_by_rms(x, positions, weight, bias, eps)
+        return larger_of(y, self.tau.to(x.dtype).view((-1,) + (1,) * len(positions)))

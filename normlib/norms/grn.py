@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normlib.norms import register
 from normlib.norms.base import Norm
+from normlib.norms.kernels.global_response import strengthen_by_response
 
 
 @register(
@@ -60,10 +61,6 @@ class GlobalResponseNorm(Norm):
             "give it more channels",
             outcome="it would always be its own average",
         )
-        positions = list(range(2, x.dim()))
-        response = torch.linalg.vector_norm(x, dim=positions, keepdim=True) if positions else x.abs()  # (N, C, 1, ...)
-        factor = response / (response.mean(1, keepdim=True) + self.eps)
         weight, bias = self.parameters_as(x)
         assert weight is not None and bias is not None
-        per_channel = (1, -1) + (1,) * len(positions)
-        return torch.addcmul(bias.view(per_channel), x, torch.addcmul(x.new_ones(()), factor, weight.view(per_channel)))
+        return strengthen_by_response(x, weight, bias, self.eps)

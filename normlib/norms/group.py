@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
+from normlib.norms._layout import laid_out_like
 from normlib.norms.base import Norm
 from normlib.norms.kernels.group_norm import normalize_groups
+from normlib.norms.kernels.inspection import is_direct
 from normlib.norms.kernels.masked import standardize_groups
 
 
@@ -52,12 +54,25 @@ class GroupNorm(Norm):
         group_size: int | None = None,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        super().__init__(
+            num_features, eps=eps, affine=affine, bias=bias, channel_dim=channel_dim, device=device, dtype=dtype
+        )
         self.num_groups = number_of_groups(num_features, num_groups, group_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None and self.channel_dim == 1 and is_direct(x, self._parameters):
+            shape, own = x.shape, self._parameters
+            if len(shape) > 1 and shape[1] == self.num_features and x.numel() > shape[0] * self.num_groups:
+                y = normalize_groups(
+                    x, self.num_groups, own["weight"], own["bias"], self.eps
+                )  # nothing to cast or to move
+                return y if y.stride() == x.stride() else laid_out_like(x, y)
+        return super().forward(x, mask)
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self._require_groups_of_several(x)
@@ -72,6 +87,11 @@ class GroupNorm(Norm):
             "the channels of a group and the positions",
             "use fewer groups (num_groups) or an input with positions",
         )
+
+    @property
+    def num_channels(self) -> int:
+        """torch.nn's name for the channels."""
+        return self.num_features
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, num_groups={self.num_groups}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from normlib.norms import register
+from normlib.norms._layout import laid_out_like, one_width
 from normlib.norms.base import Norm
 from normlib.norms.kernels.group_norm import normalize_groups
-from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
-from normlib.norms.kernels.layer_norm import normalize_positions
+from normlib.norms.kernels.inspection import is_direct
+from normlib.norms.kernels.layer_norm import normalize_positions, normalize_rows
 from normlib.norms.kernels.masked import fill_padding, standardize_groups
 
 
@@ -48,15 +50,24 @@ class LayerNorm(Norm):
 
     def __init__(
         self,
-        num_features: int,
+        num_features: int | Sequence[int],
         scope: Literal["sample", "position"] = "sample",
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        super().__init__(
+            one_width(self._name, num_features),
+            eps=eps,
+            affine=affine,
+            bias=bias,
+            channel_dim=channel_dim,
+            device=device,
+            dtype=dtype,
+        )
         if scope not in ("sample", "position"):
             raise ValueError(
                 f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
@@ -64,16 +75,16 @@ class LayerNorm(Norm):
         self.scope = scope
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if (
-            self.channel_dim == -1
-            and self.scope == "position"
-            and mask is None
-            and may_read_values(x)
-            and x.is_contiguous()
-        ):
-            self.check_input(x)
-            if self.num_features > 1 and statistics_dtype(x) is x.dtype and not torch.is_autocast_enabled("cpu"):
-                return torch.layer_norm(x, (self.num_features,), *self.parameters_as(x), self.eps)  # nothing to move
+        if mask is None and is_direct(x, self._parameters):
+            shape, own, y = x.shape, self._parameters, None
+            last = self.channel_dim == -1
+            if len(shape) == 2 or (last and self.scope == "position"):
+                if shape[-1] == self.num_features > 1:  # nothing to cast, to move or to refuse
+                    y = normalize_rows(x, own["weight"], own["bias"], self.eps)
+            elif not last and self.scope == "sample" and shape[1:2] == (self.num_features,) and x.numel() > shape[0]:
+                y = normalize_groups(x, 1, own["weight"], own["bias"], self.eps)
+            if y is not None:
+                return y if y.stride() == x.stride() else laid_out_like(x, y)
         return super().forward(x, mask)
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -91,6 +102,11 @@ class LayerNorm(Norm):
         self.require_several_values(
             x.numel() // x.shape[0], x, "the channels and positions of a sample", "give it more channels or positions"
         )
+
+    @property
+    def normalized_shape(self) -> tuple[int]:
+        """torch.nn's name for the channels."""
+        return (self.num_features,)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"

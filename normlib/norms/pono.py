@@ -51,11 +51,14 @@ class PositionalNorm(Norm):
         variance: Literal["biased", "unbiased"] = "biased",
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         channel_dim: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, channel_dim=channel_dim, device=device, dtype=dtype)
+        super().__init__(
+            num_features, eps=eps, affine=affine, bias=bias, channel_dim=channel_dim, device=device, dtype=dtype
+        )
         if variance not in ("biased", "unbiased"):
             raise ValueError(
                 f'variance is "biased" (divided by the number of channels, as in the paper) or "unbiased" (by one less, as in '

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from normlib.norms import register
+from normlib.norms._layout import laid_out_like, one_width
 from normlib.norms.base import Norm
+from normlib.norms.kernels.inspection import is_direct
 from normlib.norms.kernels.masked import count_valid, fill_padding, refuse_single_values
-from normlib.norms.kernels.root_mean_square import divide_by_rms, is_large
+from normlib.norms.kernels.root_mean_square import divide_by_rms, divide_rows_by_rms, is_large
 
 
 @register(
@@ -51,7 +53,7 @@ class RMSNorm(Norm):
 
     def __init__(
         self,
-        num_features: int,
+        num_features: int | Sequence[int],
         scope: Literal["sample", "position"] = "sample",
         eps: float = 1e-5,
         affine: bool = True,
@@ -60,13 +62,28 @@ class RMSNorm(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
-            num_features, eps=eps, affine=affine, bias=False, channel_dim=channel_dim, device=device, dtype=dtype
+            one_width(self._name, num_features),
+            eps=eps,
+            affine=affine,
+            bias=False,
+            channel_dim=channel_dim,
+            device=device,
+            dtype=dtype,
         )
         if scope not in ("sample", "position"):
             raise ValueError(
                 f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
             )
         self.scope = scope
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None and is_direct(x, self._parameters):
+            shape = x.shape
+            in_rows = len(shape) == 2 or (self.channel_dim == -1 and self.scope == "position")
+            if in_rows and shape[-1] == self.num_features > 1:  # nothing to move or to refuse
+                y = divide_rows_by_rms(x, self._parameters["weight"], self.eps)
+                return y if y.stride() == x.stride() else laid_out_like(x, y)
+        return super().forward(x, mask)
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         by_position = self.scope == "position"
@@ -82,10 +99,10 @@ class RMSNorm(Norm):
                 return self._over_valid(x, mask)
             x = fill_padding(x, mask)  # every statistic sees valid values alone, or padding alone
         weight, _ = self.parameters_as(x)
-        if (by_position or x.dim() == 2) and not is_large(x):  # torch's own takes the fewest steps
-            rows = x if x.dim() == 2 else x.movedim(1, -1)  # (N, *positions, C)
-            y = torch.rms_norm(rows, (self.num_features,), weight, self.eps)
-            return y if x.dim() == 2 else y.movedim(-1, 1)
+        if x.dim() == 2:
+            return divide_rows_by_rms(x, weight, self.eps)
+        if by_position and not is_large(x):
+            return divide_rows_by_rms(x.movedim(1, -1), weight, self.eps).movedim(-1, 1)
         return divide_by_rms(x, (1,) if by_position else tuple(range(1, x.dim())), weight, None, self.eps)
 
     def _over_valid(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -100,6 +117,11 @@ class RMSNorm(Norm):
         )
         mean_square = x.square().sum(axes, keepdim=True) / count.clamp(min=1)
         return self.scale_and_shift(x * torch.where(count > 0, mean_square + self.eps, 1).rsqrt())
+
+    @property
+    def normalized_shape(self) -> tuple[int]:
+        """torch.nn's name for the channels."""
+        return (self.num_features,)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scope={self.scope!r}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from normlib.norms import register
 from normlib.norms.base import Norm
+from normlib.norms.kernels.unit_length import scale_to_length
 
 
 @register(
@@ -57,7 +58,7 @@ class ScaleNorm(Norm):
         super().__init__(num_features, eps=eps, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
         self.affine = affine
         if affine:
-            self.weight = nn.Parameter(torch.tensor(math.sqrt(num_features), device=device, dtype=dtype))
+            self.weight = nn.Parameter(torch.full((1,), math.sqrt(num_features), device=device, dtype=dtype))
         self.starts_at = {"weight": math.sqrt(num_features)}  # no start for all widths
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -68,6 +69,6 @@ class ScaleNorm(Norm):
             "give it more channels",
             outcome="all that would come out is its sign",
         )
-        inverse_length = x.square().sum(1, keepdim=True).clamp(min=self.eps**2).rsqrt()
         weight, _ = self.parameters_as(x)
-        return x * (inverse_length * (math.sqrt(self.num_features) if weight is None else weight))
+        length = x.new_full((1,), math.sqrt(self.num_features)) if weight is None else weight
+        return scale_to_length(x, length, self.eps)

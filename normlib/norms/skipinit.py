@@ -45,7 +45,8 @@ class SkipInit(Norm):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
-        self.alpha: nn.Parameter | None = nn.Parameter(torch.full((), start, device=device, dtype=dtype))
+        self.alpha: nn.Parameter | None = nn.Parameter(torch.full((1,), start, device=device, dtype=dtype))
+        self.starts_at = {"alpha": start}
 
     def enter(self, place: Place) -> None:
         if place.branch is None or not place.branch.is_last:

@@ -5,6 +5,7 @@ In come tensors, out go answers. This file computes no norm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,6 +26,21 @@ def may_read_values(x: Tensor) -> bool:
         and forward_ad._current_level < 0
         and not _len_torch_dispatch_stack()
     )
+
+
+def is_direct(x: Tensor, parameters: Mapping[str, Tensor | None]) -> bool:
+    """Whether torch's CPU kernels take `x` beside "weight" and "bias" as all is: of one type, or half beside float32 where values may be read.
+
+    `parameters` are a norm's own: a parametrization takes its out. There is a weight; the bias may be None.
+    """
+    if type(x) is not Tensor or not x.is_cpu or "bias" not in parameters or torch.is_autocast_enabled("cpu"):
+        return False
+    weight, bias, dtype = parameters.get("weight"), parameters["bias"], x.dtype
+    if weight is None or (bias is not None and bias.dtype is not weight.dtype):
+        return False
+    if weight.dtype is dtype:
+        return dtype is torch.float32 or dtype is torch.float64
+    return weight.dtype is torch.float32 and (dtype is torch.bfloat16 or dtype is torch.float16) and may_read_values(x)
 
 
 def is_under_func() -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms import register
+from normlib.norms.kernels.inspection import statistics_dtype
 from normlib.norms.place import Place
 from normlib.norms.weights.on_weights import OnWeights, WeightFunction, require_several_weights
 
@@ -18,8 +19,9 @@ class Standardized(WeightFunction):
         self.eps = eps
 
     def of_rows(self, rows: Tensor) -> Tensor:
-        var, mean = torch.var_mean(rows, dim=1, correction=0, keepdim=True)
-        return (rows - mean) * torch.rsqrt(var + self.eps)
+        exact = rows.to(statistics_dtype(rows))  # eps squared is below what float16 holds
+        var, mean = torch.var_mean(exact, dim=1, correction=0, keepdim=True)
+        return ((exact - mean) * torch.rsqrt(var + self.eps**2)).to(rows.dtype)
 
 
 @register(
@@ -31,7 +33,7 @@ class Standardized(WeightFunction):
 class WeightStandardization(OnWeights):
     """Standardizes the weights of each output channel. The input passes as it is.
 
-    .. math:: \\hat w = \\frac{w - \\mathrm{E}[w]}{\\sqrt{\\mathrm{Var}[w] + \\epsilon}}
+    .. math:: \\hat w = \\frac{w - \\mathrm{E}[w]}{\\sqrt{\\mathrm{Var}[w] + \\epsilon^2}}
 
     Axes: the weights of an output channel, in the layer ahead of the site; `w` is the layer's own parameter.
 
@@ -41,8 +43,9 @@ class WeightStandardization(OnWeights):
     Paper: Qiao, Wang, Liu, Shen, Yuille 2019, "Micro-Batch Training with Batch-Channel Normalization and Weight
     Standardization", arXiv:1903.10520, the equations of "Weight Standardization" (Qiao et al.'s mean and deviation over I).
 
-    Deviations: `eps` stands inside the root, with the biased variance, as in every norm here and in timm's StdConv2d; the authors'
-    code adds 1e-5 to the unbiased standard deviation. The next norm divides the difference out.
+    Deviations: the authors' code adds 1e-5 to the unbiased standard deviation; here it is the square of `eps`, also 1e-5, that is
+    added to the biased variance, which is as little and has a gradient where all weights of a row are alike. With 1e-5 itself
+    inside the root, as in the other norms, a row of 4,608 small weights would come out with a deviation of a quarter.
 
     When: with a norm behind it, most of all group norm at small batches: `norm=group_ws`, or `norm.weights=weight_standardization`
     beside any norm.

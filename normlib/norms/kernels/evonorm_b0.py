@@ -1,0 +1,62 @@
+"""Division by the larger of a batch's deviation and a line through a sample's own, in a few passes over memory.
+
+In come tensors (N, C, *positions) in float32 or better, with their deviations; out go tensors of the same shape, type and memory
+format. This file knows no norm and takes no statistics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.inspection import may_read_values
+
+# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_b0).
+LARGE = 2**14
+
+
+def divide_by_larger(x: Tensor, slope: Tensor, own: Tensor, deviation: Tensor) -> Tensor:
+    """x / max(deviation, slope * x + own); `own` (N, C, 1, ...), `slope` and `deviation` (C, 1, ...).
+
+    Where both are equal, the gradient is the deviation's.
+    """
+    if not may_read_values(x) or x.numel() < LARGE:
+        return divide_by_larger_formula(x, slope, own, deviation)
+    y: Tensor = _DividedByLarger.apply(x, slope, own, deviation)
+    return y
+
+
+def divide_by_larger_formula(x: Tensor, slope: Tensor, own: Tensor, deviation: Tensor) -> Tensor:
+    """The same in plain steps: max(a, b) = a + relu(b - a), which costs far less backward than torch.maximum."""
+    return x / (deviation + F.relu(slope * x + (own - deviation)))
+
+
+class _DividedByLarger(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor, own: Tensor, deviation: Tensor) -> Tensor:
+        line = torch.mul(x, slope).add_(own)
+        divisor = torch.maximum(line, deviation, out=line)
+        ctx.save_for_backward(x, slope, own, deviation, divisor)
+        return x / divisor
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, slope, own, deviation, divisor = ctx.saved_tensors
+        if needs_formula(gradient):
+            with torch.enable_grad():  # `own` comes of `x`: the gradient of `x` here is that of its direct way alone
+                inputs = [each.view_as(each) for each in (x, slope, own, deviation)]
+            return gradients_by_formula(divide_by_larger_formula, inputs, ctx.needs_input_grad, gradient)
+        positions = tuple(range(2, x.dim()))
+        to_x = gradient / divisor
+        to_divisor = torch.mul(to_x, x).div_(divisor).neg_()
+        above = divisor - deviation
+        to_line = torch.ops.aten.threshold_backward(to_divisor, above, 0)
+        of_line = to_line.sum(positions, keepdim=True)  # (N, C, 1, ...)
+        to_deviation = (to_divisor.sum(positions, keepdim=True) - of_line).sum_to_size(deviation.shape)
+        to_slope = torch.mul(to_line, x, out=to_divisor).sum((0, *positions)).view(slope.shape)
+        to_x.add_(to_line.mul_(slope))
+        return to_x, to_slope, of_line, to_deviation

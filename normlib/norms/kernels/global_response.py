@@ -1,0 +1,93 @@
+"""Global response normalization in a few passes over memory.
+
+In come tensors (N, C, *positions) in float32 or better; out go tensors of the same shape, type and memory format. This file knows
+no norm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
+from normlib.norms.kernels.inspection import is_channels_last, may_read_values
+
+# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms grn).
+LARGE = 2**15
+# Up to this many positions torch's length of a vector is right to 5e-7, where they lie side by side (see root_mean_square.py).
+FEW_VALUES = 2**14
+
+
+def strengthen_by_response(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """x * (1 + weight * G / (mean of G over channels + eps)) + bias, with G the length of `x` over positions."""
+    if x.dim() == 2 or not may_read_values(x) or x.numel() < LARGE:
+        return strengthen_formula(x, weight, bias, eps)
+    if not torch.is_grad_enabled():
+        return _strengthened(x, weight, bias, eps)[0]
+    y: Tensor = _Strengthened.apply(x, weight, bias, eps)
+    return y
+
+
+def strengthen_formula(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """The same in plain steps."""
+    positions = list(range(2, x.dim()))
+    response = torch.linalg.vector_norm(x, dim=positions, keepdim=True) if positions else x.abs()  # (N, C, 1, ...)
+    factor = response / (response.mean(1, keepdim=True) + eps)
+    scale = torch.addcmul(x.new_ones(()), factor, _per_channel(weight, x))
+    return x * scale + _per_channel(bias, x)
+
+
+def _strengthened(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The result, and response and scale (N, C, 1, ...)."""
+    positions = tuple(range(2, x.dim()))
+    last = is_channels_last(x)
+    if last or x.numel() > FEW_VALUES * x.shape[0] * x.shape[1]:
+        response = x.square().sum(positions, keepdim=True).sqrt_()
+    else:
+        response = torch.linalg.vector_norm(x, dim=positions, keepdim=True)
+    scale = response / (response.mean(1, keepdim=True) + eps) * _per_channel(weight, x) + 1
+    if last:  # quick where neighbours in memory have factors of their own, slow where they share one
+        return torch.addcmul(_per_channel(bias, x), x, scale), response, scale
+    return torch.mul(x, scale).add_(_per_channel(bias, x)), response, scale
+
+
+class _Strengthened(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        y, response, scale = _strengthened(x, weight, bias, eps)
+        ctx.save_for_backward(x, weight, bias, response, scale)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, response, scale = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:3]
+        if needs_formula(gradient):
+
+            def formula(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+                return strengthen_formula(x, weight, bias, ctx.eps)
+
+            return *gradients_by_formula(formula, (x, weight, bias), needed, gradient), None
+        positions = tuple(range(2, x.dim()))
+        products = gradient * x
+        pull = products.sum(positions, keepdim=True)  # gradient of `scale`, (N, C, 1, ...)
+        average = response.mean(1, keepdim=True) + ctx.eps
+        to_weight = (pull * response / average).sum(0).flatten() if needed[1] else None
+        to_bias = gradient.sum((0, *positions)) if needed[2] else None
+        if not needed[0]:
+            return None, to_weight, to_bias, None
+        to_factor = pull * _per_channel(weight, x)
+        to_response = to_factor / average - (to_factor * response).mean(1, keepdim=True) / average.square()
+        # the length of zeros has the gradient zero, as torch has it
+        along = torch.where(response > 0, to_response / response, 0)
+        to_x = torch.mul(x, along, out=products)
+        if is_channels_last(x):
+            return to_x.addcmul_(gradient, scale), to_weight, to_bias, None
+        return to_x.add_(gradient * scale), to_weight, to_bias, None
+
+
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    return values.view((1, -1) + (1,) * (x.dim() - 2))
