@@ -124,6 +124,18 @@ def test_channels_last_groups_are_right_wherever_the_mean_is(groups: int, mean: 
     assert (y.double() - right).abs().max() <= 1e-4 * right.abs().max()
 
 
+@pytest.mark.parametrize("groups", [1, 4, 8])
+def test_gradients_of_channels_last_groups_far_from_zero(groups: int) -> None:
+    """At mean 1000 and spread 0.01 float32 has steps of 6e-5: the input less its mean is exact, and so are sums of its products."""
+    x = (draw((32, C, 8, 16)) * 1e-2 + 1e3).contiguous(memory_format=torch.channels_last)
+    given = [parameter(C), parameter(C, seed=2)]
+    ours = outcome(lambda x, w, b: group_norm.normalize_groups(x, groups, w, b, 1e-5), x, given)
+    doubles = [each.double() for each in given]
+    right = outcome(lambda x, w, b: group_norm.group_norm_formula(x, groups, w, b, 1e-5), x.double(), doubles)
+    for found, expected in zip(ours, right, strict=True):
+        assert (found.double() - expected).abs().max() <= 4e-3 * expected.abs().max()
+
+
 def test_half_precision_rows_sum_their_gradients_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     x, gradient = (draw((256, 16), seed=seed).bfloat16() for seed in (0, 1))
     given = [parameter(16), parameter(16, seed=2)]

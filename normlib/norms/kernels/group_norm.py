@@ -160,7 +160,7 @@ class _ChannelsLastGroupNorm(torch.autograd.Function):
 
             return *gradients_by_formula(formula, (x, weight, bias), needed, gradient), None, None
         few = x.shape[1] <= FEW_CHANNELS * ctx.sizes[-1] and x.numel() >= LARGE
-        if few and x.dtype is mean.dtype:
+        if (few or _is_in_steps(ctx.sizes)) and x.dtype is mean.dtype:
             return *_gradients_in_steps(gradient, x, weight, mean, rstd, ctx.sizes, needed), None, None
         gradient = gradient.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
         mask = [True, weight is not None, bias is not None]
@@ -174,6 +174,9 @@ def _gradients_in_steps(
     samples, channels, positions, num_groups = sizes
     axes, grouped = tuple(range(2, x.dim())), (samples, num_groups, channels // num_groups)
     mean, rstd = mean.unsqueeze(2), rstd.unsqueeze(2)  # (N, groups, 1)
+    if _is_in_steps(sizes):  # no one has asked whether the mean is near enough to zero
+        x = x - mean.expand(grouped).reshape((samples, channels) + (1,) * len(axes))
+        mean = torch.zeros_like(mean)
     products = gradient * x
     sums = gradient.sum(axes).view(grouped)
     pulls = (products.sum(axes).view(grouped) - sums * mean) * rstd  # sums of gradient * x_hat
