@@ -59,7 +59,7 @@ def test_one_type_goes_straight_to_torchs_kernel(groups: int, dtype: torch.dtype
 @LAYOUTS
 @HALF
 def test_half_precision_beside_float32_weights_is_not_cast(dtype: torch.dtype, layout: torch.memory_format) -> None:
-    """Casting `x`, the result and both gradients moves 22 times the bytes of `x`, the two kernels 13 at the most."""
+    """Casting `x`, the result and both gradients moves 30 times the bytes of `x`, the two kernels 15."""
     x = draw(SHAPE).to(dtype).contiguous(memory_format=layout)
     steps: list[Callable[..., Tensor]] = [
         lambda x, w, b: normalize_groups(x, 4, w, b, EPS),
@@ -67,7 +67,7 @@ def test_half_precision_beside_float32_weights_is_not_cast(dtype: torch.dtype, l
     ]
     for step in steps:
         size = x.numel() * x.element_size()
-        assert moved(step, x, torch.float32) <= 18 * size + SMALL
+        assert moved(step, x, torch.float32) <= 15 * size + SMALL
 
 
 @HALF

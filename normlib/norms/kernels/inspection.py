@@ -48,13 +48,6 @@ def is_under_func() -> bool:
     return peek_interpreter_stack() is not None
 
 
-def means_are_within(spreads: float, mean: Tensor, rstd: Tensor) -> bool:
-    """Whether every mean is at most so many standard deviations from zero; False where any is not finite."""
-    in_spreads = (mean * rstd).view(-1)
-    together = torch.dot(in_spreads, in_spreads).item()  # one small step, and mostly enough
-    return together <= spreads**2 or bool(in_spreads.abs().max().item() <= spreads)
-
-
 def statistics_dtype(x: Tensor) -> torch.dtype:
     """The type that statistics of `x` are taken in: its own, and float32 for half precision."""
     dtype = x.dtype
