@@ -98,7 +98,9 @@ class EvoNormB0(RunningNorm):
 
     def _of_samples(self, mean: Tensor, var: Tensor) -> Statistics:
         """The batch's, of the samples': as these have equally many positions, the mean of variances and the variance of means add up."""
-        return {"mean": mean.mean(0).flatten(), "var": (var.mean(0) + mean.var(0, correction=0)).flatten()}
+        over_batch = mean.mean(0)
+        between = (mean - over_batch).square().mean(0)  # Tensor.var takes ten times as long on a CPU
+        return {"mean": over_batch.flatten(), "var": (var.mean(0) + between).flatten()}
 
     def _divided(self, x: Tensor, var: Tensor, own: Tensor) -> Tensor:
         """`x` over the larger of the batch's deviation and the line through the sample's; `own` (N, C, 1, ...) is its variance."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from normlib.norms import register
 from normlib.norms.base import Norm
 from normlib.norms.group import number_of_groups
+from normlib.norms.kernels.gate import gated
 from normlib.norms.kernels.sample_moments import moments_over_positions
 
 
@@ -79,10 +80,10 @@ class EvoNormS0(Norm):
         factor = (var + self.eps).rsqrt()  # (N, C, 1, ...)
         weight, bias = self.parameters_as(x)
         per_channel = (1, -1) + (1,) * (x.dim() - 2)
-        gated = x * torch.sigmoid(self.v.to(x.dtype).view(per_channel) * x)
+        y = gated(x, self.v.to(x.dtype).view(per_channel[1:]))
         if weight is None or bias is None:
-            return gated * factor
-        return torch.addcmul(bias.view(per_channel), gated, factor * weight.view(per_channel))
+            return y * factor
+        return y * (factor * weight.view(per_channel)) + bias.view(per_channel)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, num_groups={self.num_groups}"

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from normlib.norms import register
 from normlib.norms.base import Norm
 from normlib.norms.kernels.root_mean_square import divide_by_rms
-from normlib.norms.kernels.threshold import larger_of
 
 EPS_START = 1e-4  # where the learned part of epsilon starts, in the paper
 
@@ -90,7 +89,5 @@ class FilterResponseNorm(Norm):
         eps = self.eps if self.learned_eps is None else self.eps + self.learned_eps.to(x.dtype).abs()
         positions = tuple(range(2, x.dim()))
         weight, bias = self.parameters_as(x)
-        if self.tau is None:
-            return divide_by_rms(x, positions, weight, bias, eps)
-        y = divide_by_rms(x, positions, weight, bias, eps)
-        return larger_of(y, self.tau.to(x.dtype).view((-1,) + (1,) * len(positions)))
+        tau = None if self.tau is None else self.tau.to(x.dtype)
+        return divide_by_rms(x, positions, weight, bias, eps, tau)

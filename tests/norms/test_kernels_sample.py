@@ -13,6 +13,7 @@ from torch import Tensor
 import normlib
 from normlib.norms.kernels import (
     evonorm_b0,
+    gate,
     global_response,
     group_norm,
     layer_norm,
@@ -65,6 +66,7 @@ CASES: dict[str, tuple[Kernel, Kernel, list[Tensor]]] = {
         evonorm_b0.divide_by_larger_formula,
         [parameter(C, 1, 1), parameter(8, C, 1, 1, seed=2), parameter(C, 1, 1, seed=3)],
     ),
+    "gate": (gate.gated, gate.gated_formula, [parameter(C, 1, 1)]),
     "moments": (
         lambda x: torch.cat(sample_moments.moments_over_positions(x)),
         lambda x: torch.cat(sample_moments.moments_formula(x)),
@@ -103,7 +105,7 @@ def test_the_kernel_is_its_formula(case: str, layout: torch.memory_format, mean:
 def test_derivatives_of_first_and_second_order(
     case: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (evonorm_b0, global_response, group_norm, layer_norm, sample_moments, tanh, unit_length):
+    for module in (evonorm_b0, gate, global_response, group_norm, layer_norm, sample_moments, tanh, unit_length):
         monkeypatch.setattr(module, "LARGE", 1)
     monkeypatch.setattr(group_norm, "MANY_GROUPS", 1)
     kernel, _, given = CASES[case]

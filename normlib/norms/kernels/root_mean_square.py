@@ -15,6 +15,7 @@ from torch.compiler import is_compiling
 
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
+from normlib.norms.kernels.threshold import larger_of, split_gradient
 
 # Below about this many values, steps that autograd follows by itself take less time than a call of Python from autograd.
 LARGE = 2**16
@@ -26,15 +27,20 @@ FEW_VALUES = 2**14
 
 
 def divide_by_rms(
-    x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float | Tensor
+    x: Tensor,
+    axes: tuple[int, ...],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float | Tensor,
+    threshold: Tensor | None = None,
 ) -> Tensor:
-    """weight * x / sqrt(mean of squares over `axes` + eps) + bias; weight and bias are per channel."""
+    """weight * x / sqrt(mean of squares over `axes` + eps) + bias, and no less than `threshold`; these three are per channel."""
     if not isinstance(eps, Tensor) and is_large(x):
         if not torch.is_grad_enabled():
-            return _divided(x, weight, bias, axes, eps)[0]
-        y: Tensor = _DividedByRMS.apply(x, weight, bias, axes, eps)
+            return _divided(x, weight, bias, threshold, axes, eps)[0]
+        y: Tensor = _DividedByRMS.apply(x, weight, bias, threshold, axes, eps)
         return y
-    return _formula(x, weight, bias, axes, eps)
+    return divide_by_rms_formula(x, weight, bias, threshold, axes, eps)
 
 
 def divide_rows_by_rms(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
@@ -51,8 +57,13 @@ def is_large(x: Tensor) -> bool:
     return not is_compiling() and not _is_tracing() and x.numel() >= LARGE and may_read_values(x)
 
 
-def _formula(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float | Tensor
+def divide_by_rms_formula(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    threshold: Tensor | None,
+    axes: tuple[int, ...],
+    eps: float | Tensor,
 ) -> Tensor:
     """In steps that autograd can follow. Where a factor is the same at all positions, it is multiplied by `weight` first."""
     exact = x.to(statistics_dtype(x))
@@ -61,12 +72,20 @@ def _formula(
         factor, weight = factor * _per_channel(weight, x), None
     scaled = factor if weight is None else _per_channel(weight, x)
     exact = exact if weight is None else exact * factor
-    y = exact * scaled if bias is None else torch.addcmul(_per_channel(bias, x), exact, scaled)
-    return y.to(x.dtype)
+    y = (
+        exact * scaled
+    )  # with the next step in one, torch.addcmul takes four times as long where positions are side by side
+    y = y if bias is None else y + _per_channel(bias, x)
+    return (y if threshold is None else larger_of(y, _per_channel(threshold, x))).to(x.dtype)
 
 
 def _divided(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    threshold: Tensor | None,
+    axes: tuple[int, ...],
+    eps: float,
 ) -> tuple[Tensor, Tensor]:
     """The same without autograd, and the inverse of the root mean square."""
     exact = x.to(statistics_dtype(x))
@@ -79,32 +98,45 @@ def _divided(
         y = (exact * rms_inverse).mul_(_per_channel(weight, x))
     if bias is not None:
         y.add_(_per_channel(bias, x))
+    if threshold is not None:
+        y = torch.maximum(y, _per_channel(threshold, x), out=y)
     return y.to(x.dtype), rms_inverse
 
 
 class _DividedByRMS(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        threshold: Tensor | None,
+        axes: tuple[int, ...],
+        eps: float,
     ) -> Tensor:
-        y, rms_inverse = _divided(x, weight, bias, axes, eps)
-        ctx.save_for_backward(x, weight, bias, rms_inverse)
+        y, rms_inverse = _divided(x, weight, bias, threshold, axes, eps)
+        ctx.save_for_backward(x, weight, bias, threshold, rms_inverse, None if threshold is None else y)
         ctx.axes, ctx.eps = axes, eps
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, rms_inverse = ctx.saved_tensors
+        x, weight, bias, threshold, rms_inverse, y = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
         if needs_formula(gradient):
 
-            def formula(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-                return _formula(x, weight, bias, ctx.axes, ctx.eps)
+            def formula(x: Tensor, *given: Tensor | None) -> Tensor:
+                weight, bias, threshold = given
+                return divide_by_rms_formula(x, weight, bias, threshold, ctx.axes, ctx.eps)
 
-            needed = (to_x, to_weight, to_bias)
-            return *gradients_by_formula(formula, (x, weight, bias), needed, gradient), None, None
+            needed = ctx.needs_input_grad[:4]
+            return *gradients_by_formula(formula, (x, weight, bias, threshold), needed, gradient), None, None
         positions = tuple(range(2, x.dim()))
         exact, gradient = x.to(rms_inverse.dtype), gradient.to(rms_inverse.dtype)
+        threshold_gradient = None
+        if threshold is not None:
+            gradient, threshold_gradient = split_gradient(gradient, y, _per_channel(threshold, x))
+            threshold_gradient = threshold_gradient.flatten()
         bias_gradient = gradient.sum((0, *positions)) if to_bias else None
         products = gradient * exact
         # Only sums of the products are needed, so those over positions come first where all else is the same there.
@@ -113,7 +145,7 @@ class _DividedByRMS(torch.autograd.Function):
         by_weight = sums * rms_inverse if to_weight or weight is not None else sums
         weight_gradient = by_weight.sum((0, *positions)) if to_weight else None
         if not to_x:
-            return None, weight_gradient, bias_gradient, None, None
+            return None, weight_gradient, bias_gradient, threshold_gradient, None, None
         if weight is None:
             pull = sums.sum(ctx.axes, keepdim=True)
             x_gradient = torch.mul(gradient, rms_inverse, out=products)
@@ -124,7 +156,14 @@ class _DividedByRMS(torch.autograd.Function):
             else:
                 x_gradient = torch.mul(gradient, _per_channel(weight, x), out=products).mul_(rms_inverse)
         pull.mul_(rms_inverse.pow(3)).div_(x.numel() // rms_inverse.numel())
-        return x_gradient.addcmul_(exact, pull, value=-1).to(x.dtype), weight_gradient, bias_gradient, None, None
+        return (
+            x_gradient.addcmul_(exact, pull, value=-1).to(x.dtype),
+            weight_gradient,
+            bias_gradient,
+            threshold_gradient,
+            None,
+            None,
+        )
 
 
 def _mean_square(x: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -18,8 +18,10 @@ LARGE = 2**14
 
 def moments_over_positions(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of `x` over its positions."""
-    if not torch.is_grad_enabled() or not may_read_values(x) or x.numel() < LARGE or x.dim() == 2:
+    if x.dim() == 2 or not may_read_values(x) or x.numel() < LARGE:
         return moments_formula(x)
+    if not torch.is_grad_enabled():
+        return _measured(x)
     mean, var = _Moments.apply(x)
     return mean, var
 
@@ -33,14 +35,18 @@ def moments_formula(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (x - mean).square().mean(positions, keepdim=True)
 
 
+def _measured(x: Tensor) -> tuple[Tensor, Tensor]:
+    positions = tuple(range(2, x.dim()))
+    mean = x.mean(positions, keepdim=True)
+    return mean, (x - mean).square_().mean(positions, keepdim=True)
+
+
 class _Moments(torch.autograd.Function):
     """The backward pass is steps that autograd can follow again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        positions = tuple(range(2, x.dim()))
-        mean = x.mean(positions, keepdim=True)
-        var = (x - mean).square_().mean(positions, keepdim=True)
+        mean, var = _measured(x)
         ctx.save_for_backward(x, mean)
         return mean, var
 

@@ -38,9 +38,11 @@ class _LargerOf(torch.autograd.Function):
         return torch.maximum(x, threshold)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, threshold = ctx.saved_tensors
-        to_x = torch.ops.aten.threshold_backward(gradient, x - threshold, 0)
-        if not ctx.needs_input_grad[1]:
-            return to_x, None
-        return to_x, (gradient - to_x).sum_to_size(threshold.shape)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return split_gradient(gradient, *ctx.saved_tensors)
+
+
+def split_gradient(gradient: Tensor, x: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
+    """What of the gradient of `larger_of` goes to `x`, and to the threshold; `x` may be its result as well."""
+    to_x = torch.ops.aten.threshold_backward(gradient, x - threshold, 0)
+    return to_x, (gradient - to_x).sum_to_size(threshold.shape)
