@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms.evonorm_s0 import moments
 from normlib.norms.kernels.evonorm_b0 import divide_by_larger
+from normlib.norms.kernels.sample_moments import moments_over_groups
 from normlib.norms.moments import together, unbiased
 from normlib.norms.running import RunningNorm, Statistics, per_channel
 
@@ -75,15 +75,15 @@ class EvoNormB0(RunningNorm):
         self.register_parameter("v", v)
 
     def measure(self, x: Tensor) -> Statistics:
-        return self._of_samples(*moments(x, x.shape[1]))
+        return self._of_samples(*moments_over_groups(x, x.shape[1]))
 
     def normalize(self, x: Tensor, var: Tensor, mean: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        return self._divided(x, var, moments(x, x.shape[1])[1])
+        return self._divided(x, var, moments_over_groups(x, x.shape[1])[1])
 
     def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         if self.v is None:
             return self.scale_and_shift(x), {}
-        mean, var = moments(x, x.shape[1])  # of each sample: (N, C, 1, ...)
+        mean, var = moments_over_groups(x, x.shape[1])  # of each sample: (N, C, 1, ...)
         statistics = self._of_samples(mean, var)
         return self.scale_and_shift(self._divided(x, statistics["var"], var)), statistics
 

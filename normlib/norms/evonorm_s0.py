@@ -12,7 +12,7 @@ from normlib.norms import register
 from normlib.norms.base import Norm
 from normlib.norms.group import number_of_groups
 from normlib.norms.kernels.gate import gated
-from normlib.norms.kernels.sample_moments import moments_over_positions
+from normlib.norms.kernels.sample_moments import moments_over_groups
 
 
 @register(
@@ -76,7 +76,7 @@ class EvoNormS0(Norm):
             "use fewer groups (num_groups) or an input with positions",
             outcome="its deviation would always be zero",
         )
-        _, var = moments(x, self.num_groups)
+        _, var = moments_over_groups(x, self.num_groups)
         factor = (var + self.eps).rsqrt()  # (N, C, 1, ...)
         weight, bias = self.parameters_as(x)
         per_channel = (1, -1) + (1,) * (x.dim() - 2)
@@ -87,15 +87,3 @@ class EvoNormS0(Norm):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, num_groups={self.num_groups}"
-
-
-def moments(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over the positions and the channels of each group; (N, C, 1, ...) each, alike within a group."""
-    mean, var = moments_over_positions(x)  # of each channel
-    if num_groups == x.shape[1]:
-        return mean, var
-    group_size = x.shape[1] // num_groups
-    of_channels = mean.unflatten(1, (num_groups, group_size))
-    mean = of_channels.mean(2, keepdim=True)  # (N, groups, 1, 1, ...)
-    var = (var.unflatten(1, (num_groups, group_size)) + (of_channels - mean).square()).mean(2)
-    return mean.squeeze(2).repeat_interleave(group_size, dim=1), var.repeat_interleave(group_size, dim=1)

@@ -67,11 +67,14 @@ CASES: dict[str, tuple[Kernel, Kernel, list[Tensor]]] = {
         [parameter(C, 1, 1), parameter(8, C, 1, 1, seed=2), parameter(C, 1, 1, seed=3)],
     ),
     "gate": (gate.gated, gate.gated_formula, [parameter(C, 1, 1)]),
-    "moments": (
-        lambda x: torch.cat(sample_moments.moments_over_positions(x)),
-        lambda x: torch.cat(sample_moments.moments_formula(x)),
-        [],
-    ),
+    **{
+        f"moments of {groups}": (
+            lambda x, groups=groups: torch.cat(sample_moments.moments_over_groups(x, groups)),
+            lambda x, groups=groups: torch.cat(sample_moments.moments_formula(x, groups)),
+            [],
+        )
+        for groups in (2, 8)
+    },
 }
 
 

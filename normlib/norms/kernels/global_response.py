@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
-from normlib.norms.kernels.inspection import is_channels_last, may_read_values
+from normlib.norms.kernels.inspection import may_read_values
 
 # Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms grn).
 LARGE = 2**15
@@ -42,7 +42,7 @@ def strengthen_formula(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> T
 def _strengthened(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The result, and response and scale (N, C, 1, ...)."""
     positions = tuple(range(2, x.dim()))
-    last = is_channels_last(x)
+    last = x.stride(1) == 1
     if last or x.numel() > FEW_VALUES * x.shape[0] * x.shape[1]:
         response = x.square().sum(positions, keepdim=True).sqrt_()
     else:
@@ -84,7 +84,7 @@ class _Strengthened(torch.autograd.Function):
         # the length of zeros has the gradient zero, as torch has it
         along = torch.where(response > 0, to_response / response, 0)
         to_x = torch.mul(x, along, out=products)
-        if is_channels_last(x):
+        if x.stride(1) == 1:
             return to_x.addcmul_(gradient, scale), to_weight, to_bias, None
         return to_x.add_(gradient * scale), to_weight, to_bias, None
 
