@@ -35,8 +35,10 @@ class Ratio:
 def ratio(seconds: Blocks, of: Blocks) -> Ratio:
     """The ratio of `seconds` to `of`, of two blocks or more.
 
-    A block's ratio is the median over its rounds; the value is the geometric mean over the blocks, and the interval Student's
-    for the mean of as many blocks again, both on logarithms: ± t(k - 1) s sqrt(1/k + 1/k).
+    A block's ratio is the median over its rounds, the value the median over the k blocks: a mean would follow the one block in
+    which the machine was busy. The interval is that of the difference of two such medians, on logarithms: ± t(k - 1) s sqrt(π/k),
+    with s the deviation of the blocks and π/2 the variance of a median in that of a mean (of normal values).
+    `benchmarks/bench_repeats.py` measures how often second runs lie in it.
     """
     from scipy.stats import t
 
@@ -44,6 +46,6 @@ def ratio(seconds: Blocks, of: Blocks) -> Ratio:
         math.log(statistics.median(one / other for one, other in zip(mine, theirs, strict=True)))
         for mine, theirs in zip(seconds, of, strict=True)
     ]
-    centre = statistics.fmean(logs)
-    reach = t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1) * statistics.stdev(logs) * math.sqrt(2 / len(logs))
+    centre = statistics.median(logs)
+    reach = t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1) * statistics.stdev(logs) * math.sqrt(math.pi / len(logs))
     return Ratio(math.exp(centre), math.exp(centre - reach), math.exp(centre + reach))

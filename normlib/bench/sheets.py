@@ -110,7 +110,7 @@ def _notes(timings: Sequence[Timing]) -> tuple[str, ...]:
     environment = first.environment
     notes = [
         f"Times are medians of {first.blocks} blocks of {first.rounds} rounds. In a round all contenders run in turns; a block is a pass "
-        "over all that is timed, with memory of its own. A block's ratio is the median over its rounds, a ratio the geometric mean "
+        "over all that is timed, with memory of its own. A block's ratio is the median over its rounds, a ratio the median "
         f"over the blocks; its interval is the one in which the ratio of a second run lies with {100 * CONFIDENCE:.0f} % (Student's t "
         "over blocks).",
         f"Verdict: no slower, if the ratio is at most what is allowed: {_allowed(timings)}; unsure, if its interval reaches below; else "

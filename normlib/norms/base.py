@@ -14,7 +14,9 @@ from torch.fx import Proxy
 
 from normlib.norms._layout import autocasts, laid_out_like, refuse_input, valid_positions
 from normlib.norms.declarations import Declarations
-from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
+from normlib.norms.kernels.affine import scale_and_shift
+from normlib.norms.kernels.batch_moments import calls_kernels
+from normlib.norms.kernels.inspection import statistics_dtype
 from normlib.norms.place import Entering
 from normlib.norms.switches import Switches
 
@@ -85,13 +87,7 @@ class Norm(Entering, Declarations, Switches):
 
     def scale_and_shift(self, x_hat: Tensor) -> Tensor:
         """weight * x_hat + bias, a weight and a bias per channel, as far as the norm has them."""
-        weight, bias = self.parameters_as(x_hat)
-        if weight is None:
-            return x_hat
-        per_channel = (1, -1) + (1,) * (x_hat.dim() - 2)
-        if bias is None:
-            return x_hat * weight.view(per_channel)
-        return torch.addcmul(bias.view(per_channel), x_hat, weight.view(per_channel))
+        return scale_and_shift(x_hat, *self.parameters_as(x_hat))
 
     def parameters_as(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """`weight` and `bias` in the type of `x`, or in float32 where that is half precision."""
@@ -176,7 +172,7 @@ class Norm(Entering, Declarations, Switches):
 
     def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         dtype = statistics_dtype(x)
-        as_it_is = x.dtype is dtype or (mask is None and self.takes_half and self.affine and may_read_values(x))
+        as_it_is = x.dtype is dtype or (mask is None and self.takes_half and self.affine and calls_kernels(x))
         return x if as_it_is else x.to(dtype)
 
     def check_input(self, x: Tensor) -> None:

@@ -20,7 +20,7 @@ def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Te
     with two broadcast factors and its gradients take two to five times as long on a CPU (benchmarks/norm_kernels.py).
     """
     exact = statistics_dtype(x)
-    if weight is None or weight.dtype is not exact or not calls_kernels(x):
+    if weight is None or weight.dtype is not exact or not calls_kernels(x) or x.numel() == 0:
         return scale_and_shift_formula(x, weight, bias)
     if x.dtype is exact and x.numel() >= LARGE_ROWS and x.stride(1) == 1 and not torch.is_grad_enabled():
         return scale_and_shift_formula(x, weight, bias)  # the kernel has no vectors for channels side by side
