@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from sample_formulas import FORMULAS, torch_layer
+from sample_rivals import torch_layer
 from torch import Tensor, nn
 
 import normlib
+from normlib.bench.formulas import FORMULAS, compiled_formula
 from normlib.bench.timing import keep_freed_memory, seconds_in_turns
 
 SHAPES = (
@@ -68,12 +69,11 @@ class Cell:
                 parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)), alpha=0.1)
         return norm
 
-    def rival(self, against: str) -> Callable[[Tensor], Tensor] | None:
+    def rival(self, against: str) -> nn.Module | None:
         norm = self.norm()
         if against == "torch":
             return torch_layer(norm, self.name, self.shape)
-        formula = FORMULAS[self.name](norm, len(self.shape)) if self.name in FORMULAS else None
-        return None if formula is None else torch.compile(formula, dynamic=False)
+        return compiled_formula(norm, self.name, len(self.shape)) if self.name in FORMULAS else None
 
 
 def cells(names: list[str], inputs: list[str], shapes: list[tuple[int, ...]]) -> Iterator[Cell]:
@@ -87,7 +87,7 @@ def cells(names: list[str], inputs: list[str], shapes: list[tuple[int, ...]]) ->
                         yield Cell(name, shape, layout, dtype, values)
 
 
-def ratios(cell: Cell, rival: Callable[[Tensor], Tensor], rounds: int, backward: bool) -> tuple[float, float]:
+def ratios(cell: Cell, rival: nn.Module, rounds: int, backward: bool) -> tuple[float, float]:
     """The median ratio of norm to rival, and the norm's microseconds a call."""
     x = cell.input()
     norm = cell.norm()
@@ -104,9 +104,7 @@ def ratios(cell: Cell, rival: Callable[[Tensor], Tensor], rounds: int, backward:
 
         return both
 
-    trained = getattr(rival, "parameters", None)
-    theirs = list(trained()) if trained else list(rival._torchdynamo_orig_callable.norm.parameters())
-    steps = {"norm": step(norm, list(norm.parameters())), "rival": step(rival, theirs)}
+    steps = {"norm": step(norm, list(norm.parameters())), "rival": step(rival, list(rival.parameters()))}
     with torch.set_grad_enabled(backward):
         taken = seconds_in_turns(steps, rounds, "cpu")
     pairs = [ours / other for ours, other in zip(taken["norm"], taken["rival"], strict=True)]
