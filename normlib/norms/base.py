@@ -172,8 +172,9 @@ class Norm(Entering, Declarations, Switches):
 
     def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         dtype = statistics_dtype(x)
-        as_it_is = x.dtype is dtype or (mask is None and self.takes_half and self.affine and calls_kernels(x))
-        return x if as_it_is else x.to(dtype)
+        if x.dtype is dtype or (mask is None and self.takes_half and (self.affine or x.is_cuda) and calls_kernels(x)):
+            return x
+        return x.to(dtype)
 
     def check_input(self, x: Tensor) -> None:
         """Refuse an input that is not of real floating numbers, or has not `num_features` channels where they should be."""
