@@ -165,7 +165,7 @@ def main() -> None:
             flush=True,
         )
     if asked.csv:
-        with asked.csv.open("w", newline="") as file:
+        with asked.csv.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["norm", "shape", "layout", "dtype", "values", "forward", "both", "forward_us", "both_us"])
             writer.writerows(rows)

@@ -106,7 +106,8 @@ def _settings(old: Description, entry: Entry, params: Mapping[str, Any], notes: 
             notes.changed.append(f"{name}={own.default}, the method's own, not {value}")
     if "affine" in entry.settings and "affine" not in params and old.affine is not None:
         settings["affine"] = old.affine
-    if "bias" in entry.settings and "bias" not in params and old.affine:
+    may_have_none = not old.method or "bias" in norms[old.method].settings  # RMS norm never has one: that says nothing
+    if "bias" in entry.settings and "bias" not in params and old.affine and may_have_none:
         settings["bias"] = "bias" in old.state
     if "eps" in entry.settings and "eps" not in params:
         default = entry.settings["eps"].default

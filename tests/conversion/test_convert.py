@@ -183,7 +183,7 @@ def test_mode_type_device_and_requires_grad_stay() -> None:
     assert [norm.training for norm in model] == [False, True, True]
     assert [norm.weight.requires_grad for norm in model[:2]] == [True, False] and model[1].bias.requires_grad
     assert model[2].weight is None and model[0].weight.dtype is torch.float64
-    half = normlib.convert(nn.LayerNorm(4, bias=False).half(), "group")
+    half = normlib.convert(nn.RMSNorm(4).half(), "group")
     assert (half.weight.dtype, half.bias.dtype) == (torch.float16, torch.float16)  # the bias is a new one
     meta = normlib.convert(nn.LayerNorm(4, elementwise_affine=False), "batch", affine=True)
     assert meta.weight.dtype is torch.float32
@@ -194,8 +194,9 @@ def test_mode_type_device_and_requires_grad_stay() -> None:
 
 
 def test_a_frozen_parameter_freezes_its_new_companion() -> None:
-    layer = nn.LayerNorm(4, bias=False).requires_grad_(False)
+    layer = nn.RMSNorm(4).requires_grad_(False)
     assert not normlib.convert(layer, "group").bias.requires_grad
+    assert normlib.convert(nn.LayerNorm(4, bias=False), "group").bias is None
 
 
 def test_norms_of_normlib_keep_their_switches() -> None:
