@@ -13,6 +13,14 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, which not every test does
 
+# Files whose tests take longest, for processes start in them: first, so that no worker is left alone with one at the end.
+LONG = ("test_readme.py", "test_killed_sweeps.py", "test_final_records.py", "test_plugin_projects.py", "test_cells.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, every file's tests in their own order."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Any]:

@@ -182,10 +182,11 @@ class Norm(Entering, Declarations, Switches):
             refuse_input(self, x)
 
     def reset_parameters(self) -> None:
-        """Put the norm's own parameters back to where they start (`starts_at`), and its running statistics with them."""
-        with torch.no_grad():
-            for name, parameter in self.named_parameters(recurse=False):
-                parameter.fill_(self.starts_at[name])
+        """Put the norm's own parameters back to where they start (`starts_at`, ValueError without), and its running statistics."""
+        for name, parameter in self.named_parameters(recurse=False):
+            if name not in self.starts_at:
+                raise ValueError(f"{self._name} does not say where {name!r} starts; add it to its starts_at")
+            nn.init.constant_(parameter, self.starts_at[name])
 
     @property
     def _name(self) -> str:

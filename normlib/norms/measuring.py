@@ -48,8 +48,8 @@ class MeasuringNorm(Norm):
 
     def running(self, x: Tensor) -> dict[str, Tensor]:
         """The running statistics by name, in the type that statistics of `x` have, and what else `normalize_by_measured` asks of the state."""
-        dtype = statistics_dtype(x)
-        return {name: before_it_moves(self._buffers[f"running_{name}"]).to(dtype) for name in self._starts}
+        dtype, kept = statistics_dtype(x), {name: self._buffers[f"running_{name}"] for name in self._starts}
+        return {name: (before_it_moves(value) if self.training else value).to(dtype) for name, value in kept.items()}  # type: ignore[union-attr]
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
         """`normalize` with statistics that are constants, scaled and shifted."""
