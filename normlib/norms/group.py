@@ -78,7 +78,7 @@ class GroupNorm(Norm):
         self._require_groups_of_several(x)
         if mask is None:
             return normalize_groups(x, self.num_groups, *self.parameters_as(x), self.eps)
-        return self.scale_and_shift(standardize_groups(self._name, x, mask, self.num_groups, self.eps).x_hat)
+        return self.scale_and_shift(standardize_groups(self._name, x, mask, self.num_groups, self.eps))
 
     def _require_groups_of_several(self, x: Tensor) -> None:
         self.require_several_values(

@@ -96,7 +96,7 @@ class LayerNorm(Norm):
         self._require_samples_of_several(x)
         if mask is None:
             return normalize_groups(x, 1, *self.parameters_as(x), self.eps)
-        return self.scale_and_shift(standardize_groups(self._name, x, mask, 1, self.eps).x_hat)
+        return self.scale_and_shift(standardize_groups(self._name, x, mask, 1, self.eps))
 
     def _require_samples_of_several(self, x: Tensor) -> None:
         self.require_several_values(

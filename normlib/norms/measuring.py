@@ -78,13 +78,3 @@ class MeasuringNorm(Norm):
         if len(values) == 0:  # nothing will come of these statistics, but they have to be finite
             return self.measure(torch.arange(1, 3).to(values).unsqueeze(1).expand(2, x.shape[1])), 0
         return self.measure(values), len(values)
-
-
-def per_channel(statistic: Tensor, x: Tensor) -> Tensor:
-    """A statistic (C,) as one that broadcasts to `x` (N, C, *positions)."""
-    return statistic.view(-1, *(1,) * (x.dim() - 2))
-
-
-def mean_over_batch(x: Tensor) -> Tensor:
-    """The mean (C,) of `x` (N, C, *positions) over samples and positions."""
-    return x.mean([0, *range(2, x.dim())])

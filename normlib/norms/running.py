@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from normlib.norms._averages import mean_of_measured, mean_of_parts, move_towards
+from normlib.norms.kernels.axes import mean_over_batch, per_channel
 from normlib.norms.kernels.inspection import is_recomputing, may_be_recomputed, statistics_dtype
 from normlib.norms.kernels.masked import refuse_single_values
 from normlib.norms.kernels.synchronized import several_processes
-from normlib.norms.measuring import MeasuringNorm, Statistics, mean_over_batch, per_channel
+from normlib.norms.measuring import MeasuringNorm, Statistics
 from normlib.norms.recomputation import Passes
 
 __all__ = ["RunningNorm", "Statistics", "mean_over_batch", "per_channel"]

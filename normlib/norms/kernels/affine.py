@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.batch_moments import LARGE_ROWS, calls_kernels, for_the_kernels, shaped_as
 from normlib.norms.kernels.inspection import statistics_dtype
 
@@ -31,10 +32,9 @@ def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Te
 
 def scale_and_shift_formula(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """The same in steps that every transform of torch can follow."""
-    per_channel = (-1,) + (1,) * (x.dim() - 2)
     exact = x.to(statistics_dtype(x))
     if weight is None:
-        return x if bias is None else (exact + bias.view(per_channel)).to(x.dtype)
+        return x if bias is None else (exact + per_channel(bias, x)).to(x.dtype)
     if bias is None:
-        return (exact * weight.view(per_channel)).to(x.dtype)
-    return torch.addcmul(bias.view(per_channel), exact, weight.view(per_channel)).to(x.dtype)
+        return (exact * per_channel(weight, x)).to(x.dtype)
+    return torch.addcmul(per_channel(bias, x), exact, per_channel(weight, x)).to(x.dtype)

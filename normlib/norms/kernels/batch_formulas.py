@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.inspection import statistics_dtype
 
 
@@ -72,7 +73,6 @@ def move(
 
 
 def _scaled(centred: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    per_channel = (-1,) + (1,) * (centred.dim() - 2)
     factor = (var + eps).rsqrt() if weight is None else weight * (var + eps).rsqrt()
-    y = centred * factor.view(per_channel)
-    return y if bias is None else y + bias.view(per_channel)
+    y = centred * per_channel(factor, centred)
+    return y if bias is None else y + per_channel(bias, centred)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values
 
@@ -35,8 +36,8 @@ def strengthen_formula(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> T
     positions = list(range(2, x.dim()))
     response = torch.linalg.vector_norm(x, dim=positions, keepdim=True) if positions else x.abs()  # (N, C, 1, ...)
     factor = response / (response.mean(1, keepdim=True) + eps)
-    scale = torch.addcmul(x.new_ones(()), factor, _per_channel(weight, x))
-    return x * scale + _per_channel(bias, x)
+    scale = torch.addcmul(x.new_ones(()), factor, per_channel(weight, x))
+    return x * scale + per_channel(bias, x)
 
 
 def _strengthened(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,10 +48,10 @@ def _strengthened(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[
         response = x.square().sum(positions, keepdim=True).sqrt_()
     else:
         response = torch.linalg.vector_norm(x, dim=positions, keepdim=True)
-    scale = response / (response.mean(1, keepdim=True) + eps) * _per_channel(weight, x) + 1
+    scale = response / (response.mean(1, keepdim=True) + eps) * per_channel(weight, x) + 1
     if last:  # quick where neighbours in memory have factors of their own, slow where they share one
-        return torch.addcmul(_per_channel(bias, x), x, scale), response, scale
-    return torch.mul(x, scale).add_(_per_channel(bias, x)), response, scale
+        return torch.addcmul(per_channel(bias, x), x, scale), response, scale
+    return torch.mul(x, scale).add_(per_channel(bias, x)), response, scale
 
 
 class _Strengthened(torch.autograd.Function):
@@ -79,7 +80,7 @@ class _Strengthened(torch.autograd.Function):
         to_bias = gradient.sum((0, *positions)) if needed[2] else None
         if not needed[0]:
             return None, to_weight, to_bias, None
-        to_factor = pull * _per_channel(weight, x)
+        to_factor = pull * per_channel(weight, x)
         to_response = to_factor / average - (to_factor * response).mean(1, keepdim=True) / average.square()
         # the length of zeros has the gradient zero, as torch has it
         along = torch.where(response > 0, to_response / response, 0)
@@ -87,7 +88,3 @@ class _Strengthened(torch.autograd.Function):
         if x.stride(1) == 1:
             return to_x.addcmul_(gradient, scale), to_weight, to_bias, None
         return to_x.add_(gradient * scale), to_weight, to_bias, None
-
-
-def _per_channel(values: Tensor, x: Tensor) -> Tensor:
-    return values.view((1, -1) + (1,) * (x.dim() - 2))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.batch_formulas import Measured, batch_norm_formula
 from normlib.norms.kernels.batch_moments import (
     LARGE_ROWS,
@@ -71,12 +72,11 @@ def transform(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor
     # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
     rstd = (var + eps).rsqrt_()
     factor = rstd if scale is None else scale * rstd
-    per_channel = (-1,) + (1,) * (x.dim() - 2)
     if measured.shifted is not None or are_near_zero(mean, rstd):
         offset = -mean * factor if shift is None else torch.addcmul(shift, mean, factor, value=-1)
-        return torch.addcmul(offset.view(per_channel), x, factor.view(per_channel)).to(dtype)
-    y = torch.sub(x, mean.view(per_channel)).mul_(factor.view(per_channel))
-    return y if shift is None else y.add_(shift.view(per_channel))
+        return torch.addcmul(per_channel(offset, x), x, per_channel(factor, x)).to(dtype)
+    y = torch.sub(x, per_channel(mean, x)).mul_(per_channel(factor, x))
+    return y if shift is None else y.add_(per_channel(shift, x))
 
 
 class _KnownStatistics(torch.autograd.Function):

@@ -6,24 +6,10 @@ statistics. Everything is plain tensor operations, differentiable as often as wa
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from normlib.norms.kernels.inspection import may_read_values
-
-
-class Standardized(NamedTuple):
-    """An input less its mean, over its deviation; how many values each statistic saw; the mean and the biased variance.
-
-    All have the rank of the input, with 1 where a statistic was taken. A statistic of no value at all is 0, as is `x_hat` then.
-    """
-
-    x_hat: Tensor
-    num_values: Tensor
-    mean: Tensor
-    var: Tensor
 
 
 def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,51 +17,46 @@ def masked_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     `x` is zero where `mask` (N, 1, *positions) is False. Of no value at all the mean is 0 and the variance 1.
     """
-    axes = [0, *range(2, x.dim())]
-    count = count_valid(x, mask, axes)
-    at_least_one = count.clamp(min=1)
-    mean = x.sum(axes, keepdim=True) / at_least_one
-    var = (x - mean).masked_fill(~mask, 0).square().sum(axes, keepdim=True) / at_least_one
+    count, mean, _, var = _moments(x, mask, [0, *range(2, x.dim())])
     return mean.flatten(), torch.where(count > 0, var, 1).flatten(), count.flatten()
 
 
 def masked_moments_of_samples(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and biased variance (N, C) of the valid positions of each sample of `x`, and how many these are, (N,); see `masked_moments`."""
     rows, valid = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), mask.flatten(1).unsqueeze(1)  # (N, C, P), (N, 1, P)
-    count = valid.sum(2)  # (N, 1)
-    at_least_one = count.clamp(min=1)
-    mean = rows.sum(2) / at_least_one
-    var = (rows - mean.unsqueeze(2)).masked_fill(~valid, 0).square().sum(2) / at_least_one
-    return mean, torch.where(count > 0, var, 1), count.squeeze(1)
+    count, mean, _, var = _moments(rows, valid, [2])
+    return mean.squeeze(2), torch.where(count > 0, var, 1).squeeze(2), count.flatten()
 
 
-def standardize_valid(x: Tensor, mask: Tensor, axes: list[int] | tuple[int, ...], eps: float) -> Standardized:
-    """(x - mean) / sqrt(var + eps) over the valid values of `axes`. `mask` broadcasts to `x`, which is zero where it is False."""
-    count = count_valid(x, mask, axes)
-    at_least_one = count.clamp(min=1)
-    mean = x.sum(axes, keepdim=True) / at_least_one
-    centred = (x - mean).masked_fill(~mask, 0)
-    var = centred.square().sum(axes, keepdim=True) / at_least_one
-    rstd = torch.where(count > 0, var + eps, 1).rsqrt()  # finite where nothing is valid, at eps = 0 too
-    return Standardized(centred * rstd, count, mean, var)
-
-
-def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps: float) -> Standardized:
+def standardize_groups(name: str, x: Tensor, mask: Tensor, num_groups: int, eps: float) -> Tensor:
     """`x` (N, C, *positions) standardized over the valid positions and the channels of each group, per sample, by the norm called `name`.
 
-    The statistics have the shape (N, groups, 1, ...); a sample without valid positions comes out as zero.
+    A sample without valid positions comes out as zero.
     """
     grouped = x.unflatten(1, (num_groups, -1))  # (N, groups, C / groups, *positions)
-    found = standardize_valid(grouped, mask.unsqueeze(1), list(range(2, grouped.dim())), eps)
+    count, _, centred, var = _moments(grouped, mask.unsqueeze(1), list(range(2, grouped.dim())))
     refuse_single_values(
         name,
-        found.num_values,
+        count,
         "the valid positions of a sample's channel"
         if num_groups == x.shape[1]
         else "the channels and valid positions of a sample",
         "mask such a sample out, leave more of it valid, or use a norm with wider statistics",
     )
-    return found._replace(x_hat=found.x_hat.flatten(1, 2))
+    rstd = torch.where(count > 0, var + eps, 1).rsqrt()  # finite where nothing is valid, at eps = 0 too
+    return (centred * rstd).flatten(1, 2)
+
+
+def _moments(x: Tensor, mask: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Over the valid values of `axes`: their number, their mean, `x` less that where it is valid, and the biased variance.
+
+    `mask` broadcasts to `x`, which is zero where it is False. Statistics have the rank of `x`; of no value at all they are 0.
+    """
+    count = count_valid(x, mask, axes)
+    at_least_one = count.clamp(min=1)
+    mean = x.sum(axes, keepdim=True) / at_least_one
+    centred = (x - mean).masked_fill(~mask, 0)
+    return count, mean, centred, centred.square().sum(axes, keepdim=True) / at_least_one
 
 
 def fill_padding(x: Tensor, mask: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._C import _is_tracing
 from torch.compiler import is_compiling
 
+from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
 from normlib.norms.kernels.threshold import larger_of, split_gradient
@@ -69,14 +70,14 @@ def divide_by_rms_formula(
     exact = x.to(statistics_dtype(x))
     factor = (exact.square().mean(axes, keepdim=True) + eps).rsqrt()
     if weight is not None and _is_same_at_all_positions(x, axes):
-        factor, weight = factor * _per_channel(weight, x), None
-    scaled = factor if weight is None else _per_channel(weight, x)
+        factor, weight = factor * per_channel(weight, x), None
+    scaled = factor if weight is None else per_channel(weight, x)
     exact = exact if weight is None else exact * factor
     y = (
         exact * scaled
     )  # with the next step in one, torch.addcmul takes four times as long where positions are side by side
-    y = y if bias is None else y + _per_channel(bias, x)
-    return (y if threshold is None else larger_of(y, _per_channel(threshold, x))).to(x.dtype)
+    y = y if bias is None else y + per_channel(bias, x)
+    return (y if threshold is None else larger_of(y, per_channel(threshold, x))).to(x.dtype)
 
 
 def _divided(
@@ -93,19 +94,19 @@ def _divided(
     if weight is None:
         y = exact * rms_inverse
     elif _is_same_at_all_positions(x, axes):
-        scale = rms_inverse * _per_channel(weight, x)
+        scale = rms_inverse * per_channel(weight, x)
         if (
             bias is not None and x.stride(1) == 1
         ):  # one step, quick where neighbours in memory have factors of their own
-            y, bias = torch.addcmul(_per_channel(bias, x), exact, scale), None
+            y, bias = torch.addcmul(per_channel(bias, x), exact, scale), None
         else:
             y = exact * scale
     else:
-        y = (exact * rms_inverse).mul_(_per_channel(weight, x))
+        y = (exact * rms_inverse).mul_(per_channel(weight, x))
     if bias is not None:
-        y.add_(_per_channel(bias, x))
+        y.add_(per_channel(bias, x))
     if threshold is not None:
-        y = torch.maximum(y, _per_channel(threshold, x), out=y)
+        y = torch.maximum(y, per_channel(threshold, x), out=y)
     return y.to(x.dtype), rms_inverse
 
 
@@ -141,7 +142,7 @@ class _DividedByRMS(torch.autograd.Function):
         exact, gradient = x.to(rms_inverse.dtype), gradient.to(rms_inverse.dtype)
         threshold_gradient = None
         if threshold is not None:
-            gradient, threshold_gradient = split_gradient(gradient, y, _per_channel(threshold, x))
+            gradient, threshold_gradient = split_gradient(gradient, y, per_channel(threshold, x))
             threshold_gradient = threshold_gradient.flatten()
         bias_gradient = gradient.sum((0, *positions)) if to_bias else None
         products = gradient * exact
@@ -156,11 +157,11 @@ class _DividedByRMS(torch.autograd.Function):
             pull = sums.sum(ctx.axes, keepdim=True)
             x_gradient = torch.mul(gradient, rms_inverse, out=products)
         else:
-            pull = torch.mul(sums, _per_channel(weight, x), out=by_weight).sum(ctx.axes, keepdim=True)
+            pull = torch.mul(sums, per_channel(weight, x), out=by_weight).sum(ctx.axes, keepdim=True)
             if small:
-                x_gradient = torch.mul(gradient, rms_inverse * _per_channel(weight, x), out=products)
+                x_gradient = torch.mul(gradient, rms_inverse * per_channel(weight, x), out=products)
             else:
-                x_gradient = torch.mul(gradient, _per_channel(weight, x), out=products).mul_(rms_inverse)
+                x_gradient = torch.mul(gradient, per_channel(weight, x), out=products).mul_(rms_inverse)
         pull.mul_(rms_inverse.pow(3)).div_(x.numel() // rms_inverse.numel())
         return (
             x_gradient.addcmul_(exact, pull, value=-1).to(x.dtype),
@@ -183,7 +184,3 @@ def _mean_square(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 def _is_same_at_all_positions(x: Tensor, axes: tuple[int, ...]) -> bool:
     """Whether a statistic over `axes` is one for all positions."""
     return set(range(2, x.dim())) <= set(axes)
-
-
-def _per_channel(values: Tensor, x: Tensor) -> Tensor:
-    return values.view((1, -1) + (1,) * (x.dim() - 2))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import statistics_dtype
 
@@ -24,8 +25,8 @@ def _formula(x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[
     """The same in steps that autograd can follow."""
     centred = x - x.mean(axes, keepdim=True)
     y = centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
-    y = y if weight is None else y * _per_channel(weight, x)
-    return y if bias is None else y + _per_channel(bias, x)
+    y = y if weight is None else y * per_channel(weight, x)
+    return y if bias is None else y + per_channel(bias, x)
 
 
 class _Standardized(torch.autograd.Function):
@@ -39,9 +40,9 @@ class _Standardized(torch.autograd.Function):
         rstd = y.square().mean(axes, keepdim=True).add_(eps).rsqrt_()
         y.mul_(rstd)
         if weight is not None:
-            y.mul_(_per_channel(weight, x))
+            y.mul_(per_channel(weight, x))
         if bias is not None:
-            y.add_(_per_channel(bias, x))
+            y.add_(per_channel(bias, x))
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         ctx.axes, ctx.eps = axes, eps
         return y.to(x.dtype)
@@ -66,12 +67,8 @@ class _Standardized(torch.autograd.Function):
         if not to_x:
             return None, weight_gradient, bias_gradient, None, None
         if weight is not None:
-            gradient = gradient * _per_channel(weight, x)
-            products.mul_(_per_channel(weight, x))
+            gradient = gradient * per_channel(weight, x)
+            products.mul_(per_channel(weight, x))
         x_hat.mul_(products.mean(ctx.axes, keepdim=True)).add_(gradient.mean(ctx.axes, keepdim=True))
         x_gradient = torch.sub(gradient, x_hat, out=x_hat).mul_(rstd)
         return x_gradient.to(x.dtype), weight_gradient, bias_gradient, None, None
-
-
-def _per_channel(values: Tensor, x: Tensor) -> Tensor:
-    return values.view((1, -1) + (1,) * (x.dim() - 2))
