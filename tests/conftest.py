@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,23 +82,47 @@ def train(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
     return record
 
 
-@pytest.fixture
-def registered() -> Iterator[Callable[..., Callable[[type], type]]]:
-    """``@registered(norms, "name")`` registers a class for the length of one test. Names must differ between tests."""
+@pytest.fixture(scope="session")
+def _stored_schema() -> None:
+    """Every group's choices in Hydra's store, so that what a test adds can be told from them."""
+    from normlib.experiments.schema import store_schema
+
+    store_schema()
+
+
+@pytest.fixture(autouse=True)
+def pristine_registries(_stored_schema: None) -> Iterator[None]:
+    """What a test registers ends with it: names, configuration nodes, plugins with their modules, and the search path.
+
+    Else a later test of the same process would find the name, and which test that is depends on the day.
+    """
     from hydra.core.config_store import ConfigStore
 
+    from normlib import plugins
     from normlib.experiments.schema import GROUPS
 
-    added: list[tuple[Any, str]] = []
+    repo = ConfigStore.instance().repo
+    before = [(registry, dict(registry._entries), group, dict(repo[group])) for group, registry in GROUPS.items()]
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for registry, entries, group, nodes in before:
+        registry._entries.clear()
+        registry._entries.update(entries)
+        repo[group] = nodes
+    for name in set(sys.modules) - modules:
+        if name.startswith(("normlib_plugin_", "my_")):
+            del sys.modules[name]
+    sys.path[:] = path
+    plugins._plugins.clear()
+    plugins._finder.folders.clear()
+
+
+@pytest.fixture
+def registered() -> Callable[..., Callable[[type], type]]:
+    """``@registered(norms, "name")`` registers a class for the length of one test. Names must differ between tests."""
 
     def decorator(registry: Any, name: str, **metadata: Any) -> Callable[[type], type]:
         registry.load()
-        added.append((registry, name))
         return registry.register(name, **metadata)
 
-    yield decorator
-    for registry, name in added:
-        registry._entries.pop(name, None)
-        for group, of_group in GROUPS.items():
-            if of_group is registry:  # else glob(*) in a later test would find the name
-                ConfigStore.instance().repo.get(group, {}).pop(f"{name}.yaml", None)
+    return decorator

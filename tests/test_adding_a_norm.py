@@ -20,7 +20,6 @@ from normlib.norms.declarations import Declarations
 from normlib.norms.place import Place
 from normlib.testing import check_norm
 from normlib.testing.plain import PROMISED
-from tests.pristine_registries import pristine_registries as pristine_registries
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "adding_a_norm.md").read_text(encoding="utf-8")

@@ -15,7 +15,6 @@ from normlib.cli import VERBS, main
 from normlib.help import EXAMPLES, choices, epilog
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in
-from tests.pristine_registries import pristine_registries as pristine_registries
 
 NARROW = [*TINY, "norm=layer,instance", "seed=0,1", "jobs=2"]
 

@@ -15,7 +15,6 @@ from normlib.experiments.plan import make_plan, make_run
 from normlib.norms import norms
 from normlib.registry import RegistryError
 from tests.experiments.tiny_sweeps import TINY, statuses, write_plugin
-from tests.pristine_registries import pristine_registries as pristine_registries
 
 MINE = '''
 """A model and a dataset for tests."""

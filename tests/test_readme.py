@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # A sweep of the README is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
-TINY_BENCH = ["bench.shapes=[2x8x4x4]", "bench.blocks=2", "bench.rounds=2", "bench.compile=false"]
+TINY_BENCH = ["bench.shapes=[4x8x16x16]", "bench.blocks=2", "bench.rounds=2", "bench.compile=false"]
 FIRST_COMMAND = "pip install -e . && normlib compare"
 TEST_COMMAND = 'pip install -e ".[test]" && pytest -n 2'
 

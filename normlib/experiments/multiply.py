@@ -102,7 +102,7 @@ def multiply(
         raise ConfigError(
             f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,} or more; narrow one of them"
         )
-    groups = [key for key in axes if composer.group_choices(key)]
+    groups = [key for key in axes if "." not in key and composer.group_choices(key)]
     fixed = [axes[key][0] for key, texts in axes.items() if len(texts) == 1 and key not in groups]
     varying = [composer.parse(texts) for key, texts in axes.items() if len(texts) > 1 and key not in groups]
     as_control = composer.parse([CONTROL_OVERRIDE])

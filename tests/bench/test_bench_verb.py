@@ -18,7 +18,6 @@ from normlib.bench.record import Timing
 from normlib.bench.settings import BenchSettings
 from normlib.cli import main
 from normlib.results.record import RecordError
-from tests.pristine_registries import pristine_registries as pristine_registries
 
 TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.blocks=2", "bench.rounds=3"]
 NORMAL = ["bench.inputs=[normal]", *TINY]

@@ -22,7 +22,7 @@ from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY, files_in
 from tests.results.factories import make_record
 
-CASES = int(os.environ.get("NORMLIB_FUZZ", "100"))
+CASES = int(os.environ.get("NORMLIB_FUZZ", "60"))
 MOST_SECONDS = 20.0
 COMMON = settings(
     max_examples=CASES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],  # a line is short enough as it is

@@ -22,7 +22,6 @@ from normlib.registry import RegistryError
 from normlib.testing import ContractError, check_norm, finding, findings
 from normlib.training.network import Network, build_network
 from tests.norms import plain_modules as plain
-from tests.pristine_registries import pristine_registries as pristine_registries
 
 X = torch.randn(6, 8, 5, 4, generator=torch.Generator().manual_seed(0))
 MODULES = (

@@ -10,19 +10,13 @@ import pytest
 import torch
 
 import normlib.norms
-from normlib.norms import factory, names, norms, register
+from normlib.norms import factory, norms, register
 from normlib.norms.base import Norm
 from normlib.norms.group import GroupNorm
 from normlib.plugins import load_plugin
 from normlib.registry import RegistryError
 
 OURS = [entry.name for entry in norms.entries() if entry.cls.__module__.startswith("normlib.norms.")]
-
-
-@pytest.fixture(autouse=True)
-def _registrations_end_with_the_test(monkeypatch):
-    names()
-    monkeypatch.setattr(norms, "_entries", dict(norms._entries))
 
 
 def test_the_family() -> None:

@@ -20,7 +20,7 @@ from normlib.results.store import Store
 from tests.results.factories import make_record
 from tests.results.mutants import file_name, mutants, signed, sound_values
 
-CHEAP = int(os.environ.get("NORMLIB_FUZZ", "200"))
+CHEAP = int(os.environ.get("NORMLIB_FUZZ", "120"))
 WHOLE = max(15, CHEAP // 50)
 SECONDS = 20.0
 """For a report and an export, on a machine that does other things too."""

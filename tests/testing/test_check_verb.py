@@ -12,7 +12,6 @@ import pytest
 from normlib.cli import main
 from normlib.help import EXAMPLES
 from normlib.testing import CHECKS
-from tests.pristine_registries import pristine_registries as pristine_registries
 from tests.testing.few_checks import only
 
 MINE = '''

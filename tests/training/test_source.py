@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -187,17 +186,6 @@ class EditedNorm(Norm):
 '''
 
 
-@pytest.fixture
-def forget() -> Iterator[None]:
-    """Take the norm back, whatever the test did."""
-    from hydra.core.config_store import ConfigStore
-
-    yield
-    norms._entries.pop("edited_norm", None)
-    ConfigStore.instance().repo.get("norm", {}).pop("edited_norm.yaml", None)
-
-
-@pytest.mark.usefixtures("forget")
 def test_an_edited_norm_gets_a_new_run_id(tmp_path: Path) -> None:
     ids = {}
     for version, content in {
@@ -217,7 +205,6 @@ def test_an_edited_norm_gets_a_new_run_id(tmp_path: Path) -> None:
     assert len(set(ids.values())) == 3
 
 
-@pytest.mark.usefixtures("forget")
 def test_the_same_file_under_another_name_is_not_silently_taken(tmp_path: Path) -> None:
     for name in ("one.py", "two.py"):
         (tmp_path / name).write_text(PLUGIN)
