@@ -31,10 +31,11 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Every `normlib` command of the README, without its comment; a line that ends in an open quote goes on."""
+    """Every `normlib` command of the README, each once, in its order."""
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     inline = [text.replace("\n", " ") for text in re.findall(r"`(normlib [a-z]+\s[^`]+)`", README)]
-    return [line for line in [*lines, *inline] if line.startswith("normlib ")]
+    found = {tuple(shlex.split(line, comments=True)): line for line in reversed([*lines, *inline])}
+    return [line for line in reversed(found.values()) if line.startswith("normlib ")]
 
 
 def reads_records(command: str) -> bool:

@@ -74,14 +74,23 @@ class Root:
     tuning: Any = None
 
 
+_stored: dict[tuple[str, str], Entry] = {}
+"""What Hydra's store has a node of, by group and name."""
+
+
 def store_schema() -> None:
     """Put a node for every registered class, and the root, where Hydra finds them."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Root, provider=PROVIDER)
     for group, registry in GROUPS.items():
         for entry in registry.entries():
-            node = settings_node(group, entry, COMMON.get(group))
-            store.store(group=group, name=entry.name, node=node, provider=PROVIDER)
+            there = f"{entry.name}.yaml" in store.repo.get(group, {})
+            if (
+                not there or _stored.get((group, entry.name)) is not entry
+            ):  # most are there already, and a node takes its time
+                node = settings_node(group, entry, COMMON.get(group))
+                store.store(group=group, name=entry.name, node=node, provider=PROVIDER)
+                _stored[group, entry.name] = entry
     for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         for name, node in choices.items():
             store.store(group=group, name=name, node=node, provider=PROVIDER)

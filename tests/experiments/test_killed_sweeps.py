@@ -25,12 +25,12 @@ SWEEP = [
     "compare",
     *TASK,
     "data.batch_size=8",
-    "training.steps=150",
+    "training.steps=80",
     "norm=batch,layer,none",
-    "seed=range(4)",
+    "seed=range(3)",
     "jobs=2",
 ]
-RUNS = 4 * 4  # norms, the control and seeds
+RUNS = 4 * 3  # norms, the control and seeds
 DISTURBANCES = [
     ("parent", "SIGKILL"), ("worker", "SIGKILL"), ("group", "SIGINT"), ("group", "SIGSTOP"), ("worker", "SIGTERM"),
     ("group", "SIGKILL"), ("parent", "SIGTERM"), ("worker", "SIGSTOP"),
