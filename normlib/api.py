@@ -52,7 +52,7 @@ def compare_on(
     console: Console, overrides: Sequence[str], config_dirs: Sequence[str] = (), overwrite: bool = False
 ) -> tuple[Swept, Report]:
     """The whole comparison, shown on a console: what the sweep leaves, and the report. What the command line runs."""
-    from normlib.experiments.execute import warm_up
+    from normlib.experiments.workers import warm_up
 
     warm_up()  # the workers' imports go on while this process plans
     from normlib.experiments.display import SweepDisplay

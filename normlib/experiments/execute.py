@@ -1,16 +1,11 @@
-"""Working through runs: a pool of worker processes, claims so that several sweeps share the work, one record a run."""
+"""Working through runs in worker processes: claims, so that several sweeps share the work, and one record a run."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pebble import ProcessExpired, ProcessPool
 
 from normlib.errors import NormlibError
-from normlib.plugins import load_plugin, safe_path
+from normlib.experiments.workers import worker_pool
 from normlib.results.record import FAILED, SKIPPED, Record
 from normlib.results.store import Store, StoreError
-from normlib.stopping import signals_held
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 from normlib.training.weights import are_sound, write_weights
 
 if TYPE_CHECKING:
-    from normlib.experiments.shipping import Parcel
     from normlib.training.run import Trained
 
 ELSEWHERE_SECONDS = 0.5  # how long to wait before asking again for a run that another process is doing
@@ -124,7 +117,7 @@ def work_through(
     while work.left:
         before = work.done
         try:
-            with _pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins], typed) as pool:
+            with worker_pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins], typed) as pool:
                 _work_in_pool(pool, work, place, jobs * QUEUED_PER_WORKER, on_outcome, on_start)
         except BrokenProcessPool as error:  # every worker died, between two runs or while it was starting
             work.waiting += work.running.values()
@@ -197,57 +190,3 @@ def _outcome(future: Any, run: Run, store: Store) -> Outcome | None:
         reason = f"the worker process died (exit code {error.exitcode}); it may have been killed, or out of memory"
     with store.claim(run.id) as claimed:
         return None if claimed is None else Outcome(run, claimed.write(unfinished(run, FAILED, reason)))
-
-
-def warm_up() -> None:
-    """Let the server that workers fork from import torch and Lightning in the background, while the plan is made.
-
-    The server and its workers do not import from the caller's folder, and Ctrl-C is not for them: the parent stops them.
-    """
-    context = _context()
-    if context.get_start_method() == "forkserver":
-        from multiprocessing import resource_tracker
-        from multiprocessing.forkserver import ensure_running
-
-        with safe_path():
-            resource_tracker.ensure_running()  # else it is started with the server, and unblocks the signal
-            with signals_held([signal.SIGINT]):
-                ensure_running()
-
-
-def _context() -> Any:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["normlib.training.run", "sklearn.datasets"])
-    return context
-
-
-@contextmanager
-def _pool(jobs: int, plugins: Sequence[str], typed: Sequence[Parcel]) -> Iterator[ProcessPool]:
-    """A pebble pool whose processes fork from a server that has imported torch once (where the system can fork)."""
-    warm_up()
-    pool = ProcessPool(
-        jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path), typed]
-    )
-    try:
-        with signals_held():  # a stop in the midst of a start would leave a worker that complains of it
-            _ = pool.active  # to ask it starts it
-        yield pool
-        pool.close()
-    except BaseException:
-        pool.stop()
-        raise
-    finally:
-        pool.join()
-
-
-def _start_worker(plugins: Sequence[str], path: Sequence[str], typed: Sequence[Parcel]) -> None:
-    sys.path[:] = path
-    os.environ["OMP_NUM_THREADS"] = "1"
-    for plugin in plugins:
-        load_plugin(plugin)
-    if typed:
-        from normlib.experiments.shipping import unpack
-
-        unpack(typed)

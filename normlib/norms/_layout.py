@@ -1,4 +1,4 @@
-"""The checks of a norm's input and mask, and the memory format of its output. Computes no norm."""
+"""The checks of a norm's input, mask and width, and the memory format of its output. Computes no norm."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ def one_width(name: str, num_features: int | Sequence[int]) -> int:
             f"{tuple(num_features)}: for statistics over all dimensions of a sample take {name}(channels) with scope='sample'"
         )
     return num_features[0]
+
+
+def require_scope(scope: str) -> None:
+    """Raise for what is neither scope of layer and RMS norm."""
+    if scope not in ("sample", "position"):
+        raise ValueError(
+            f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
+        )
 
 
 def autocasts(x: Tensor) -> bool:

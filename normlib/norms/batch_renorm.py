@@ -14,6 +14,7 @@ from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms.kernels.batch_norm import normalize_by
 from normlib.norms.kernels.batch_renorm import batch_renorm
 from normlib.norms.kernels.inspection import before_it_moves, is_recomputing, may_be_recomputed
+from normlib.norms.kernels.renorm_coefficients import correction
 from normlib.norms.moments import MomentsNorm, together
 from normlib.norms.running import Statistics, per_channel
 
@@ -126,12 +127,11 @@ class BatchRenorm(MomentsNorm):
 
     def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
         mean, std = statistics["mean"].detach(), statistics["std"].detach()
-        # Apart: Inductor (torch 2.13) miscompiles the two stacked.
-        wanted_r, wanted_d = std / running["std"], (mean - running["mean"]) / running["std"]
-        self._count(wanted_r, wanted_d, running)
-        r = self.held_constant(torch.clamp(wanted_r, 1 / running["r_max"], running["r_max"]))
-        d = self.held_constant(torch.clamp(wanted_d, -running["d_max"], running["d_max"]))
-        return self.scale_and_shift(self.normalize(x, **statistics) * per_channel(r, x) + per_channel(d, x))
+        bounds = running["r_max"], running["d_max"]
+        found = correction(mean, std, running["mean"], running["std"], *bounds, self.held_constant)
+        self._count(found.wanted_r, found.wanted_d, running)
+        y = self.normalize(x, **statistics) * per_channel(found.r, x) + per_channel(found.d, x)
+        return self.scale_and_shift(y)
 
     def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         weight, bias = self.parameters_as(x)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms import register
-from normlib.norms._layout import laid_out_like, one_width
+from normlib.norms._layout import laid_out_like, one_width, require_scope
 from normlib.norms.base import Norm
 from normlib.norms.kernels.group_norm import normalize_groups
 from normlib.norms.kernels.inspection import is_direct
@@ -68,10 +68,7 @@ class LayerNorm(Norm):
             device=device,
             dtype=dtype,
         )
-        if scope not in ("sample", "position"):
-            raise ValueError(
-                f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
-            )
+        require_scope(scope)
         self.scope = scope
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -50,6 +50,14 @@ class ResNet18(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+EXACT = 1e-5  # of the largest output: what folding in float32 is allowed, here as everywhere
+
+
+def off_by(a: Tensor, b: Tensor) -> float:
+    """The largest difference, as a share of the largest value of `b`."""
+    return float(((a - b).abs().max() / b.abs().max()).detach())
+
+
 def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

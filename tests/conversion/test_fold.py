@@ -14,13 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import normlib
-from tests.conversion.networks import draw, lived_in, resnet18
-
-EXACT = 1e-5  # of the largest output: what folding in float32 is allowed, here as everywhere
-
-
-def off_by(a: Tensor, b: Tensor) -> float:
-    return float(((a - b).abs().max() / b.abs().max()).detach())
+from tests.conversion.networks import EXACT, draw, lived_in, off_by, resnet18
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, normlib.BatchNorm, lambda c: normlib.BatchRenorm(c, schedule=None)])

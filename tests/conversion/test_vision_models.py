@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import normlib
 from normlib.norms.base import Norm
-from tests.conversion.networks import draw, lived_in
+from tests.conversion.networks import draw, lived_in, off_by
 
 pytestmark = pytest.mark.vision
 
@@ -22,10 +22,6 @@ def torchvision_models() -> Any:
 
 def timm() -> Any:
     return pytest.importorskip("timm", reason="timm is not installed")
-
-
-def off_by(a: Tensor, b: Tensor) -> float:
-    return float(((a - b).abs().max() / b.abs().max()).detach())
 
 
 @pytest.mark.parametrize(("name", "norms"), [("resnet18", 20), ("mobilenet_v3_small", 34), ("shufflenet_v2_x0_5", 56)])

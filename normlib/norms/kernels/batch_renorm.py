@@ -28,6 +28,7 @@ from normlib.norms.kernels.renorm_coefficients import (
     Hold,
     coefficients,
     coefficients_formula,
+    correction,
 )
 
 # Below this many values, two calls of torch's kernels take less time than one with a backward pass in Python.
@@ -120,11 +121,7 @@ def _by_two_kernels(
     if x.stride(1) == 1 and values > FEW_VALUES and not are_near_zero(own_mean, rstd, values):
         return None
     own_std = rstd.reciprocal()
-    wanted_r, wanted_d = own_std / std, (own_mean - mean).div_(std)
-    clamp: Any = torch.clamp  # its types know tensors or numbers, not both
-    r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
-    if hold is not None:
-        r, d = hold(r), hold(d)
+    wanted_r, wanted_d, r, d = correction(own_mean, own_std, mean, std, r_max, d_max, hold)
     y = torch.native_batch_norm(x_hat, weight, bias, (d / r).neg_(), r.pow(-2), False, 0.0, 0.0)[0]
     return Renormalized(y, own_mean, own_std, wanted_r, wanted_d)
 

@@ -17,6 +17,15 @@ Bound = float | Tensor  # of rank 0
 Hold = Callable[[Tensor], Tensor]
 
 
+class Correction(NamedTuple):
+    """r and d as the statistics want them, and as they are used; all (C,)."""
+
+    wanted_r: Tensor
+    wanted_d: Tensor
+    r: Tensor
+    d: Tensor
+
+
 class Coefficients(NamedTuple):
     """The deviation of the batch, r and d before and after clipping, and what stands in the place of weight and bias; all (C,)."""
 
@@ -50,6 +59,25 @@ def coefficients(
     return Coefficients(*found)
 
 
+def correction(
+    own_mean: Tensor,
+    own_std: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    r_max: Bound,
+    d_max: Bound,
+    hold: Hold | None = None,
+) -> Correction:
+    """r and d of `batch_renorm`, from the statistics of a batch and the running ones.
+
+    They are computed apart: Inductor (torch 2.13, CPU) miscompiles them stacked in one tensor.
+    """
+    wanted_r, wanted_d = own_std / std, (own_mean - mean) / std
+    clamp: Any = torch.clamp  # its types know tensors or numbers, not both
+    r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
+    return Correction(wanted_r, wanted_d, r if hold is None else hold(r), d if hold is None else hold(d))
+
+
 def coefficients_formula(
     own_mean: Tensor,
     own_var: Tensor,
@@ -62,13 +90,9 @@ def coefficients_formula(
     eps: float,
     hold: Hold | None = None,
 ) -> Coefficients:
-    """r and d of `batch_renorm` apart: Inductor (torch 2.13, CPU) miscompiles them stacked in one tensor."""
+    """The coefficients in steps that autograd and every transform of torch can follow."""
     own_std = (own_var + eps).sqrt()
-    wanted_r, wanted_d = own_std / std, (own_mean - mean) / std
-    clamp: Any = torch.clamp  # its types know tensors or numbers, not both
-    r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
-    if hold is not None:
-        r, d = hold(r), hold(d)
+    wanted_r, wanted_d, r, d = correction(own_mean, own_std, mean, std, r_max, d_max, hold)
     scale, shift = (r, d) if weight is None else (weight * r, weight * d if bias is None else bias.addcmul(weight, d))
     if weight is None and bias is not None:
         shift = shift + bias
@@ -126,21 +150,10 @@ def _by_formula(
     return tuple(coefficients_formula(own_mean, own_var, mean, std, weight, bias, *bounds, eps))
 
 
-def _by_one_kernel(
-    own_mean: Tensor,
-    own_var: Tensor,
-    mean: Tensor,
-    std: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    r_bound: Tensor | None,
-    d_bound: Tensor | None,
-    r_max: float,
-    d_max: float,
-    eps: float,
-) -> tuple[Tensor, ...]:
+def _by_one_kernel(*arguments: Any) -> tuple[Tensor, ...]:
+    own_mean, own_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps = arguments
     if not _compiles(own_mean.device):
-        return _by_formula(own_mean, own_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps)
+        return _by_formula(*arguments)
     tensors = [own_mean, own_var, mean, std]
     tensors += [torch.ones_like(mean) if weight is None else weight, torch.zeros_like(mean) if bias is None else bias]
     if r_bound is None and d_bound is None:
