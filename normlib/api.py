@@ -56,6 +56,7 @@ def compare_on(
 
     warm_up()  # the workers' imports go on while this process plans
     from normlib.experiments.display import SweepDisplay
+    from normlib.experiments.folders import config_dir_flags
     from normlib.experiments.plan import make_plan
     from normlib.experiments.reporting import report_on_state
     from normlib.experiments.state import look
@@ -66,8 +67,8 @@ def compare_on(
     plan = make_plan(overrides, config_dirs)
     check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, overwrite)
     swept = run_missing(plan, SweepDisplay(console))
-    flags = [word for folder in config_dirs for word in ("--config-dir", folder)]
-    report = report_on_state(look(plan), shlex.join(["normlib", "compare", *flags, *overrides]), overwrite)
+    command = shlex.join(["normlib", "compare", *config_dir_flags(config_dirs), *overrides])
+    report = report_on_state(look(plan), command, overwrite)
     report.render(console)
     for problem in swept.problems:
         console.print(Text(problem))

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
+from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
 from normlib.experiments.resolve import resolve
 from normlib.experiments.state import look
@@ -33,12 +34,10 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     plan = make_plan(own, config_dirs, comparison=False) if sweep else None
     if plan is not None:
         place_of(plan.runs, plan.settings)
-    search_path = (
-        [f"hydra.searchpath=[{','.join(f'file://{Path(d).resolve()}' for d in config_dirs)}]"] if config_dirs else []
-    )
     with configuration(own, config_dirs):  # plugins and schema
         pass
-    _call_hydra([*flags, *(["-m"] if sweep else []), *search_path, *overrides], _task(list(config_dirs)))
+    with search_path(config_dirs):
+        _call_hydra([*flags, *(["-m"] if sweep else []), *overrides], _task(list(config_dirs)))
     if plan is None:
         return []
     _tidy(Path(plan.settings["results_dir"]) / ".hydra")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normlib.data import datasets
-from normlib.experiments.config import experiment_file, group_files
+from normlib.experiments.folders import experiment_file, group_files
 from normlib.experiments.schema import COMMON, Root
 from normlib.models import models
 from normlib.norms import norms

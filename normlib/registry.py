@@ -27,6 +27,13 @@ T = TypeVar("T")
 
 PLAIN_TYPES = (bool, int, float, str)
 
+NO_NAMES = {
+    "a number": ("nan", "inf", "infinity"),
+    "no value": ("null", "na"),
+    "a truth value": ("true", "false", "yes", "no", "on", "off"),
+}
+"""Words that the command line, YAML files or tables of results read as something else, in whatever case."""
+
 
 class RegistryError(NormlibError, ValueError):
     """A registration or a look-up that breaks a rule; the message states the rule, what came and the fix."""
@@ -134,6 +141,11 @@ class Registry:
             raise RegistryError(
                 f"a {self.kind}'s name is letters, digits and underscores (it is typed on the command line); got {name!r}"
             )
+        if reading := read_as(name):
+            raise RegistryError(
+                f"a {self.kind} cannot be called {name!r}, which is read as {reading} on the command line, in YAML or in tables; "
+                "give it another name"
+            )
         unknown = set(metadata) - self.metadata_keys
         if unknown:
             raise RegistryError(
@@ -175,6 +187,18 @@ class Registry:
             hint = hints.get(argument.name, Any if argument.default is None else type(argument.default))
             settings[argument.name] = Setting(argument.name, _plain(hint, where), argument.default, _literals(hint))
         return settings
+
+
+def read_as(name: str) -> str | None:
+    """What a name is read as instead of a name, such as "a number"; None for a name that stays one."""
+    for reading, words in NO_NAMES.items():
+        if name.lower() in words:
+            return reading
+    try:
+        float(name)
+    except ValueError:
+        return None
+    return "a number"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

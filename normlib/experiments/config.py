@@ -9,7 +9,6 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -17,12 +16,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from yaml import YAMLError
 
 from normlib.experiments.complaints import ConfigError, clear_errors
+from normlib.experiments.folders import check_config_dirs, check_files, check_folder_name, experiment_file, search_path
 from normlib.help import config_dir
 from normlib.plugins import load_plugin
-from normlib.results.places import check_path, user_path
+from normlib.results.places import user_path
 
 DEFAULT_EXPERIMENT = "small_batch"
 PATHS = ("results_dir", "data_dir")
@@ -40,17 +39,10 @@ class Composed:
     interpolated: bool
 
 
-def group_files(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
-    """The choices of a config group that are files, e.g. experiments, in normlib's folder and the user's."""
-    folders = [config_dir(), *map(Path, config_dirs)]
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
-
-
 class Composer:
     """Composes configurations while `configuration` is open."""
 
-    def __init__(self, search_path: list[str]) -> None:
-        self.search_path = search_path
+    def __init__(self) -> None:
         self.loader = GlobalHydra.instance().config_loader()
         self.parser = OverridesParser.create(config_loader=self.loader)
 
@@ -65,9 +57,8 @@ class Composer:
 
     def compose(self, overrides: Sequence[str]) -> Composed:
         """The configuration under overrides that hold no sweeps. Raises ConfigError."""
-        path = [f"hydra.searchpath=[{','.join(self.search_path)}]"] if self.search_path else []
         with clear_errors(overrides):
-            config = compose("config", overrides=[*path, *overrides], return_hydra_config=True)
+            config = compose("config", overrides=list(overrides), return_hydra_config=True)
             choices = dict(config.hydra.runtime.choices)
             params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create({}))
             OmegaConf.set_readonly(config, False)
@@ -77,7 +68,7 @@ class Composer:
             interpolated = _has_interpolation(config)
             plain = plain_settings(config)
         assert isinstance(params, dict)
-        check_experiment(choices.get("experiment"))
+        check_folder_name(choices.get("experiment"), "experiment")
         return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)
 
 
@@ -95,78 +86,36 @@ def plain_settings(config: DictConfig) -> dict[str, Any]:
     return settings | {name: str(user_path(settings[name], name)) for name in PATHS}
 
 
-def check_experiment(name: str | None) -> None:
-    """Refuse the name of an experiment that would lead its records out of the results folder. ConfigError, PlaceError."""
-    if name is None:
-        return
-    check_path(name, "experiment")
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ConfigError(
-            f"experiment={name}: an experiment's records lie in the folder of its name in results_dir, so the name is a plain one; "
-            "name the folder of your files with --config-dir"
-        )
-
-
 @contextlib.contextmanager
 def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Iterator[Composer]:
     """Load the plugins that the overrides and the experiment's file name, store the schema, and open Hydra's search path.
 
     Raises ConfigError for a config folder that does not exist, RegistryError for a plugin that does not import.
     """
-    from normlib.experiments.schema import store_schema
+    from normlib.experiments.schema import GROUPS, store_schema
 
     check_config_dirs(config_dirs)
     for plugin in plugins_of(overrides, config_dirs):
         load_plugin(plugin)
     store_schema()
-    search_path = [f"file://{Path(folder).resolve()}" for folder in config_dirs]
-    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="normlib"):
-        yield Composer(search_path)
-
-
-def check_config_dirs(config_dirs: Sequence[str]) -> None:
-    """Refuse a config folder that does not exist, or what it should hold would be missed in silence. ConfigError."""
-    for folder in config_dirs:
-        if not Path(folder).is_dir():
-            raise ConfigError(
-                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none"
-            )
+    check_files(config_dirs, GROUPS)
+    with (
+        search_path(config_dirs),
+        initialize_config_dir(str(config_dir()), version_base="1.3", job_name="normlib"),
+    ):
+        yield Composer()
 
 
 def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[str]:
     """The plugins named on the command line or else in the experiment's file, known before anything is composed."""
-    experiment: str | None = None
+    given: dict[str, Any] = {}
     with clear_errors(overrides):
         for override in OverridesParser.create().parse_overrides(list(overrides)):
-            if override.get_key_element().lstrip("+") == "plugins":
-                value = override.value()
-                return [plain_text(item) for item in value] if isinstance(value, list) else [plain_text(value)]
-            if override.get_key_element() == "experiment":
-                experiment = plain_text(override.value())
-    return list(experiment_file(experiment, config_dirs).get("plugins") or []) if experiment else []
-
-
-def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any]:
-    """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none.
-
-    Raises ConfigError for a file that is not YAML.
-    """
-    check_experiment(name)
-    for folder in (*map(Path, config_dirs), config_dir()):
-        file = folder / "experiment" / f"{name}.yaml"
-        if file.is_file():
-            try:
-                content = OmegaConf.load(file)
-            except YAMLError as error:
-                raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-            if not isinstance(content, DictConfig):
-                return {}
-            inherited = [entry for entry in content.pop("defaults", []) if isinstance(entry, str) and entry != "_self_"]
-            parents = [experiment_file(entry, config_dirs) for entry in inherited]
-            merged = OmegaConf.to_container(OmegaConf.merge(*parents, content))
-            assert isinstance(merged, dict)
-            return {str(key): value for key, value in merged.items()}
-    return {}
+            given.setdefault(override.get_key_element().lstrip("+"), override.value())
+    experiment = given.get("experiment")
+    file = experiment_file(plain_text(experiment), config_dirs) if experiment is not None else {}
+    value = given.get("plugins", file.get("plugins") or [])
+    return [plain_text(item) for item in value] if isinstance(value, list) else [plain_text(value)]
 
 
 def _has_interpolation(node: Any) -> bool:

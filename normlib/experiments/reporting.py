@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Glob
 
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.control import with_control
+from normlib.experiments.folders import config_dir_flags
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text
@@ -134,5 +135,6 @@ def _target(selection: Selection, to: str | None) -> Path:
 
 def _command(arguments: Sequence[str], config_dirs: Sequence[str], to: str | None) -> str:
     """The command that makes the report again."""
-    flags = [word for folder in config_dirs for word in ("--config-dir", folder)]
-    return shlex.join(["normlib", "report", *arguments, *flags, *(["--to", to] if to is not None else [])])
+    return shlex.join(
+        ["normlib", "report", *arguments, *config_dir_flags(config_dirs), *(["--to", to] if to is not None else [])]
+    )

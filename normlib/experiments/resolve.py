@@ -18,6 +18,7 @@ from normlib.data.dataset import Dataset
 from normlib.experiments.check import check
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
+from normlib.experiments.folders import config_dir_flags
 from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms.place import CannotEnter
@@ -161,5 +162,4 @@ def _reason_to_skip(examined: str) -> str | None:
 
 def _command(overrides: Sequence[str], config_dirs: Sequence[str]) -> str:
     kept = [o for o in overrides if o.lstrip("+~").partition("=")[0].split(".")[0] not in NOT_IN_COMMANDS]
-    folders = [part for folder in config_dirs for part in ("--config-dir", folder)]
-    return shlex.join(["normlib", "train", *folders, *kept])
+    return shlex.join(["normlib", "train", *config_dir_flags(config_dirs), *kept])

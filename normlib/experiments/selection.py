@@ -19,12 +19,10 @@ from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
     NO_EXPERIMENT,
-    check_config_dirs,
-    experiment_file,
-    group_files,
     listed_values,
     plain_text,
 )
+from normlib.experiments.folders import check_config_dirs, check_files, experiment_file, group_files
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_axis, same_text
 from normlib.results.columns import SEED
@@ -72,6 +70,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
                 f"{folder!r} is neither a folder of results, which would hold runs/, nor a setting, key=value"
             )
     check_config_dirs(config_dirs)
+    check_files(config_dirs, {})
     with clear_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(overrides)
     given = {override.get_key_element(): override for override in parsed}
@@ -86,6 +85,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
         name = place.get("experiment") or (names.pop() if len(names) == 1 else None)
     else:
         name = place.get("experiment", DEFAULT_EXPERIMENT)
+        experiment_file(name, config_dirs)  # refused before its records are looked for
         found = _of_experiment(Store(results_dir, name), config_dirs)
         goes_to = found.folders[0]
     selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}

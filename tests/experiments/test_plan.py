@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from normlib.experiments.complaints import ConfigError
-from normlib.experiments.config import Composer, experiment_file
+from normlib.experiments.config import Composer
+from normlib.experiments.folders import experiment_file
 from normlib.experiments.plan import Plan, make_plan, make_run
 from tests.experiments.tiny_sweeps import ACTIONS, TASK, TINY, ids, write_plugin
 

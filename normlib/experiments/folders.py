@@ -1,0 +1,178 @@
+"""Folders of experiments and arms: normlib's own `conf/` and those of --config-dir, as one search path of Hydra's.
+
+In: the names of folders. Out: the files in them by config group, the raw content of an experiment's file, and a search path
+that holds whatever the folders are called. A file that would not count, or not as it reads, is refused. Composes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from normlib.experiments.complaints import ConfigError
+from normlib.help import config_dir
+from normlib.registry import Registry, read_as
+from normlib.results.places import check_path
+
+GLOBAL = "# @package _global_"
+"""The first line of an experiment's file: its settings are those of the whole configuration."""
+HEADER_LENGTH = 512
+"""Characters of a file in which Hydra looks for that line."""
+
+
+class FolderSearchPath(SearchPathPlugin):
+    """Puts the folders of --config-dir on Hydra's search path, behind normlib's own.
+
+    Hydra's setting for this, hydra.searchpath, is an override, whose grammar does not take every name of a folder, and globs
+    do not look there (Hydra's issues 2891, 1577 and 1942).
+    """
+
+    folders: ClassVar[tuple[Path, ...]] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in self.folders:
+            search_path.append("--config-dir", f"file://{folder}")
+
+
+@contextlib.contextmanager
+def search_path(config_dirs: Sequence[str]) -> Iterator[None]:
+    """Whatever Hydra composes inside the block sees the files of these folders."""
+    Plugins.instance().register(FolderSearchPath)
+    before = FolderSearchPath.folders
+    FolderSearchPath.folders = tuple(Path(folder).resolve() for folder in config_dirs)
+    try:
+        yield
+    finally:
+        FolderSearchPath.folders = before
+
+
+def config_dir_flags(config_dirs: Sequence[str]) -> list[str]:
+    """The words of a command line that name the folders."""
+    return [
+        word
+        for folder in config_dirs
+        for word in ([f"--config-dir={folder}"] if folder.startswith("-") else ["--config-dir", folder])
+    ]
+
+
+def check_config_dirs(config_dirs: Sequence[str]) -> None:
+    """Refuse a config folder that does not exist, or what it should hold would be missed in silence. ConfigError, PlaceError."""
+    for folder in config_dirs:
+        check_path(folder, "--config-dir")
+        if not Path(folder).is_dir():
+            raise ConfigError(
+                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none"
+            )
+
+
+def check_files(config_dirs: Sequence[str], groups: Mapping[str, Registry]) -> None:
+    """Refuse files whose names cannot be chosen, and those that another one of the same name would stand in for. ConfigError.
+
+    `groups`: the registry behind each config group; the names there are taken.
+    """
+    own = config_dir()
+    seen = {file.relative_to(own): file for file in own.glob("*/**/*.yaml")}
+    known = sorted({name.parts[0] for name in seen} | set(groups))
+    for folder, group in itertools.product(map(Path, config_dirs), known):
+        for file in sorted((folder / group).glob("**/*.yaml")):
+            choice = file.relative_to(folder / group).with_suffix("").as_posix()
+            if reading := read_as(choice):
+                raise ConfigError(
+                    f"{file}: {group}={choice} is read as {reading}, so no file can be called that; rename it"
+                )
+            if group in groups and choice in groups[group]:
+                raise ConfigError(
+                    f"{file}: {choice} is a registered {groups[group].kind}, and only one of the two could be meant by "
+                    f"{group}={choice}; rename the file"
+                )
+            other = seen.setdefault(file.relative_to(folder), file)
+            if other.read_bytes() != file.read_bytes():
+                raise ConfigError(f"{file}: {other} has the same name and would stand in for it; rename the file")
+
+
+def group_files(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
+    """The choices of a config group that are files, e.g. experiments, in normlib's folder and the user's."""
+    folders = [config_dir(), *map(Path, config_dirs)]
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+def check_folder_name(name: str | None, key: str) -> None:
+    """Refuse a name that would lead records out of the results folder. ConfigError, PlaceError."""
+    if name is None:
+        return
+    check_path(name, key)
+    if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts or Path(name) == Path("."):
+        raise ConfigError(
+            f"{key}={name}: records lie in the folder of this name in results_dir, so the name is a plain one; "
+            + ("name the folder of your files with --config-dir" if key == "experiment" else "name another")
+        )
+
+
+def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any]:
+    """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none.
+
+    Raises ConfigError for a file that is not YAML, or whose settings would not be those of the configuration.
+    """
+    check_folder_name(name, "experiment")
+    for folder in (config_dir(), *map(Path, config_dirs)):
+        file = folder / "experiment" / f"{name}.yaml"
+        if file.is_file():
+            content = _read(file)
+            inherited = [parent for entry in content.pop("defaults", None) or [] if (parent := _parent(entry, name))]
+            parents = [experiment_file(parent, config_dirs) for parent in inherited]
+            merged = OmegaConf.to_container(OmegaConf.merge(*parents, content))
+            assert isinstance(merged, dict)
+            return {str(key): value for key, value in merged.items()}
+    return {}
+
+
+def _read(file: Path) -> DictConfig:
+    """The content of an experiment's file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = OmegaConf.create(text)
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, DictConfig):
+        raise ConfigError(f"{file}: an experiment's file holds settings, key: value, and this one holds a list")
+    package = _package(text)
+    if package != "_global_":
+        came = "it has none" if package is None else f"it has {package}"
+        raise ConfigError(
+            f"{file}: an experiment's file begins with the line `{GLOBAL}`, without which its settings would not be those of "
+            f"the comparison, and {came}; add the line at the top, ahead of any comment"
+        )
+    return content
+
+
+def _package(text: str) -> str | None:
+    """The package that a file's header names; the header ends at the first line that is no `# @...`."""
+    for line in text[:HEADER_LENGTH].splitlines():
+        header = re.match(r"\s*#+\s*@(\S+)\s+(\S+)\s*$", line)
+        if header is not None and header[1] == "package":
+            return header[2]
+        if line.strip() and header is None:
+            break
+    return None
+
+
+def _parent(entry: Any, name: str) -> str | None:
+    """The experiment that an entry of a defaults list names, None if it names anything else; `name` has the list."""
+    if not isinstance(entry, str) or entry == "_self_":
+        return None
+    if entry.startswith("/"):
+        return entry.removeprefix("/experiment/") if entry.startswith("/experiment/") else None
+    return str(Path(name).parent / entry)
