@@ -27,6 +27,10 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         section, _, name = key.partition(".")
         if spec[section][name] not in known:
             raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
+    _require(
+        0 <= spec["seed"] <= LARGEST,
+        f"seed is a whole number from 0 to 2**63 - 1, the largest of 64 bits, got {short(spec['seed'])}",
+    )
     for key, value in _numbers(spec):
         if isinstance(value, float):
             rule = f"{key} is a finite number, because neither training nor records can hold {value}"

@@ -96,16 +96,18 @@ def _blamed(key: str, overrides: Sequence[str]) -> str:
     return next((o.partition("=")[0] for o in overrides if key in o.partition("=")[0].split(".")), key)
 
 
+def closest_names(name: str, known: Sequence[str]) -> str:
+    """The known names that a wrong one may have meant, or else all of them, as the end of a message."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f" Did you mean {' or '.join(map(repr, close))}?"
+    return f" Known here: {', '.join(known)}." if known else ""
+
+
 def _closest(key: str, error: BaseException) -> str:
     node = getattr(error, "parent_node", None)
     cause: BaseException | None = error
     while node is None and cause is not None:
         cause = cause.__cause__
         node = getattr(cause, "parent_node", None)
-    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-    close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    return (
-        f" Did you mean {' or '.join(map(repr, close))}?"
-        if close
-        else (f" Known here: {', '.join(known)}." if known else "")
-    )
+    return closest_names(key, [str(name) for name in node] if isinstance(node, DictConfig) else [])

@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.folders import check_config_dirs, check_files, check_folder_name, experiment_file, search_path
@@ -55,8 +56,11 @@ class Composer:
         """The choices of a config group; empty for a key that is no group."""
         return list(self.loader.get_group_options(group))
 
-    def compose(self, overrides: Sequence[str]) -> Composed:
-        """The configuration under overrides that hold no sweeps. Raises ConfigError."""
+    def compose(self, overrides: Sequence[str], where_there: Sequence[Override] = ()) -> Composed:
+        """The configuration under overrides that hold no sweeps. Raises ConfigError.
+
+        `where_there`: overrides of settings that not every choice of a group has; one that is not there is left out.
+        """
         with clear_errors(overrides):
             config = compose("config", overrides=list(overrides), return_hydra_config=True)
             choices = dict(config.hydra.runtime.choices)
@@ -65,11 +69,38 @@ class Composer:
             OmegaConf.set_struct(config, False)
             del config["hydra"]
             OmegaConf.set_struct(config, True)
+            for override in where_there:
+                if has_setting(config, override.get_key_element()):
+                    set_value(config, override)
             interpolated = _has_interpolation(config)
             plain = plain_settings(config)
         assert isinstance(params, dict)
         check_folder_name(choices.get("experiment"), "experiment")
+        check_folder_name(plain["name"], "name")
+        if plain["name"] != choices.get("experiment") and plain["name"] in self.group_choices("experiment"):
+            raise ConfigError(
+                f"name={plain['name']}: that is an experiment, whose own records lie in the folder of its name; name another, or "
+                f"start from it with experiment={plain['name']}"
+            )
         return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)
+
+
+def has_setting(config: DictConfig, key: str) -> bool:
+    """Whether a configuration has the setting of a group's choice, such as norm.num_groups."""
+    group, _, name = key.partition(".")
+    node = config.get(group)
+    return isinstance(node, DictConfig) and name.partition(".")[0] in node
+
+
+def set_value(config: DictConfig, override: Override) -> Any:
+    """Give a setting the value of an override, checked by the setting's type, and return it. Raises ConfigError."""
+    key, text = override.get_key_element(), str(override.input_line)
+    with clear_errors([text]):
+        try:
+            OmegaConf.update(config, key, override.value(), merge=True)
+            return OmegaConf.select(config, key, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
 
 
 def plain_settings(config: DictConfig) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class SweepDisplay:
     def _line(self, record: Record) -> str:
         where = [
             record.labels["norm"],
-            *(f"{key}={_value(record, key)}" for key in self.shown_keys),
+            *(f"{key}={value}" for key in self.shown_keys if (value := _value(record, key)) is not None),
             f"seed={record.spec['seed']}",
         ]
         if record.status == FAILED:

@@ -15,10 +15,9 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from normlib.experiments.complaints import ConfigError, clear_errors
-from normlib.experiments.config import Composed, Composer, listed_values
+from normlib.experiments.complaints import ConfigError, clear_errors, closest_names
+from normlib.experiments.config import Composed, Composer, has_setting, listed_values, set_value
 from normlib.experiments.control import CONTROL_OVERRIDE, control_label
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, Run
@@ -93,7 +92,9 @@ def multiply(
 ) -> list[Run]:
     """Every combination as a run; behind each run of the arm `control_of`, the control's.
 
-    Raises ConfigError for values that the settings' types refuse and for more runs than anyone means.
+    Where a group has several choices, a setting of theirs is applied to those that have it, and its values make no
+    combinations for the others. Raises ConfigError for one that no choice has, for values that the settings' types refuse
+    and for more runs than anyone means.
     """
     count = 1
     for texts in axes.values():
@@ -103,18 +104,26 @@ def multiply(
             f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,} or more; narrow one of them"
         )
     groups = [key for key in axes if "." not in key and composer.group_choices(key)]
-    fixed = [axes[key][0] for key, texts in axes.items() if len(texts) == 1 and key not in groups]
+    own = [key for key in axes if "." in key and len(axes.get(key.partition(".")[0], ())) > 1]
+    fixed = [axes[key][0] for key, texts in axes.items() if len(texts) == 1 and key not in (*groups, *own)]
+    own_fixed = composer.parse([axes[key][0] for key in own if len(axes[key]) == 1])
     varying = [composer.parse(texts) for key, texts in axes.items() if len(texts) > 1 and key not in groups]
     as_control = composer.parse([CONTROL_OVERRIDE])
+    combinations = list(itertools.product(*(axes[key] for key in groups)))
+    bases = [composer.compose([*of_groups, *fixed], own_fixed) for of_groups in combinations]
+    _check_own(own, axes, bases)
     runs = []
-    for of_groups in itertools.product(*(axes[key] for key in groups)):
-        base = composer.compose([*of_groups, *fixed])
+    for of_groups, base in zip(combinations, bases, strict=True):
+        there = [*fixed, *(str(o.input_line) for o in own_fixed if has_setting(base.config, o.get_key_element()))]
+        varying_here = [
+            each for each in varying if (key := each[0].get_key_element()) not in own or has_setting(base.config, key)
+        ]
         arms: list[list[Value]] = [[]]
         if base.choices["norm"] == control_of and not base.plain["norm"]["gamma_noise"]:
             arms.append(_values(base.config, as_control))
-        for values in itertools.product(*(_values(base.config, overrides) for overrides in varying)):
+        for values in itertools.product(*(_values(base.config, overrides) for overrides in varying_here)):
             for extra in arms:
-                texts = [*of_groups, *(value.text for value in values), *fixed, *(value.text for value in extra)]
+                texts = [*of_groups, *(value.text for value in values), *there, *(value.text for value in extra)]
                 with clear_errors(texts):
                     settings = _with_values(base, [*values, *extra])
                 run = resolve(settings, base.choices, texts, config_dirs)
@@ -122,6 +131,19 @@ def multiply(
                     run = replace(run, labels={**run.labels, "norm": control_label(run.labels["norm"])})
                 runs.append(run)
     return runs
+
+
+def _check_own(keys: Sequence[str], axes: Axes, bases: Sequence[Composed]) -> None:
+    """Refuse a setting of a group's choices that none of them has."""
+    for key in keys:
+        group, _, name = key.partition(".")
+        if not any(has_setting(base.config, key) for base in bases):
+            known = dict.fromkeys(str(each) for base in bases for each in base.config.get(group) or () if each != "name")
+            choices = ",".join(text.partition("=")[2] for text in axes[group])
+            raise ConfigError(
+                f"there is no setting {key!r} of any of {group}={choices}.{closest_names(name, list(known))} `normlib list` shows every "
+                "setting with its default"
+            )
 
 
 def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:
@@ -132,12 +154,7 @@ def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:
         key, text = override.get_key_element(), str(override.input_line)
         given = override.value()
         changed = copy.deepcopy(config) if isinstance(given, dict) else own  # a mapping is merged into what is there
-        with clear_errors([text]):
-            try:
-                OmegaConf.update(changed, key, given, merge=True)
-                typed = OmegaConf.select(changed, key, throw_on_missing=True)
-            except OmegaConfBaseException as error:
-                raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
+        typed = set_value(changed, override)
         if OmegaConf.is_config(typed):
             typed = OmegaConf.to_container(typed, resolve=True)
         values.append(Value(text, tuple(key.split(".")), given, typed, "${" in str(given)))

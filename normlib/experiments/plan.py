@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from normlib.experiments.basis import COMPARISON, changes, note
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_label, control_of, with_control
-from normlib.experiments.multiply import axes_of, check_keys, multiply
+from normlib.experiments.multiply import Axes, axes_of, check_keys, multiply
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
@@ -26,6 +27,8 @@ from normlib.training.spec import Run
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 GROUPS = (*LABELLED, "logger", "experiment")
+MOST_NAMED = 6
+"""Choices that a note on a setting of some names; a glob may stand for many more."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Plan:
     """The runs of one experiment, each once, in the order in which they are worked through, with the common settings.
 
     `control`: the label of the control's runs, None where there is none. With `tuning`, `runs` holds the trials and the
-    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose.
+    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `notes`: what a
+    reader must be told of how the runs came together, a sentence each.
     """
 
     experiment: str
@@ -43,6 +47,7 @@ class Plan:
     control: str | None = None
     tuning: Tuning | None = None
     candidates: tuple[Run, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def order(self) -> dict[str, list[str]]:
@@ -60,18 +65,23 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
     """
     overrides = list(overrides)
-    if comparison and not any(o.lstrip("+~").startswith("experiment=") for o in overrides):
+    by_default = comparison and not any(o.lstrip("+~").startswith("experiment=") for o in overrides)
+    if by_default:
         overrides.insert(0, f"experiment={DEFAULT_EXPERIMENT}")
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         check_keys(given, GROUPS)
-        fixed = [text for override, text in zip(given, overrides, strict=True) if not override.is_sweep_override()]
-        first = composer.compose(fixed)
+        fixed = [override for override in given if not override.is_sweep_override()]
+        of_choices = [o for o in fixed if o.get_key_element().startswith(tuple(f"{group}." for group in LABELLED))]
+        first = composer.compose([str(o.input_line) for o in fixed if o not in of_choices], of_choices)
         _check_question(first.plain)
         _check_work(first.plain)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
         check_keys(in_file, GROUPS)
         axes = axes_of([*in_file, *given])
+        changed = changes(_values(axes_of(given)), _values(axes_of(in_file)))
+        if by_default and changed and first.plain["name"] is None:
+            axes["name"] = [f"name={COMPARISON}"]
         double = control_of(first.plain, swept="norm.gamma_noise" in axes) if comparison else None
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
@@ -86,7 +96,46 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
             runs, candidates = with_trials(tuning, runs, composer, axes, config_dirs, double)
     control = control_label(double) if double in {run.labels["norm"] for run in runs} else None
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
-    return Plan(runs[0].experiment, _ordered(runs), sweeps, first.plain, control, tuning, _ordered(candidates))
+    folder = runs[0].experiment
+    own = _settings_of_some(axes, [run for run in runs if run.labels["norm"] != control], first.plain)
+    if own and not comparison:
+        raise ConfigError(
+            f"{own[0]}: Hydra's multirun sets every setting for every choice; use `normlib compare`, or one `train -m` for each choice"
+        )
+    notes = (note(first.choices.get("experiment"), folder, changed), *own)
+    return Plan(
+        folder, _ordered(runs), sweeps, first.plain, control, tuning, _ordered(candidates), tuple(filter(None, notes))
+    )
+
+
+def _values(axes: Axes) -> dict[str, list[str]]:
+    """The values on each axis, as text, without the key."""
+    return {key: [text.partition("=")[2] for text in texts] for key, texts in axes.items()}
+
+
+def _settings_of_some(axes: Axes, runs: Sequence[Run], settings: Mapping[str, Any]) -> list[str]:
+    """A note on each setting that was asked for and that not every choice of its group has."""
+    notes = []
+    for key, texts in axes.items():
+        group, _, name = key.partition(".")
+        if not name or group not in LABELLED:
+            continue
+        has = {run.labels[group]: name.partition(".")[0] in run.spec[group] for run in runs}
+        with_it, without = ([label for label, there in has.items() if there is wanted] for wanted in (True, False))
+        if without:
+            values = ",".join(text.partition("=")[2] for text in texts)
+            has_, is_, stands = ("has", "is", "stands") if len(without) == 1 else ("have", "are", "stand")
+            once = f" and {is_} run once" if len(texts) > 1 else ""
+            place = f", and {stands} at null in the tables" if key in (settings["rows"], settings["columns"]) else ""
+            notes.append(f"{key}={values} is a setting of {_named(with_it)}; {_named(without)} {has_} none{once}{place}")
+    return notes
+
+
+def _named(labels: Sequence[str]) -> str:
+    """Labels in a sentence, the first few by name."""
+    if len(labels) > MOST_NAMED:
+        return f"{', '.join(labels[:MOST_NAMED])} and {len(labels) - MOST_NAMED} more"
+    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
 
 
 def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:

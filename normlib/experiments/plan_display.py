@@ -28,6 +28,8 @@ def show_state(console: Console, state: State) -> None:
     console.print(Text(f"experiment {plan.experiment}: {len(plan.runs)} runs in {where}", style="bold"))
     for key, values in plan.order.items():
         console.print(Text(f"  {key}: {', '.join(values)}"))
+    for note in plan.notes:
+        console.print(Text(note))
     if plan.control is not None:
         console.print(Text(_about_control(plan)))
     baseline = plan.settings["baseline"]

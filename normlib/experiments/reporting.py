@@ -72,6 +72,7 @@ def report_on_state(state: State, command: str, overwrite: bool = False) -> Repo
         Question(**asked, order=state.plan.order),
         ids={run.id for run in state.plan.runs},
         command=command,
+        warnings=state.plan.notes,
         staged=state.plan.tuning is not None,
         overwrite=overwrite,
     )

@@ -86,7 +86,7 @@ def resolve(
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
     return Run(
         id=run_id(spec, code, dataset.version),
-        experiment=choices.get("experiment") or NO_EXPERIMENT,
+        experiment=plain["name"] or choices.get("experiment") or NO_EXPERIMENT,
         labels=labels,
         spec=spec,
         code=code,

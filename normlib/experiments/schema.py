@@ -41,6 +41,8 @@ COMMON: dict[str, type] = {"norm": NormSettings, "data": DataSettings}
 class Root:
     """Everything that can be set. The settings from `data_dir` on cannot change a run's numbers and are not in its id.
 
+    `name`: the folder in `results_dir` that records lie in; None is the experiment's, and for `compare` without `experiment=`
+    that of small_batch or, with other axes or settings than its own, "comparison".
     `task`: what is learned; None is what the data are for. `metric`: the figure that tables show; None is the task's first.
     `baseline`: the label on the rows that every other one is held against. `rope`: the difference within which arms are equal
     for practical purposes, in points where the metric is in %, else in its unit; None is half a point, and no such region for
@@ -64,6 +66,7 @@ class Root:
     threads: int = 1
     data_dir: str = "~/.cache/normlib"
     results_dir: str = "results"
+    name: str | None = None
     plugins: list[str] = field(default_factory=list)
     jobs: int | None = None
     retry_failed: bool = True
