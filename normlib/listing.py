@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normlib.data import datasets
-from normlib.experiments.folders import experiment_file, group_files
+from normlib.experiments.folders import experiment_file, group_files, sweep_params
 from normlib.experiments.schema import COMMON, Root
 from normlib.models import models
 from normlib.norms import norms
@@ -46,7 +46,7 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
     table = _table("experiment", "axes")
     for name in group_files("experiment", config_dirs):
         file = experiment_file(name, config_dirs)
-        axes = [f"{key}={value}" for key, value in file.get("hydra", {}).get("sweeper", {}).get("params", {}).items()]
+        axes = [f"{key}={value}" for key, value in sweep_params(file).items()]
         tuning = [f"tuning.{key}={_plain(value)}" for key, value in (file.get("tuning") or {}).items()]
         table.add_row(name, "\n".join([*axes, *tuning]))
     console.print(table)

@@ -137,6 +137,14 @@ def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any
     return {}
 
 
+def sweep_params(file: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes in an experiment's file, each as it stands there."""
+    node: Any = file
+    for key in ("hydra", "sweeper", "params"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return dict(node) if isinstance(node, Mapping) else {}
+
+
 def _read(file: Path) -> DictConfig:
     """The content of an experiment's file."""
     try:

@@ -138,7 +138,9 @@ def _check_own(keys: Sequence[str], axes: Axes, bases: Sequence[Composed]) -> No
     for key in keys:
         group, _, name = key.partition(".")
         if not any(has_setting(base.config, key) for base in bases):
-            known = dict.fromkeys(str(each) for base in bases for each in base.config.get(group) or () if each != "name")
+            known = dict.fromkeys(
+                str(each) for base in bases for each in base.config.get(group) or () if each != "name"
+            )
             choices = ",".join(text.partition("=")[2] for text in axes[group])
             raise ConfigError(
                 f"there is no setting {key!r} of any of {group}={choices}.{closest_names(name, list(known))} `normlib list` shows every "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +16,21 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_label, control_of, with_control
 from normlib.experiments.multiply import Axes, axes_of, check_keys, multiply
+from normlib.experiments.partial import settings_of_some
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.registry import unknown_name
-from normlib.results.axes import as_text, check_two_axes
+from normlib.results.axes import as_text, check_two_axes, places
+from normlib.results.frame import frame
 from normlib.results.quoting import short
+from normlib.results.record import SKIPPED
 from normlib.training.inputs import make_dataset, make_task
+from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 GROUPS = (*LABELLED, "logger", "experiment")
-MOST_NAMED = 6
-"""Choices that a note on a setting of some names; a glob may stand for many more."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Plan:
 
     `control`: the label of the control's runs, None where there is none. With `tuning`, `runs` holds the trials and the
     evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `notes`: what a
-    reader must be told of how the runs came together, a sentence each.
+    reader must be told of how the runs came together, a sentence each. `row_labels`: the rows of the tables to come.
     """
 
     experiment: str
@@ -48,6 +50,7 @@ class Plan:
     tuning: Tuning | None = None
     candidates: tuple[Run, ...] = ()
     notes: tuple[str, ...] = ()
+    row_labels: frozenset[str] = frozenset()
 
     @property
     def order(self) -> dict[str, list[str]]:
@@ -91,51 +94,35 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         check_two_axes(first.plain["rows"], first.plain["columns"])
         for name in ("rows", "columns"):
             _check_report_axis(name, first.plain[name], runs)
-        _check_baseline(first.plain, runs)
+        rows = _row_labels(first.plain, axes, runs)
+        _check_baseline(first.plain, rows)
         if tuning is not None:
             runs, candidates = with_trials(tuning, runs, composer, axes, config_dirs, double)
     control = control_label(double) if double in {run.labels["norm"] for run in runs} else None
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
     folder = runs[0].experiment
-    own = _settings_of_some(axes, [run for run in runs if run.labels["norm"] != control], first.plain)
+    own = settings_of_some(axes, [run for run in runs if run.labels["norm"] != control], first.plain)
     if own and not comparison:
         raise ConfigError(
             f"{own[0]}: Hydra's multirun sets every setting for every choice; use `normlib compare`, or one `train -m` for each choice"
         )
     notes = (note(first.choices.get("experiment"), folder, changed), *own)
     return Plan(
-        folder, _ordered(runs), sweeps, first.plain, control, tuning, _ordered(candidates), tuple(filter(None, notes))
+        folder,
+        _ordered(runs),
+        sweeps,
+        first.plain,
+        control,
+        tuning,
+        _ordered(candidates),
+        tuple(filter(None, notes)),
+        rows,
     )
 
 
 def _values(axes: Axes) -> dict[str, list[str]]:
     """The values on each axis, as text, without the key."""
     return {key: [text.partition("=")[2] for text in texts] for key, texts in axes.items()}
-
-
-def _settings_of_some(axes: Axes, runs: Sequence[Run], settings: Mapping[str, Any]) -> list[str]:
-    """A note on each setting that was asked for and that not every choice of its group has."""
-    notes = []
-    for key, texts in axes.items():
-        group, _, name = key.partition(".")
-        if not name or group not in LABELLED:
-            continue
-        has = {run.labels[group]: name.partition(".")[0] in run.spec[group] for run in runs}
-        with_it, without = ([label for label, there in has.items() if there is wanted] for wanted in (True, False))
-        if without:
-            values = ",".join(text.partition("=")[2] for text in texts)
-            has_, is_, stands = ("has", "is", "stands") if len(without) == 1 else ("have", "are", "stand")
-            once = f" and {is_} run once" if len(texts) > 1 else ""
-            place = f", and {stands} at null in the tables" if key in (settings["rows"], settings["columns"]) else ""
-            notes.append(f"{key}={values} is a setting of {_named(with_it)}; {_named(without)} {has_} none{once}{place}")
-    return notes
-
-
-def _named(labels: Sequence[str]) -> str:
-    """Labels in a sentence, the first few by name."""
-    if len(labels) > MOST_NAMED:
-        return f"{', '.join(labels[:MOST_NAMED])} and {len(labels) - MOST_NAMED} more"
-    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
 
 
 def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -215,14 +202,21 @@ def _check_report_axis(name: str, axis: str, runs: Sequence[Run]) -> None:
         raise ConfigError(f"{name}={axis}: {unknown_name('setting', axis, known)}")
 
 
-def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
-    """Refuse a baseline that was asked for and is none of the arms, before anything is trained for it."""
-    baseline, rows = settings["baseline"], settings["rows"]
+def _row_labels(settings: Mapping[str, Any], axes: Axes, runs: Sequence[Run]) -> frozenset[str]:
+    """The labels that the rows of the tables are going to have."""
+    rows, columns = settings["rows"], settings["columns"]
     section, _, name = rows.partition(".")
-    known = {
+    if any(key.startswith(f"{rows}.") and len(texts) > 1 for key, texts in axes.items()):  # one label, several rows
+        return frozenset(places(frame([unfinished(run, SKIPPED, "") for run in runs]), rows, columns).row_labels)
+    return frozenset(
         as_text(run.spec[section].get(name)) if name else run.labels.get(rows, as_text(run.spec.get(rows)))
         for run in runs
-    }
+    )
+
+
+def _check_baseline(settings: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse a baseline that was asked for and is no row of the tables, before anything is trained for it."""
+    baseline, rows = settings["baseline"], settings["rows"]
     if baseline != Root().baseline and as_text(baseline) not in known:
         raise ConfigError(f"baseline={baseline}: {unknown_name(f'row ({rows})', str(baseline), known)}")
 

@@ -33,9 +33,9 @@ def show_state(console: Console, state: State) -> None:
     if plan.control is not None:
         console.print(Text(_about_control(plan)))
     baseline = plan.settings["baseline"]
-    if plan.settings["rows"] == "norm" and baseline not in {run.labels["norm"] for run in plan.runs}:
+    if plan.settings["rows"] == "norm" and baseline not in plan.row_labels:
         console.print(
-            Text(f"no arm is the baseline, {baseline}: nothing will be compared with it (baseline=... names another)")
+            Text(f"no row is the baseline, {baseline}: nothing will be compared with it (baseline=... names another)")
         )
     if plan.tuning is not None:
         console.print(Text(_about_tuning(plan)))

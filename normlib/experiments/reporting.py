@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Glob
 
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.control import with_control
-from normlib.experiments.folders import config_dir_flags
+from normlib.experiments.folders import config_dir_flags, sweep_params
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text
@@ -86,7 +86,7 @@ def _question(selection: Selection) -> Question:
     }
     asked["rope"] = _number("rope", asked["rope"])
     asked["target"] = None if asked["target"] in (None, "null") else _number("target", asked["target"])
-    params = selection.file.get("hydra", {}).get("sweeper", {}).get("params", {})
+    params = sweep_params(selection.file)
     asked["baseline"] = as_text(asked["baseline"])  # a file may hold a number, such as a batch size
     return Question(**asked, order=_order(params, asked["rows"], asked["baseline"]))
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 
+from normlib.experiments.basis import asked_by, changes, experiment_of, note
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
@@ -22,17 +23,26 @@ from normlib.experiments.config import (
     listed_values,
     plain_text,
 )
-from normlib.experiments.folders import check_config_dirs, check_files, experiment_file, group_files
+from normlib.experiments.folders import (
+    check_config_dirs,
+    check_files,
+    check_folder_name,
+    experiment_file,
+    group_files,
+    sweep_params,
+)
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_axis, same_text
 from normlib.results.columns import SEED
 from normlib.results.folders import Merged, read_folders
 from normlib.results.frame import frame
+from normlib.results.messages import MOST_NAMED
 from normlib.results.places import check_path, user_path
+from normlib.results.quoting import printable
 from normlib.results.record import Record
 from normlib.results.store import Store
 
-PLACES = ("experiment", "results_dir")
+PLACES = ("experiment", "name", "results_dir")
 QUESTION = ("rows", "columns", "baseline", "rope", "target")
 """What a report is asked, on the command line or in the experiment's file."""
 OTHER_VERBS_KEYS = (
@@ -58,9 +68,9 @@ class Selection:
 
 
 def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selection:
-    """The records of the folders named, or else of an experiment; key=value arguments select (norm=batch,group).
+    """The records of the folders named, or else of a comparison; key=value arguments select (norm=batch,group).
 
-    ConfigError where there are no records or none with a value asked for, FolderError for what is no experiment's folder.
+    What a named comparison is asked is what the experiment that it started from asks. ConfigError where there are no records or none with a value asked for, FolderError for what is no experiment's folder.
     """
     folders = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
@@ -77,21 +87,38 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     place = {key: _one_value(given[key]) for key in PLACES if key in given}
     asked = {key: _one_value(given[key]) for key in QUESTION if key in given}
     results_dir = user_path(place.get("results_dir", "results"), "results_dir")
-    check_path(results_dir / place.get("experiment", DEFAULT_EXPERIMENT), "experiment")
+    for key in ("experiment", "name"):
+        check_folder_name(place.get(key), key)
+        check_path(results_dir / place.get(key, DEFAULT_EXPERIMENT), key)
+    experiment, name = place.get("experiment"), place.get("name")
     if folders:
         found = read_folders(folders)
         goes_to = found.folders[0] if len(found.folders) == 1 else results_dir / MERGED
         names = {record.experiment for record in found.records}
-        name = place.get("experiment") or (names.pop() if len(names) == 1 else None)
+        name = names.pop() if len(names) == 1 else None
     else:
-        name = place.get("experiment", DEFAULT_EXPERIMENT)
-        experiment_file(name, config_dirs)  # refused before its records are looked for
-        found = _of_experiment(Store(results_dir, name), config_dirs)
+        started_from = experiment or DEFAULT_EXPERIMENT
+        name = name or experiment_file(started_from, config_dirs).get("name") or started_from
+        found = _of_experiment(Store(results_dir, name), config_dirs, "name" in place)
         goes_to = found.folders[0]
+    experiment = experiment or (experiment_of(found.records) or name if name else None)
+    file = experiment_file(experiment, config_dirs) if experiment else {}
+    if name is not None and file:
+        found = replace(found, warnings=(*found.warnings, *_based_on(experiment, name, file, found.records)))
     selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}
     filters = {key: _values(override, found.records) for key, override in selecting.items()}
     _check_filters(filters, found.records)
-    return Selection(goes_to, found, filters, asked, experiment_file(name, config_dirs) if name else {})
+    return Selection(goes_to, found, filters, asked, file)
+
+
+def _based_on(experiment: str | None, name: str, file: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
+    """What the records' own commands say that they change of an experiment, as a note, if they do."""
+    params = [f"{key}={value}" for key, value in sweep_params(file).items()]
+    with clear_errors(params):
+        parsed = OverridesParser.create().parse_overrides(params)
+    axes = {override.get_key_element(): sorted(_values(override, records)) for override in parsed}
+    said = note(experiment, name, changes(asked_by(records), axes))
+    return [] if said is None else [said]
 
 
 def _one_value(override: Override) -> str:
@@ -100,17 +127,21 @@ def _one_value(override: Override) -> str:
     return plain_text(override.value())
 
 
-def _of_experiment(store: Store, config_dirs: Sequence[str]) -> Merged:
+def _of_experiment(store: Store, config_dirs: Sequence[str], named: bool) -> Merged:
     scan = store.scan()
     if not scan.records and not scan.problems:
+        others = sorted(f"name={printable(runs.parent.name)}" for runs in store.folder.parent.glob("*/runs"))
+        there = f"; there are records of {', '.join(others[:MOST_NAMED])}" if others else ""
+        if named:
+            raise ConfigError(f"there are no records in {store.runs}{there or ', and none of any other name'}")
         known = group_files("experiment", config_dirs)
         if store.experiment not in (*known, NO_EXPERIMENT):
             raise ConfigError(
-                f"{unknown_name('experiment', store.experiment, known)}; and there are no records in {store.runs}"
+                f"{unknown_name('experiment', store.experiment, known)}; and there are no records in {store.runs}{there}"
             )
         raise ConfigError(
             f"there are no records in {store.runs}: make them with `normlib compare experiment={store.experiment}`, "
-            "or name another folder with results_dir=..."
+            f"or name another folder with results_dir=...{there}"
         )
     return Merged((store.folder,), scan.records, scan.problems, ())
 

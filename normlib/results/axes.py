@@ -60,8 +60,8 @@ def places(table: pd.DataFrame, rows: str, columns: str, order: Order | None = N
         check_axis(table, axis)
     check_two_axes(rows, columns)
     order = order or {}
-    by_row, row_labels = _along(table, rows, order)
-    by_column, column_labels = _along(table, columns, order)
+    by_row, row_labels = _along(table, rows, order, columns)
+    by_column, column_labels = _along(table, columns, order, rows)
     section, sections = _sections(table, section_keys(table, rows, columns), order)
     return Places(rows, columns, by_row, by_column, section, row_labels, column_labels, sections)
 
@@ -130,26 +130,26 @@ def same_text(value: Any) -> str:
         return text.lower() if text.lower() in ("true", "false", "null") else text
 
 
-def _along(table: pd.DataFrame, axis: str, order: Order) -> tuple[pd.Series, tuple[str, ...]]:
-    """Each run's label on an axis, and all labels in order."""
+def _along(table: pd.DataFrame, axis: str, order: Order, other: str) -> tuple[pd.Series, tuple[str, ...]]:
+    """Each run's label on an axis, and all labels in order. `other` is the axis that crosses it."""
     if axis not in table or not len(table):
         return pd.Series([], dtype=str), ()
     by_value = {value: as_text(value) for value in table[axis].unique()}
     base = table[axis].map(lambda value: by_value.get(value, "null"))
-    labels = base + _own_settings(table, axis)
+    labels = base + _own_settings(table, axis, other)
     pairs = pd.DataFrame({"label": labels, "value": table[axis]}).drop_duplicates("label")
     plan = order.get(axis, ())
     ranked = sorted((_rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
     return labels, tuple(label for _, label in ranked)
 
 
-def _own_settings(table: pd.DataFrame, axis: str) -> pd.Series:
-    """Words like " (num_groups=4)" for runs whose label alone would hide which of several values they have."""
+def _own_settings(table: pd.DataFrame, axis: str, other: str) -> pd.Series:
+    """Words like " (num_groups=4)" for runs whose label and place on the other axis would hide which of several values they have."""
     extra = pd.Series("", index=table.index)
     if "." in axis:
         return extra
     for name in settings(table):
-        if name.startswith(f"{axis}."):
+        if name.startswith(f"{axis}.") and name != other:
             hidden = table.groupby(axis)[name].transform(lambda own: own.nunique(dropna=False)) > 1
             if hidden.any():
                 extra[hidden] += f", {name.removeprefix(axis + '.')}=" + table.loc[hidden, name].map(as_text)
