@@ -27,10 +27,6 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         section, _, name = key.partition(".")
         if spec[section][name] not in known:
             raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
-    _require(
-        0 <= spec["seed"] <= LARGEST,
-        f"seed is a whole number from 0 to 2**63 - 1, the largest of 64 bits, got {short(spec['seed'])}",
-    )
     for key, value in _numbers(spec):
         if isinstance(value, float):
             rule = f"{key} is a finite number, because neither training nor records can hold {value}"
@@ -102,6 +98,12 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
             f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
             f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
         )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no record holds. Raises ConfigError."""
+    rule = f"seed is a whole number from 0 to 2**63 - 1, the largest of 64 bits, got {short(seed)}"
+    _require(0 <= seed <= LARGEST, rule)
 
 
 def _check_evaluation(evaluation: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ def settings_of_some(axes: Axes, runs: Sequence[Run], settings: Mapping[str, Any
     notes = []
     for key, texts in axes.items():
         group, _, name = key.partition(".")
-        if not name or group not in LABELLED:
+        if not name or group not in LABELLED or any(group not in run.labels for run in runs):
             continue
         has = {run.labels[group]: name.partition(".")[0] in run.spec[group] for run in runs}
         with_it, without = ([label for label, there in has.items() if there is wanted] for wanted in (True, False))

@@ -15,10 +15,11 @@ import torch
 
 from normlib.data import datasets
 from normlib.data.dataset import Dataset
-from normlib.experiments.check import check
+from normlib.experiments.check import check, check_seed
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
-from normlib.experiments.folders import config_dir_flags
+from normlib.experiments.folders import config_dir_flags, experiment_file
+from normlib.experiments.user_module import resolve_module
 from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms.place import CannotEnter
@@ -46,6 +47,7 @@ NOT_IN_COMMANDS = (
     "columns",
     "baseline",
     "metric",
+    "higher_is_better",
     "rope",
     "target",
     "control",
@@ -67,6 +69,12 @@ def resolve(
 
     `overrides` are those of this run, without sweeps. Raises ConfigError for settings that cannot be.
     """
+    check_seed(plain["seed"])
+    folder = plain["name"] or choices.get("experiment") or NO_EXPERIMENT
+    if plain["module"]["path"]:
+        file = experiment_file(str(choices.get("experiment")), config_dirs) if choices.get("experiment") else {}
+        given = "batch_size" in (file.get("data") or {}) or any(o.startswith("data.batch_size=") for o in overrides)
+        return resolve_module(plain, choices, _command(overrides, config_dirs), folder, given)
     plain = {**plain, "task": plain["task"] or _task_of_data(plain["data"])}
     spec = {section: dict(plain[section]) for section in SECTIONS} | {key: plain[key] for key in SCALARS}
     if spec["training"]["steps"] is not None:
@@ -86,7 +94,7 @@ def resolve(
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
     return Run(
         id=run_id(spec, code, dataset.version),
-        experiment=plain["name"] or choices.get("experiment") or NO_EXPERIMENT,
+        experiment=folder,
         labels=labels,
         spec=spec,
         code=code,
