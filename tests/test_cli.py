@@ -59,7 +59,7 @@ def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]
     """The three verbs on one folder, in order, so that the sweep is trained once."""
     assert main(["plan", *NARROW]) == 0
     shown = capsys.readouterr().out
-    assert "experiment small_batch: 4 runs in results/small_batch" in shown
+    assert "experiment comparison: 4 runs in results/comparison" in shown
     counts = dict(re.findall(r"^ +(done|diverged|failed|missing|skipped) +(\d+)", shown, re.MULTILINE))
     assert counts == {"done": "0", "diverged": "0", "failed": "0", "missing": "2", "skipped": "2"}
     assert "2 × norm=instance model=mlp: InstanceNorm takes" in shown and "estimated time" in shown
@@ -67,10 +67,10 @@ def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]
 
     assert main(["compare", *NARROW]) == 0
     shown = capsys.readouterr().out
-    assert "small_batch: 4 runs: 0 done before, 2 to do in 2 processes, 2 skipped" in shown and "2/2 done" in shown
-    folder = place / "results" / "small_batch"
+    assert "comparison: 4 runs: 0 done before, 2 to do in 2 processes, 2 skipped" in shown and "2/2 done" in shown
+    folder = place / "results" / "comparison"
     assert {"runs", "runs.csv", "tables", "figures"} <= {path.name for path in folder.iterdir()}
-    assert {"/".join(name.split("/")[:2]) for name in files_in(place)} == {"results/small_batch"}
+    assert {"/".join(name.split("/")[:2]) for name in files_in(place)} == {"results/comparison"}
     assert len(contents(place / "results")) == 4
     table = shown.partition("Test accuracy")[2]
 
@@ -86,7 +86,7 @@ def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]
     assert folder / "tables" / "accuracy.csv" in made
     for path in made:
         path.unlink()
-    assert main(["report"]) == 0
+    assert main(["report", "name=comparison"]) == 0
     assert {path: path.read_text() for path in made} == text, "from the records alone"
     assert capsys.readouterr().out.partition("Test accuracy")[2] == table
 
@@ -94,7 +94,7 @@ def test_plan_compare_and_report(place: Path, capsys: pytest.CaptureFixture[str]
 def test_a_broken_record_is_named_and_the_report_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (0, 1):
         assert main(["train", *TINY, "norm=layer", "experiment=small_batch", f"seed={seed}"]) == 0
-    cut, whole = sorted(contents(place / "results"))
+    cut, whole = sorted(contents(place / "results", "small_batch"))
     file = Store("results", "small_batch").path(cut)
     file.write_bytes(file.read_bytes()[:300])
     capsys.readouterr()
@@ -150,7 +150,7 @@ def test_every_example_of_the_help_plans(example: str, place: Path, capfd: pytes
     overrides = [word for word in words[1:] if word != "-m"]
     narrow = [] if any(word.startswith("seed=") for word in words) else ["seed=0"]
     assert main(["plan", *overrides, *narrow]) == 0
-    assert "experiment small_batch" in capfd.readouterr().out
+    assert re.search("^experiment (small_batch|comparison):", capfd.readouterr().out, re.MULTILINE)
 
 
 def test_as_a_process(place: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_callers_folder_is_no_code(words: list[str], place: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (place / "ran").exists()
-    assert set(statuses(place / "results", "train" if "-m" in words else "small_batch").values()) == {"done"}
+    assert set(statuses(place / "results", "train" if "-m" in words else "comparison").values()) == {"done"}
 
 
 @pytest.mark.parametrize("plugin", ["my_norm.py", "my_norm", "my_package/norm.py", "my_package.norm"])

@@ -66,6 +66,6 @@ def test_it_compares_outside_the_repository(wheel: Path, tmp_path: Path) -> None
     )
     assert "2/2 done" in shown
     assert statuses(work / "results") == {("layer", 0): "done", ("none", 0): "done"}
-    folder = work / "results" / "small_batch"
+    folder = work / "results" / "comparison"
     for written in (folder / "tables" / "accuracy.md", folder / "report.html"):  # the page needs its template
         assert "layer" in written.read_text(encoding="utf-8")

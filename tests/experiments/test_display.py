@@ -46,7 +46,7 @@ def test_plain_lines_when_not_a_terminal(state: State) -> None:
     shown = sweep(state, terminal=False)
     assert "\x1b" not in shown and "\r" not in shown
     lines = shown.splitlines()
-    assert lines[0] == "small_batch: 6 runs: 0 done before, 4 to do in 2 processes, 2 skipped"
+    assert lines[0] == "comparison: 6 runs: 0 done before, 4 to do in 2 processes, 2 skipped"
     failed = next(line for line in lines if "boom" in line)
     assert failed.startswith("1/4 done, 2 running, 1 failed") and "seed=0: failed: boom" in failed
     assert lines[-2].startswith("4/4 done, 0 running, 1 failed, 1 diverged") and "87.5 % on test" in lines[-2]

@@ -47,7 +47,7 @@ def test_a_sweep_is_done_once_and_goes_on_where_it_stopped(tmp_path: Path) -> No
     trained_sites = (tmp_path / "count").read_text().splitlines()
     assert len(trained_sites) == 3 * 2  # three seeds, two sites each
     assert len(set(trained_sites)) <= 2 * 2  # two sweeps with at most two workers each
-    assert not Store(tmp_path, "small_batch").locks.exists()
+    assert not Store(tmp_path, "comparison").locks.exists()
 
 
 def test_a_broken_record_is_set_aside_and_its_run_done_again(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_broken_record_is_set_aside_and_its_run_done_again(tmp_path: Path) -> 
     work(plan)
     before = contents(tmp_path)
     cut, edited, whole = sorted(before)
-    store = Store(tmp_path, "small_batch")
+    store = Store(tmp_path, "comparison")
     store.path(cut).write_bytes(before[cut][:700])
     store.path(edited).write_bytes(before[edited].replace(b'"steps": 3', b'"steps": 4', 1))
     assert {run.id for run in look(plan).missing} == {cut, edited}
@@ -69,7 +69,7 @@ def test_a_skipped_run_leaves_a_record_and_is_never_trained(tmp_path: Path) -> N
     plan = plan_in(tmp_path, "norm=instance,layer", "seed=0")
     assert len(work(plan).ended_runs) == 1
     assert statuses(tmp_path) == {("instance", 0): "skipped", ("layer", 0): "done"}
-    record = next(r for r in Store(tmp_path, "small_batch").scan().records if r.status == "skipped")
+    record = next(r for r in Store(tmp_path, "comparison").scan().records if r.status == "skipped")
     assert "only one value" in str(record.reason) and record.steps == 0
     assert look(plan).counts == {"done": 1, "skipped": 1}
 
@@ -88,7 +88,7 @@ def test_a_death_and_an_exception_cost_one_run_each(tmp_path: Path, capfd: pytes
         for norm in ("lethal", "raising", "layer")
         for seed in (0, 1)
     }
-    for record in Store(tmp_path, "small_batch").scan().records:
+    for record in Store(tmp_path, "comparison").scan().records:
         if record.labels["norm"] == "lethal":
             assert "worker process died" in str(record.reason) and "-9" in str(record.reason)
         elif record.labels["norm"] == "raising":
@@ -143,10 +143,10 @@ def test_workers_that_always_die_end_in_a_message(tmp_path: Path) -> None:
 
 def test_weights_asked_for_later_are_made_and_the_record_stays_the_same(tmp_path: Path) -> None:
     work(plan_in(tmp_path, "norm=layer", "seed=0"))
-    (before,) = Store(tmp_path, "small_batch").scan().records
+    (before,) = Store(tmp_path, "comparison").scan().records
     plan = plan_in(tmp_path, "norm=layer", "seed=0", "save_weights=true")
     assert len(work(plan).ended_runs) == 1
-    (after,) = Store(tmp_path, "small_batch").scan().records
+    (after,) = Store(tmp_path, "comparison").scan().records
     assert (after.id, after.metrics, after.hashes) == (before.id, before.metrics, before.hashes)
-    assert (tmp_path / "small_batch" / "weights" / f"{after.id}.pt").is_file()
+    assert (tmp_path / "comparison" / "weights" / f"{after.id}.pt").is_file()
     assert work(plan).ended_runs == []

@@ -41,7 +41,7 @@ def of(values: dict[str, object]) -> Record:
     ],
 )  # fmt: skip
 def test_what_replaces_what(standing: dict, new: dict, stays: bool, tmp_path: Path) -> None:
-    store = Store(tmp_path, "small_batch")
+    store = Store(tmp_path, "comparison")
     first, second = of(standing), of(new)
     store.write(first)
     assert store.write(second) == (first if stays else second)
@@ -65,7 +65,7 @@ def sweep(folder: Path) -> list[str]:
 def test_a_sweep_that_slept_while_its_worker_died_leaves_the_record_of_another(tmp_path: Path) -> None:
     write_plugin(tmp_path, "waiting")
     results = tmp_path / "results"
-    store = Store(results, "small_batch")
+    store = Store(results, "comparison")
     with started(sweep(tmp_path), tmp_path) as sleeper:
         wait_for(lambda: any(store.locks.glob("*.lock")), "the run to begin")
         os.kill(sleeper.pid, signal.SIGSTOP)
@@ -107,8 +107,8 @@ def test_weights_that_cannot_be_saved_leave_the_record(tmp_path: Path, capsys: p
 
 def test_a_sweep_tells_of_weights_that_cannot_be_saved(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["compare", *TINY, "norm=layer", "seed=0,1", "jobs=1", f"results_dir={tmp_path}", "save_weights=true"]
-    (tmp_path / "small_batch").mkdir()
-    (tmp_path / "small_batch" / "weights").write_text("a file")
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "comparison" / "weights").write_text("a file")
     assert main(words) == 1
     assert set(statuses(tmp_path).values()) == {"done"}
     assert capfd.readouterr().out.count("results must be written where they belong") == 2
@@ -135,7 +135,7 @@ def test_labels_are_changed_on_the_record_that_stands(tmp_path: Path) -> None:
     """A sweep looks, another one does the failed run meanwhile, and the first one has labels to write."""
     plan = make_plan([*TINY, "norm=layer", "seed=0", "jobs=1", f"results_dir={tmp_path}", "retry_failed=false"])
     run_missing(plan, Watcher())
-    store = Store(tmp_path, "small_batch")
+    store = Store(tmp_path, "comparison")
     (done,) = store.scan().records
     failed = replace(
         done, status="failed", reason="boom", labels={**done.labels, "norm": "old"}, hashes={}, metrics={}, curves={}
@@ -152,7 +152,7 @@ def test_labels_are_changed_on_the_record_that_stands(tmp_path: Path) -> None:
 def test_a_broken_file_in_place_of_a_skipped_record_is_not_lost(tmp_path: Path) -> None:
     plan = make_plan([*TINY, "norm=instance,layer", "seed=0", "jobs=1", f"results_dir={tmp_path}"])
     run_missing(plan, Watcher())
-    store = Store(tmp_path, "small_batch")
+    store = Store(tmp_path, "comparison")
     skipped = next(record for record in store.scan().records if record.status == "skipped")
     store.path(skipped.id).write_text("half a rec")
     run_missing(plan, Watcher())
@@ -163,7 +163,7 @@ def test_a_broken_file_in_place_of_a_skipped_record_is_not_lost(tmp_path: Path) 
 def test_temporary_files_of_dead_processes_go_at_once(tmp_path: Path) -> None:
     from normlib.results.files import _machine
 
-    store = Store(tmp_path, "small_batch")
+    store = Store(tmp_path, "comparison")
     store.write(make_record())
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

@@ -92,14 +92,14 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(seed: int, undisturbed: Pa
     left = {Path(file).name for file in files_in(results) if file.endswith((".tmp", ".lock")) or "broken" in file}
     assert not left
     for table in ("accuracy.csv", "differences.csv"):
-        first, second = (folder / "small_batch" / "tables" / table for folder in (undisturbed, results))
+        first, second = (folder / "comparison" / "tables" / table for folder in (undisturbed, results))
         assert first.read_text() == second.read_text()
 
 
 def figures(results: Path) -> dict[str, object]:
     """Everything in the records but times and memory."""
     found = {}
-    for record in Store(results, "small_batch").scan().records:
+    for record in Store(results, "comparison").scan().records:
         values = {key: value for key, value in record.to_dict().items() if key not in NOT_FIGURES}
         curves = {
             name: {k: v for k, v in curve.items() if k not in NOT_FIGURES} for name, curve in record.curves.items()
@@ -122,7 +122,7 @@ LONG = ["model.width=8", "training.steps=5000000", "norm=layer", "accelerator=cp
 def test_a_stop_is_one_message_and_leaves_nothing(verb: str, signals: list[str], code: int, tmp_path: Path) -> None:
     """The second and third signal come while the work is wound up, as from an impatient user."""
     words = [verb, *LONG, *(["jobs=1", "seed=0"] if verb == "compare" else [])]
-    locks = tmp_path / "results" / ("train" if verb == "train" else "small_batch") / ".locks"
+    locks = tmp_path / "results" / ("train" if verb == "train" else "comparison") / ".locks"
     with started(words, tmp_path) as process:
         wait_for(lambda: any(locks.glob("*.lock")), "the run to begin")
         time.sleep(0.5)

@@ -48,7 +48,7 @@ def stages(plan: Plan) -> Counter[str]:
 
 
 def stored(results: Path) -> Sequence[Record]:
-    return Store(results, "small_batch").scan().records
+    return Store(results, "comparison").scan().records
 
 
 def best_rates(records: Sequence[Record]) -> dict[str, float]:
@@ -164,8 +164,8 @@ def test_plan_and_compare_on_the_command_line(
 
     assert main(["compare", *SWEEP]) == 0
     shown = capsys.readouterr().out
-    assert "small_batch, trials: 12 runs: 0 done before, 12 to do" in shown
-    assert re.search(r"small_batch, evaluation: \d+ runs: 0 done before", shown)
+    assert "comparison, trials: 12 runs: 0 done before, 12 to do" in shown
+    assert re.search(r"comparison, evaluation: \d+ runs: 0 done before", shown)
     assert re.search(r"last: (layer|none) optimizer\.lr=[\d.]+ seed=100000\d: ", shown), "a trial is named by its value"
 
     tuned = sum(record.labels["stage"] == TUNED for record in stored(Path("results")))
@@ -212,7 +212,7 @@ def test_a_chosen_value_that_becomes_the_fixed_one_gets_its_label_and_is_not_tra
     for record in relabelled.values():
         assert record.labels["stage"] == (TRIAL if record.spec["seed"] >= FIRST_TUNING_SEED else FIXED)
         assert record.metrics == records[record.id].metrics
-        assert Store(tmp_path, "small_batch").read(record.id) == record
+        assert Store(tmp_path, "comparison").read(record.id) == record
 
 
 def test_a_plan_without_tuning_leaves_the_stages_and_shows_its_runs_as_one_comparison(

@@ -28,4 +28,4 @@ def test_two_at_once(tmp_path: Path) -> None:
     assert len(set(trained_sites)) == 2  # by both
     assert set(contents(tmp_path)) == ids(make_plan(overrides))
     assert done[0].read_text() == done[1].read_text()
-    assert not (tmp_path / "small_batch" / ".locks").exists()
+    assert not (tmp_path / "comparison" / ".locks").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from normlib.experiments.basis import COMPARISON
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State
@@ -54,12 +55,12 @@ def write_plugin(folder: Path, kind: str, name: str | None = None) -> str:
     return str(file)
 
 
-def contents(results_dir: Path, experiment: str = "small_batch") -> dict[str, bytes]:
-    """The records of a folder, byte for byte, by run id."""
+def contents(results_dir: Path, experiment: str = COMPARISON) -> dict[str, bytes]:
+    """The records of a folder, by default that of comparisons without a name, byte for byte, by run id."""
     return {file.stem: file.read_bytes() for file in sorted(Store(results_dir, experiment).runs.glob("*.json"))}
 
 
-def statuses(results_dir: Path, experiment: str = "small_batch") -> dict[tuple[str, int], str]:
+def statuses(results_dir: Path, experiment: str = COMPARISON) -> dict[tuple[str, int], str]:
     """The status of each record by its norm's label and its seed."""
     scan = Store(results_dir, experiment).scan()
     assert not scan.problems

@@ -222,20 +222,20 @@ def test_rows_of_unpaired_runs_are_written_but_over_nobodys_file(taken: bool, tm
     "name", ["runs.csv", "verdicts.md", "report.html", "tables/accuracy.tex", "figures/accuracy.png"]
 )
 def test_a_sweep_learns_of_it_before_it_trains(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _put(Path("fresh/small_batch"), {name: "mine"})
+    _put(Path("fresh/comparison"), {name: "mine"})
     assert main(["compare", *TINY, "norm=layer", "seed=0", "jobs=1", "results_dir=fresh"]) == 2
-    assert f"fresh/small_batch/{name}" in capsys.readouterr().err
-    assert _contents(Path("fresh")) == {f"small_batch/{name}": b"mine"}
+    assert f"fresh/comparison/{name}" in capsys.readouterr().err
+    assert _contents(Path("fresh")) == {f"comparison/{name}": b"mine"}
 
 
 def test_a_sweep_replaces_what_it_is_told_to(tmp_path: Path) -> None:
     theirs = {"runs.csv": "mine", "tables/tasks.md": "mine", "tables/dataset.tex": "mine"}
-    _put(tmp_path / "small_batch", theirs)
+    _put(tmp_path / "comparison", theirs)
     asked = [*TINY, "norm=layer", "seed=0", "jobs=1", f"results_dir={tmp_path}"]
     with pytest.raises(StoreError, match="runs.csv.* would be lost"):
         normlib.compare(*asked, quiet=True)
     assert len(normlib.compare(*asked, quiet=True, overwrite=True)) == 1
-    now = {name: (tmp_path / "small_batch" / name).read_text() for name in theirs}
+    now = {name: (tmp_path / "comparison" / name).read_text() for name in theirs}
     assert {name for name in theirs if now[name] != "mine"} == {"runs.csv"}, "tasks.md was not needed"
 
 
