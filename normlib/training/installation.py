@@ -104,6 +104,11 @@ def _add_noise(site: Site, size: float, source: torch.Generator) -> None:
     norm: Any = site.norm
     parameter = next((p for p in (norm.weight, norm.bias) if p is not None), site.shift)
     assert parameter is not None, "a site gives a shift to a norm that has none"
+    add_noise(parameter, size, source)
+
+
+def add_noise(parameter: nn.Parameter, size: float, source: torch.Generator) -> None:
+    """Add `size` times standard normal noise to a parameter."""
     noise = torch.randn(parameter.shape, generator=source, device="cpu")
     with torch.no_grad():
         parameter.add_(noise.to(parameter), alpha=size)
