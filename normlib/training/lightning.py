@@ -167,8 +167,9 @@ def _by_split(
     figures = {"train": {name: value for name, value in logged.items() if name not in evaluated}, **found}
     samples = {"train": recorder.samples, **recorder.evaluated}
     return {
-        split: {column_name(name): finite_or_none(value) for name, value in own.items()}
-        | {"samples": samples.get(split, 0)}
+        split: {column_name(name): finite_or_none(value) for name, value in own.items()} | {"samples": samples[split]}
+        if own
+        else {}
         for split, own in figures.items()
     }
 
