@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,9 @@ from normlib.models.attention_block import PLACEMENTS, Attention, Block
 from normlib.models.site import Sites
 from normlib.norms import create, norms
 from normlib.norms import names as norm_names
+from tests.models.few_data import LENGTH, VOCABULARY, FewTexts, error_rate_after_training
 
-LENGTH, VOCABULARY, WIDTH, HEADS = 6, 11, 32, 2
+WIDTH, HEADS = 32, 2
 CHANGED = 3  # the token that tests change
 IDS = torch.randint(VOCABULARY, (4, LENGTH), generator=torch.Generator().manual_seed(0))
 ALL_NORMS = {"norm_placement": "peri", "qk_norm": True, "embedding_norm": True}
@@ -156,6 +159,12 @@ def test_tied_embeddings_are_the_last_layer() -> None:
     torch.testing.assert_close(network(IDS), last[0] @ network.tokens.weight.T / WIDTH**0.5)
     assert sites.classifier is None
     assert not [name for name, _ in network.named_parameters() if name.startswith("classifier")]
+
+
+@pytest.mark.parametrize("settings", [{}, {"norm_placement": "post", "tied_embeddings": True}, ALL_NORMS])
+def test_it_learns_what_follows_each_token(settings: dict[str, object], tmp_path: Path) -> None:
+    network, _ = build("layer", **settings)
+    assert error_rate_after_training(network, FewTexts().load(tmp_path)["all"], classes_dim=2, steps=40) == 0
 
 
 def test_a_shorter_text_gives_the_same_outputs() -> None:

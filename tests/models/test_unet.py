@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from torch.nn import functional as F
 
 from normlib.models import models
 from normlib.models.site import Sites
+from normlib.norms import create
+from tests.models.few_data import CLASSES, FewMasks, error_rate_after_training
 
 
 def build(*shape: int, **settings: int) -> tuple[nn.Module, Sites]:
@@ -62,6 +66,14 @@ def test_an_output_sees_distant_pixels_through_the_lower_levels_alone() -> None:
         difference = (network(changed) - network(images(1, 2, 16, 16))).abs().sum(1)[0]
         assert bool(difference[0, 0] > 0)
         assert bool(difference[0, 10] > 0) == sees
+
+
+def test_it_learns_the_class_of_each_pixel(tmp_path: Path) -> None:
+    network, sites = build(1, 8, 8, width=8)
+    for site in sites.sites:
+        site.install(create("batch", site.num_features))
+    assert network.classifier.out_channels == CLASSES
+    assert error_rate_after_training(network, FewMasks().load(tmp_path)["all"], classes_dim=1, steps=40) < 0.05
 
 
 @pytest.mark.parametrize(
