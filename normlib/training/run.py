@@ -57,11 +57,19 @@ def train_run(
                 fitted = fit_loop(setup, loggers, steps_per_chunk)
             _log_final(loggers, fitted)
             return Trained(record_of(run, network, fitted, memory, started), fitted.state)
-    except CannotEnter as error:  # for a module of the user's own, which the plan does not build
-        return Trained(unfinished(run, SKIPPED, str(error)), None)
     except Exception as error:
+        if isinstance(error, CannotEnter) or ("module" in run.sources and _is_refusal(error)):
+            return Trained(unfinished(run, SKIPPED, str(error)), None)
         reason = f"{type(error).__name__}: {error}"
         return Trained(unfinished(run, FAILED, reason, started, traceback.format_exc()), None)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a norm refuses its input, in a module of the user's own, which the plan does not build."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, ValueError) and [frame.f_globals["__name__"] for frame, _ in frames][-1].startswith(
+        "normlib.norms."
+    )
 
 
 def _log_final(loggers: list[Any], fitted: Fitted) -> None:

@@ -20,6 +20,7 @@ EXPECTED_WARNINGS = (
     ".*`training_step` returned `None`.*",  # optimization is ours
     ".*GPU available but not used.*",  # as the spec says
     ".*smaller than the logging interval.*",  # logging is ours too, by optimizer steps
+    ".*Checkpoint directory .* exists and is not empty.*",  # a run that was stopped goes on from there
     ".*treespec, LeafSpec.*",  # Lightning's use of torch's internals
 )
 
