@@ -16,14 +16,14 @@ from normlib.results.columns import SEED
 from normlib.results.quoting import cut
 from normlib.results.record import Record
 from normlib.results.tuning import TUNING
-from normlib.training.spec import MODULE_SECTIONS, SCALARS, SECTIONS
+from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS
 
 COMPARISON = "comparison"
 """The folder of comparisons that have no name, and are no part of the experiment that they start from."""
 LONGEST_CHANGES = 300
 """Characters of changes that a note shows; a glob may stand for many norms."""
 
-KEYS = (*SECTIONS, *MODULE_SECTIONS, *SCALARS)
+KEYS = (*SECTIONS, *USER_SECTIONS, *SCALARS)
 
 Asked = Mapping[str, Sequence[str]]
 """For each key the values that it takes in turn, as text."""

@@ -19,7 +19,7 @@ from normlib.experiments.check import check, check_seed
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
 from normlib.experiments.folders import config_dir_flags, experiment_file
-from normlib.experiments.user_module import resolve_module
+from normlib.experiments.user_code import resolve_function, resolve_module
 from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms.place import CannotEnter
@@ -71,6 +71,8 @@ def resolve(
     """
     check_seed(plain["seed"])
     folder = plain["name"] or choices.get("experiment") or NO_EXPERIMENT
+    if plain["function"]["path"]:
+        return resolve_function(plain, choices, _command(overrides, config_dirs), folder)
     if plain["module"]["path"]:
         file = experiment_file(str(choices.get("experiment")), config_dirs) if choices.get("experiment") else {}
         given = "batch_size" in (file.get("data") or {}) or any(o.startswith("data.batch_size=") for o in overrides)
