@@ -92,7 +92,7 @@ def test_what_is_asked_on_the_command_line_goes_before_the_experiments_file(
 ) -> None:
     _fill("mine", experiment="mine", norms=("batch", "group", "layer"))
     (place / "conf" / "experiment").mkdir(parents=True)
-    (place / "conf" / "experiment" / "mine.yaml").write_text("baseline: group\nrope: 3\n")
+    (place / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\nbaseline: group\nrope: 3\n")
     for asked, baseline in (([], "group"), (["baseline=layer"], "layer")):
         assert main(["report", "results/mine", "--config-dir", "conf", *asked]) == 0
         assert set(_rows("results/mine/tables/paired.csv")["baseline"]) == {baseline}

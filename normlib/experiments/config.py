@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.folders import check_config_dirs, check_files, check_folder_name, experiment_file, search_path
@@ -99,6 +99,8 @@ def set_value(config: DictConfig, override: Override) -> Any:
         try:
             OmegaConf.update(config, key, override.value(), merge=True)
             return OmegaConf.select(config, key, throw_on_missing=True)
+        except MissingMandatoryValue as error:
+            raise ConfigError(f"{text}: every setting has a value, and {key} has none; name one") from error
         except OmegaConfBaseException as error:
             raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
 

@@ -119,18 +119,23 @@ def check_folder_name(name: str | None, key: str) -> None:
         )
 
 
-def experiment_file(name: str, config_dirs: Sequence[str] = ()) -> dict[str, Any]:
+def experiment_file(name: str, config_dirs: Sequence[str] = (), built_on_by: Sequence[str] = ()) -> dict[str, Any]:
     """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none.
 
-    Raises ConfigError for a file that is not YAML, or whose settings would not be those of the configuration.
+    `built_on_by`: the experiments that led here. Raises ConfigError for a file that is not YAML, that builds on itself, or
+    whose settings would not be those of the configuration.
     """
     check_folder_name(name, "experiment")
+    if name in built_on_by:
+        raise ConfigError(
+            f"experiment={name} builds on itself: {' on '.join([*built_on_by, name])}; take one of them out of `defaults`"
+        )
     for folder in (config_dir(), *map(Path, config_dirs)):
         file = folder / "experiment" / f"{name}.yaml"
         if file.is_file():
             content = _read(file)
             inherited = [parent for entry in content.pop("defaults", None) or [] if (parent := _parent(entry, name))]
-            parents = [experiment_file(parent, config_dirs) for parent in inherited]
+            parents = [experiment_file(parent, config_dirs, [*built_on_by, name]) for parent in inherited]
             merged = OmegaConf.to_container(OmegaConf.merge(*parents, content))
             assert isinstance(merged, dict)
             return {str(key): value for key, value in merged.items()}

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
 from normlib.experiments.complaints import ConfigError, clear_errors, closest_names
@@ -47,13 +48,20 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
     for override in overrides:
         key = override.get_key_element()
         if override.is_sweep_override():
-            values = [f"{key}={value}" for value in listed_values(override, MOST_RUNS)]
+            values = [f"{key}={_as_typed(value, override)}" for value in listed_values(override, MOST_RUNS)]
             if not values:
                 raise ConfigError(f"{override.input_line}: the axis is empty; name at least one value")
             axes[key] = list(dict.fromkeys(values))
         else:
             axes[key] = [override.input_line or key]
     return axes
+
+
+def _as_typed(value: str, override: Override) -> str:
+    """A listed value as an override has it: a glob finds files of any name, which may need quotes."""
+    if not isinstance(override.value(), Glob) or re.fullmatch(r"[\w./-]+", value, re.ASCII):
+        return value
+    return "'" + value.replace("'", "\\'") + "'"
 
 
 def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:

@@ -56,7 +56,7 @@ class Plan:
     @property
     def order(self) -> dict[str, list[str]]:
         """The labels and values of each axis in the order in which they were written, the control behind its double."""
-        order = {key: [value.partition("=")[2] for value in values] for key, values in self.axes.items()}
+        order = {key: [value.partition("=")[2].strip("'\"") for value in values] for key, values in self.axes.items()}
         if self.control is not None and "norm" in order:
             order["norm"] = with_control(order["norm"], self.settings["baseline"])
         return order

@@ -128,6 +128,14 @@ def test_an_experiment_whose_settings_would_land_elsewhere_is_refused(
     assert not (tmp_path / "results").exists()
 
 
+def test_an_experiment_that_builds_on_itself_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "mine")
+    for name, parent in (("one", "two"), ("two", "one")):
+        (tmp_path / "mine" / "experiment" / f"{name}.yaml").write_text(HEAD + f"defaults: [{parent}]\n")
+    assert main(["plan", *TINY, "experiment=one", "--config-dir", folder]) == 2
+    assert "experiment=one builds on itself: one on two on one" in capsys.readouterr().err
+
+
 def test_spaces_in_the_header_are_no_matter(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "mine")
     file = tmp_path / "mine" / "experiment" / "own.yaml"
@@ -177,6 +185,18 @@ def test_a_word_that_is_no_name_is_refused(word: str, tmp_path: Path, capsys: py
     (tmp_path / "mine" / "norm" / f"{word}.yaml").write_text("defaults:\n  - group\nnum_groups: 4\n")
     assert main(["plan", *TINY, "norm=layer", "--config-dir", folder]) == 2
     assert f"norm={word} is read as {reading}" in capsys.readouterr().err
+
+
+def test_arms_have_files_of_any_name(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "mine")
+    odd = ["odd é", "odd,b", "odd=b", "odd(y", "odd's", "odd-1.5"]
+    for number, name in enumerate(odd):
+        text = f"defaults:\n  - group\neps: {number + 1}e-3\n"
+        (tmp_path / "mine" / "norm" / f"{name}.yaml").write_text(text)
+    plan = make_plan([*TINY, "norm=glob(odd*)", "seed=0"], [folder])
+    assert {run.labels["norm"] for run in plan.runs} == set(odd)
+    plan = make_plan([*TINY, "norm='odd,b','odd é'", "seed=0"], [folder])
+    assert [run.labels["norm"] for run in plan.runs] == ["odd,b", "odd é"] == plan.order["norm"]
 
 
 @pytest.mark.parametrize("name", ["8", "1e-3", "-1"])

@@ -36,7 +36,7 @@ SETTINGS = [
     "schedule.warmup", "training.epochs", "training.steps", "training.precision", "training.onednn", "evaluation.points",
     "evaluation.batch_size", "evaluation.statistics", "evaluation.own_weight", "seed", "accelerator", "threads", "data_dir",
     "plugins", "jobs", "retry_failed", "save_weights", "rows", "columns", "baseline", "rope", "target", "control", "tuning",
-    "bogus", "norm.bogus", "hydra.verbose", "hydra/launcher", "norm@x", "logger.save_dir", "tuning.axis", "",
+    "bogus", "norm.bogus", "name", "optimizer.beta1", "hydra.verbose", "hydra/launcher", "norm@x", "logger.save_dir", "tuning.axis", "",
 ]  # fmt: skip
 PLAIN = [
     "0", "1", "2", "-1", "0.5", "1e-3", "1e999", "nan", "inf", "-inf", "9" * 25, "true", "false", "null", "???", "'???'", "batch",
@@ -46,6 +46,7 @@ PLAIN = [
     "[]", "{}", "[1,2]", "[a", "{a:1}", "{a:", "[[1]]", "[" * 900 + "]" * 900, "*", "glob(*)", "glob(x*)", "range(2)",
     "range(0,1,0)", "range(3,0)", "range(0.0,1,0.3)", "interval(0,1)", "choice(1,2)", "choice(a,b)", "sort(3,1)", "shuffle(1,2)",
     "tag(a,1)", "int(1.7)", "json_str(1)", "extend_list(1)", "{axis:optimizer.lr,values:[0.1,1],replicates:1}",
+    "batch,group", "sgd,adamw", "mlp,convnet", "2,4", "2**64", ".", "a/b", "family",
     "{axis:[a],values:[1,2],replicates:1}", "{axis:seed,values:{},replicates:null}",
 ]  # fmt: skip
 
@@ -93,6 +94,29 @@ def test_a_plan_of_anything_is_an_answer(place: Path, words: list[str]) -> None:
     assert code in (0, 2)
     assert code == 0 or shown.startswith(("normlib plan: ", "usage: ")), shown
     assert "Traceback" not in shown
+
+
+GROUPED = ["norm=batch,group", "norm=glob(*)", "optimizer=sgd,adamw", "model=mlp,convnet", "schedule=constant,cosine"]
+OF_SOME = [
+    "norm.num_groups", "norm.group_size", "norm.momentum", "norm.bogus", "norm.eps", "norm", "optimizer.beta1", "optimizer.momentum",
+    "model.width", "model.bogus", "schedule.warmup", "columns", "rows", "name", "baseline",
+]  # fmt: skip
+
+
+@settings(COMMON, max_examples=max(CASES // 2, 1))
+@given(
+    st.lists(st.sampled_from(GROUPED), min_size=1, max_size=2, unique_by=lambda word: word.partition("=")[0]),
+    st.lists(st.tuples(st.sampled_from(OF_SOME), value | st.sampled_from(OF_SOME)), min_size=1, max_size=2),
+)
+def test_a_plan_of_settings_that_some_choices_have_is_an_answer(
+    place: Path, groups: list[str], of_some: list[tuple[str, str]]
+) -> None:
+    words = [*groups, *(f"{key}={given}" for key, given in of_some)]
+    keys = {word.partition("=")[0] for word in words}
+    rest = [word for word in [*TINY, "norm=layer", "seed=0"] if word.partition("=")[0] not in keys]
+    code, shown = answer("plan", [*rest, *words], place)
+    assert code in (0, 2) and "Traceback" not in shown
+    assert code == 0 or shown.startswith(("normlib plan: ", "usage: ")), shown
 
 
 @COMMON

@@ -42,7 +42,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     _fill("results/small_batch", [*_arm("batch", range(3)), *_arm("group", range(3))])
     _fill("results/merged", _arm("batch", range(1)))
     Path("broken/experiment").mkdir(parents=True)
-    Path("broken/experiment/small_batch.yaml").write_text("rope: [1\n  rows:")
+    Path("broken/experiment/mine.yaml").write_text("rope: [1\n  rows:")
     Path("empty").mkdir()
     Path("file").touch()
     return tmp_path
@@ -60,7 +60,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("report baseline=batch,group", ("baseline=batch,group", "one value")),
     ("report experiment=a,b", ("experiment=a,b", "one value")),
     ("report --config-dir nowhere", ("'nowhere'", "--config-dir")),
-    ("report --config-dir broken", ("broken/experiment/small_batch.yaml is not YAML",)),
+    ("report --config-dir broken experiment=mine", ("broken/experiment/mine.yaml is not YAML",)),
     ("report rope=-1", ("rope", "0 or more", "-1")),
     ("report rope=nan", ("rope", "0 or more")),
     ("report rope=wide", ("rope is a number", "rope=wide")),
