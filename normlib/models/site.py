@@ -114,7 +114,8 @@ class Sites:
     """The factory that a model receives: it is called wherever a norm goes, and remembers its sites in order.
 
     A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
-    `classifier` to its last layer: there are methods that start these anew.
+    `classifier` to its last layer: there are methods that start these anew. What a model has switched off or changed in a
+    network of other people's, it says in `changes`, in words.
     """
 
     def __init__(self, activation: str = "relu", placement: str = "before", dropout: float = 0.0) -> None:
@@ -126,6 +127,7 @@ class Sites:
         self.branches: list[list[Site]] = []
         self.classifier: nn.Module | None = None
         self.gains: dict[nn.Module, float] = {}
+        self.changes: list[str] = []
         self._in_branch = False
 
     @property

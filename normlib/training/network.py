@@ -16,7 +16,7 @@ from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
 from normlib.norms import norms
 from normlib.training.installation import install_norms
-from normlib.training.seeding import generator, global_stream
+from normlib.training.seeding import NetworkStream, drawn_from, generator, global_stream
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
@@ -34,7 +34,8 @@ class Network:
 
     `trunk`: the trunk's parameters by their names in the plain trunk, whatever wraps them now. `trunk_hash`: of the plain
     trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has started anew.
-    `largest_convolution` counts multiplications for one sample.
+    `largest_convolution` counts multiplications for one sample. `draws`: the global generators that the trunk draws from while
+    it runs, by dropout for example. `changes`: what the model has switched off or changed in a network of other people's, in words.
     """
 
     module: nn.Module
@@ -45,6 +46,8 @@ class Network:
     reinitialized: tuple[str, ...]
     state_size: int
     largest_convolution: int
+    draws: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     def prefers_onednn(self, batch_size: int) -> bool:
         """Whether the convolutions are faster through oneDNN than through torch's own kernels, by their size.
@@ -56,10 +59,12 @@ class Network:
         return not 0 < self.largest_convolution * batch_size < SMALL_CONVOLUTION
 
     def open_streams(self, seed: int, device: torch.device) -> None:
-        """Give every site's dropout its own generator on the device of the run."""
+        """Give every site's dropout its own generator on the device of the run, and the trunk's dropout the network's stream."""
         for name, site in self.sites.items():
             if site.dropout:
                 site.dropout_stream = generator(seed, "dropout", name, device=device)
+        if self.draws:
+            NetworkStream(seed, device, self.draws).attach(self.module, self.sites.values())
 
     def count_parameters(self) -> dict[str, int]:
         """Numbers of parameters in the trunk and in the norms (with the sites' shifts)."""
@@ -90,14 +95,13 @@ def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_class
 def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int, total_steps: int) -> Network:
     """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
 
-    Raises ValueError for settings that the model or the norm refuses, IdenticalTrunkError for a model that draws
-    from the global random state while it runs.
+    Raises ValueError for settings that the model or the norm refuses.
     """
     trunk, sites = build_trunk(spec, input_shape, num_classes)
-    trunk_hash, largest_convolution = "", 0
+    trunk_hash, largest_convolution, draws = "", 0, ()
     if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
-        largest_convolution = _examine_trunk(trunk, input_shape, registered_name(spec["model"]))
+        largest_convolution, draws = _examine_trunk(trunk, input_shape, spec["seed"])
         trunk_hash = _hash_state(trunk)
     parameters = dict(trunk.named_parameters())
     before = {name: _hash_tensor(value) for name, value in parameters.items()}
@@ -119,6 +123,8 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
         reinitialized=_reinitialized(spec["norm"]["name"], trunk, parameters, before),
         state_size=sum(norm_state.values()),
         largest_convolution=largest_convolution,
+        draws=draws,
+        changes=tuple(sites.changes),
     )
 
 
@@ -163,25 +169,19 @@ def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) 
                 module.reset_parameters()
 
 
-def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], name: str) -> int:
-    """Run two samples through the trunk: refuse global randomness, and return the size of its largest convolution."""
+def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], seed: int) -> tuple[int, tuple[str, ...]]:
+    """Run two samples through the trunk: the size of its largest convolution, and the global generators that it draws from."""
     found = [0]
 
     def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         found.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
 
     hooks = [layer.register_forward_hook(count) for layer in trunk.modules() if isinstance(layer, CONVOLUTIONS)]
-    before = torch.get_rng_state()
     with torch.no_grad():
-        trunk(torch.zeros(2, *input_shape))
+        draws = drawn_from(seed, lambda: trunk(torch.zeros(2, *input_shape)))
     for hook in hooks:
         hook.remove()
-    if not torch.equal(before, torch.get_rng_state()):
-        raise IdenticalTrunkError(
-            f"model {name!r} draws from torch's global random state in its forward pass, which a norm could shift; use "
-            "site.dropout, which has a stream of its own, or a torch.Generator of the model's"
-        )
-    return max(found)
+    return max(found), draws
 
 
 def _hash_tensor(value: torch.Tensor) -> str:

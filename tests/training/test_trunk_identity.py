@@ -18,7 +18,7 @@ from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.norms.none import NoNorm
 from normlib.norms.place import CannotEnter
-from normlib.training.network import IdenticalTrunkError, Network, build_network
+from normlib.training.network import Network, build_network
 from normlib.training.seeding import generator, global_stream, stream_seed
 
 IMAGE = (1, 8, 8)
@@ -145,29 +145,6 @@ def test_training_leaves_the_global_random_numbers_as_they_were(registered, trai
     before = torch.get_rng_state()
     train(*ALL_RANDOM, "norm=draws_and_leaves")
     assert torch.equal(torch.get_rng_state(), before)
-
-
-class RandomModel(nn.Module):
-    """Planted: draws from the global random numbers in its forward pass, by torch's own dropout."""
-
-    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(64, 8, bias=False)
-        self.site = sites(8, ahead=self.layer)
-        self.dropout = nn.Dropout(0.5)
-        self.classifier = nn.Linear(8, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.dropout(self.site(self.layer(x.flatten(1)))))
-
-
-def test_a_model_that_draws_global_random_numbers_is_refused(registered, make_run, train) -> None:
-    registered(models, "random_model")(RandomModel)
-    with pytest.raises(IdenticalTrunkError, match=r"draws from torch's global random state.*use site\.dropout"):
-        network(make_run, "model=random_model")
-    record = train("model=random_model", "training.steps=2")
-    assert record.status == "failed"
-    assert record.reason.startswith("IdenticalTrunkError: model 'random_model' draws from")
 
 
 @pytest.mark.parametrize("model", MODELS)
