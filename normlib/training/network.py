@@ -98,7 +98,8 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
     Raises ValueError for settings that the model or the norm refuses.
     """
     trunk, sites = build_trunk(spec, input_shape, num_classes)
-    trunk_hash, largest_convolution, draws = "", 0, ()
+    trunk_hash, largest_convolution = "", 0
+    draws: tuple[str, ...] = ()
     if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
         largest_convolution, draws = _examine_trunk(trunk, input_shape, spec["seed"])
