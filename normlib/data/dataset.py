@@ -21,7 +21,7 @@ class DataError(NormlibError, ValueError):
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (n, *input_shape), of any real type, and targets (n,), int64 class numbers."""
+    """Inputs (n, *input_shape), real numbers or int64 token ids, and targets (n, ...), as the task of the data takes them."""
 
     inputs: Tensor
     targets: Tensor
@@ -41,9 +41,14 @@ class Dataset(abc.ABC):
     """
 
     input_shape: tuple[int, ...]
-    num_classes: int
     sizes: Mapping[str, int]
     version: str
+    task: str = "classification"
+    num_classes: int | None = None
+    num_targets: int | None = None
+    vocabulary: int | None = None
+    characters_per_token: float | None = None
+    standardize: bool = True
 
     def prepare(self, data_dir: Path) -> None:  # noqa: B027 - most data need no preparation
         """Fetch what is missing, once before any worker starts. Raises DataError when the data cannot be had."""

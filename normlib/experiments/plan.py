@@ -21,6 +21,7 @@ from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes
 from normlib.results.quoting import short
+from normlib.training.inputs import make_dataset, make_task
 from normlib.training.spec import Run
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
@@ -75,6 +76,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
         runs, candidates = multiply(composer, axes, config_dirs, double), list[Run]()
+        _check_metric(first.plain["metric"], runs)
         _check_labels(runs)
         check_two_axes(first.plain["rows"], first.plain["columns"])
         for name in ("rows", "columns"):
@@ -96,14 +98,24 @@ def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:
 def _check_question(settings: Mapping[str, Any]) -> None:
     """Refuse a question that no report could answer, before anything is trained for it."""
     rope, target = settings["rope"], settings["target"]
-    if not (math.isfinite(rope) and rope >= 0):
+    if rope is not None and not (math.isfinite(rope) and rope >= 0):
         raise ConfigError(
-            f"rope is the difference in points of accuracy up to which arms are equal for practical purposes, at least 0, got {rope}"
+            f"rope is the difference up to which arms are equal for practical purposes, at least 0, got {rope}"
         )
-    if target is not None and not 0 < target <= 1:
-        raise ConfigError(
-            f"target is the validation accuracy to reach, a fraction above 0 and up to 1, or null for 95 % of the baseline's, got {target}"
-        )
+    if target is not None and not math.isfinite(target):
+        raise ConfigError(f"target is the figure to reach on validation, a finite number or null, got {target}")
+
+
+def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
+    """Refuse a metric that a task of the runs does not have, before anything is trained for it."""
+    if metric is None:
+        return
+    for task, data in {
+        str((run.spec["task"], run.labels["data"])): (run.spec["task"], run.spec["data"]) for run in runs
+    }.values():
+        known = [each.name for each in make_task(task).metrics_on(make_dataset(data))]
+        if metric not in known:
+            raise ConfigError(f"metric={metric}: {unknown_name('metric of task=' + task['name'], metric, known)}")
 
 
 def _check_work(settings: Mapping[str, Any]) -> None:

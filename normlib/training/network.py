@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from normlib.data.dataset import Dataset
 from normlib.errors import NormlibError
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
 from normlib.norms import norms
+from normlib.tasks.task import Task
 from normlib.training.installation import install_norms
 from normlib.training.seeding import NetworkStream, drawn_from, generator, global_stream
 
@@ -74,7 +77,29 @@ class Network:
         return counts
 
 
-def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int) -> tuple[nn.Module, Sites]:
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a network takes in and gives out: the shape of one input, the outputs of its last layer, the number of tokens.
+
+    `vocabulary` is None where inputs are real numbers; else they are token ids.
+    """
+
+    input_shape: tuple[int, ...]
+    num_outputs: int
+    vocabulary: int | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, task: Task) -> NetworkShape:
+        """The shape for a task on a dataset."""
+        return cls(tuple(dataset.input_shape), task.num_outputs(dataset), dataset.vocabulary)
+
+    def example(self, samples: int, device: str = "cpu") -> torch.Tensor:
+        """An input of zeros, (samples, *input_shape)."""
+        dtype = torch.float32 if self.vocabulary is None else torch.int64
+        return torch.zeros(samples, *self.input_shape, dtype=dtype, device=device)
+
+
+def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module, Sites]:
     """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
 
     Raises ValueError when the model refuses its settings or the input shape.
@@ -83,7 +108,9 @@ def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_class
     sites = Sites(site["activation"], site["placement"], site["dropout"])
     name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
-        trunk = models[name].cls(sites, input_shape, num_classes, **constructor_settings(spec["model"]))
+        trunk = models[name].cls(
+            sites=sites, **_supplied(models[name].cls, shape), **constructor_settings(spec["model"])
+        )
     registered = {id(module) for module in trunk.modules()}
     if any(id(site) not in registered for site in sites.sites):
         raise IdenticalTrunkError(
@@ -92,17 +119,17 @@ def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_class
     return trunk, sites
 
 
-def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int, total_steps: int) -> Network:
+def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int) -> Network:
     """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
 
     Raises ValueError for settings that the model or the norm refuses.
     """
-    trunk, sites = build_trunk(spec, input_shape, num_classes)
+    trunk, sites = build_trunk(spec, shape)
     trunk_hash, largest_convolution = "", 0
     draws: tuple[str, ...] = ()
     if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
-        largest_convolution, draws = _examine_trunk(trunk, input_shape, spec["seed"])
+        largest_convolution, draws = _examine_trunk(trunk, shape, spec["seed"])
         trunk_hash = _hash_state(trunk)
     parameters = dict(trunk.named_parameters())
     before = {name: _hash_tensor(value) for name, value in parameters.items()}
@@ -127,6 +154,12 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
         draws=draws,
         changes=tuple(sites.changes),
     )
+
+
+def _supplied(cls: type, shape: NetworkShape) -> dict[str, Any]:
+    """Of what normlib hands to a model, the arguments that its constructor has."""
+    known = inspect.signature(cls).parameters
+    return {name: value for name, value in vars(shape).items() if name in known}
 
 
 def _reinitialized(
@@ -170,7 +203,7 @@ def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) 
                 module.reset_parameters()
 
 
-def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], seed: int) -> tuple[int, tuple[str, ...]]:
+def _examine_trunk(trunk: nn.Module, shape: NetworkShape, seed: int) -> tuple[int, tuple[str, ...]]:
     """Run two samples through the trunk: the size of its largest convolution, and the global generators that it draws from."""
     found = [0]
 
@@ -179,7 +212,7 @@ def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], seed: int) ->
 
     hooks = [layer.register_forward_hook(count) for layer in trunk.modules() if isinstance(layer, CONVOLUTIONS)]
     with torch.no_grad():
-        draws = drawn_from(seed, lambda: trunk(torch.zeros(2, *input_shape)))
+        draws = drawn_from(seed, lambda: trunk(shape.example(2)))
     for hook in hooks:
         hook.remove()
     return max(found), draws

@@ -16,12 +16,13 @@ from normlib.models import models
 from normlib.models.site import Sites
 from normlib.norms import norms
 from normlib.norms.base import Norm
-from normlib.training.network import Network, build_network
+from normlib.training.network import Network, NetworkShape, build_network
 from normlib.training.seeding import NetworkStream, drawn_from
 
 CPU = torch.device("cpu")
 ARMS = ("batch", "group", "none", "drawing", "turning")
 STEPS = 3
+DIGITS = NetworkShape((1, 8, 8), 10)
 
 
 class Drawing(Norm):
@@ -41,14 +42,14 @@ class Turning(Norm):
 class Dropping(nn.Module):
     """Drops in four ways: by a module, by torch's function, by numpy's numbers and by Python's; keeps what its dropouts kept."""
 
-    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 8, 3, padding=1, bias=False)
         self.site = sites(8, ahead=self.conv)
         self.drop = nn.Dropout(0.5)
         self.conv2 = nn.Conv2d(8, 8, 3, padding=1, bias=False)
         self.site2 = sites(8, ahead=self.conv2)
-        self.classifier = sites.classifier = nn.Linear(8, num_classes)
+        self.classifier = sites.classifier = nn.Linear(8, num_outputs)
         self.kept: list[Any] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def dropping(registered) -> None:
 
 def built(make_run: Callable[..., Any], norm: str, *overrides: str) -> Network:
     run = make_run("model=dropping", f"norm={norm}", *overrides)
-    return build_network(run.spec, (1, 8, 8), 10, STEPS)
+    return build_network(run.spec, DIGITS, STEPS)
 
 
 def kept_in(network: Network, first: int = 0, streams: bool = True) -> list[Any]:
@@ -162,7 +163,7 @@ def test_what_is_drawn_from_is_found(dropping, make_run) -> None:
     assert built(make_run, "batch").draws == ("torch", "numpy", "python")
     assert drawn_from(0, random.random) == ("python",)
     assert drawn_from(0, lambda: None) == ()
-    plain = build_network(make_run("model=convnet", "site.dropout=0.5").spec, (1, 8, 8), 10, 1)
+    plain = build_network(make_run("model=convnet", "site.dropout=0.5").spec, DIGITS, 1)
     plain.open_streams(0, CPU)
     assert plain.draws == ()
     assert not plain.module._forward_pre_hooks, "a network without dropout of its own pays nothing"
