@@ -8,11 +8,15 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from normlib.conversion.description import Description
+    from normlib.models.start import Start
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -114,11 +118,16 @@ class Sites:
     """The factory that a model receives: it is called wherever a norm goes, and remembers its sites in order.
 
     A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
-    `classifier` to its last layer: there are methods that start these anew. What a model has switched off or changed in a
-    network of other people's, it says in `changes`, in words.
+    `classifier` to its last layer: there are methods that start these anew.
+
+    A model that puts sites into a network of other people's says in `changes`, in words, what it has switched off or changed,
+    in `replaced` which norm stood where a site is now, and in `reference` what the network was with its own norms where it
+    starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`).
     """
 
-    def __init__(self, activation: str = "relu", placement: str = "before", dropout: float = 0.0) -> None:
+    def __init__(
+        self, activation: str = "relu", placement: str = "before", dropout: float = 0.0, weights: str | None = None
+    ) -> None:
         self.activation = activation
         self.placement = placement
         self.dropout = dropout
@@ -127,6 +136,12 @@ class Sites:
         self.branches: list[list[Site]] = []
         self.classifier: nn.Module | None = None
         self.gains: dict[nn.Module, float] = {}
+        self.weights = weights
+        self.start: Start | None = None
+        self.biases_stay = False
+        self.reference: nn.Module | None = None
+        self.replaced: dict[Site, tuple[str, Description]] = {}
+        self.channel_dim_given: set[Site] = set()
         self.changes: list[str] = []
         self._in_branch = False
 
@@ -168,7 +183,7 @@ class Sites:
         site that only normalizes; a name in place of True is an activation other than the network's. `steps` is how many
         time steps of one input pass it.
         """
-        if ahead is not None and getattr(ahead, "bias", None) is not None:
+        if ahead is not None and getattr(ahead, "bias", None) is not None and not self.biases_stay:
             raise ValueError(
                 f"a layer ahead of a site has no bias, because the norm brings the shift, but {ahead} has one: "
                 "build it with bias=False"
