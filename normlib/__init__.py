@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from normlib.conversion.to_torch import to_torch as to_torch
     from normlib.data import register as register_dataset
     from normlib.models import register as register_model
+    from normlib.models import register_network as register_network
     from normlib.norms import create as create
     from normlib.norms import factory as factory
     from normlib.norms import names as names
@@ -68,6 +69,7 @@ _PUBLIC = {
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
+    "register_network": ("normlib.models", "register_network"),
     "register_task": ("normlib.tasks", "register"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
@@ -100,6 +102,7 @@ __all__ = [
     "register",
     "register_dataset",
     "register_model",
+    "register_network",
     "register_task",
     "to_torch",
     "train",

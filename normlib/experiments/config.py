@@ -25,6 +25,7 @@ from normlib.plugins import load_plugin
 from normlib.results.places import check_path, user_path
 
 DEFAULT_EXPERIMENT = "small_batch"
+OPEN = ("model.args", "module.args", "datamodule.args")
 PATHS = ("results_dir", "data_dir")
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
 
@@ -67,7 +68,7 @@ class Composer:
         """The configuration under overrides that hold no sweeps. Raises ConfigError."""
         path = [f"hydra.searchpath=[{','.join(self.search_path)}]"] if self.search_path else []
         with clear_errors(overrides):
-            config = compose("config", overrides=[*path, *overrides], return_hydra_config=True)
+            config = compose("config", overrides=[*path, *map(as_added, overrides)], return_hydra_config=True)
             choices = dict(config.hydra.runtime.choices)
             params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create({}))
             OmegaConf.set_readonly(config, False)
@@ -79,6 +80,22 @@ class Composer:
         assert isinstance(params, dict)
         check_experiment(choices.get("experiment"))
         return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)
+
+
+def is_open(key: str) -> bool:
+    """Whether a key is an argument of something of the user's own, of which normlib knows no list: model.args.width, say."""
+    return key.startswith(tuple(f"{each}." for each in OPEN))
+
+
+def as_added(override: str) -> str:
+    """An override of an argument of the user's own in Hydra's words, which ask for ++ ahead of what has no value yet."""
+    return f"++{override}" if is_open(override) else override
+
+
+def as_given(override: str) -> str:
+    """The override that `as_added` has changed."""
+    given = override.removeprefix("++")
+    return given if is_open(given) else override
 
 
 def plain_settings(config: DictConfig) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.experiments.complaints import ConfigError, clear_errors
-from normlib.experiments.config import Composed, Composer, listed_values
+from normlib.experiments.config import Composed, Composer, is_open, listed_values
 from normlib.experiments.control import CONTROL_OVERRIDE, control_label
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, Run
@@ -134,7 +134,7 @@ def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:
         changed = copy.deepcopy(config) if isinstance(given, dict) else own  # a mapping is merged into what is there
         with clear_errors([text]):
             try:
-                OmegaConf.update(changed, key, given, merge=True)
+                OmegaConf.update(changed, key, given, merge=True, force_add=is_open(key))
                 typed = OmegaConf.select(changed, key, throw_on_missing=True)
             except OmegaConfBaseException as error:
                 raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
@@ -149,7 +149,8 @@ def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
     if base.interpolated or any(value.refers for value in values):
         config = copy.deepcopy(base.config)
         for value in values:
-            OmegaConf.update(config, ".".join(value.path), value.given, merge=True)
+            key = ".".join(value.path)
+            OmegaConf.update(config, key, value.given, merge=True, force_add=is_open(key))
         settings = OmegaConf.to_container(config, resolve=True)
         assert isinstance(settings, dict)
         return {str(key): node for key, node in settings.items()}
@@ -157,6 +158,7 @@ def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
     for value in values:
         node = changed
         for part in value.path[:-1]:
+            node[part] = dict(node[part] or {})  # a copy, so that the other runs keep theirs
             node = node[part]
         node[value.path[-1]] = value.typed
     return changed

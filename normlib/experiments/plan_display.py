@@ -42,6 +42,9 @@ def show_state(console: Console, state: State) -> None:
     reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
     for (norm, model, reason), number in reasons.items():
         console.print(Text(f"skipped: {number} × norm={norm} model={model}: {reason}"))
+    changes = Counter((run.labels["model"], words) for run in plan.runs for words in run.changes)
+    for (model, words), number in changes.items():
+        console.print(Text(f"model={model} ({number} of {len(plan.runs)} runs): {words}"))
     for problem in state.scan.problems:
         console.print(Text(f"broken record, will be set aside and run again: {problem}"))
     if state.undecided:

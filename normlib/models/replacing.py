@@ -83,7 +83,7 @@ def replace_norms(network: nn.Module, norms: Sequence[Norm], sites: Sites, found
     dropped = [paths[layer] for layer in _drop_biases(found.ahead.values(), paths, sites)]
     if dropped:
         sites.changes.append(f"no bias in the layers ahead of norms: {_listed(dropped)}")
-    for site in sites.sites:
+    for site in sites.made_by_network:
         _surround(site, sites, found, name)
     made: dict[nn.Module, nn.Module] = {}
     for path, parent, place, norm, description in norms:
@@ -137,7 +137,7 @@ def _surround(site: Site, sites: Sites, found: Trace, name: str) -> None:
             f"{name}: norm_layer was called with {site.num_features}, but what comes there has the shape {shown}; call it with the "
             "number of channels"
         )
-    if site not in sites.channel_dim_given:
+    if sites.made_by_network[site] is None:
         if len(where) == 2 and len(shape) > 2:
             where = {
                 dim
@@ -146,7 +146,7 @@ def _surround(site: Site, sites: Sites, found: Trace, name: str) -> None:
                 for dim in (1, -1)
                 if s[dim] == other.num_features
             }
-        if len(where) == 2 and len(shape) > 2 or not where:
+        if (len(where) == 2 and len(shape) > 2) or not where:
             raise ValueError(
                 f"{name}: a norm of {site.num_features} channels sees the shape {shown}, of which two dimensions could be the channels; "
                 "say which: norm_layer(channels, channel_dim=1), or -1 for the last"

@@ -121,7 +121,8 @@ class Sites:
     `classifier` to its last layer: there are methods that start these anew.
 
     A model that puts sites into a network of other people's says in `changes`, in words, what it has switched off or changed,
-    in `replaced` which norm stood where a site is now, and in `reference` what the network was with its own norms where it
+    in `replaced` which norm stood where a site is now, in `made_by_network` which sites the network has made by itself (with
+    the `channel_dim` that it gave), and in `reference` what the network was with its own norms where it
     starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`).
     """
 
@@ -141,7 +142,7 @@ class Sites:
         self.biases_stay = False
         self.reference: nn.Module | None = None
         self.replaced: dict[Site, tuple[str, Description]] = {}
-        self.channel_dim_given: set[Site] = set()
+        self.made_by_network: dict[Site, int | None] = {}
         self.changes: list[str] = []
         self._in_branch = False
 

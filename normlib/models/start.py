@@ -34,7 +34,7 @@ class Start:
     """Weights to start from. `source` is the setting, `norm` the norm of the run that wrote the file, where normlib wrote it.
 
     `new`: parameters of the last layer that start from the seed, `unused`: names that the network has no place for,
-    `loaded`: the tensors that were filled, `kept_norms`: the sites whose norms go on with their own parameters and statistics.
+    `loaded`: the tensors that were filled, by their ids, `kept_norms`: the sites whose norms go on with their own parameters and statistics.
     """
 
     source: str
@@ -43,7 +43,7 @@ class Start:
     new: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     kept_norms: list[str] = field(default_factory=list)
-    loaded: set[int] = field(default_factory=set)
+    loaded: dict[int, Tensor] = field(default_factory=dict)
 
     def fill(self, network: nn.Module, last: nn.Module | None) -> None:
         """Fill `network` by names. The layer `last` may be new: for other classes, say. ValueError for anything else that is.
@@ -52,11 +52,13 @@ class Start:
         """
         own = network.state_dict(keep_vars=True)
         of_last = set() if last is None else {id(parameter) for parameter in last.parameters()}
+        fits = {name: name in self.state and self.state[name].shape == tensor.shape for name, tensor in own.items()}
+        last_is_new = not all(fits[name] for name, tensor in own.items() if id(tensor) in of_last)
         missing, other = [], []
         for name, tensor in own.items():
             value = self.state.get(name)
-            if value is not None and value.shape == tensor.shape:
-                self.loaded.add(id(tensor))
+            if value is not None and fits[name] and not (last_is_new and id(tensor) in of_last):
+                self.loaded[id(tensor)] = tensor  # kept, so that no other tensor gets its id
                 if tensor.device.type != "meta":
                     with torch.no_grad():
                         tensor.copy_(value)

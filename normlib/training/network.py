@@ -6,16 +6,18 @@ import hashlib
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from normlib.conversion.description import Description
 from normlib.data.dataset import Dataset
 from normlib.errors import NormlibError
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
+from normlib.models.start import DEFAULT, Start, read_start
 from normlib.norms import norms
 from normlib.tasks.task import Task
 from normlib.training.installation import install_norms
@@ -39,6 +41,8 @@ class Network:
     trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has started anew.
     `largest_convolution` counts multiplications for one sample. `draws`: the global generators that the trunk draws from while
     it runs, by dropout for example. `changes`: what the model has switched off or changed in a network of other people's, in words.
+    `start`: the pretrained weights that the trunk comes from, `reference` the network with the norms of the weights, and
+    `replaced` which of them stood where a site is now.
     """
 
     module: nn.Module
@@ -51,6 +55,9 @@ class Network:
     largest_convolution: int
     draws: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    start: Start | None = None
+    reference: nn.Module | None = None
+    replaced: Mapping[Site, tuple[str, Description]] = field(default_factory=dict)
 
     def prefers_onednn(self, batch_size: int) -> bool:
         """Whether the convolutions are faster through oneDNN than through torch's own kernels, by their size.
@@ -105,7 +112,7 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module
     Raises ValueError when the model refuses its settings or the input shape.
     """
     site = spec["site"]
-    sites = Sites(site["activation"], site["placement"], site["dropout"])
+    sites = Sites(site["activation"], site["placement"], site["dropout"], spec["model"].get("weights"))
     name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
         trunk = models[name].cls(
@@ -116,6 +123,16 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module
         raise IdenticalTrunkError(
             f"model {name!r} made a site that is not part of the network: keep every site as an attribute"
         )
+    if sites.weights is not None and not hasattr(models[name].cls, "default_weights_version"):
+        if sites.weights == DEFAULT:
+            raise ValueError(
+                f"model {name!r} knows no weights of its own, so model.weights={DEFAULT} names none: name a file"
+            )
+        sites.start = sites.start or read_start(sites.weights)
+    if (
+        sites.start is not None and not sites.start.loaded
+    ):  # a network of other people's is filled with its norms in place
+        sites.start.fill(trunk, sites.classifier)
     return trunk, sites
 
 
@@ -128,7 +145,14 @@ def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int
     trunk_hash, largest_convolution = "", 0
     draws: tuple[str, ...] = ()
     if next(iter(trunk.parameters())).device.type != "meta":
-        _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
+        _fill(
+            trunk,
+            sites,
+            {} if sites.start is None else sites.start.loaded,
+            spec["seed"],
+            spec["init"]["scheme"],
+            spec["init"]["scale"],
+        )
         largest_convolution, draws = _examine_trunk(trunk, shape, spec["seed"])
         trunk_hash = _hash_state(trunk)
     parameters = dict(trunk.named_parameters())
@@ -153,6 +177,9 @@ def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int
         largest_convolution=largest_convolution,
         draws=draws,
         changes=tuple(sites.changes),
+        start=sites.start,
+        reference=sites.reference,
+        replaced=sites.replaced,
     )
 
 
@@ -182,8 +209,13 @@ def _reinitialized(
     return changed
 
 
-def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) -> None:
+def _fill(
+    trunk: nn.Module, sites: Sites, loaded: Mapping[int, torch.Tensor], seed: int, scheme: str, scale: float
+) -> None:
+    """Fill each parameter from its own stream, but those that pretrained weights were `loaded` into, by the tensors' ids."""
     for module_name, module in trunk.named_modules():
+        if any(id(parameter) in loaded for parameter in module.parameters(recurse=False)):
+            continue
         if isinstance(module, FILLED_BY_FAN_IN):
             fan_in = module.weight[0].numel()
             bound = 1 / math.sqrt(fan_in)  # torch.nn's default: uniform within 1/sqrt(fan_in), weights and biases

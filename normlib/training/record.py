@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from normlib.results.record import DIVERGED, DONE, Record, finite_or_none
 from normlib.training.environment import describe
 from normlib.training.fitted import Fitted
@@ -36,6 +38,8 @@ def record_of(setup: Setup, fitted: Fitted, started: str) -> Record:
         peak_memory_bytes=setup.memory.read(),
         parameters=network.count_parameters(),
         reinitialized=list(network.reinitialized),
+        changes=list(network.changes),
+        start=_start_of(setup),
         state_size=network.state_size,
         environment=describe(spec["accelerator"], spec["threads"]) | {"onednn": setup.onednn},
         started=started,
@@ -44,6 +48,13 @@ def record_of(setup: Setup, fitted: Fitted, started: str) -> Record:
     )
     record.check()
     return record
+
+
+def _start_of(setup: Setup) -> dict[str, Any]:
+    """What a pretrained start was, empty where there was none."""
+    start = setup.network.start
+    fitted = setup.spec["norm"].get("fit_on_batches", 0)
+    return {} if start is None else start.facts() | ({"fitted_on_batches": fitted} if fitted else {})
 
 
 def _mean_report(network: Network) -> dict[str, float | None]:

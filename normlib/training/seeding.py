@@ -84,6 +84,7 @@ def _write_global(states: tuple[Any, Any, Any]) -> None:
     np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
 
+
 def drawn_from(seed: int, call: Callable[[], Any]) -> tuple[str, ...]:
     """Which global generators a call draws from: of "torch" (on the CPU), "numpy" and "python". Afterwards they are as before."""
     with global_stream(seed, "examination"):

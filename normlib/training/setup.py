@@ -13,9 +13,11 @@ from normlib.data.dataset import Dataset
 from normlib.tasks.task import Task
 from normlib.training.batches import BatchPlan
 from normlib.training.environment import PeakMemory
+from normlib.training.evaluation import precise_batches
 from normlib.training.feeding import Feed, MemoryFeed
 from normlib.training.inputs import make_dataset, make_task, splits_on_device
 from normlib.training.network import Network, NetworkShape, build_network
+from normlib.training.pretrained import fit_norms
 from normlib.training.schedule import learning_rate_factors
 from normlib.training.spec import Run, samples_per_step, scaled_learning_rate
 
@@ -64,6 +66,9 @@ def set_up(run: Run, data_dir: Path) -> Setup:
     )
     network = build_network(spec, NetworkShape.of(dataset, task), run.planned_steps)
     network.module.to(device)
+    feed = MemoryFeed(splits)
+    if spec["norm"].get("fit_on_batches"):
+        _fit(network, feed, spec, device)
     network.open_streams(spec["seed"], device)
     onednn = spec["training"]["onednn"]
     return Setup(
@@ -72,7 +77,7 @@ def set_up(run: Run, data_dir: Path) -> Setup:
         dataset=dataset,
         task=task,
         plan=plan,
-        feed=MemoryFeed(splits),
+        feed=feed,
         data_hash=data_hash,
         network=network,
         factors=learning_rate_factors(spec["schedule"], run.planned_steps),
@@ -80,3 +85,15 @@ def set_up(run: Run, data_dir: Path) -> Setup:
         onednn=network.prefers_onednn(data["batch_size"]) if onednn is None else onednn,
         memory=memory,
     )
+
+
+def _fit(network: Network, feed: Feed, spec: Mapping[str, Any], device: torch.device) -> None:
+    """Fit scales and shifts on training inputs, in an order of their own and without targets."""
+    assert network.reference is not None and network.start is not None
+    kept = set(network.start.kept_norms)
+    names = {site: name for name, site in network.sites.items()}
+    places = {site: place for site, place in network.replaced.items() if names[site] not in kept}
+    batch_size = spec["data"]["batch_size"]
+    batches = precise_batches(feed, spec["seed"], batch_size, batch_size * spec["norm"]["fit_on_batches"])
+    if places:
+        fit_norms(network.module, places, network.reference.to(device), torch.cat(list(batches)))

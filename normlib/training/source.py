@@ -27,8 +27,8 @@ ROOMS = ("norms", "models", "data")
 """What classes of other people's build on."""
 
 
-def class_hash(cls: type) -> str:
-    """16 hexadecimal digits for the source of a class and of its bases, or of the plain module or function that it is made of.
+def class_hash(cls: Any) -> str:
+    """16 hexadecimal digits for the source of a class and of its bases, or of the module or function that it is made of.
 
     Of what was typed into a notebook, the cell's source counts, with all that it uses of other cells. RegistryError for what
     has no source.
@@ -57,14 +57,21 @@ def class_hash(cls: type) -> str:
     return _combined(files, texts)
 
 
-def typed_texts(classes: Iterable[type]) -> tuple[str, ...]:
+def typed_texts(classes: Iterable[Any]) -> tuple[str, ...]:
     """The sources of those parts of classes that were typed, as they are now: the same class may use an edited cell."""
     return tuple(cell_of(each).text for cls in classes for each in _made_of(cls) if is_typed(each))
 
 
-def _made_of(cls: type) -> list[Any]:
-    """The classes and functions whose source says what a class does, but for other people's libraries."""
-    registered: Any = as_registered(cls)
+def behind(cls: type) -> Any:
+    """What a user has registered: the module or function behind a class that normlib has made around it, else the class."""
+    return cls.behind if "behind" in vars(cls) else as_registered(cls)  # type: ignore[attr-defined]
+
+
+def _made_of(cls: Any) -> list[Any]:
+    """The classes and functions whose source says what a class or a function does, but for other people's libraries."""
+    registered: Any = behind(cls) if isinstance(cls, type) else cls
+    if not isinstance(cls, type):
+        return [cls]
     own = list(cls.__mro__) if registered is cls else [*cls.__mro__[1:], *getattr(registered, "__mro__", [registered])]
     return [each for each in dict.fromkeys(own) if each.__module__.partition(".")[0] not in FOREIGN]
 
