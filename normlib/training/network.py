@@ -129,9 +129,8 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module
                 f"model {name!r} knows no weights of its own, so model.weights={DEFAULT} names none: name a file"
             )
         sites.start = sites.start or read_start(sites.weights)
-    if (
-        sites.start is not None and not sites.start.loaded
-    ):  # a network of other people's is filled with its norms in place
+    # A network of other people's was filled with its own norms in place.
+    if sites.start is not None and not sites.start.loaded:
         sites.start.fill(trunk, sites.classifier)
     return trunk, sites
 
@@ -154,7 +153,24 @@ def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int
             spec["init"]["scale"],
         )
         largest_convolution, draws = _examine_trunk(trunk, shape, spec["seed"])
-        trunk_hash = _hash_state(trunk)
+        trunk_hash = hash_state(trunk)
+    return move_in(trunk, sites, spec, total_steps, trunk_hash, largest_convolution, draws)
+
+
+def move_in(
+    trunk: nn.Module,
+    sites: Sites,
+    spec: Mapping[str, Any],
+    total_steps: int,
+    trunk_hash: str,
+    largest_convolution: int = 0,
+    draws: tuple[str, ...] = (),
+    changes: tuple[str, ...] = (),
+) -> Network:
+    """A filled trunk with empty sites becomes a network: the norms of the spec move into the sites.
+
+    Raises CannotEnter where the norm has no place, IdenticalTrunkError for one that changes the trunk undeclared.
+    """
     parameters = dict(trunk.named_parameters())
     before = {name: _hash_tensor(value) for name, value in parameters.items()}
     buffers = {id(buffer) for buffer in trunk.buffers()}
@@ -176,7 +192,7 @@ def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int
         state_size=sum(norm_state.values()),
         largest_convolution=largest_convolution,
         draws=draws,
-        changes=tuple(sites.changes),
+        changes=(*changes, *sites.changes),
         start=sites.start,
         reference=sites.reference,
         replaced=sites.replaced,
@@ -257,7 +273,8 @@ def _hash_tensor(value: torch.Tensor) -> str:
     return hashlib.sha256(value.detach().contiguous().numpy().tobytes()).hexdigest()
 
 
-def _hash_state(trunk: nn.Module) -> str:
+def hash_state(trunk: nn.Module) -> str:
+    """16 hexadecimal digits for the names, shapes, types and values of a trunk's parameters and buffers."""
     digest = hashlib.sha256()
     for name, value in sorted(trunk.state_dict().items()):
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
