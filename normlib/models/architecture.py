@@ -72,14 +72,9 @@ class Architecture(nn.Module):
         if sites.start is not None and sites.start.norm is None:
             sites.start.fill(self.network, found.last)
             norms = list(norms_of(self.network, measures))  # with the numbers that they have now
-            if self.network_is_real:
+            if sites.keeps_reference:
                 sites.reference = copy.deepcopy(self)
         replace_norms(self.network, norms, sites, found, name)
-
-    @property
-    def network_is_real(self) -> bool:
-        """Whether there are numbers in the network, which is not so while a plan looks at it."""
-        return not any(parameter.is_meta for parameter in self.network.parameters())
 
     def forward(self, x: Tensor) -> Tensor:
         sides = x.shape[2:]

@@ -122,8 +122,8 @@ class Sites:
 
     A model that puts sites into a network of other people's says in `changes`, in words, what it has switched off or changed,
     in `replaced` which norm stood where a site is now, in `made_by_network` which sites the network has made by itself (with
-    the `channel_dim` that it gave), and in `reference` what the network was with its own norms where it
-    starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`).
+    the `channel_dim` that it gave), and in `reference`, if asked to keep one, what the network was with its
+    own norms where it starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`).
     """
 
     def __init__(
@@ -140,6 +140,7 @@ class Sites:
         self.weights = weights
         self.start: Start | None = None
         self.biases_stay = False
+        self.keeps_reference = False
         self.reference: nn.Module | None = None
         self.replaced: dict[Site, tuple[str, Description]] = {}
         self.made_by_network: dict[Site, int | None] = {}

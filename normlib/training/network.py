@@ -113,6 +113,7 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module
     """
     site = spec["site"]
     sites = Sites(site["activation"], site["placement"], site["dropout"], spec["model"].get("weights"))
+    sites.keeps_reference = bool(spec["norm"].get("fit_on_batches"))
     name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
         trunk = models[name].cls(
