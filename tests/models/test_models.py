@@ -61,7 +61,7 @@ def build(variant: str, **settings: object) -> tuple[nn.Module, list[Site]]:
 def with_norm(run: Run, norm: str) -> Run:
     """The run with another norm at its defaults, as the plan makes it; composing anew would take most of the time."""
     section = dataclasses.asdict(settings_node("norm", norms[norm], COMMON["norm"])())
-    return resolve({**run.spec, "norm": section, "plugins": []}, {}, ())
+    return resolve({**run.spec, "norm": section, "plugins": [], "module": {"path": None}}, {}, ())
 
 
 def test_every_model_is_tested_here() -> None:
