@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from normlib.tasks import register as register_task
     from normlib.tasks.metric import Metric as Metric
     from normlib.tasks.task import Task as Task
+    from normlib.training.saved import load_network as load_network
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _PUBLIC = {
     "factory": ("normlib.norms", "factory"),
     "fold": ("normlib.conversion.fold", "fold"),
     "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
+    "load_network": ("normlib.training.saved", "load_network"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
     "precise_statistics": ("normlib.norms.population", "precise_statistics"),
@@ -97,6 +99,7 @@ __all__ = [
     "factory",
     "fold",
     "freeze_statistics",
+    "load_network",
     "load_results",
     "names",
     "precise_statistics",

@@ -117,7 +117,8 @@ def _drop_biases(layers: Iterable[nn.Module], paths: Mapping[nn.Module, str], si
     layer: Any
     for layer in dict.fromkeys(layers):
         name = f"{paths[layer]}.bias"
-        held = sites.start is not None and (name in sites.start.state or f"network.{name}" in sites.start.state)
+        known = {*sites.stored, *(() if sites.start is None else sites.start.state)}
+        held = not known.isdisjoint((name, f"network.{name}"))
         sites.biases_stay |= held
         if layer.bias is not None and not held:
             layer.bias = None

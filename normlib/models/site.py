@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -132,7 +132,8 @@ class Sites:
     A model that puts sites into a network of other people's says in `changes`, in words, what it has switched off or changed,
     in `replaced` which norm stood where a site is now, in `made_by_network` which sites the network has made by itself (with
     the `channel_dim` that it gave), and in `reference`, if asked to keep one, what the network was with its
-    own norms where it starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`).
+    own norms where it starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`), or among the names
+    of a `stored` state of the same network.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class Sites:
         self.gains: dict[nn.Module, float] = {}
         self.weights = weights
         self.start: Start | None = None
+        self.stored: Collection[str] = ()
         self.biases_stay = False
         self.keeps_reference = False
         self.reference: nn.Module | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,13 +106,15 @@ class NetworkShape:
         return torch.zeros(samples, *self.input_shape, dtype=dtype, device=device)
 
 
-def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module, Sites]:
+def build_trunk(spec: Mapping[str, Any], shape: NetworkShape, stored: Collection[str] = ()) -> tuple[nn.Module, Sites]:
     """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
 
+    `stored`: the names in a stored state of the same network, which tell which biases ahead of sites it has.
     Raises ValueError when the model refuses its settings or the input shape.
     """
     site = spec["site"]
     sites = Sites(site["activation"], site["placement"], site["dropout"], spec["model"].get("weights"))
+    sites.stored = stored
     sites.keeps_reference = bool(spec["norm"].get("fit_on_batches"))
     name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
@@ -136,12 +138,15 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module
     return trunk, sites
 
 
-def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int) -> Network:
+def build_network(
+    spec: Mapping[str, Any], shape: NetworkShape, total_steps: int, stored: Collection[str] = ()
+) -> Network:
     """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
 
+    `stored` is as in `build_trunk`.
     Raises ValueError for settings that the model or the norm refuses.
     """
-    trunk, sites = build_trunk(spec, shape)
+    trunk, sites = build_trunk(spec, shape, stored)
     trunk_hash, largest_convolution = "", 0
     draws: tuple[str, ...] = ()
     if next(iter(trunk.parameters())).device.type != "meta":

@@ -173,7 +173,7 @@ def test_the_content_of_the_file_is_part_of_the_runs_id(trained: Pretrained, wei
 def test_frozen_norms_stay_as_the_weights_have_them(
     train, make_run, trained: Pretrained, weights: str, tmp_path: Path
 ) -> None:
-    final = tmp_path / "final.pt"
+    final = tmp_path / "final.safetensors"
     for frozen, moving in (
         ("all", set()),
         ("statistics", {"weight", "bias"}),
