@@ -102,7 +102,10 @@ def _site(sites: Sites, norm: nn.Module, description: Description, found: Trace,
     ahead = (
         None if isinstance(layer, TRANSPOSED) else layer
     )  # methods on weights take outputs to be the first dimension
-    site = sites(description.num_features, ahead, activation, description.channel_dim)
+    apart = found.positions_apart(norm)
+    if apart:
+        _require_channels_last(description.channel_dim, path)
+    site = sites(description.num_features, ahead, activation, description.channel_dim, positions_apart=apart)
     following = found.activation.get(norm, own)
     if layer is not None and type(following).__name__ in LIKE_RELU:
         sites.gains[layer] = GAINS["relu"]
@@ -153,10 +156,22 @@ def _surround(site: Site, sites: Sites, found: Trace, name: str) -> None:
                 "say which: norm_layer(channels, channel_dim=1), or -1 for the last"
             )
         site.channel_dim = max(where)
+    site.positions_apart = found.positions_apart(site)
+    if site.positions_apart:
+        _require_channels_last(site.channel_dim, name)
     layer = found.ahead.get(site)
     sites.ahead[site] = None if isinstance(layer, TRANSPOSED) else layer
     if layer is not None and type(found.activation.get(site)).__name__ in LIKE_RELU:
         sites.gains[layer] = GAINS["relu"]
+
+
+def _require_channels_last(channel_dim: int, where: str) -> None:
+    """Refuse a norm over channels first where outputs may not see later tokens: it would mix them. ValueError."""
+    if channel_dim != -1:
+        raise ValueError(
+            f"{where}: the network has an output for each token, which may not see later ones, so its norms take each token alone and "
+            "see channels last, (N, T, C); transpose ahead of the norm"
+        )
 
 
 def _listed(names: Collection[str]) -> str:

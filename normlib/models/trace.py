@@ -6,6 +6,7 @@ averages that its norms keep. This file knows no norm: whoever calls it names th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ LIKE_RELU = ("ReLU", "ReLU6", "LeakyReLU", "GELU", "GELUTanh", "SiLU", "Swish", 
 class Trace:
     """What was found. `shapes`: of the first input of each place; a place that the example never reached has none.
 
+    `answers_each_token`: inputs are token ids, and there is an output for each, as in language models.
+
     A tensor is known again by its memory and by how often that was written to: views of an output are still that output,
     and what an activation wrote over it is not.
     """
@@ -33,6 +36,12 @@ class Trace:
     activation: dict[nn.Module, nn.Module] = field(default_factory=dict)
     shapes: dict[nn.Module, tuple[int, ...]] = field(default_factory=dict)
     last: nn.Module | None = None
+    answers_each_token: bool = False
+
+    def positions_apart(self, place: nn.Module) -> int:
+        """The positions that a norm may not mix, since outputs may not see later ones; 0 where it may."""
+        shape = self.shapes.get(place)
+        return math.prod(shape[1:-1]) if self.answers_each_token and shape is not None and len(shape) > 2 else 0
 
 
 def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_outputs: int) -> Trace:
@@ -67,10 +76,11 @@ def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_
             hooks.append(module.register_forward_hook(leaves))
     try:
         with torch.no_grad():
-            model(example)
+            output = model(example)
     finally:
         for hook in hooks:
             hook.remove()
+    found.answers_each_token = not example.is_floating_point() and output.shape[:2] == example.shape
     return found
 
 

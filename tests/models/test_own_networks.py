@@ -161,6 +161,34 @@ def test_where_the_channels_are_is_seen_or_said() -> None:
     assert built(Mixed, (1, 9), dim=-1)[1].sites[1].channel_dim == -1
 
 
+class LanguageModel(nn.Module):
+    """Token ids to the next token at each position; `first` has channels first ahead of a norm, as a convolution would."""
+
+    def __init__(self, vocabulary: int, num_outputs: int, first: bool = False) -> None:
+        super().__init__()
+        self.first = first
+        self.embed = nn.Embedding(vocabulary, 8)
+        self.norm = nn.BatchNorm1d(8) if first else nn.LayerNorm(8)
+        self.head = nn.Linear(8, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        return self.head(self.norm(x.mT).mT if self.first else self.norm(x))
+
+
+@pytest.mark.parametrize("norm", ["layer", "rms", "dyt"])
+def test_no_norm_lets_a_language_model_see_later_tokens(make_run, norm: str) -> None:
+    register_network(LanguageModel)
+    spec = make_run("model=convnet", f"norm={norm}").spec
+    spec = {**spec, "model": {"name": "LanguageModel", "weights": None, "first": False}}
+    network = build_network(spec, NetworkShape((6,), 11, 11), 1).module.eval()
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6]])
+    later = torch.tensor([[1, 2, 3, 7, 8, 9]])
+    assert torch.equal(network(ids)[:, :3], network(later)[:, :3])
+    with pytest.raises(ValueError, match=r"norm: the network has an output for each token.*channels last, \(N, T, C\)"):
+        models["LanguageModel"].cls(Sites(), (6,), 11, 11, first=True)
+
+
 def test_what_is_passed_to_norm_layer_and_what_is_called_stands_in_the_changes() -> None:
     class Calls(nn.Module):
         """Sets eps, and calls a norm function by itself, on rows (N, 7, 8)."""
