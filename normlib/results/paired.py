@@ -27,8 +27,8 @@ from normlib.results.statistics import (
     welch_difference,
     welch_p,
 )
-from normlib.results.study import ACCURACY, Condition, Question, Study
-from normlib.results.tables import check_value, lower_is_better
+from normlib.results.study import Condition, Question, Study
+from normlib.results.tables import check_value
 
 
 def paired(study: Study) -> list[Comparison]:
@@ -55,14 +55,15 @@ def compare_arms(
     baseline: str = "batch",
     rows: str = "norm",
     columns: str = "data.batch_size",
-    value: str = ACCURACY,
-    rope: float = 0.5,
+    value: str = "",
+    rope: float | None = None,
     view: str = "tuned",
 ) -> pd.DataFrame:
     """The paired table of a frame of runs (`normlib.load_results`): one row for each arm and condition but the baseline's.
 
-    Columns are the fields of `Comparison`: differences are arm minus `baseline` in the unit of `value` (accuracies are
-    fractions), `low` and `high` the ends of the 95 % interval; `rope` is in percentage points of accuracy.
+    Columns are the fields of `Comparison`: differences are arm minus `baseline` of `value`, by default the runs' main metric on
+    the test split (a fraction where its unit is %), `low` and `high` the ends of the 95 % interval; `rope` is in the metric's
+    unit, percentage points where that is %.
     Of an experiment with tuning `view` says which runs are compared: "tuned", every arm at its chosen value, or "fixed", all
     at one. It has no effect where nothing was tuned, and trials are never compared.
     IdentityError where runs claim to be paired and are not; ReportError for axes, values, a baseline or a view that are not
@@ -71,7 +72,7 @@ def compare_arms(
     of_view = one_view(frame, view)
     question = Question(rows=rows, columns=columns, value=value, baseline=baseline, rope=rope)
     study = Study(of_view.runs, question, verified=of_view.verified)
-    check_value(of_view.runs, value)
+    check_value(of_view.runs, study.question.value)
     check_baseline(study)
     check_paired(frame)
     fields = [field.name for field in dataclasses.fields(Comparison)]
@@ -95,7 +96,7 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     question = study.question
     diverged = {label: condition.diverged(label) for label in (arm, question.baseline)}
     made = Comparison(
-        condition.section, condition.column, arm, question.baseline,
+        condition.section, condition.column, arm, question.baseline, control=arm in study.controls,
         diverged=int(diverged[arm].sum()), baseline_diverged=int(diverged[question.baseline].sum()),
     )  # fmt: skip
     a, b = (condition.array(label, question.value) for label in (arm, question.baseline))
@@ -104,12 +105,13 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     if not (~np.isnan(a)).any() or not (~np.isnan(b)).any():
         missing = arm if not (~np.isnan(a)).any() else question.baseline
         return dataclasses.replace(made, why_none=f"{missing}: {why_none(condition, missing)}")
+    step = condition.resolution(question.value, question.facts)
     unpaired = _why_unpaired(study, condition, arm, n, min((~np.isnan(a)).sum(), (~np.isnan(b)).sum()))
     if unpaired:
         samples = a[~np.isnan(a)], b[~np.isnan(b)]
-        return _of_two_samples(made, *samples, unpaired, condition.resolution(question.value))
-    interval = paired_difference(a, b, resolution=condition.resolution(question.value))
-    share = outperformance(a, b, diverged[arm], diverged[question.baseline], lower_is_better(question.value))
+        return _of_two_samples(made, *samples, unpaired, step)
+    interval = paired_difference(a, b, resolution=step)
+    share = outperformance(a, b, diverged[arm], diverged[question.baseline], not question.facts.higher_is_better)
     return dataclasses.replace(
         made, n=n, difference=float(interval.mean),
         low=float(interval.mean - interval.half_width), high=float(interval.mean + interval.half_width),

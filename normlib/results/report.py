@@ -20,15 +20,17 @@ from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import frame, latest, run_name
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
+from normlib.results.metrics import table_name
 from normlib.results.placing import check_place, place
 from normlib.results.record import Record, RecordError
-from normlib.results.sheet import Sheet
-from normlib.results.shown import Filters, View, shown
+from normlib.results.sheet import ANALYSES, Sheet
+from normlib.results.shown import Filters, Shown, View, shown
 from normlib.results.study import Question, Study
 from normlib.results.tuning import FIXED
 from normlib.results.tuning_sheet import tuning_sheets
 from normlib.results.view_verdicts import details, digests, main_headline, verdicts_file
 from normlib.results.writers import latex, markdown, terminal, tidy_csv
+from normlib.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,10 +38,6 @@ if TYPE_CHECKING:
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
 IMAGE_KINDS = ("png", "svg")
 WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
-TABLE_NAMES = (
-    "accuracy", "differences", "paired", "batch_size_effect", "speed", "tasks", "gap", "cost",
-)  # fmt: skip
-"""Of every table that a view can have; `tuning` is of no view."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def write_report(
     all_runs = of_plan if ids is None else frame(records)
     rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
     try:
-        chosen = shown(of_plan, filters or {}, staged)
+        chosen = shown(of_plan, filters or {}, staged, question.metric)
         if chosen.axis in (question.rows, question.columns):
             raise ReportError(
                 f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns"
@@ -117,7 +115,7 @@ def write_report(
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
-    sheets = (*(sheet for findings in found for sheet in findings.sheets), *tuning_sheets(chosen.axis, chosen.choices))
+    sheets = (*(sheet for findings in found for sheet in findings.sheets), *_tuning(chosen))
     drawn = _figures(found)
     no_figure = bool(found) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
@@ -138,18 +136,19 @@ def write_report(
     return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
 
 
-def check_folder(folder: Path, overwrite: bool = False) -> None:
-    """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have.
-    StoreError."""
-    from normlib.results.figures import NAMES
+def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
+    """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have;
+    `metrics` are those of the runs to come. StoreError."""
+    from normlib.results.figures import DIFFERENCES, LEARNING_CURVES
 
-    tables = [*TABLE_NAMES, *(f"{name}_{FIXED}" for name in TABLE_NAMES), "tuning"]
+    named = [table_name(metric) for metric in metrics]
+    tables = [f"{name}{view}" for name in (*ANALYSES, *named) for view in ("", f"_{FIXED}")]
     check_place(
         folder,
         [
             *(ROWS, VERDICTS, PAGE),
             *(f"{TABLES}/{name}{end}" for name in tables for end in WRITERS),
-            *(f"{FIGURES}/{name}.{kind}" for name in NAMES for kind in IMAGE_KINDS),
+            *(f"{FIGURES}/{name}.{kind}" for name in (*named, DIFFERENCES, LEARNING_CURVES) for kind in IMAGE_KINDS),
         ],
         overwrite,
     )
@@ -159,6 +158,12 @@ def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings
     """What is found out about a view; the files of the fixed one say so by their names."""
     findings = find(Study(view.runs, question, curves, view.verified), view.name, view.heading)
     return filed_apart(findings) if view.name == FIXED else findings
+
+
+def _tuning(chosen: Shown) -> tuple[Sheet, ...]:
+    if chosen.axis is None or chosen.metric is None:
+        return ()
+    return tuning_sheets(chosen.axis, chosen.choices, chosen.metric)
 
 
 def _tables(sheets: Sequence[Sheet]) -> dict[str, str]:

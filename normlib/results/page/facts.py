@@ -15,6 +15,7 @@ import pandas as pd
 from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
 from normlib.results.columns import REINITIALIZED
 from normlib.results.identity import held_against_another
+from normlib.results.metrics import difference_unit, scale, with_unit
 from normlib.results.record import TRAINED
 from normlib.results.study import Study
 
@@ -106,7 +107,8 @@ def _named(column: str) -> str:
 
 def limits(study: Study) -> list[str]:
     """How far the figures reach: splits, size of the test set, number of replicates."""
-    runs, said = study.runs, []
+    runs, metric = study.runs, study.question.facts
+    said = []
     splits = int(runs[SPLIT_SEED].nunique()) if SPLIT_SEED in runs else 0
     if splits_follow_seeds(runs):
         said.append(f"{splits} splits of the data, one for each seed: the intervals include what the split adds.")
@@ -122,7 +124,9 @@ def limits(study: Study) -> list[str]:
         )
     samples = sorted({int(size) for size in runs["test.samples"].dropna()}) if "test.samples" in runs else []
     for size in samples:
-        said.append(f"The test set has {size:,} samples: one of them is {100 / size:.2g} points of accuracy.")
+        step = with_unit(f"{scale(metric) * metric.step / size:.2g}", difference_unit(metric))
+        one = f": one of them is {step} of {metric.title}" if metric.step else ""
+        said.append(f"The test set has {size:,} samples{one}.")
     counts = [
         int(np.isfinite(condition.array(arm, study.question.value)).sum())
         for conditions in study.conditions.values() for condition in conditions for arm in condition.arms

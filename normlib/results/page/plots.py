@@ -74,6 +74,10 @@ class Plot:
     columns: Sequence[str] = ()
     """Conditions of which the reader chooses one; none: all points are shown."""
     axes: Sequence[str] = ()
+    unit: str = ""
+    """Of the values, a text for plotly, where hovering writes them from the traces."""
+    decimals: int | None = None
+    """How many it shows then; None: four digits."""
 
     @property
     def arms(self) -> frozenset[str]:
