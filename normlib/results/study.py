@@ -29,6 +29,9 @@ POINTS = 0.5
 """Within so many points arms are equal in practice, where the metric's unit is % and nothing else is said."""
 
 
+NO_METRIC = Metric("metric")
+
+
 @dataclass(frozen=True)
 class Question:
     """What is asked of the runs: the axes of the tables, the metric, the baseline of the comparisons, and what counts as equal.
@@ -69,9 +72,8 @@ class Question:
 
     @property
     def facts(self) -> Metric:
-        """The facts of the metric, once a study has filled them in."""
-        assert isinstance(self.metric, Metric), "a study fills it in"
-        return self.metric
+        """The facts of the metric, which a study fills in; without any run nothing has a figure, whatever the metric is."""
+        return self.metric if isinstance(self.metric, Metric) else NO_METRIC
 
     def on(self, split: str) -> str:
         """The column of the metric on another split."""

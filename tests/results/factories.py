@@ -39,6 +39,7 @@ def make_record(
     metric: Metric = ACCURACY,
     status: str = DONE,
     epochs: int = 5,
+    control: bool = False,
     norm_settings: dict[str, Any] | None = None,
     spec: dict[str, Any] | None = None,
     **over: Any,
@@ -48,7 +49,7 @@ def make_record(
     Trunk, batches, schedule and data hashes follow from everything but the norm, as in real runs.
     """
     sections: dict[str, Any] = {
-        "norm": {"name": norm, "eps": 1e-5, **(norm_settings or {})},
+        "norm": {"name": norm, "eps": 1e-5, **({"gamma_noise": 1e-6} if control else {}), **(norm_settings or {})},
         "model": {"name": model, "depth": 6, "width": 128 if model == "mlp" else 16},
         "data": {"name": "digits", "batch_size": batch_size, "split_seed": 0, "flip": False, "crop": 0},
         "site": {"activation": "relu", "placement": "before", "dropout": 0.0, "norm_batch_size": None},
@@ -75,6 +76,7 @@ def make_record(
         "spec": sections,
         "code": code,
         "data_version": "1",
+        "control": control,
         "metric_facts": [metric.facts(), LOSS.facts()],
         "planned_steps": steps,
         "started": "2025-01-01T10:00:00+00:00",
