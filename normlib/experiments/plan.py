@@ -18,12 +18,13 @@ from normlib.experiments.multiply import axes_of, check_keys, multiply
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
+from normlib.experiments.user_code import check_user_code, names_user_code, written_out
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes
 from normlib.results.columns import arm_label
 from normlib.results.quoting import short
 from normlib.results.study import check_target
-from normlib.tasks.metric import Metric
+from normlib.tasks.metric import Metric, column_name
 from normlib.training.inputs import make_dataset, make_task
 from normlib.training.spec import Run
 
@@ -60,8 +61,12 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     `comparison`: what `compare` does; false for Hydra's multirun, which has no default experiment, control or tuning.
     Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
     """
-    overrides = list(overrides)
-    if comparison and not any(o.lstrip("+~").startswith("experiment=") for o in overrides):
+    overrides = written_out(overrides)
+    if (
+        comparison
+        and not names_user_code(overrides)
+        and not any(o.lstrip("+~").startswith("experiment=") for o in overrides)
+    ):
         overrides.insert(0, f"experiment={DEFAULT_EXPERIMENT}")
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
@@ -69,6 +74,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         fixed = [text for override, text in zip(given, overrides, strict=True) if not override.is_sweep_override()]
         first = composer.compose(fixed)
         _check_question(first.plain)
+        check_user_code(first.plain, [override.get_key_element() for override in given])
         _check_work(first.plain)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
         check_keys(in_file, GROUPS)
@@ -110,6 +116,8 @@ def _check_question(settings: Mapping[str, Any]) -> None:
 def _metrics(settings: Mapping[str, Any], runs: Sequence[Run], comparison: bool) -> tuple[Metric, ...]:
     """The metrics of the runs' tasks. ConfigError, before anything is trained, for a metric or a target that no report could show."""
     name, known = settings["metric"], dict[Metric, None]()
+    if runs[0].sources:  # what a user's own code logs is known once it has run on a batch
+        return (Metric(column_name(name)),) if name else ()
     shown: dict[Metric, str] = {}
     for run in {str((run.spec["task"], run.labels["data"])): run for run in runs}.values():
         own = make_task(run.spec["task"]).metrics_on(make_dataset(run.spec["data"]))
@@ -193,6 +201,7 @@ def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
     """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
+    overrides = written_out(overrides)
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         check_keys(given, GROUPS)
@@ -203,4 +212,5 @@ def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple
             )
         composed = composer.compose(overrides)
         _check_work(composed.plain)
+        check_user_code(composed.plain, [override.get_key_element() for override in given])
         return resolve(composed.plain, composed.choices, list(overrides), config_dirs), composed.plain

@@ -84,9 +84,17 @@ def _question(selection: Selection) -> Question:
     for name in ("rope", "target"):
         asked[name] = None if asked[name] in (None, "null") else _number(name, asked[name])
     asked["metric"] = None if asked["metric"] == "null" else asked["metric"]
+    asked["higher_is_better"] = _truth("higher_is_better", asked["higher_is_better"])
     params = selection.file.get("hydra", {}).get("sweeper", {}).get("params", {})
     asked["baseline"] = as_text(asked["baseline"])  # a file may hold a number, such as a batch size
     return Question(**asked, order=_order(params))
+
+
+def _truth(name: str, value: Any) -> bool | None:
+    known = {"null": None, "true": True, "false": False}
+    if as_text(value).lower() not in known:
+        raise ConfigError(f"{name} is true, false or null, got {name}={value}")
+    return known[as_text(value).lower()]
 
 
 def _number(name: str, value: Any) -> float:

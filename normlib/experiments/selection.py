@@ -35,7 +35,7 @@ from normlib.results.record import Record
 from normlib.results.store import Store
 
 PLACES = ("experiment", "results_dir")
-QUESTION = ("rows", "columns", "metric", "baseline", "rope", "target")
+QUESTION = ("rows", "columns", "metric", "higher_is_better", "baseline", "rope", "target")
 """What a report is asked, on the command line or in the experiment's file."""
 OTHER_VERBS_KEYS = (
     "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning",

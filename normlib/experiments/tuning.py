@@ -20,7 +20,7 @@ from normlib.results.metrics import metric_of
 from normlib.results.record import SKIPPED, Record
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING, choices, is_chosen
 from normlib.training.outcome import unfinished
-from normlib.training.spec import SECTIONS, Run
+from normlib.training.spec import Run
 
 FIRST_TUNING_SEED = 1_000_000
 """Trials have the seeds from here on, far from those that anyone numbers replicates with."""
@@ -112,6 +112,7 @@ def chosen(
     candidates: Sequence[Run],
     records: Mapping[str, Record],
     metric: str | None = None,
+    higher_is_better: bool | None = None,
 ) -> list[Run] | None:
     """Those of the candidates that the trials' records choose, by `metric` or the task's first; None while a trial has no record."""
     known = [records[run.id] for run in trials if run.id in records]
@@ -124,7 +125,7 @@ def chosen(
         return []
     as_rows = frame([unfinished(run, SKIPPED, "") for run in candidates])
     of_trials = frame(known)
-    found = choices(of_trials, axis, metric_of(of_trials, metric))
+    found = choices(of_trials, axis, metric_of(of_trials, metric, higher_is_better))
     picked = set(as_rows.loc[is_chosen(as_rows, found, axis), "id"])
     return [run for run in candidates if run.id in picked]
 
@@ -140,7 +141,8 @@ def _labelled(run: Run, axis: str, stage: str) -> Run:
 
 def _check_axis(axis: str, run: Run) -> None:
     """Refuse a setting that a run has not, since tuning on equal terms needs it in every arm."""
-    known = [f"{section}.{key}" for section in SECTIONS for key in run.spec[section] if key != "name"]
+    sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
+    known = [f"{section}.{key}" for section, node in sections.items() for key in node if key != "name"]
     if axis not in known:
         where = f"norm={run.labels['norm']} model={run.labels['model']} data={run.labels['data']}"
         raise ConfigError(f"tuning.axis={axis}: every arm has to have the setting, but with {where} there is none; "

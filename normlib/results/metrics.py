@@ -6,6 +6,7 @@ fraction, read in percent, and differs by points; any other is read as it is. Th
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -88,17 +89,15 @@ def metrics_of(runs: pd.DataFrame) -> tuple[Metric, ...]:
     return tuple(metric for metric in tasks[0] if all(metric in task for task in tasks)) if tasks else ()
 
 
-def metric_of(runs: pd.DataFrame, name: str | None = None) -> Metric:
-    """The metric called `name`, or the main one of the runs.
+def metric_of(runs: pd.DataFrame, name: str | None = None, higher_is_better: bool | None = None) -> Metric:
+    """The metric called `name`, or the main one of the runs. `higher_is_better` is its direction, where that is told.
 
-    ReportError for a name that no run has, where tasks mean different things by it, and where there is no one main metric.
+    ReportError for a name that no run has, where tasks mean different things by it, where there is no one main metric, and where
+    nothing tells its direction.
     """
     tasks = _tasks(runs)
     if name is not None:
-        valid = dict.fromkeys(metric.name for task in tasks for metric in task)
-        if valid and name not in valid:
-            raise ReportError(f"metric={name}: {unknown_name('metric', name, valid)}")
-        return metric_of_value(runs, f"{SPLITS[0]}.{name}")
+        return _named(runs, name, higher_is_better)
     mains = list(dict.fromkeys(task[0] for task in tasks))
     if len(mains) > 1:
         raise ReportError(
@@ -111,7 +110,25 @@ def metric_of(runs: pd.DataFrame, name: str | None = None) -> Metric:
         raise ReportError(
             "a report shows one metric, and these runs do not say which they have; name it with metric=..."
         )
-    return mains[0]
+    return _directed(mains[0], higher_is_better)
+
+
+def _named(runs: pd.DataFrame, name: str, higher_is_better: bool | None) -> Metric:
+    columns = [f"{split}.{name}" for split in SPLITS if f"{split}.{name}" in runs]
+    facts = [metric for task in _tasks(runs) for metric in task]
+    if not columns and not any(metric.name == name for metric in facts) and runs["status"].isin(TRAINED).any():
+        there = (column.partition(".")[2] for column in runs if column.partition(".")[0] in SPLITS)
+        raise ReportError(f"metric={name}: {unknown_name('metric', name, {*there} - {'samples'})}")
+    known = any(metric.name == name for metric in facts) or known_metric(name) is not None
+    if not known and higher_is_better is None:
+        raise ReportError(
+            f"metric={name}: its name does not tell whether more or less of it is better; say metric.higher_is_better=true or false"
+        )
+    return _directed(metric_of_value(runs, f"{SPLITS[0]}.{name}"), higher_is_better)
+
+
+def _directed(metric: Metric, higher_is_better: bool | None) -> Metric:
+    return metric if higher_is_better is None else dataclasses.replace(metric, higher_is_better=higher_is_better)
 
 
 def metric_of_value(runs: pd.DataFrame, value: str) -> Metric:

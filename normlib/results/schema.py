@@ -34,12 +34,12 @@ Nothing = Annotated[dict[str, None], Meta(max_length=0)]
 
 
 class Hashes(Struct, forbid_unknown_fields=True):
-    """Of a trained run: what it started from and was fed, `batches` an epoch each."""
+    """Of a trained run: what it started from and was fed, `batches` an epoch each. A function of the user's own tells nothing."""
 
-    trunk: str
-    batches: list[str]
-    schedule: str
-    data: str
+    trunk: str = ""
+    batches: list[str] = []
+    schedule: str = ""
+    data: str = ""
 
 
 class Facts(Struct, forbid_unknown_fields=True):
@@ -53,7 +53,7 @@ class Facts(Struct, forbid_unknown_fields=True):
 
 
 Scores = dict[str, Number | None]
-"""Of one split: the loss, the number of samples, and metrics by name."""
+"""Of one split: figures by name, and the number of samples. A split that was not evaluated has nothing."""
 
 
 class Metrics(Struct, forbid_unknown_fields=True):
@@ -140,7 +140,7 @@ def broken(values: Mapping[str, Any], trained: bool) -> str | None:
     """What breaks the schema: the field, what it holds, and the rule. None where all is well."""
     fault = first_fault(values, Trained if trained else Untrained)
     fault = fault or _of_names(tuple(values["labels"]), tuple(values["spec"])) or _of_spec(values["spec"])
-    fault = fault or _of_facts(values["metric_facts"], trained)
+    fault = fault or _of_facts(values["metric_facts"])
     if trained and not fault:
         percent = {facts["name"]: facts["unit"] == "%" for facts in values["metric_facts"]}
         fault = _of_scores(values["metrics"], percent) or _of_curves(values["curves"], percent)
@@ -167,25 +167,22 @@ def _of_spec(spec: Mapping[str, Any]) -> Fault | None:
     return None
 
 
-def _of_facts(facts: Sequence[Mapping[str, Any]], trained: bool) -> Fault | None:
+def _of_facts(facts: Sequence[Mapping[str, Any]]) -> Fault | None:
     names = [each["name"] for each in facts]
     for name in names:
         if not _NAME.fullmatch(name) or name in COUNTED or names.count(name) > 1:
             rule = f"a metric has a plain name of its own, and none of {', '.join(COUNTED)}"
             return Fault("metric_facts", name, rule)
-    return Fault("metric_facts", names, "a trained run has a metric") if trained and not names else None
+    return None
 
 
 def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, bool]) -> Fault | None:
     """`percent`: by metric, whether its figures are fractions."""
     for split, scores in metrics.items():
-        for name in ("loss", "samples"):
-            if name not in scores:
-                return Fault(f"metrics.{split}", list(scores), f"{name} has to be among them")
-        if type(samples := scores["samples"]) is not int or samples < 1:
-            return Fault(
-                f"metrics.{split}.samples", samples, "it is the size of the split, a whole number of 1 or more"
-            )
+        samples = scores.get("samples", 1)
+        if type(samples) is not int or samples < 1:
+            rule = "it is the size of the split, a whole number of 1 or more"
+            return Fault(f"metrics.{split}.samples", samples, rule)
         for name, value in scores.items():
             if name != "samples" and (fault := _of_figures(f"metrics.{split}.{name}", name, [value], percent)):
                 return fault
@@ -193,9 +190,9 @@ def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, b
 
 
 def _of_figures(where: str, name: str, figures: Iterable[Any], percent: Mapping[str, bool]) -> Fault | None:
-    """Of one metric: it is declared, and a % metric's figures are fractions."""
-    if name not in percent and name != "loss":
-        return Fault(where, name, "each metric is one of metric_facts")
+    """Of one metric: it can be a column, and a % metric's figures are fractions."""
+    if not _NAME.fullmatch(name):
+        return Fault(where, name, "a metric has a plain name")
     for value in figures:
         if percent.get(name) and value is not None and not 0 <= value <= 1:
             return Fault(where, value, "figures of a metric whose unit is % are fractions, 0 to 1")
@@ -208,7 +205,7 @@ def _of_curves(curves: Mapping[str, Mapping[str, list[Any]]], percent: Mapping[s
         if len(set(lengths.values())) > 1:
             return Fault(f"curves.{name}", lengths, "the lists of a curve have to be of equal length")
     validation = curves["validation"]
-    for name in COUNTED:
+    for name in COUNTED if validation else ():
         if name not in validation:
             return Fault("curves.validation", list(validation), f"{name} has to be among them")
         for value in validation[name]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from normlib.results.axes import Order, Places, ReportError, places
 from normlib.results.columns import CONTROL, SEED
 from normlib.results.frame import run_names
-from normlib.results.metrics import metric_of, metric_of_value, scale
+from normlib.results.metrics import SPLITS, metric_of, metric_of_value, scale
 from normlib.results.record import DIVERGED, TRAINED
 from normlib.tasks.metric import Metric
 
@@ -37,7 +37,8 @@ class Question:
     """What is asked of the runs: the axes of the tables, the metric, the baseline of the comparisons, and what counts as equal.
 
     `metric` are the facts of what is compared, or its name among the metrics of the runs, or None for their main one; `value` is
-    its column, "" for the metric on the test split. `rope` is in the metric's unit, points where that is %; None is 0.5 points where the unit is %, and nothing is
+    its column, "" for the metric on the test split, or where no run has it there on validation. `higher_is_better` is the
+    metric's direction, where its name does not tell. `rope` is in the metric's unit, points where that is %; None is 0.5 points where the unit is %, and nothing is
     equal in practice elsewhere. `target` is a figure of the metric, a fraction where the unit is %; None follows from the
     baseline (analyses/speed.py). `order` is the order of labels along axes.
     """
@@ -45,6 +46,7 @@ class Question:
     rows: str = "norm"
     columns: str = "data.batch_size"
     metric: Metric | str | None = None
+    higher_is_better: bool | None = None
     value: str = ""
     baseline: str = "batch"
     rope: float | None = None
@@ -53,8 +55,6 @@ class Question:
 
     def __post_init__(self) -> None:
         """ReportError for a region of equivalence or a target that cannot be."""
-        if isinstance(self.metric, Metric) and not self.value:
-            object.__setattr__(self, "value", f"test.{self.metric.name}")
         if self.rope is not None and not 0 <= self.rope < math.inf:
             raise ReportError(
                 f"rope is the difference within which arms are equal in practice, 0 or more, in the metric's unit (points where that "
@@ -64,11 +64,13 @@ class Question:
 
     def asked_of(self, runs: pd.DataFrame) -> Question:
         """The same with the metric and its column filled in from the runs. ReportError where they do not tell."""
-        if isinstance(self.metric, Metric):
-            return self
-        by_value = self.value and self.metric is None
-        metric = metric_of_value(runs, self.value) if by_value else metric_of(runs, self.metric)
-        return dataclasses.replace(self, metric=metric)
+        metric = self.metric
+        if not isinstance(metric, Metric):
+            by_value = self.value and metric is None
+            metric = metric_of_value(runs, self.value) if by_value else metric_of(runs, metric, self.higher_is_better)
+        columns = [f"{split}.{metric.name}" for split in SPLITS]
+        there = (column for column in columns if column in runs and runs[column].notna().any())
+        return dataclasses.replace(self, metric=metric, value=self.value or next(there, columns[0]))
 
     @property
     def facts(self) -> Metric:
