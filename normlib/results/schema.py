@@ -143,7 +143,11 @@ def broken(values: Mapping[str, Any], trained: bool) -> str | None:
     fault = fault or _of_facts(values["metric_facts"])
     if trained and not fault:
         percent = {facts["name"]: facts["unit"] == "%" for facts in values["metric_facts"]}
-        fault = _of_scores(values["metrics"], percent) or _of_curves(values["curves"], percent)
+        fault = (
+            _of_hashes(values["hashes"])
+            or _of_scores(values["metrics"], percent)
+            or _of_curves(values["curves"], percent)
+        )
     return fault and f"has {short(fault.value)} at {fault.where}: {fault.rule}"
 
 
@@ -174,6 +178,11 @@ def _of_facts(facts: Sequence[Mapping[str, Any]]) -> Fault | None:
             rule = f"a metric has a plain name of its own, and none of {', '.join(COUNTED)}"
             return Fault("metric_facts", name, rule)
     return None
+
+
+def _of_hashes(hashes: Mapping[str, Any]) -> Fault | None:
+    missing = [name for name in Hashes.__struct_fields__ if name not in hashes]
+    return Fault("hashes", list(hashes), f"{missing[0]} has to be among them") if hashes and missing else None
 
 
 def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, bool]) -> Fault | None:

@@ -276,7 +276,10 @@ def test_an_experiment_that_builds_on_another_has_its_settings(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["metric=acuracy"], "metric=acuracy: no metric of task=classification is named 'acuracy'; did you mean 'accuracy'"),
+        (
+            ["metric=acuracy"],
+            "metric=acuracy: no metric of task=classification is named 'acuracy'; did you mean 'accuracy'",
+        ),
         (["target=95"], "target is the accuracy to reach, a fraction above 0 and up to 1"),
         (["target=.inf"], "target"),
     ],

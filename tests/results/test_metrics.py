@@ -256,3 +256,33 @@ def test_a_metric_that_is_called_like_an_analysis_takes_no_file_of_it(name: str,
 )  # fmt: skip
 def test_figures_in_words(value: float, metric: Metric, options: dict[str, Any], text: str) -> None:
     assert figure(value, metric, **options) == text
+
+
+def _of_a_module(name: str) -> list[Record]:
+    """Runs that have one figure, on validation alone, of which no record knows the facts."""
+    return [
+        make_record(norm=norm, seed=seed, metric_facts=[],
+                    metrics={"train": {}, "validation": {name: value + 0.01 * seed, "samples": 50}, "test": {}})
+        for norm, value in (("batch", 0.5), ("group", 0.7)) for seed in range(8)
+    ]  # fmt: skip
+
+
+def test_a_figure_that_is_known_on_validation_alone_is_reported_there(tmp_path: Path) -> None:
+    report = write_report(tmp_path, _of_a_module("val_dice"), question=Question(metric="val_dice"))
+    (main,) = (sheet for sheet in report.sheets if sheet.name == "val_dice")
+    assert main.title == "Validation val dice" and main.lines[1].entries[1].strong
+    assert report.findings[0].comparisons[0].verdict == BETTER
+
+
+def test_a_direction_that_the_name_does_not_tell_has_to_be_said(tmp_path: Path) -> None:
+    records = _of_a_module("goodness")
+    with pytest.raises(ReportError, match=r"metric\.higher_is_better=true or false"):
+        write_report(tmp_path, records, question=Question(metric="goodness"))
+    for higher, verdict in ((True, BETTER), (False, WORSE)):
+        question = Question(metric="goodness", higher_is_better=higher)
+        report = write_report(tmp_path, records, question=question)
+        assert report.findings[0].comparisons[0].verdict == verdict
+    with pytest.raises(ReportError, match="name it with metric="):
+        write_report(tmp_path, records)
+    with pytest.raises(ReportError, match="did you mean 'goodness'"):
+        write_report(tmp_path, records, question=Question(metric="godness"))
