@@ -35,6 +35,10 @@ NO_BATCHES = "[]"
 """The hashes of the batches, as text, of a run that ended in its first epoch."""
 
 
+NOT_VERIFIED = "Pairing not verified: the runs carry no hashes, so nothing shows that runs of one seed share their start and their batches."
+"""What is said of runs that were made elsewhere, wherever those of records have their hashes."""
+
+
 class IdentityError(NormlibError, ValueError):
     """Runs that claim to be paired and are not."""
 

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.columns import CONTROL, SEED
+from normlib.results.columns import CONTROL, SEED, STEP
 from normlib.results.frame import run_names
 from normlib.results.metrics import SPLITS, metric_of, metric_of_value, scale
 from normlib.results.record import DIVERGED, TRAINED
@@ -140,8 +140,13 @@ class Condition:
         return self._by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
     def resolution(self, value: str, metric: Metric) -> float:
-        """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric."""
+        """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
+
+        Of figures that were made elsewhere the column `measured.step` has it.
+        """
         split, _, _ = value.rpartition(".")
+        if f"{split}.{STEP}" in self.runs:
+            return float(self.runs[f"{split}.{STEP}"].max())
         if not metric.step or f"{split}.samples" not in self.runs:
             return 0.0
         samples = min(self.runs[f"{split}.samples"].dropna(), default=0)
@@ -176,6 +181,8 @@ class Study:
     """By the name of the run (`frame.run_name`), the record's curves."""
     verified: bool = True
     """Whether arms of norms are paired for certain (`identity.check_paired`), or hashes must tell for each comparison."""
+    hashed: bool = True
+    """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
 
     def __post_init__(self) -> None:
         """Let the runs say what the question leaves open. ReportError where they do not tell."""
