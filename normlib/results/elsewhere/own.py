@@ -53,7 +53,9 @@ def _own_rows(table: pd.DataFrame, asked: Asked) -> Rows:
     rows, columns = asked.arm or default.rows, (*asked.columns, default.columns)[0]
     for axis in (rows, columns):
         check_axis(table, axis)
-    named = asked.metric in {metric.name for metric in metrics_of(table)}  # else it is a column, such as seconds_per_step
+    named = asked.metric in {
+        metric.name for metric in metrics_of(table)
+    }  # else it is a column, such as seconds_per_step
     question = Question(
         rows=rows, columns=columns, value=f"test.{asked.metric}" if named else asked.metric or "",
         baseline=asked.baseline or default.baseline, rope=asked.rope,
