@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.columns import CONTROL, SEED, STEP
+from normlib.results.columns import CONTROL, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.frame import run_names
 from normlib.results.metrics import SPLITS, metric_of, metric_of_value, scale
 from normlib.results.record import DIVERGED, TRAINED
@@ -78,7 +78,9 @@ class Question:
         return self.metric if isinstance(self.metric, Metric) else NO_METRIC
 
     def on(self, split: str) -> str:
-        """The column of the metric on another split."""
+        """The column of the metric on another split. Of figures that were made elsewhere no split is known, and they stand for "test"."""
+        if split == "test" and self.value.startswith(f"{UNKNOWN_SPLIT}."):
+            return self.value
         return f"{split}.{self.facts.name}"
 
     @property

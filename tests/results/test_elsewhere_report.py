@@ -68,6 +68,9 @@ def test_every_part_of_a_report_is_there_and_says_that_nothing_is_verified(
     assert {path.name for path in (folder / "figures").glob("*.svg")} == {"dice.svg", "differences.svg"}
     assert "Dice in %" in shown and NOT_VERIFIED in shown and "At batch 2, group (+" in shown
     assert "1 run failed" in shown and "State is crashed" in shown
+    effect = pd.read_csv(folder / "tables" / "batch_size_effect.csv").set_index("arm")
+    assert effect.loc["group", "slope_per_doubling"] == pytest.approx(-0.05, abs=0.01)
+    assert "Effect of the batch size on dice" in (folder / "tables" / "batch_size_effect.md").read_text()
     page = text_of(folder / "report.html")
     assert page.count(NOT_VERIFIED) >= 6 and "on trust" in page and "were held against each" not in page
     assert "normlib report runs.csv --arm norm --seed seed" in page
@@ -158,6 +161,13 @@ def test_exports_of_wandb_and_mlflow_are_taken_as_they_come(place: Path) -> None
         assert made.frame[same].astype(str).equals(expected.frame[same].astype(str))
         np.testing.assert_allclose(made.frame[made.question.value], expected.frame["measured.dice"])
         assert not any("warning" in message for message in made.messages), "what a tracking tool writes is no setting"
+
+
+def test_several_workloads_are_summed_up(place: Path) -> None:
+    table = pd.concat([runs().assign(model="unet"), runs().assign(model="fcn")], ignore_index=True)
+    report = normlib.report(table, arm="norm", metric="dice", columns=["batch_size", "model"], to="a")
+    summary = pd.read_csv("a/tables/workloads.csv")
+    assert summary["mean"].notna().all() and "workload" in text_of(report.page)
 
 
 def test_words_as_seeds_diverged_runs_and_no_conditions_make_a_page_too(place: Path) -> None:

@@ -176,8 +176,11 @@ def test_seeds_without_a_partner_are_left_out_of_differences_and_named() -> None
     rows = laid_out(table)
     first, second = paired(Study(rows.frame, rows.question, hashed=False))
     assert (first.n, second.n) == (3, 5) and not first.unpaired
-    assert any("group at batch_size=2 (seeds 0, 3)" in message for message in rows.messages)
-    with pytest.warns(UserWarning, match="left out of their differences"):
+    (said,) = rows.messages
+    assert said.endswith(": batch at batch_size=2 lacks seed 0; group at batch_size=2 lacks seed 3")
+    apart = runs()[lambda runs: (runs["norm"] == "batch") == (runs["seed"] < 3)]
+    assert not laid_out(apart).messages, "two samples leave no seed out"
+    with pytest.warns(UserWarning, match="left out of their difference: batch"):
         normlib.compare_arms(table, arm="norm", value="dice", columns="batch_size")
 
 
@@ -257,6 +260,17 @@ def test_columns_that_vary_unnamed_are_told() -> None:
     (said,) = laid_out(runs(lr=[0.1] * 10 + [0.2] * 10, run_id=range(20), val_loss=[1, 2] * 10)).messages
     assert "the column lr varies and is not named" in said
     assert not laid_out(runs(run_id=range(20))).messages
+
+
+def test_a_frame_may_have_named_columns_in_its_index_and_types_of_pandas_own() -> None:
+    asked: dict[str, Any] = {"arm": "norm", "value": "dice", "columns": "batch_size"}
+    expected = normlib.compare_arms(runs(), **asked)
+    indexed = runs().set_index(["norm", "seed"])
+    typed = runs().astype({"norm": "category", "batch_size": "category", "seed": "Int64"})
+    for table in (indexed, typed, runs().astype(object)):
+        pd.testing.assert_frame_equal(normlib.compare_arms(table, **asked), expected)
+    with pytest.raises(TableError, match="a pandas frame with a row for each, got 3"):
+        normlib.compare_arms(3, **asked)  # type: ignore[arg-type]
 
 
 def test_every_field_of_a_comparison_is_there_for_a_table_from_elsewhere() -> None:

@@ -37,7 +37,8 @@ def check_apart(table: pd.DataFrame, frame: pd.DataFrame, named: Sequence[str]) 
     group = twice.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
     varying = [
         name for name in table.columns
-        if name not in named and may_be_setting(table, name) and lines[name].astype(str).groupby(group).nunique().max() > 1
+        if name not in named and may_be_setting(table, name) and known_metric(bare(name)) is None
+        and lines[name].astype(str).groupby(group).nunique().max() > 1
     ]  # fmt: skip
     if varying:
         told = f"columns that vary there and are not named: {', '.join(varying[:MOST_NAMED])}; add what is a condition with --columns, "
@@ -70,20 +71,23 @@ def messages_on_settings(table: pd.DataFrame, named: Sequence[str]) -> list[str]
 
 
 def messages_on_seeds(frame: pd.DataFrame, question: Question) -> list[str]:
-    """Which seeds an arm and the baseline do not share: they are in the means, and in no difference that is taken seed by seed."""
-    conditions = [name for name in settings(frame) if name not in (question.rows, SEED)]
+    """Which seeds some arm has no figure for: they are in the means of the others, and in no difference to that arm.
+
+    Arms that share no two seeds with the baseline are compared as two samples, and their tables say so.
+    """
+    keys = [name for name in settings(frame) if name not in (question.rows, SEED)]
     trained = frame[frame["status"].isin(TRAINED) & frame[question.value].notna()]
     found = []
-    for where, runs in trained.groupby(conditions, sort=False, dropna=False):
+    for where, runs in trained.groupby(keys, sort=False, dropna=False):
         seeds = {as_text(arm): set(own[SEED]) for arm, own in runs.groupby(question.rows, sort=False)}
         theirs = seeds.get(question.baseline, set())
-        for arm, own in seeds.items():
-            alone = sorted(own ^ theirs, key=str)
-            if theirs and alone:
-                place = ", ".join(f"{name}={as_text(value)}" for name, value in zip(conditions, where, strict=True))
-                listed = ", ".join(map(str, alone[:MOST_NAMED])) + (", …" if len(alone) > MOST_NAMED else "")
-                found.append(f"{arm} at {place} (seed{'' if len(alone) == 1 else 's'} {listed})")
+        paired = {arm: own for arm, own in seeds.items() if len(own & theirs) > 1}
+        place = ", ".join(f"{name}={as_text(value)}" for name, value in zip(keys, where, strict=True))
+        for arm, own in paired.items():
+            if missing := sorted(set().union(*paired.values()) - own):
+                listed = ", ".join(map(str, missing[:MOST_NAMED])) + (", …" if len(missing) > MOST_NAMED else "")
+                found.append(f"{arm} at {place} lacks seed {listed}")
     if not found:
         return []
     told = "; ".join(found[:MOST_NAMED]) + (f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else "")
-    return [f"seeds that an arm and {question.baseline} do not share are left out of their differences: {told}"]
+    return [f"a seed that an arm or {question.baseline} has no figure for is left out of their difference: {told}"]

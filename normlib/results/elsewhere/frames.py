@@ -37,6 +37,8 @@ def plain_frame(table: pd.DataFrame) -> pd.DataFrame:
     """A frame that was made in Python, in the same shape as one that was read: nested values as columns, None where empty."""
     if not len(table):
         raise TableError("the frame holds no runs: it has to have a row for each")
+    if any(name is not None and name not in table.columns for name in table.index.names):
+        table = table.reset_index()  # what a user made the index of is a column here
     check_names([str(name) for name in table.columns])
     plain = table.astype(object).where(table.notna(), None)
     return frame_of_rows(

@@ -13,6 +13,7 @@ from normlib.results.elsewhere.frames import TableError, plain_frame
 from normlib.results.elsewhere.rows import Asked, Rows, rows_of
 from normlib.results.identity import MEANING, NORM
 from normlib.results.metrics import metrics_of
+from normlib.results.quoting import short
 from normlib.results.study import Question
 
 COLUMNS = (
@@ -36,6 +37,10 @@ def is_own(table: pd.DataFrame) -> bool:
 
 def asked_rows(table: pd.DataFrame, asked: Asked, name: str = "runs") -> Rows:
     """The rows of a table with the question asked of them, normlib's own or another's, which is called `name`."""
+    if not isinstance(table, pd.DataFrame):
+        raise TableError(
+            f"runs are a pandas frame with a row for each, got {short(table)}; normlib.report reads files too"
+        )
     return _own_rows(table, asked) if is_own(table) else rows_of(plain_frame(table), asked, name)
 
 
