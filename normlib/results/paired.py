@@ -22,7 +22,7 @@ from normlib.results.comparison import Comparison, judged
 from normlib.results.elsewhere.own import asked_rows
 from normlib.results.elsewhere.rows import Asked, columns_named
 from normlib.results.identity import check_paired
-from normlib.results.shown import View, one_view
+from normlib.results.shown import one_view
 from normlib.results.statistics import (
     outperformance,
     pair_correlation,
@@ -85,12 +85,11 @@ def compare_arms(
     rows = asked_rows(frame, asked)
     for message in rows.messages:
         warnings.warn(message, stacklevel=2)
-    of_view = one_view(rows.frame, view) if rows.hashed else View("", "", rows.frame)
-    study = Study(of_view.runs, rows.question, verified=of_view.verified, hashed=rows.hashed)
+    of_view = one_view(rows.frame, view)
+    study = Study(of_view.runs, rows.question, verified=of_view.verified)
     check_value(of_view.runs, study.question.value)
     check_baseline(study)
-    if rows.hashed:
-        check_paired(rows.frame)
+    check_paired(rows.frame)
     fields = [field.name for field in dataclasses.fields(Comparison)]
     return pd.DataFrame([dataclasses.asdict(comparison) for comparison in paired(study)], columns=fields)
 

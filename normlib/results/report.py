@@ -123,7 +123,6 @@ def report_on_frame(
     command: str,
     all_runs: pd.DataFrame | None = None,
     curves: Mapping[str, Any] | None = None,
-    hashed: bool = True,
     problems: Sequence[RecordError] = (),
     superseded: int = 0,
     filters: Filters | None = None,
@@ -133,7 +132,7 @@ def report_on_frame(
     overwrite: bool = False,
 ) -> Report:
     """The same of a frame of runs, whoever made it. `all_runs` goes to runs.csv, by default `table`; `curves` are by the runs'
-    names; unless `hashed`, nothing verifies the pairs, and every table says so; `notes` are the last messages."""
+    names; `notes` are the last messages."""
     all_runs = table if all_runs is None else all_runs
     rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
     try:
@@ -142,9 +141,8 @@ def report_on_frame(
             raise ReportError(
                 f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns"
             )
-        if hashed:
-            check_paired(chosen.runs)
-        found = tuple(_find(view, question, curves or {}, hashed) for view in chosen.views)
+        check_paired(chosen.runs)
+        found = tuple(_find(view, question, curves or {}) for view in chosen.views)
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
@@ -160,7 +158,7 @@ def report_on_frame(
         **drawn,
     }
     if len(chosen.runs):
-        contents[PAGE] = _page(Study(chosen.runs, question, hashed=hashed), found, sheets, messages, command)
+        contents[PAGE] = _page(Study(chosen.runs, question), found, sheets, messages, command)
     files = place(folder, contents, overwrite)
     return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
 
@@ -183,9 +181,9 @@ def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = Fals
     )
 
 
-def _find(view: View, question: Question, curves: Mapping[str, Any], hashed: bool) -> Findings:
+def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings:
     """What is found out about a view; the files of the fixed one say so by their names."""
-    findings = find(Study(view.runs, question, curves, view.verified, hashed), view.name, view.heading)
+    findings = find(Study(view.runs, question, curves, view.verified), view.name, view.heading)
     return filed_apart(findings) if view.name == FIXED else findings
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from normlib.results.axes import Order, Places, ReportError, places
 from normlib.results.columns import CONTROL, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.frame import run_names
+from normlib.results.identity import has_hashes
 from normlib.results.metrics import SPLITS, metric_of, metric_of_value, scale
 from normlib.results.record import DIVERGED, TRAINED
 from normlib.tasks.metric import Metric
@@ -183,13 +184,16 @@ class Study:
     """By the name of the run (`frame.run_name`), the record's curves."""
     verified: bool = True
     """Whether arms of norms are paired for certain (`identity.check_paired`), or hashes must tell for each comparison."""
-    hashed: bool = True
-    """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
 
     def __post_init__(self) -> None:
         """Let the runs say what the question leaves open. ReportError where they do not tell."""
         if len(self.runs):
             object.__setattr__(self, "question", self.question.asked_of(self.runs))
+
+    @cached_property
+    def hashed(self) -> bool:
+        """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
+        return has_hashes(self.runs)
 
     @cached_property
     def places(self) -> Places:

@@ -22,7 +22,7 @@ from normlib.results.elsewhere.status import WORDS
 from normlib.results.frame import frame
 from normlib.results.paired import paired
 from normlib.results.record import FAILED, TRAINED
-from normlib.results.study import Study
+from normlib.results.study import Question, Study
 from tests.results.factories import make_record
 
 ASKED = Asked(arm="norm", seed="seed", metric="dice", columns=("batch_size",))
@@ -77,11 +77,14 @@ def test_the_frame_of_the_records_is_read_as_such_and_its_hashes_verify() -> Non
             for seed in range(3)
         ]
     )
-    assert is_own(own) and not is_own(own.drop(columns="hashes.trunk"))
+    assert is_own(own) and not is_own(own.drop(columns="metric_facts"))
     pd.testing.assert_frame_equal(normlib.compare_arms(own, value="accuracy"), normlib.compare_arms(own))
     pd.testing.assert_frame_equal(normlib.compare_arms(own, value="test.accuracy"), normlib.compare_arms(own))
     with pytest.raises(NormlibError, match="differ in the hash 'trunk'"):
         normlib.compare_arms(own.assign(**{"hashes.trunk": [str(number) for number in range(6)]}))
+    bare = own[[name for name in own if not name.startswith("hashes.")]]
+    assert not Study(bare, Question()).hashed and Study(own, Question()).hashed
+    pd.testing.assert_frame_equal(normlib.compare_arms(bare), normlib.compare_arms(own))
     for wrong in ({"unit": "%"}, {"higher_is_better": True}, {"seed": "data.split_seed"}):
         with pytest.raises(TableError, match="tell their seed, and unit and direction"):
             normlib.compare_arms(own, **wrong)
@@ -94,7 +97,7 @@ def test_only_named_columns_go_on() -> None:
     assert list(rows.frame) == [
         "id", "experiment", "status", "reason", "norm", "batch_size", "seed", "metric_facts", "measured.dice", "measured.step",
     ]  # fmt: skip
-    assert not rows.hashed and rows.question.value == "measured.dice" and rows.question.facts.unit == ""
+    assert rows.question.value == "measured.dice" and rows.question.facts.unit == ""
     assert not rows.question.counts_as_equal(0.0), "nothing is equal in practice where nobody said within what"
 
 
@@ -122,7 +125,7 @@ def test_several_columns_make_sections_and_none_makes_one_condition() -> None:
     assert study.places.sections == ("model=fcn", "model=unet")
     one = runs()[lambda table: table["batch_size"] == 2]
     rows = laid_out(one, columns=())
-    (compared,) = paired(Study(rows.frame, rows.question, hashed=False))
+    (compared,) = paired(Study(rows.frame, rows.question))
     assert (compared.n, compared.section, compared.column) == (5, "", "all runs")
 
 
@@ -130,7 +133,7 @@ def test_columns_that_mean_something_else_here_are_renamed() -> None:
     table = runs().rename(columns={"norm": "stage", "batch_size": "steps"})
     rows = laid_out(table, arm="stage", columns=("steps",))
     assert (rows.question.rows, rows.question.columns) == ("config.stage", "config.steps")
-    assert len(paired(Study(rows.frame, rows.question, hashed=False))) == 2
+    assert len(paired(Study(rows.frame, rows.question))) == 2
 
 
 @pytest.mark.parametrize("word", sorted({word for words in WORDS.values() for word in words}))
@@ -155,7 +158,7 @@ def test_the_words_of_a_status_count_whatever_their_case(word: str, column: str)
 def test_a_finished_run_without_a_figure_has_diverged_and_loses(value: Any) -> None:
     rows = laid_out(set_cell(11, "dice", None if value == "" else value))
     assert rows.frame["status"][10] == "diverged" and rows.frame["reason"][10] == "dice is not a number"
-    first, second = paired(Study(rows.frame, rows.question, hashed=False))
+    first, second = paired(Study(rows.frame, rows.question))
     assert (first.n, first.diverged, first.wins + first.ties + first.losses) == (4, 1, 5) and second.diverged == 0
 
 
@@ -174,7 +177,7 @@ def test_failed_runs_may_lack_what_they_never_logged_and_finished_ones_may_not()
 def test_seeds_without_a_partner_are_left_out_of_differences_and_named() -> None:
     table = runs().drop(index=[0, 13])
     rows = laid_out(table)
-    first, second = paired(Study(rows.frame, rows.question, hashed=False))
+    first, second = paired(Study(rows.frame, rows.question))
     assert (first.n, second.n) == (3, 5) and not first.unpaired
     (said,) = rows.messages
     assert said.endswith(": batch at batch_size=2 lacks seed 0; group at batch_size=2 lacks seed 3")
@@ -186,7 +189,7 @@ def test_seeds_without_a_partner_are_left_out_of_differences_and_named() -> None
 
 def test_seeds_may_be_words() -> None:
     rows = laid_out(runs(seed=[f"fold {number % 5}" for number in range(20)]))
-    assert [each.n for each in paired(Study(rows.frame, rows.question, hashed=False))] == [5, 5]
+    assert [each.n for each in paired(Study(rows.frame, rows.question))] == [5, 5]
     assert laid_out(runs(seed=[f"{number % 5}.0" for number in range(20)])).frame["seed"].tolist()[:2] == ["0.0", "1.0"]
     assert laid_out(runs(seed=[float(number % 5) for number in range(20)])).frame["seed"].tolist()[:2] == [0, 1]
 
@@ -208,7 +211,7 @@ def test_the_step_of_rounded_figures(figures: list[float], step: float) -> None:
 
 def test_rounded_figures_that_are_all_equal_have_an_interval_with_a_width() -> None:
     rows = laid_out(runs(dice=[0.8] * 10 + [0.9] * 10))
-    for compared in paired(Study(rows.frame, rows.question, hashed=False)):
+    for compared in paired(Study(rows.frame, rows.question)):
         assert compared.high > compared.difference > compared.low > 0
 
 

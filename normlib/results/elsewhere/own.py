@@ -1,4 +1,5 @@
-"""normlib's own runs.csv, or its frame, read back: arm, seed and metric are known, and hashes verify the pairs.
+"""normlib's own runs.csv, or its frame, read back: arm, seed and metric are known. Hashes verify the pairs, as
+far as runs carry any.
 
 In: a table as read.py makes it. Out: whether it is one of normlib's, and its `Rows`. This file changes no row.
 """
@@ -11,27 +12,17 @@ from normlib.results.axes import check_axis
 from normlib.results.columns import METRIC_FACTS, SEED
 from normlib.results.elsewhere.frames import TableError, plain_frame
 from normlib.results.elsewhere.rows import Asked, Rows, rows_of
-from normlib.results.identity import MEANING, NORM
+from normlib.results.identity import NORM
 from normlib.results.metrics import metrics_of
 from normlib.results.quoting import short
 from normlib.results.study import Question
 
-COLUMNS = (
-    "id",
-    "experiment",
-    "status",
-    "reason",
-    NORM,
-    SEED,
-    "planned_steps",
-    METRIC_FACTS,
-    *(f"hashes.{name}" for name in MEANING),
-)
-"""What a table of normlib's has in any case, once a run is trained."""
+COLUMNS = ("id", "experiment", "status", "reason", NORM, SEED, "planned_steps", METRIC_FACTS)
+"""What a table of normlib's has in any case."""
 
 
 def is_own(table: pd.DataFrame) -> bool:
-    """Whether normlib made the table, and it is whole."""
+    """Whether normlib made the table."""
     return set(COLUMNS) <= set(table.columns)
 
 
@@ -65,4 +56,4 @@ def _own_rows(table: pd.DataFrame, asked: Asked) -> Rows:
         rows=rows, columns=columns, value=f"test.{asked.metric}" if named else asked.metric or "",
         baseline=asked.baseline or default.baseline, rope=asked.rope,
     )  # fmt: skip
-    return Rows(table, question, (), hashed=True)
+    return Rows(table, question, ())

@@ -125,6 +125,5 @@ def _report(
         raise TableError(f"a report goes to a folder, and {folder} is a file; name another with --to")
     rows = asked_rows(table, asked, name)
     return report_on_frame(
-        folder, rows.frame, rows.question, command=command, hashed=rows.hashed, warnings=rows.messages, staged=rows.hashed,
-        overwrite=overwrite,
+        folder, rows.frame, rows.question, command=command, warnings=rows.messages, overwrite=overwrite,
     )  # fmt: skip

@@ -60,8 +60,6 @@ class Rows:
     frame: pd.DataFrame
     question: Question
     messages: tuple[str, ...]
-    hashed: bool = False
-    """Whether the runs carry hashes, which verify the pairs."""
 
 
 def rows_of(table: pd.DataFrame, asked: Asked, name: str) -> Rows:
