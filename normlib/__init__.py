@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from normlib.norms.population import precise_statistics as precise_statistics
     from normlib.norms.population import recompute_statistics as recompute_statistics
     from normlib.norms.running import RunningNorm as RunningNorm
+    from normlib.results.elsewhere.report import report as report
     from normlib.results.folders import load_results as load_results
     from normlib.results.paired import compare_arms as compare_arms
     from normlib.tasks import register as register_task
@@ -74,6 +75,7 @@ _PUBLIC = {
     "register_model": ("normlib.models", "register"),
     "register_network": ("normlib.models", "register_network"),
     "register_task": ("normlib.tasks", "register"),
+    "report": ("normlib.results.elsewhere.report", "report"),
     "sweep": ("normlib.api", "sweep"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
@@ -109,6 +111,7 @@ __all__ = [
     "register_model",
     "register_network",
     "register_task",
+    "report",
     "sweep",
     "to_torch",
     "train",

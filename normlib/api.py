@@ -144,7 +144,7 @@ def compare_on(
     from normlib.results.store import Store
 
     plan = make_plan(overrides, config_dirs)
-    check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, overwrite)
+    check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, plan.metrics, overwrite)
     swept = run_missing(plan, SweepDisplay(console))
     flags = [word for folder in config_dirs for word in ("--config-dir", folder)]
     report = report_on_state(look(plan), shlex.join(["normlib", "compare", *flags, *overrides]), overwrite)

@@ -14,6 +14,7 @@ from rich.text import Text
 from normlib.experiments.execute import Outcome
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
+from normlib.results.columns import ARM, arm_label
 from normlib.results.record import DIVERGED, FAILED, Record
 from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import Run
@@ -39,7 +40,7 @@ class SweepDisplay:
         self.last: deque[str] = deque(maxlen=LAST_RESULTS)
         self.started = self.last_line = time.monotonic()
         axes = {key: values for key, values in state.plan.axes.items() if len(values) > 1}
-        self.shown_keys = [key for key in axes if key not in ("norm", "seed")]
+        self.shown_keys = [key for key in axes if key not in (ARM, "seed")]
         if state.plan.tuning is not None:
             self.shown_keys.append(state.plan.tuning.axis)
         there = len(state.plan.runs) - self.total - len(state.skipped)
@@ -100,7 +101,7 @@ class SweepDisplay:
 
     def _line(self, record: Record) -> str:
         where = [
-            record.labels["norm"],
+            arm_label(record.labels[ARM], record.control),
             *(f"{key}={_value(record, key)}" for key in self.shown_keys),
             f"seed={record.spec['seed']}",
         ]

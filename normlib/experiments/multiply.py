@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import Composed, Composer, is_open, listed_values
-from normlib.experiments.control import CONTROL_OVERRIDE, control_label
+from normlib.experiments.control import CONTROL_OVERRIDE
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS, Run
 
@@ -118,9 +118,7 @@ def multiply(
                 with clear_errors(texts):
                     settings = _with_values(base, [*values, *extra])
                 run = resolve(settings, base.choices, texts, config_dirs)
-                if extra:
-                    run = replace(run, labels={**run.labels, "norm": control_label(run.labels["norm"])})
-                runs.append(run)
+                runs.append(replace(run, control=bool(extra)))
     return runs
 
 

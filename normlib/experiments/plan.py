@@ -13,7 +13,7 @@ from typing import Any
 
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
-from normlib.experiments.control import control_label, control_of, with_control
+from normlib.experiments.control import control_of
 from normlib.experiments.multiply import axes_of, check_keys, multiply
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.schema import Root
@@ -21,7 +21,10 @@ from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_code import check_user_code, names_user_code, written_out
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes
+from normlib.results.columns import arm_label
 from normlib.results.quoting import short
+from normlib.results.study import check_target
+from normlib.tasks.metric import Metric, column_name
 from normlib.training.inputs import make_dataset, make_task
 from normlib.training.spec import Run
 
@@ -33,8 +36,8 @@ GROUPS = (*LABELLED, "logger", "experiment")
 class Plan:
     """The runs of one experiment, each once, in the order in which they are worked through, with the common settings.
 
-    `control`: the label of the control's runs, None where there is none. With `tuning`, `runs` holds the trials and the
-    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose.
+    `control`: what tables call the control, None where there is none. With `tuning`, `runs` holds the trials and the
+    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `metrics`: those of the runs' tasks.
     """
 
     experiment: str
@@ -44,14 +47,12 @@ class Plan:
     control: str | None = None
     tuning: Tuning | None = None
     candidates: tuple[Run, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def order(self) -> dict[str, list[str]]:
-        """The labels and values of each axis in the order in which they were written, the control behind its double."""
-        order = {key: [value.partition("=")[2] for value in values] for key, values in self.axes.items()}
-        if self.control is not None and "norm" in order:
-            order["norm"] = with_control(order["norm"], self.settings["baseline"])
-        return order
+        """The labels and values of each axis in the order in which they were written."""
+        return {key: [value.partition("=")[2] for value in values] for key, values in self.axes.items()}
 
 
 def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), comparison: bool = True) -> Plan:
@@ -82,7 +83,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
         runs, candidates = multiply(composer, axes, config_dirs, double), list[Run]()
-        _check_metric(first.plain["metric"], runs)
+        metrics = _metrics(first.plain, runs, comparison)
         _check_labels(runs)
         check_two_axes(first.plain["rows"], first.plain["columns"])
         for name in ("rows", "columns"):
@@ -90,9 +91,9 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_baseline(first.plain, runs)
         if tuning is not None:
             runs, candidates = with_trials(tuning, runs, composer, axes, config_dirs, double)
-    control = control_label(double) if double in {run.labels["norm"] for run in runs} else None
+    control = arm_label(str(double)) if any(run.control for run in runs) else None
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
-    return Plan(runs[0].experiment, _ordered(runs), sweeps, first.plain, control, tuning, _ordered(candidates))
+    return Plan(runs[0].experiment, _ordered(runs), sweeps, first.plain, control, tuning, _ordered(candidates), metrics)
 
 
 def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -112,16 +113,30 @@ def _check_question(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"target is the figure to reach on validation, a finite number or null, got {target}")
 
 
-def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
-    """Refuse a metric that a task of the runs does not have, before anything is trained for it."""
-    if metric is None or runs[0].sources:
-        return
-    for task, data in {
-        str((run.spec["task"], run.labels["data"])): (run.spec["task"], run.spec["data"]) for run in runs
-    }.values():
-        known = [each.name for each in make_task(task).metrics_on(make_dataset(data))]
-        if metric not in known:
-            raise ConfigError(f"metric={metric}: {unknown_name('metric of task=' + task['name'], metric, known)}")
+def _metrics(settings: Mapping[str, Any], runs: Sequence[Run], comparison: bool) -> tuple[Metric, ...]:
+    """The metrics of the runs' tasks. ConfigError, before anything is trained, for a metric or a target that no report could show."""
+    name, known = settings["metric"], dict[Metric, None]()
+    if runs[0].sources:  # what a user's own code logs is known once it has run on a batch
+        return (Metric(column_name(name)),) if name else ()
+    shown: dict[Metric, str] = {}
+    for run in {str((run.spec["task"], run.labels["data"])): run for run in runs}.values():
+        own = make_task(run.spec["task"]).metrics_on(make_dataset(run.spec["data"]))
+        by_name = {metric.name: metric for metric in own}
+        if name is not None and name not in by_name:
+            raise ConfigError(
+                f"metric={name}: {unknown_name('metric of task=' + run.spec['task']['name'], name, by_name)}"
+            )
+        known |= dict.fromkeys(own)
+        shown.setdefault(by_name[name] if name else own[0], f"data={run.labels['data']}")
+    if comparison and len(shown) > 1:
+        which = ", ".join(f"{metric.name} with {where}" for metric, where in shown.items())
+        raise ConfigError(
+            f"a comparison shows one metric, and these tasks have different ones ({which}); compare them one by one, or name a "
+            "metric that they share with metric=..."
+        )
+    for metric in shown:
+        check_target(settings["target"], metric)
+    return tuple(known)
 
 
 def _check_work(settings: Mapping[str, Any]) -> None:
@@ -155,9 +170,9 @@ def _check_labels(runs: Sequence[Run]) -> None:
 
 def _check_control(double: str | None, axes: Mapping[str, Sequence[str]]) -> None:
     """Refuse an arm with the name that the control is going to have."""
-    if double is not None and f"norm={control_label(double)}" in axes.get("norm", ()):
+    if double is not None and f"norm={arm_label(double)}" in axes.get("norm", ()):
         raise ConfigError(
-            f"norm={control_label(double)}: that is the name of the control, which runs {double} a second time; give the arm "
+            f"norm={arm_label(double)}: that is the name of the control, which runs {double} a second time; give the arm "
             "another name, or set control=false"
         )
 

@@ -64,7 +64,7 @@ def _about_tuning(plan: Plan) -> str:
     axis, seeds = plan.tuning.axis, plan.tuning.seeds
     values = ", ".join(value.partition("=")[2] for value in plan.tuning.values)
     return (
-        f"tuning: {axis} among {values}, for each arm and condition alike, by the mean validation accuracy of {len(seeds)} "
+        f"tuning: {axis} among {values}, for each arm and condition alike, by the mean on validation of {len(seeds)} "
         f"trials a value, on seeds from {seeds[0]}"
     )
 
