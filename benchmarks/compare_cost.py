@@ -27,8 +27,8 @@ def train_bare(specs: list[dict[str, Any]]) -> None:
     from torch.nn import functional as F
 
     from normlib.training.batches import BatchPlan
-    from normlib.training.inputs import make_dataset, splits_on_device
-    from normlib.training.network import build_network
+    from normlib.training.inputs import make_dataset, make_task, splits_on_device
+    from normlib.training.network import NetworkShape, build_network
     from normlib.training.schedule import learning_rate_factors
     from normlib.training.spec import planned_steps, scaled_learning_rate
 
@@ -36,10 +36,10 @@ def train_bare(specs: list[dict[str, Any]]) -> None:
     for spec in specs:
         data, settings = spec["data"], spec["optimizer"]
         dataset = make_dataset(data)
-        splits, _ = splits_on_device(data, Path("."), torch.device("cpu"))
+        splits, _ = splits_on_device(data, spec["task"], Path("."), torch.device("cpu"))
         inputs, targets = splits["train"].inputs, splits["train"].targets
         total_steps = planned_steps(spec, dataset.sizes["train"])
-        network = build_network(spec, dataset.input_shape, dataset.num_classes, total_steps).module
+        network = build_network(spec, NetworkShape.of(dataset, make_task(spec["task"])), total_steps).module
         peak = scaled_learning_rate(settings["lr"], data["batch_size"], settings["lr_rule"])
         if settings["name"] == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(network.parameters(), peak, settings["momentum"])

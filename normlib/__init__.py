@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from normlib.norms.running import RunningNorm as RunningNorm
     from normlib.results.folders import load_results as load_results
     from normlib.results.paired import compare_arms as compare_arms
+    from normlib.tasks import register as register_task
+    from normlib.tasks.metric import Metric as Metric
+    from normlib.tasks.task import Task as Task
 
 __version__ = "0.1.0"
 
@@ -45,9 +48,11 @@ _PUBLIC = {
     "GroupNorm": ("normlib.norms.group", "GroupNorm"),
     "InstanceNorm": ("normlib.norms.instance", "InstanceNorm"),
     "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
+    "Metric": ("normlib.tasks.metric", "Metric"),
     "Norm": ("normlib.norms.base", "Norm"),
     "Place": ("normlib.norms.place", "Place"),
     "RunningNorm": ("normlib.norms.running", "RunningNorm"),
+    "Task": ("normlib.tasks.task", "Task"),
     "compare": ("normlib.api", "compare"),
     "compare_arms": ("normlib.results.paired", "compare_arms"),
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
@@ -63,6 +68,7 @@ _PUBLIC = {
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
+    "register_task": ("normlib.tasks", "register"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
 }
@@ -73,9 +79,11 @@ __all__ = [
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
+    "Metric",
     "Norm",
     "Place",
     "RunningNorm",
+    "Task",
     "__version__",
     "compare",
     "compare_arms",
@@ -92,6 +100,7 @@ __all__ = [
     "register",
     "register_dataset",
     "register_model",
+    "register_task",
     "to_torch",
     "train",
 ]

@@ -19,6 +19,8 @@ from normlib.norms import norms
 from normlib.norms.plain import PlainNorm
 from normlib.registry import Entry
 from normlib.results.record import Record
+from normlib.tasks import tasks
+from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import OPTIMIZERS, SCHEDULES
 
 
@@ -33,7 +35,7 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
             str(entry.metadata.get("paper", "")),
         )
     console.print(table)
-    for group, registry in (("model", models), ("data", datasets)):
+    for group, registry in (("model", models), ("data", datasets), ("task", tasks)):
         table = _table(group, "settings and defaults", "what it is")
         for entry in registry.entries():
             table.add_row(entry.name, Text("\n".join(settings_of(entry))), Text(entry.summary.replace("`", "")))
@@ -56,7 +58,19 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
         table.add_row(f"{group}, any", _defaults(node, prefix=f"{group}."))
     for section in ("site", "init", "training", "evaluation"):
         table.add_row(section, _defaults(type(getattr(Root(), section)), prefix=f"{section}."))
-    in_groups = ("norm", "model", "data", "optimizer", "schedule", "logger", "site", "init", "training", "evaluation")
+    in_groups = (
+        "norm",
+        "model",
+        "data",
+        "task",
+        "optimizer",
+        "schedule",
+        "logger",
+        "site",
+        "init",
+        "training",
+        "evaluation",
+    )
     table.add_row("run", _defaults(Root, "", without=in_groups))
     table.add_row("logger", Text(f"none  ({'|'.join(group_files('logger', config_dirs))})"))
     console.print(table)
@@ -73,9 +87,10 @@ def show_record(console: Console, record: Record, results_dir: str) -> None:
     )
     if record.reason:
         console.print(Text(record.reason))
+    metrics = [Metric.from_facts(facts) for facts in record.metric_facts]
     for split, scores in record.metrics.items():
-        loss = "not finite" if scores["loss"] is None else f"{scores['loss']:.4f}"
-        console.print(Text(f"  {split:<11}accuracy {100 * (scores['accuracy'] or 0):6.2f} %   loss {loss}"))
+        figures = (f"{metric.title} {shown(metric, scores.get(metric.name))}" for metric in metrics)
+        console.print(Text(f"  {split:<11}{', '.join(figures)}"))
     if record.seconds_training is not None:
         console.print(
             Text(

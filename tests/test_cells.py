@@ -122,9 +122,9 @@ def test_models_and_datasets_travel_as_norms_do(notebook: tuple[Typing, dict[str
     run("from torch import nn")
     run("""
         class Typed(nn.Module):
-            def __init__(self, sites, input_shape, num_classes, width: int = 4):
+            def __init__(self, sites, input_shape, num_outputs, width: int = 4):
                 super().__init__()
-                self.layer = nn.Linear(width, num_classes)
+                self.layer = nn.Linear(width, num_outputs)
     """)
     registered(models, "typed_model")(names["Typed"])
     spec = {"norm": {"name": "batch", "weights": None}, "model": {"name": "typed_model"}, "data": {"name": "digits"}}

@@ -26,11 +26,11 @@ from normlib.data.dataset import Dataset, Samples
 @register_model("my_model")
 class Model(nn.Module):
     """One layer."""
-    def __init__(self, sites, input_shape, num_classes, width: int = 4):
+    def __init__(self, sites, input_shape, num_outputs, width: int = 4):
         super().__init__()
         self.layer = nn.Linear(input_shape[0], width, bias=False)
         self.site = sites(width, ahead=self.layer)
-        self.classifier = nn.Linear(width, num_classes)
+        self.classifier = nn.Linear(width, num_outputs)
 
     def forward(self, x):
         return self.classifier(self.site(self.layer(x)))

@@ -139,4 +139,6 @@ def _keys(headers: Mapping[str, Header], file: str) -> dict[str, tuple[str, str]
 def _tensor(array: np.ndarray) -> Tensor:
     """A tensor of the array's values; unsigned types that torch lacks become int64."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(native.astype(np.int64) if native.dtype.kind == "u" and native.dtype.itemsize > 1 else native)
+    return torch.from_numpy(
+        native.astype(np.int64) if native.dtype.kind == "u" and native.dtype.itemsize > 1 else native
+    )

@@ -33,7 +33,9 @@ class Characters(Dataset):
         text = _text()
         shortest = int(len(text) * min(SHARES.values())) - 1
         if not 1 <= length <= shortest:
-            raise DataError(f"characters: length is at least 1 and at most {shortest}, so that every split has a window, got {length}")
+            raise DataError(
+                f"characters: length is at least 1 and at most {shortest}, so that every split has a window, got {length}"
+            )
         self.length = length
         self.input_shape = (length,)
         self.vocabulary = len(set(text))

@@ -21,7 +21,9 @@ def cut_sizes(lengths: Mapping[str, int], validation: float, test: float, where:
         sizes["test"] = round(test * count)
         sizes["train"] = count - sizes["test"]
     if "validation" not in sizes:
-        sizes["validation"] = round(validation * sizes["train"]) if "all" not in lengths else round(validation * lengths["all"])
+        sizes["validation"] = (
+            round(validation * sizes["train"]) if "all" not in lengths else round(validation * lengths["all"])
+        )
         sizes["train"] -= sizes["validation"]
     sizes = {split: sizes[split] for split in ("train", "validation", "test")}
     if min(sizes.values()) < 1:

@@ -84,7 +84,9 @@ class Dataset:
 
         One with an attribute `targets`, the class numbers of all its items, is split by class without being read.
         """
-        raise DataError(f"{type(self).__name__} is streamed, but has no method open, which gives the map-style datasets")
+        raise DataError(
+            f"{type(self).__name__} is streamed, but has no method open, which gives the map-style datasets"
+        )
 
     def fingerprint(self, data_dir: Path) -> str | None:
         """A hash of everything that `open` reads. None: normlib hashes 256 items of each part instead."""

@@ -19,7 +19,13 @@ from normlib.data.cutting import cut_sizes
 from normlib.data.dataset import DataError, Dataset, Samples
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-SPLIT_FOLDERS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
 LARGEST_IN_MEMORY = 2**30  # bytes of float32 images; more are streamed unless `in_memory` says otherwise
 
 
@@ -53,9 +59,13 @@ class Folder(Dataset):
         test: float = 0.1,
     ) -> None:
         if not path:
-            raise DataError("data=folder reads images from a folder with one folder a class: name it with data.path=photos")
+            raise DataError(
+                "data=folder reads images from a folder with one folder a class: name it with data.path=photos"
+            )
         if side < 1 or workers < 0:
-            raise DataError(f"data=folder: side is at least 1 pixel and workers at least 0, got side={side}, workers={workers}")
+            raise DataError(
+                f"data=folder: side is at least 1 pixel and workers at least 0, got side={side}, workers={workers}"
+            )
         self.root = Path(path).expanduser().resolve()
         self.classes, self.parts = _listing(self.root)
         self.grey, self.workers = grey, workers
@@ -74,7 +84,9 @@ class Folder(Dataset):
 
     def load(self, data_dir: Path) -> dict[str, Samples]:
         return {
-            part: Samples(torch.stack([images[number][0] for number in range(len(images))]), torch.tensor(images.targets))
+            part: Samples(
+                torch.stack([images[number][0] for number in range(len(images))]), torch.tensor(images.targets)
+            )
             for part, images in self.open(data_dir).items()
         }
 
@@ -121,7 +133,9 @@ class Images:
         except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as an image ({error}); remove or replace it") from error
         values = np.asarray(fitted, dtype=np.float32) / 255  # (side, side) or (side, side, 3)
-        return torch.from_numpy(values).reshape(*self.shape[1:], self.shape[0]).permute(2, 0, 1).contiguous(), self.targets[number]
+        return torch.from_numpy(values).reshape(*self.shape[1:], self.shape[0]).permute(
+            2, 0, 1
+        ).contiguous(), self.targets[number]
 
 
 def _listing(root: Path) -> tuple[list[str], dict[str, list[ImageFile]]]:
@@ -142,9 +156,13 @@ def _listing(root: Path) -> tuple[list[str], dict[str, list[ImageFile]]]:
     for part, name in by_split.items():
         unknown = sorted(set(_folders(root / name)) - set(classes))
         if unknown:
-            raise DataError(f"{root / name} has the classes {', '.join(unknown)}, which {root / first} has not; use the same folders in both")
+            raise DataError(
+                f"{root / name} has the classes {', '.join(unknown)}, which {root / first} has not; use the same folders in both"
+            )
         parts[part] = [file for target, each in enumerate(classes) for file in _images(root, Path(name, each), target)]
-    empty = [each for target, each in enumerate(classes) if not any(f.target == target for f in parts[next(iter(parts))])]
+    empty = [
+        each for target, each in enumerate(classes) if not any(f.target == target for f in parts[next(iter(parts))])
+    ]
     if len(classes) < 2 or empty:
         raise DataError(
             f"{root / first} needs a folder with images ({', '.join(ENDINGS)}) for each of at least two classes, got "

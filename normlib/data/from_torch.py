@@ -70,7 +70,12 @@ def dataset_from(
         "__doc__": f"{type(data).__name__}, given to normlib.dataset_from.",
         "__module__": module.__name__,
         "input_shape": tuple(value.shape),
-        "sizes": cut_sizes({part: len(items) for part, items in parts.items()}, shares.get("validation", 0.1), shares.get("test", 0.1), f"dataset_from: {name!r}"),
+        "sizes": cut_sizes(
+            {part: len(items) for part, items in parts.items()},
+            shares.get("validation", 0.1),
+            shares.get("test", 0.1),
+            f"dataset_from: {name!r}",
+        ),
         "version": version,
         "task": task,
         "num_classes": num_classes,
@@ -101,12 +106,8 @@ class TorchData(Dataset):
 
 
 def _collected(dataset: Dataset, part: str, items: Any) -> Samples:
-    """All items in memory; a single real target becomes (n, 1)."""
     pairs = [read_item(dataset, part, items, number) for number in range(len(items))]
-    targets = torch.stack([target for _, target in pairs])
-    if dataset.task == "regression" and targets.dim() == 1:
-        targets = targets.unsqueeze(1)
-    return Samples(torch.stack([value for value, _ in pairs]), targets)
+    return Samples(torch.stack([value for value, _ in pairs]), torch.stack([target for _, target in pairs]))
 
 
 def _is_share(value: Any) -> bool:
@@ -115,5 +116,7 @@ def _is_share(value: Any) -> bool:
 
 def _pair(item: Any, name: str) -> tuple[Any, Any]:
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(f"dataset_from: {name!r} has items of type {type(item).__name__}, and an item is a pair (input, target)")
+        raise DataError(
+            f"dataset_from: {name!r} has items of type {type(item).__name__}, and an item is a pair (input, target)"
+        )
     return item[0], item[1]

@@ -74,7 +74,9 @@ def check_tensors(dataset: Dataset, inputs: Tensor, targets: Tensor, part: str) 
                 f"{where}: {name} are torch tensors, got {type(tensor).__name__}; convert them, e.g. torch.as_tensor({name})"
             )
         if tensor.is_complex():
-            raise DataError(f"{where}: {name} are real numbers, got {tensor.dtype}; give real and imaginary parts as channels")
+            raise DataError(
+                f"{where}: {name} are real numbers, got {tensor.dtype}; give real and imaginary parts as channels"
+            )
         if tensor.is_floating_point() and not tensor.isfinite().all():
             count = int((~tensor.isfinite()).sum())
             raise DataError(f"{where}: {name} are finite numbers, but {count} values are not; remove or replace these")
@@ -90,7 +92,9 @@ def check_tensors(dataset: Dataset, inputs: Tensor, targets: Tensor, part: str) 
         hint = "correct input_shape or the data"
         if Counter(shape) == Counter(declared):
             hint = "channels last? normlib takes channels first: inputs.movedim(-1, 1)"
-        raise DataError(f"{where}: the declared input_shape is {declared}, but the inputs have the shape {shape}; {hint}")
+        raise DataError(
+            f"{where}: the declared input_shape is {declared}, but the inputs have the shape {shape}; {hint}"
+        )
     if dataset.vocabulary is None:
         if not inputs.is_floating_point():
             raise DataError(
@@ -193,6 +197,4 @@ def content_hash(splits: Mapping[str, Samples]) -> str:
 
 def _check_total(count: int, sizes: list[int]) -> None:
     if sum(sizes) > count:
-        raise DataError(
-            f"the splits together need {sum(sizes)} samples, but the data have {count}; make them smaller"
-        )
+        raise DataError(f"the splits together need {sum(sizes)} samples, but the data have {count}; make them smaller")

@@ -55,9 +55,7 @@ def open_splits(dataset: Dataset, split_seed: int, data_dir: Path) -> dict[str, 
     lengths = {part: len(items) for part, items in parts.items()}
     chosen = split_indices(dataset, lengths, lambda part: _class_numbers(parts[part]), split_seed)
     splits = {
-        split: StreamedSplit(
-            dataset, split, parts[part], torch.arange(lengths[part]) if indices is None else indices
-        )
+        split: StreamedSplit(dataset, split, parts[part], torch.arange(lengths[part]) if indices is None else indices)
         for split, (part, indices) in chosen.items()
     }
     if dataset.standardize and dataset.vocabulary is None:
@@ -75,7 +73,7 @@ def streamed_hash(dataset: Dataset, splits: Mapping[str, StreamedSplit], data_di
         split = splits[name]
         digest.update(f"{name} {len(split)}".encode())
         digest.update(split.indices.numpy().data)
-        for number in () if fingerprint is not None else _evenly(len(split), HASHED_ITEMS):
+        for number in () if fingerprint is not None else evenly_spaced(len(split), HASHED_ITEMS):
             for tensor in split[number]:
                 digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
                 digest.update(tensor.contiguous().numpy().tobytes())
@@ -102,6 +100,8 @@ def read_item(dataset: Dataset, name: str, items: Any, number: int) -> tuple[Ten
         )
     value, target = (as_tensor(each, f"{type(dataset).__name__}, {name!r}, item {number}") for each in item)
     check_tensors(dataset, value.unsqueeze(0), target.unsqueeze(0), f"{name}, item {number}")
+    if dataset.task == "regression" and target.dim() == 0:
+        target = target.unsqueeze(0)  # one target of (num_targets,)
     return as_trained(value), as_trained(target)
 
 
@@ -132,7 +132,7 @@ def _moments(train: StreamedSplit) -> tuple[Tensor, Tensor]:
     total = squares = torch.zeros(())
     count = 0
     channels = train.dataset.input_shape[0]
-    for number in _evenly(len(train), MOMENTS_FROM):
+    for number in evenly_spaced(len(train), MOMENTS_FROM):
         values = train[number][0].double().reshape(channels, -1)  # (C, positions)
         total, squares, count = total + values.sum(1), squares + values.square().sum(1), count + values.shape[1]
     mean = total / count  # (C,)
@@ -141,6 +141,6 @@ def _moments(train: StreamedSplit) -> tuple[Tensor, Tensor]:
     return mean.float().view(shape), torch.where(deviation > CONSTANT, deviation, 1.0).float().view(shape)
 
 
-def _evenly(count: int, most: int) -> list[int]:
+def evenly_spaced(count: int, most: int) -> list[int]:
     """At most `most` of the numbers below `count`, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist()

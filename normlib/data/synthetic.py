@@ -35,7 +35,7 @@ class Synthetic(Dataset):
                 f"classes={classes}, train={train}, validation={validation}, test={test}, shape={list(shape)}"
             )
         self.input_shape = tuple(int(side) for side in shape)
-        self.num_classes = classes
+        self.classes = self.num_classes = classes
         self.sizes = {"train": train, "validation": validation, "test": test}
         self.version = "gaussian-clusters-1"
         self.noise = noise
@@ -43,10 +43,10 @@ class Synthetic(Dataset):
     def load(self, data_dir: Path) -> dict[str, Samples]:
         generator = torch.Generator().manual_seed(0)
         count = sum(self.sizes.values())
-        centres = torch.randn(self.num_classes, *self.input_shape, generator=generator)
+        centres = torch.randn(self.classes, *self.input_shape, generator=generator)
         centres /= (
             math.sqrt(math.prod(self.input_shape)) ** 0.5
         )  # keeps the task from becoming trivial in high dimension
-        targets = torch.arange(count) % self.num_classes
+        targets = torch.arange(count) % self.classes
         inputs = centres[targets] + self.noise * torch.randn(count, *self.input_shape, generator=generator)
         return {"all": Samples(inputs, targets)}

@@ -39,6 +39,16 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         1 <= data["batch_size"] <= num_train,
         f"data.batch_size is at least 1 and at most the {num_train} training samples of {data['name']}, got {data['batch_size']}",
     )
+    accumulate, clip = training["accumulate"], training["gradient_clip"]
+    _require(
+        1 <= accumulate <= num_train // data["batch_size"],
+        f"training.accumulate is the batches that make one update, at least 1, and an epoch has {num_train // data['batch_size']} "
+        f"batches, got {accumulate}",
+    )
+    _require(
+        clip is None or clip > 0,
+        f"training.gradient_clip is the largest norm of the gradients, above 0, or null, got {clip}",
+    )
     _require(data["split_seed"] >= 0, f"data.split_seed is at least 0, got {data['split_seed']}")
     _require(
         training["steps"] is not None or training["epochs"] is not None,

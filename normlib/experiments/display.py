@@ -15,6 +15,7 @@ from normlib.experiments.execute import Outcome
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
 from normlib.results.record import DIVERGED, FAILED, Record
+from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import Run
 
 LAST_RESULTS = 5
@@ -106,7 +107,9 @@ class SweepDisplay:
         if record.status == FAILED:
             return f"{' '.join(where)}: failed: {record.reason}"
         note = " (diverged)" if record.status == DIVERGED else ""
-        return f"{' '.join(where)}: {100 * (record.metrics['test']['accuracy'] or 0):.1f} % on test{note}"
+        metric = Metric.from_facts(record.metric_facts[0])
+        figure = f"{metric.title} {shown(metric, record.metrics['test'].get(metric.name))}"
+        return f"{' '.join(where)}: {figure} on test{note}"
 
 
 def duration(seconds: float) -> str:

@@ -74,19 +74,18 @@ def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from normlib.training.inputs import make_dataset
-    from normlib.training.network import build_network
+    from normlib.training.inputs import make_dataset, make_task
+    from normlib.training.network import NetworkShape, build_network
 
-    dataset = make_dataset(spec["data"])
+    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
     with torch.device("meta"), torch.no_grad():
         network = build_network(
             dict(spec) | {"norm": {"name": "none", "gamma_noise": 0.0, "weights": None}},
-            tuple(dataset.input_shape),
-            dataset.num_classes,
+            shape,
             1,
         )
         counter = FlopCounterMode(display=False)
         with counter:
-            network.module(torch.empty(spec["data"]["batch_size"], *dataset.input_shape))
+            network.module(shape.example(spec["data"]["batch_size"], "meta"))
     tensors = sum(1 for _ in network.module.parameters()) + len(network.sites)
     return tensors * SECONDS_PER_PARAMETER_TENSOR + counter.get_total_flops() / 2 * SECONDS_PER_MULTIPLICATION

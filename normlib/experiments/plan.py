@@ -15,12 +15,13 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_label, control_of, with_control
 from normlib.experiments.multiply import axes_of, check_keys, multiply
-from normlib.experiments.resolve import LABELLED, resolve
+from normlib.experiments.resolve import LABELLED, forget_datasets, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes
 from normlib.results.quoting import short
+from normlib.training.inputs import make_dataset, make_task
 from normlib.training.spec import Run
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
@@ -58,6 +59,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     `comparison`: what `compare` does; false for Hydra's multirun, which has no default experiment, control or tuning.
     Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
     """
+    forget_datasets()
     overrides = list(overrides)
     if comparison and not any(o.lstrip("+~").startswith("experiment=") for o in overrides):
         overrides.insert(0, f"experiment={DEFAULT_EXPERIMENT}")
@@ -75,6 +77,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
         runs, candidates = multiply(composer, axes, config_dirs, double), list[Run]()
+        _check_metric(first.plain["metric"], runs)
         _check_labels(runs)
         check_two_axes(first.plain["rows"], first.plain["columns"])
         for name in ("rows", "columns"):
@@ -96,14 +99,24 @@ def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:
 def _check_question(settings: Mapping[str, Any]) -> None:
     """Refuse a question that no report could answer, before anything is trained for it."""
     rope, target = settings["rope"], settings["target"]
-    if not (math.isfinite(rope) and rope >= 0):
+    if rope is not None and not (math.isfinite(rope) and rope >= 0):
         raise ConfigError(
-            f"rope is the difference in points of accuracy up to which arms are equal for practical purposes, at least 0, got {rope}"
+            f"rope is the difference up to which arms are equal for practical purposes, at least 0, got {rope}"
         )
-    if target is not None and not 0 < target <= 1:
-        raise ConfigError(
-            f"target is the validation accuracy to reach, a fraction above 0 and up to 1, or null for 95 % of the baseline's, got {target}"
-        )
+    if target is not None and not math.isfinite(target):
+        raise ConfigError(f"target is the figure to reach on validation, a finite number or null, got {target}")
+
+
+def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
+    """Refuse a metric that a task of the runs does not have, before anything is trained for it."""
+    if metric is None:
+        return
+    for task, data in {
+        str((run.spec["task"], run.labels["data"])): (run.spec["task"], run.spec["data"]) for run in runs
+    }.values():
+        known = [each.name for each in make_task(task).metrics_on(make_dataset(data))]
+        if metric not in known:
+            raise ConfigError(f"metric={metric}: {unknown_name('metric of task=' + task['name'], metric, known)}")
 
 
 def _check_work(settings: Mapping[str, Any]) -> None:
@@ -168,6 +181,7 @@ def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
     """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
+    forget_datasets()
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         check_keys(given, GROUPS)

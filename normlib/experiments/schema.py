@@ -19,6 +19,7 @@ from normlib.data import datasets
 from normlib.models import models
 from normlib.norms import norms
 from normlib.registry import Entry, Registry, RegistryError
+from normlib.tasks import tasks
 from normlib.training.spec import (
     OPTIMIZERS,
     SCHEDULES,
@@ -31,7 +32,7 @@ from normlib.training.spec import (
 )
 
 PROVIDER = "normlib"
-GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets}
+GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets, "task": tasks}
 COMMON: dict[str, type] = {"norm": NormSettings, "data": DataSettings}
 """What every choice of a group has beside the arguments of its class."""
 
@@ -40,15 +41,18 @@ COMMON: dict[str, type] = {"norm": NormSettings, "data": DataSettings}
 class Root:
     """Everything that can be set. The settings from `data_dir` on cannot change a run's numbers and are not in its id.
 
-    `baseline`: the label on the rows that every other one is held against. `rope`: points of accuracy within which arms are
-    equal for practical purposes. `target`: validation accuracy to reach, a fraction; None is 95 % of the baseline's final one
-    in each condition. `control`: whether the baseline runs a second time under another name, as a check of the comparison
+    `task`: what is learned; None is what the data are for. `metric`: the figure that tables show; None is the task's first.
+    `baseline`: the label on the rows that every other one is held against. `rope`: the difference within which arms are equal
+    for practical purposes, in points where the metric is in %, else in its unit; None is half a point, and no such region for
+    other units. `target`: the figure to reach on validation (a fraction where the metric is in %); None is 5 % short of the
+    baseline's final one in each condition. `control`: whether the baseline runs a second time under another name, as a check of the comparison
     itself. `tuning`: {axis: a setting, values: a list, replicates: a number} to choose that setting for each arm alike.
     """
 
     norm: Any = MISSING
     model: Any = MISSING
     data: Any = MISSING
+    task: Any = None
     optimizer: Any = MISSING
     schedule: Any = MISSING
     site: SiteSettings = field(default_factory=SiteSettings)
@@ -67,8 +71,9 @@ class Root:
     logger: Any = None
     rows: str = "norm"
     columns: str = "data.batch_size"
+    metric: str | None = None
     baseline: str = "batch"
-    rope: float = 0.5
+    rope: float | None = None
     target: float | None = None
     control: bool = True
     tuning: Any = None

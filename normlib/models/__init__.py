@@ -18,7 +18,7 @@ models = Registry(
     kind="model",
     package="normlib.models",
     entry_points="normlib.models",
-    supplied=frozenset({"sites", "input_shape", "num_classes"}),
+    supplied=frozenset({"sites", "input_shape", "num_outputs", "vocabulary"}),
     required_base=_module_class,
 )
 register = models.register

@@ -39,7 +39,7 @@ class Architecture(nn.Module):
         make: Callable[[], nn.Module],
         sites: Sites,
         input_shape: tuple[int, ...],
-        num_classes: int,
+        num_outputs: int,
         name: str,
         image_size: int | None,
     ) -> None:
@@ -49,7 +49,7 @@ class Architecture(nn.Module):
         try:
             self.network = make()
             _switch_off_dropout(self.network)
-            trace = _Trace(self.network, num_classes)
+            trace = _Trace(self.network, num_outputs)
             trace.run(self, torch.zeros(2, *input_shape))
         except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
@@ -96,7 +96,7 @@ class _Trace:
     """
 
     network: nn.Module
-    num_classes: int
+    num_outputs: int
     ahead: dict[nn.Module, nn.Module] = field(default_factory=dict)
     activation: dict[nn.Module, nn.Module] = field(default_factory=dict)
     classifier: nn.Module | None = None
@@ -116,7 +116,7 @@ class _Trace:
             if isinstance(output, Tensor):
                 made_by[_identity(output)] = module
                 kept.append(output)
-            if isinstance(module, LAYERS) and module.weight.shape[0] == self.num_classes:
+            if isinstance(module, LAYERS) and module.weight.shape[0] == self.num_outputs:
                 self.classifier = module
 
         norms = {module for _, _, _, module, _ in norms_of(self.network)}

@@ -15,12 +15,12 @@ GRID = 4  # halving stops at this side, so that even the last site sees 16 posit
 class ConvNet(nn.Module):
     """`depth` 3x3 convolutions, each with a site; every second one halves the image and doubles the width.
 
-    `width` is that of the first layer. Input (N, C, H, W), output (N, num_classes) by a linear classifier on what
+    `width` is that of the first layer. Input (N, C, H, W), output (N, num_outputs) by a linear classifier on what
     is left of the image, averaged to 4 by 4 positions. Halving stops where a side would fall below 4.
     """
 
     def __init__(
-        self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, depth: int = 3, width: int = 16
+        self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int, depth: int = 3, width: int = 16
     ) -> None:
         super().__init__()
         if depth < 1 or width < 1:
@@ -41,7 +41,7 @@ class ConvNet(nn.Module):
             self.layers.append(layer)
             self.sites.append(sites(channels, ahead=layer))
             in_channels = channels
-        self.classifier = sites.classifier = nn.Linear(in_channels * GRID**2, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_channels * GRID**2, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, site in zip(self.layers, self.sites, strict=True):

@@ -14,11 +14,11 @@ from normlib.models.site import Sites
 class MLP(nn.Module):
     """`depth` linear layers of `width` units on the flattened input, each with a site, then a linear classifier.
 
-    Input (N, *input_shape), output (N, num_classes). Sites see (N, width): flat features without positions.
+    Input (N, *input_shape), output (N, num_outputs). Sites see (N, width): flat features without positions.
     """
 
     def __init__(
-        self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, depth: int = 4, width: int = 128
+        self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int, depth: int = 4, width: int = 128
     ) -> None:
         super().__init__()
         if depth < 1 or width < 1:
@@ -31,7 +31,7 @@ class MLP(nn.Module):
             self.layers.append(layer)
             self.sites.append(sites(width, ahead=layer))
             in_features = width
-        self.classifier = sites.classifier = nn.Linear(in_features, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_features, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)  # (N, prod(input_shape))

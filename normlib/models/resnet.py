@@ -39,11 +39,11 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """The CIFAR residual network of `depth` 6n+2: three stages of n blocks, of `width`, 2 and 4 times `width` channels.
 
-    Input (N, C, H, W), output (N, num_classes).
+    Input (N, C, H, W), output (N, num_outputs).
     """
 
     def __init__(
-        self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, depth: int = 8, width: int = 16
+        self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int, depth: int = 8, width: int = 16
     ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
@@ -63,7 +63,7 @@ class ResNet(nn.Module):
                 blocks.append(Block(sites, in_channels, width * 2**stage, stride))
                 in_channels = width * 2**stage
         self.blocks = nn.Sequential(*blocks)
-        self.classifier = sites.classifier = nn.Linear(in_channels, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_channels, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.stem_site(self.stem(x)))  # (N, 4 width, H/4, W/4)

@@ -82,7 +82,7 @@ CELLS = {"lstm": LSTM, "gru": GRU}
 class RNN(nn.Module):
     """`depth` recurrent layers of `width` units, `cell` lstm or gru, that read an image as a `sequence` of rows or pixels.
 
-    Input (N, C, H, W), output (N, num_classes) by a linear classifier on the last state. Rows are H steps of C*W
+    Input (N, C, H, W), output (N, num_outputs) by a linear classifier on the last state. Rows are H steps of C*W
     values, pixels are H*W steps of C values. The norms stand inside the cell, as in the layer-norm paper, on (N, features)
     without positions, and are the same at every step; what follows them is part of the cell, so `site.activation` means nothing
     here. Biases are those of the norms. Ahead of the norm on the cell there is no layer, so methods on weights need `cell` gru.
@@ -98,7 +98,7 @@ class RNN(nn.Module):
         self,
         sites: Sites,
         input_shape: tuple[int, ...],
-        num_classes: int,
+        num_outputs: int,
         cell: Literal["lstm", "gru"] = "lstm",
         sequence: Literal["rows", "pixels"] = "rows",
         depth: int = 1,
@@ -122,7 +122,7 @@ class RNN(nn.Module):
         self.layers = nn.Sequential(
             *(CELLS[cell](sites, width if above else in_features, width, steps) for above in range(depth))
         )
-        self.classifier = sites.classifier = nn.Linear(width, num_classes)
+        self.classifier = sites.classifier = nn.Linear(width, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (

@@ -16,7 +16,7 @@ class Timm(Architecture):
     """The network `name` of timm, without its weights, a site in the place of each norm (needs ``normlib[timm]``).
 
     ``model=timm model.name=resnetv2_50``; timm.list_models() names them. Input (N, C, H, W), any number of channels, output
-    (N, num_classes). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
+    (N, num_outputs). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
     Networks of a fixed image size are built for the one they get.
 
     What differs from timm's: a layer whose output enters a norm has no bias. There is no dropout and no stochastic depth.
@@ -32,7 +32,7 @@ class Timm(Architecture):
         self,
         sites: Sites,
         input_shape: tuple[int, ...],
-        num_classes: int,
+        num_outputs: int,
         name: str = "resnet18",
         image_size: int | None = None,
     ) -> None:
@@ -48,8 +48,8 @@ class Timm(Architecture):
 
         def make() -> nn.Module:
             network: nn.Module = timm.create_model(
-                name, pretrained=False, num_classes=num_classes, in_chans=input_shape[0], **settings
+                name, pretrained=False, num_classes=num_outputs, in_chans=input_shape[0], **settings
             )
             return network
 
-        super().__init__(make, sites, input_shape, num_classes, f"timm's {name}", image_size)
+        super().__init__(make, sites, input_shape, num_outputs, f"timm's {name}", image_size)

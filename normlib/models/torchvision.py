@@ -23,7 +23,7 @@ class Torchvision(Architecture):
     """The classification network `name` of torchvision, without its weights, a site in the place of each norm (needs ``normlib[vision]``).
 
     ``model=torchvision model.name=resnet18``; torchvision.models.list_models() names them. Input (N, C, H, W), output
-    (N, num_classes). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
+    (N, num_outputs). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
 
     What differs from torchvision's: where images do not have 3 channels, the first convolution has as many inputs as they have.
     A layer whose output enters a norm has no bias. There is no dropout and no stochastic depth, and no auxiliary classifier.
@@ -37,7 +37,7 @@ class Torchvision(Architecture):
         self,
         sites: Sites,
         input_shape: tuple[int, ...],
-        num_classes: int,
+        num_outputs: int,
         name: str = "resnet18",
         image_size: int | None = None,
     ) -> None:
@@ -59,11 +59,11 @@ class Torchvision(Architecture):
             settings[takes_size] = sides
 
         def make() -> nn.Module:
-            network: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **settings)
+            network: nn.Module = models.get_model(name, weights=None, num_classes=num_outputs, **settings)
             _take_channels(network, input_shape[0])
             return network
 
-        super().__init__(make, sites, input_shape, num_classes, f"torchvision's {name}", image_size)
+        super().__init__(make, sites, input_shape, num_outputs, f"torchvision's {name}", image_size)
 
 
 def _take_channels(network: nn.Module, channels: int) -> None:

@@ -81,7 +81,7 @@ class Transformer(nn.Module):
     section 3.2), and is the one with layers ahead of its sites and with sites in branches, as methods on weights and on branches
     need. The trunk is the same in all three. `pooling`: a "cls" token of its own, or the
     "mean" of the tokens, which instance norm at the end leaves at zero.
-    Input (N, C, H, W), output (N, num_classes). Sites see tokens (N, T, width), channels last, and only normalize:
+    Input (N, C, H, W), output (N, num_outputs). Sites see tokens (N, T, width), channels last, and only normalize:
     `site.activation` is that of the perceptrons. There is no dropout, and no bias in the last layer of a branch. Positions and
     the class token start normal with variance 1, as large as the patches' own embedding.
     """
@@ -90,7 +90,7 @@ class Transformer(nn.Module):
         self,
         sites: Sites,
         input_shape: tuple[int, ...],
-        num_classes: int,
+        num_outputs: int,
         depth: int = 4,
         width: int = 64,
         heads: int = 4,
@@ -124,7 +124,7 @@ class Transformer(nn.Module):
         self.token = nn.Embedding(1, width) if pooling == "cls" else None
         self.blocks = nn.Sequential(*(Block(sites, width, heads, norm_placement) for _ in range(depth)))
         self.last_site = sites(width, ahead=None, activation=False, channel_dim=-1) if norm_placement == "pre" else None
-        self.classifier = sites.classifier = nn.Linear(width, num_classes)
+        self.classifier = sites.classifier = nn.Linear(width, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.embed(x).flatten(2).transpose(1, 2) + self.positions.weight  # (N, T, width)

@@ -23,13 +23,13 @@ class VGG(nn.Module):
     """The VGG network of `depth` 11, 13, 16 or 19: five stages of 3x3 convolutions, each with a site; a maximum over 2x2 behind each stage.
 
     `width` is that of the first stage (64 in the paper), up to 8 times as much in the last. Input (N, C, H, W), output
-    (N, num_classes). As usual on small images, one linear classifier replaces the paper's three layers: behind the last stage
+    (N, num_outputs). As usual on small images, one linear classifier replaces the paper's three layers: behind the last stage
     comes the maximum over all positions that are left, which on 32x32 images is the paper's. Pooling
     stops where a side would fall below 2, so 8x8 images are halved twice. The paper's two dropouts are left out.
     """
 
     def __init__(
-        self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, depth: int = 11, width: int = 16
+        self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int, depth: int = 11, width: int = 16
     ) -> None:
         super().__init__()
         if depth not in LAYERS_IN_STAGE:
@@ -49,7 +49,7 @@ class VGG(nn.Module):
                 stage.extend([layer, sites(times * width, ahead=layer)])
                 in_channels = times * width
             self.stages.append(stage)
-        self.classifier = sites.classifier = nn.Linear(in_channels, num_classes)
+        self.classifier = sites.classifier = nn.Linear(in_channels, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         for index, stage in enumerate(self.stages):

@@ -22,7 +22,7 @@ from normlib.errors import NormlibError
 from normlib.results.quoting import printable, short
 from normlib.results.schema import broken
 
-FORMAT = 1
+FORMAT = 2
 DONE, DIVERGED, FAILED, SKIPPED = STATUSES = ("done", "diverged", "failed", "skipped")
 TRAINED = frozenset({DONE, DIVERGED})
 """The statuses of runs that were trained and scored; a diverged run counts with what its broken network scores."""
@@ -66,8 +66,13 @@ class Record:
     code: Mapping[str, str]
     data_version: str
     hashes: Mapping[str, Any] = field(default_factory=dict)
+    metric_facts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     norm_report: Mapping[str, float | None] = field(default_factory=dict)
+    control: bool = False
+    batch_sizes: Mapping[str, int] = field(default_factory=dict)
+    changes: Sequence[str] = field(default_factory=list)
+    start: Mapping[str, Any] = field(default_factory=dict)
     planned_steps: int = 0
     steps: int = 0
     samples: int = 0

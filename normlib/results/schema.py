@@ -1,6 +1,6 @@
 """The schema of a record: which keys it has, of which types, in which ranges.
 
-In: the values of a record of format 1, as JSON holds them, its checksum taken off. Out: what breaks the schema, in words, or
+In: the values of a record of format 2, as JSON holds them, its checksum taken off. Out: what breaks the schema, in words, or
 None. Whatever passes can be laid out, averaged, drawn and written. This file never changes a value and knows no file.
 """
 
@@ -42,12 +42,8 @@ class Hashes(Struct, forbid_unknown_fields=True):
     data: str
 
 
-class Scores(Struct, forbid_unknown_fields=True):
-    """Of one split; records of early versions do not tell its size."""
-
-    loss: Number | None
-    accuracy: Share
-    samples: Size = 1
+Scores = dict[str, Number | None]
+"""Of one split: the task's metrics by name, and the number of samples."""
 
 
 class Metrics(Struct, forbid_unknown_fields=True):
@@ -65,14 +61,8 @@ class TrainCurve(Struct, forbid_unknown_fields=True):
     loss: list[Number | None]
 
 
-class ValidationCurve(Struct, forbid_unknown_fields=True):
-    """The scores on validation at steps, after so many samples and seconds of training."""
-
-    step: list[Count]
-    samples: list[Count]
-    seconds: list[Amount]
-    loss: list[Number | None]
-    accuracy: list[Share | None]
+ValidationCurve = dict[str, list[Number | None]]
+"""The scores on validation at steps, after so many samples and seconds of training."""
 
 
 class Curves(Struct, forbid_unknown_fields=True):
@@ -83,7 +73,7 @@ class Curves(Struct, forbid_unknown_fields=True):
 
 
 class _Shape(Struct, forbid_unknown_fields=True):
-    format: Literal[1]
+    format: Literal[2]
     id: str
     experiment: str
     status: str
@@ -95,6 +85,11 @@ class _Shape(Struct, forbid_unknown_fields=True):
     code: dict[str, str]
     data_version: str
     norm_report: dict[str, Number | None]
+    metric_facts: list[dict[str, Plain]]
+    control: bool
+    batch_sizes: dict[str, Count]
+    changes: list[str]
+    start: dict[str, Setting]
     planned_steps: Count
     steps: Count
     samples: Count

@@ -6,6 +6,7 @@ Steps travel in chunks, several optimizer steps at a time; how many is a matter 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +31,11 @@ class Chunk(NamedTuple):
             None if self.flips is None else self.flips.to(device),
             None if self.shifts is None else self.shifts.to(device),
         )
+
+    def split(self, batch_size: int) -> Iterator[Chunk]:
+        """One step in parts of `batch_size` samples, as it is accumulated."""
+        parts = (part.split(batch_size) if part is not None else itertools.repeat(None) for part in self)
+        return map(Chunk, *parts)
 
 
 @dataclass(frozen=True)
@@ -100,13 +106,13 @@ class BatchHasher:
         return [epoch.hexdigest()[:16] for epoch in epochs]
 
 
-def augment(inputs: Tensor, flips: Tensor | None, shifts: Tensor | None, crop: int) -> Tensor:
-    """Mirror images (B, C, H, W) left to right where `flips`, and crop each at its shift from a border of `crop` zeros."""
+def augment(inputs: Tensor, flips: Tensor | None, shifts: Tensor | None, crop: int, fill: int = 0) -> Tensor:
+    """Mirror images (B, C, H, W) left to right where `flips`, and crop each at its shift from a border of `crop` times `fill`."""
     if flips is not None:
         inputs = torch.where(flips.view(-1, 1, 1, 1), inputs.flip(-1), inputs)
     if shifts is not None:
         height, width = inputs.shape[2:]
-        padded = F.pad(inputs, (crop,) * 4)
+        padded = F.pad(inputs, (crop,) * 4, value=fill)
         sample = torch.arange(len(inputs), device=inputs.device).view(-1, 1, 1)
         row = shifts[:, 0].view(-1, 1, 1) + torch.arange(height, device=inputs.device).view(1, -1, 1)
         column = shifts[:, 1].view(-1, 1, 1) + torch.arange(width, device=inputs.device).view(1, 1, -1)

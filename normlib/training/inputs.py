@@ -1,4 +1,4 @@
-"""The dataset of a spec's data section: made without loading, or loaded once a process onto its device."""
+"""The dataset and the task of a spec: made without loading, or loaded once a process onto a device and checked."""
 
 from __future__ import annotations
 
@@ -11,26 +11,79 @@ from typing import Any
 import torch
 
 from normlib.data import datasets
-from normlib.data.dataset import Dataset, Samples, content_hash, load_splits
+from normlib.data.dataset import Dataset, Samples
+from normlib.data.splits import content_hash, load_splits
+from normlib.data.streaming import StreamedSplit, open_splits, streamed_hash
+from normlib.tasks import tasks
+from normlib.tasks.task import Task
+from normlib.training.seeding import global_stream
 
 COMMON_SETTINGS = ("name", "batch_size", "split_seed", "flip", "crop")
 
 
 def make_dataset(data: Mapping[str, Any]) -> Dataset:
-    """The dataset of a data section; loads nothing. Raises ValueError for settings that it refuses."""
+    """The dataset of a data section; loads nothing. Raises ValueError for settings that it refuses, or without its facts."""
     settings = {key: value for key, value in data.items() if key not in COMMON_SETTINGS}
-    return datasets[data["name"]].cls(**settings)
+    dataset: Dataset = datasets[data["name"]].cls(**settings)
+    dataset.check_declaration()
+    return dataset
 
 
-def splits_on_device(data: Mapping[str, Any], data_dir: Path, device: torch.device) -> tuple[dict[str, Samples], str]:
-    """The three splits on `device`, and the hash of their content. A worker loads each dataset once."""
-    what = {key: value for key, value in data.items() if key not in ("batch_size", "flip", "crop")}
-    return _load(json.dumps(what, sort_keys=True), data_dir, device, datasets[data["name"]].cls)
+def make_task(task: Mapping[str, Any]) -> Task:
+    """The task of a task section. Raises ValueError for settings that it refuses."""
+    return tasks[task["name"]].cls(**{key: value for key, value in task.items() if key != "name"})
+
+
+def splits_on_device(
+    data: Mapping[str, Any], task: Mapping[str, Any], data_dir: Path, device: torch.device
+) -> tuple[dict[str, Samples], str]:
+    """The three splits on `device`, and the hash of their content. A worker loads each dataset once.
+
+    DataError where the samples are not what the dataset declares or the task takes.
+    """
+    classes = datasets[data["name"]].cls, tasks[task["name"]].cls
+    version = make_dataset(data).version
+    return _load(json.dumps([_without_batches(data), dict(task)], sort_keys=True), version, data_dir, device, classes)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(data: str, data_dir: Path, device: torch.device, cls: type) -> tuple[dict[str, Samples], str]:
-    """`cls` is the dataset's class, for the cache: an edited dataset is loaded again."""
-    section = json.loads(data)
-    splits = load_splits(make_dataset(section), section["split_seed"], data_dir)
+def _load(
+    sections: str, version: str, data_dir: Path, device: torch.device, classes: tuple[type, type]
+) -> tuple[dict[str, Samples], str]:
+    """`version` and `classes` of dataset and task are there for the cache: edited ones are loaded again."""
+    data, task = json.loads(sections)
+    dataset, checking = make_dataset(data), make_task(task)
+    with global_stream(0, "data"):  # what a dataset draws from global states is the same in every process
+        splits = load_splits(dataset, data["split_seed"], data_dir)
+    for split, samples in splits.items():
+        checking.check_samples(samples, dataset, split)
     return {name: part.to(device) for name, part in splits.items()}, content_hash(splits)
+
+
+def streamed_splits(data: Mapping[str, Any], data_dir: Path) -> tuple[dict[str, StreamedSplit], str]:
+    """The three splits of a streamed dataset, which stay on disk, and their hash. A process opens each dataset once."""
+    dataset = make_dataset(data)
+    return _open(json.dumps(_without_batches(data), sort_keys=True), dataset.version, data_dir, type(dataset))
+
+
+@functools.lru_cache(maxsize=4)
+def _open(data: str, version: str, data_dir: Path, cls: type) -> tuple[dict[str, StreamedSplit], str]:
+    section = json.loads(data)
+    dataset = make_dataset(section)
+    with global_stream(0, "data"):
+        splits = open_splits(dataset, section["split_seed"], data_dir)
+        return splits, streamed_hash(dataset, splits, data_dir)
+
+
+def data_hash(data: Mapping[str, Any], data_dir: Path) -> str:
+    """The hash of what a data section stands for, as records hold it."""
+    dataset = make_dataset(data)
+    if dataset.streamed:
+        return streamed_splits(data, data_dir)[1]
+    with global_stream(0, "data"):
+        return content_hash(load_splits(dataset, data["split_seed"], data_dir))
+
+
+def _without_batches(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a data section that say which samples there are."""
+    return {key: value for key, value in data.items() if key not in ("batch_size", "flip", "crop")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from normlib.data.dataset import Dataset
 from normlib.errors import NormlibError
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
 from normlib.norms import norms
+from normlib.tasks.task import Task
 from normlib.training.installation import install_norms
 from normlib.training.seeding import generator, global_stream
 
@@ -69,7 +72,29 @@ class Network:
         return counts
 
 
-def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int) -> tuple[nn.Module, Sites]:
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a network takes in and gives out: the shape of one input, the outputs of its last layer, the number of tokens.
+
+    `vocabulary` is None where inputs are real numbers; else they are token ids.
+    """
+
+    input_shape: tuple[int, ...]
+    num_outputs: int
+    vocabulary: int | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, task: Task) -> NetworkShape:
+        """The shape for a task on a dataset."""
+        return cls(tuple(dataset.input_shape), task.num_outputs(dataset), dataset.vocabulary)
+
+    def example(self, samples: int, device: str = "cpu") -> torch.Tensor:
+        """An input of zeros, (samples, *input_shape)."""
+        dtype = torch.float32 if self.vocabulary is None else torch.int64
+        return torch.zeros(samples, *self.input_shape, dtype=dtype, device=device)
+
+
+def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module, Sites]:
     """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
 
     Raises ValueError when the model refuses its settings or the input shape.
@@ -78,7 +103,9 @@ def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_class
     sites = Sites(site["activation"], site["placement"], site["dropout"])
     name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
-        trunk = models[name].cls(sites, input_shape, num_classes, **constructor_settings(spec["model"]))
+        trunk = models[name].cls(
+            sites=sites, **_supplied(models[name].cls, shape), **constructor_settings(spec["model"])
+        )
     registered = {id(module) for module in trunk.modules()}
     if any(id(site) not in registered for site in sites.sites):
         raise IdenticalTrunkError(
@@ -87,17 +114,17 @@ def build_trunk(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_class
     return trunk, sites
 
 
-def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int, total_steps: int) -> Network:
+def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int) -> Network:
     """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
 
     Raises ValueError for settings that the model or the norm refuses, IdenticalTrunkError for a model that draws
     from the global random state while it runs.
     """
-    trunk, sites = build_trunk(spec, input_shape, num_classes)
+    trunk, sites = build_trunk(spec, shape)
     trunk_hash, largest_convolution = "", 0
     if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
-        largest_convolution = _examine_trunk(trunk, input_shape, registered_name(spec["model"]))
+        largest_convolution = _examine_trunk(trunk, shape, registered_name(spec["model"]))
         trunk_hash = _hash_state(trunk)
     parameters = dict(trunk.named_parameters())
     before = {name: _hash_tensor(value) for name, value in parameters.items()}
@@ -120,6 +147,12 @@ def build_network(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_cla
         state_size=sum(norm_state.values()),
         largest_convolution=largest_convolution,
     )
+
+
+def _supplied(cls: type, shape: NetworkShape) -> dict[str, Any]:
+    """Of what normlib hands to a model, the arguments that its constructor has."""
+    known = inspect.signature(cls).parameters
+    return {name: value for name, value in vars(shape).items() if name in known}
 
 
 def _reinitialized(
@@ -163,7 +196,7 @@ def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) 
                 module.reset_parameters()
 
 
-def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], name: str) -> int:
+def _examine_trunk(trunk: nn.Module, shape: NetworkShape, name: str) -> int:
     """Run two samples through the trunk: refuse global randomness, and return the size of its largest convolution."""
     found = [0]
 
@@ -173,7 +206,7 @@ def _examine_trunk(trunk: nn.Module, input_shape: tuple[int, ...], name: str) ->
     hooks = [layer.register_forward_hook(count) for layer in trunk.modules() if isinstance(layer, CONVOLUTIONS)]
     before = torch.get_rng_state()
     with torch.no_grad():
-        trunk(torch.zeros(2, *input_shape))
+        trunk(shape.example(2))
     for hook in hooks:
         hook.remove()
     if not torch.equal(before, torch.get_rng_state()):

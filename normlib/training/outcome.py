@@ -34,6 +34,7 @@ def origin(run: Run) -> dict[str, Any]:
         "code": dict(run.code),
         "data_version": run.data_version,
         "planned_steps": run.planned_steps,
+        "control": run.control,
     }
 
 

@@ -21,7 +21,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "evaluation.statistics": ("running", "precise", "batch", "weighed"),
 }
 BASE_BATCH_SIZE = 32
-SECTIONS = ("norm", "model", "data", "site", "init", "optimizer", "schedule", "training", "evaluation")
+SECTIONS = ("norm", "model", "data", "task", "site", "init", "optimizer", "schedule", "training", "evaluation")
 SCALARS = ("seed", "accelerator", "threads")
 
 
@@ -124,6 +124,9 @@ SCHEDULES = {"constant": ConstantSettings, "cosine": CosineSettings, "one_cycle"
 class TrainingSettings:
     """The budget: `epochs`, or `steps` (optimizer steps), which takes the place of epochs when it is given.
 
+    `gradient_clip`: the largest norm of all gradients together, to which larger ones are scaled down before an update; None
+    leaves them. `accumulate`: batches whose gradients make one update. It is not a larger batch for a norm: statistics are
+    taken over data.batch_size samples, while the learning rate is scaled for accumulate times as many.
     `onednn`: whether convolutions on a CPU go through oneDNN; None decides by their size, the same for every norm, and
     the record's environment says how.
     """
@@ -131,6 +134,8 @@ class TrainingSettings:
     epochs: int | None = 5
     steps: int | None = None
     precision: str = "32"
+    gradient_clip: float | None = None
+    accumulate: int = 1
     onednn: bool | None = None
 
 
@@ -177,6 +182,7 @@ class Run:
     plugins: tuple[str, ...] = ()
     skip_reason: str | None = None
     planned_steps: int = 0
+    control: bool = False
 
 
 def run_id(spec: Mapping[str, Any], code: Mapping[str, str], data_version: str) -> str:
@@ -190,12 +196,27 @@ def steps_per_epoch(num_train: int, batch_size: int) -> int:
     return num_train // batch_size
 
 
+def samples_per_step(spec: Mapping[str, Any]) -> int:
+    """Samples that one optimizer step sees: the batches that it accumulates, together."""
+    return int(spec["data"]["batch_size"]) * int(spec["training"]["accumulate"])
+
+
+def batch_sizes(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Samples of an optimizer step, of a forward pass, and of what a batch-dependent norm takes statistics over."""
+    forward = int(spec["data"]["batch_size"])
+    return {
+        "step": samples_per_step(spec),
+        "forward": forward,
+        "statistics": spec["site"]["norm_batch_size"] or forward,
+    }
+
+
 def planned_steps(spec: Mapping[str, Any], num_train: int) -> int:
     """Optimizer steps of the whole run: `training.steps`, or `training.epochs` passes."""
     training = spec["training"]
     if training["steps"] is not None:
         return int(training["steps"])
-    return int(training["epochs"]) * steps_per_epoch(num_train, spec["data"]["batch_size"])
+    return int(training["epochs"]) * steps_per_epoch(num_train, samples_per_step(spec))
 
 
 def scaled_learning_rate(lr: float, batch_size: int, rule: str) -> float:

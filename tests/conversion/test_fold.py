@@ -344,10 +344,10 @@ def test_bad_input(model: Callable[[], nn.Module], message: str) -> None:
 @pytest.mark.parametrize("name", ["mlp", "convnet", "resnet"])
 @pytest.mark.parametrize("norm", ["batch", "batch_renorm"])
 def test_networks_of_normlib_fold(make_run: Callable[..., Any], name: str, norm: str) -> None:
-    from normlib.training.network import build_network
+    from normlib.training.network import NetworkShape, build_network
 
     run = make_run(f"model={name}", f"norm={norm}")
-    model = build_network(run.spec, (1, 8, 8), 10, 10).module
+    model = build_network(run.spec, NetworkShape((1, 8, 8), 10), 10).module
     lived_in(model, draw(16, 1, 8, 8, seed=1))
     folded = normlib.fold(model)
     assert not normlib.conversion_report(folded).left
@@ -355,8 +355,8 @@ def test_networks_of_normlib_fold(make_run: Callable[..., Any], name: str, norm:
 
 
 def test_activation_first_leaves_nothing_to_fold_into(make_run: Callable[..., Any]) -> None:
-    from normlib.training.network import build_network
+    from normlib.training.network import NetworkShape, build_network
 
     run = make_run("model=mlp", "norm=batch", "site.placement=after")
     with pytest.raises(ValueError, match="it follows relu, not a layer"):
-        normlib.fold(build_network(run.spec, (1, 8, 8), 10, 10).module.eval())
+        normlib.fold(build_network(run.spec, NetworkShape((1, 8, 8), 10), 10).module.eval())

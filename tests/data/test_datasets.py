@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from normlib.data import datasets, names
-from normlib.data.dataset import DataError, load_splits
+from normlib.data.dataset import DataError
+from normlib.data.splits import load_splits
 from normlib.data.synthetic import Synthetic
 from normlib.data.vision import TorchvisionDataset
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from normlib.data.dataset import DataError, Dataset, Samples, content_hash, load_splits, stratified_split
+from normlib.data.dataset import DataError, Dataset, Samples
 from normlib.data.digits import Digits
+from normlib.data.splits import content_hash, load_splits, stratified_split
 
 SPLITS = ("train", "validation", "test")
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from normlib.models import models
 from normlib.models.site import Sites
-from normlib.training.network import build_network
+from normlib.training.network import NetworkShape, build_network
 
 IMAGE = (3, 32, 32)
 NETWORKS = {
@@ -38,7 +38,8 @@ def spec_of(make_run: Callable[..., Any], library: str, name: str, norm: str) ->
 @here
 def test_every_norm_is_a_site_and_the_trunk_is_the_same(library: str, name: str, make_run) -> None:
     built = {
-        norm: build_network(spec_of(make_run, library, name, norm), IMAGE, 10, 1) for norm in ("batch", "group", "none")
+        norm: build_network(spec_of(make_run, library, name, norm), NetworkShape(IMAGE, 10), 1)
+        for norm in ("batch", "group", "none")
     }
     assert len({network.trunk_hash for network in built.values()}) == 1
     for norm, network in built.items():

@@ -17,7 +17,7 @@ from normlib.models import names as model_names
 from normlib.models.site import Site, Sites
 from normlib.norms import names as norm_names
 from normlib.norms import norms
-from normlib.training.network import build_network
+from normlib.training.network import NetworkShape, build_network
 from normlib.training.run import train_run
 from normlib.training.spec import Run
 
@@ -136,11 +136,11 @@ def test_no_bias_stands_ahead_of_a_site(variant: str) -> None:
 class BiasAhead(nn.Module):
     """Planted: a bias ahead of a site, which the model declares or keeps to itself."""
 
-    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, declared: bool = True) -> None:
+    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int, declared: bool = True) -> None:
         super().__init__()
         self.layer = nn.Linear(64, 8)
         self.site = sites(8, ahead=self.layer if declared else None)
-        self.classifier = nn.Linear(8, num_classes)
+        self.classifier = nn.Linear(8, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.site(self.layer(x.flatten(1))))
@@ -161,10 +161,10 @@ def test_a_site_outside_the_network_is_refused(registered, make_run) -> None:
     class LooseSite(nn.Module):
         """Keeps its site in a list, where torch does not see it."""
 
-        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
             super().__init__()
             self.loose = [sites(64, ahead=None)]
-            self.classifier = nn.Linear(64, num_classes)
+            self.classifier = nn.Linear(64, num_outputs)
 
         def forward(self, x: Tensor) -> Tensor:
             return self.classifier(self.loose[0](x.flatten(1)))
@@ -179,13 +179,13 @@ def test_a_model_may_have_a_name_of_its_own(registered, make_run) -> None:
         """One among several networks, told by its name."""
 
         def __init__(
-            self, sites: Sites, input_shape: tuple[int, ...], num_classes: int, name: str = "small", width: int = 3
+            self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int, name: str = "small", width: int = 3
         ) -> None:
             super().__init__()
             self.called = name
             self.layer = nn.Linear(64, width, bias=False)
             self.site = sites(width, ahead=self.layer)
-            self.classifier = nn.Linear(width, num_classes)
+            self.classifier = nn.Linear(width, num_outputs)
 
         def forward(self, x: Tensor) -> Tensor:
             return self.classifier(self.site(self.layer(x.flatten(1))))
@@ -195,7 +195,7 @@ def test_a_model_may_have_a_name_of_its_own(registered, make_run) -> None:
     for name, run in runs.items():
         assert run.labels["model"] == "planted_collection"
         assert run.spec["model"] == {"registered": "planted_collection", "name": name, "width": 3}
-        assert build_network(run.spec, IMAGE, 10, total_steps=1).module.called == name
+        assert build_network(run.spec, NetworkShape(IMAGE, 10), total_steps=1).module.called == name
 
 
 def test_a_norm_or_dataset_has_no_setting_called_name(registered) -> None:
@@ -290,7 +290,7 @@ def test_norm_parameters_and_the_sites_shifts_are_counted_apart_from_the_trunk(v
     base = make_run(*small(variant), "norm=none")
     for norm in ("batch", "none"):
         spec = json.loads(json.dumps(with_norm(base, norm).spec))
-        network = build_network(spec, IMAGE, 10, total_steps=1)
+        network = build_network(spec, NetworkShape(IMAGE, 10), total_steps=1)
         counts[norm] = network.count_parameters()
         channels = sum(site.num_features for site in network.sites.values())
         # none has no shift of its own, so the site adds one; batch norm brings weight and bias.

@@ -105,10 +105,10 @@ def test_images_are_read_from_the_top_left(sequence: str) -> None:
 
 
 def test_a_method_on_weights_makes_them_once_for_all_steps(make_run) -> None:
-    from normlib.training.network import build_network
+    from normlib.training.network import NetworkShape, build_network
 
     run = make_run("model=rnn", "model.cell=gru", "model.width=4", "norm=spectral_norm")
-    network = build_network(run.spec, (1, 8, 8), 10, total_steps=1).module
+    network = build_network(run.spec, NetworkShape((1, 8, 8), 10), total_steps=1).module
     layer = network.layers[0].new_from_state
     calls: list[None] = []
     layer.parametrizations.weight[0].register_forward_hook(lambda *_: calls.append(None))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from normlib.models.site import ACTIVATIONS, GAINS, Site, Sites
 from normlib.norms import norms
 from normlib.norms.base import Norm
-from normlib.training.network import build_network
+from normlib.training.network import NetworkShape, build_network
 from normlib.training.spec import CHOICES
 
 X = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -77,7 +77,7 @@ def test_activations_and_gains_are_torchs(activation: str) -> None:
 def test_a_layer_starts_with_the_gain_of_the_activation_that_follows(make_run) -> None:
     for activation, gain in GAINS.items():
         run = make_run("model=mlp", "model.width=256", "model.depth=2", f"site.activation={activation}")
-        network = build_network(run.spec, (1, 8, 8), 10, total_steps=1)
+        network = build_network(run.spec, NetworkShape((1, 8, 8), 10), total_steps=1)
         weights = network.module.layers[1].weight.detach()  # 65,536 values
         # The deviation of n normal values is right to 1/sqrt(2n) = 0.3 %; five times that.
         assert math.isclose(float(weights.std()), gain / math.sqrt(256), rel_tol=0.015)
@@ -104,7 +104,7 @@ def masks(norm: str, make_run, placement: str = "before", seed: int = 0) -> list
         "norm": {"name": norm, "gamma_noise": 0.0, "weights": None},
         "seed": seed,
     }
-    network = build_network(spec, (1, 8, 8), 10, total_steps=2)
+    network = build_network(spec, NetworkShape((1, 8, 8), 10), total_steps=2)
     network.open_streams(seed, torch.device("cpu"))
     dropped: list[Tensor] = []
     for site in network.sites.values():
@@ -166,7 +166,7 @@ def test_dropout_drops_its_share() -> None:
 
 def test_sites_of_one_shape_drop_differently(make_run) -> None:
     run = make_run("model=mlp", "model.width=64", "model.depth=2", "site.dropout=0.5")
-    network = build_network(run.spec, (1, 8, 8), 10, total_steps=1)
+    network = build_network(run.spec, NetworkShape((1, 8, 8), 10), total_steps=1)
     network.open_streams(0, torch.device("cpu"))
     one, other = (site.dropout_stream for site in network.sites.values())
     assert not torch.equal(torch.rand(8, generator=one), torch.rand(8, generator=other))

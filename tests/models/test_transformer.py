@@ -10,7 +10,7 @@ from normlib.models import models
 from normlib.models.site import Sites
 from normlib.models.transformer import Block
 from normlib.norms import create
-from normlib.training.network import build_network
+from normlib.training.network import NetworkShape, build_network
 
 WIDTH, HEADS = 8, 2
 PLACEMENTS = ("pre", "post", "branch_end")
@@ -47,7 +47,7 @@ def test_the_trunk_is_the_same_wherever_the_norms_stand(make_run) -> None:
     hashes = {
         build_network(
             make_run("model=transformer", "model.width=8", f"model.norm_placement={placement}", "norm=layer").spec,
-            (1, 8, 8), 10, total_steps=1,
+            NetworkShape((1, 8, 8), 10), total_steps=1,
         ).trunk_hash
         for placement in PLACEMENTS
     }  # fmt: skip

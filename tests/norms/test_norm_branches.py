@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from normlib.norms import create
 from normlib.norms.place import BranchPosition, CannotEnter, Place
-from normlib.training.network import Network, build_network
+from normlib.training.network import Network, NetworkShape, build_network
 
 IMAGE = (1, 8, 8)
 DEPTH = 20  # 9 branches of 2 layers
@@ -31,7 +31,7 @@ def built(make_run: Callable[..., Any]) -> Callable[..., Network]:
             json.dumps(make_run("model=resnet", "model.width=4", f"model.depth={DEPTH}", *overrides).spec)
         )
         spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None, **settings}
-        return build_network(spec, IMAGE, 10, total_steps=10)
+        return build_network(spec, NetworkShape(IMAGE, 10), total_steps=10)
 
     return network
 

@@ -20,7 +20,7 @@ from normlib.norms.base import Norm
 from normlib.norms.plain import plain_norm
 from normlib.registry import RegistryError
 from normlib.testing import ContractError, check_norm, finding, findings
-from normlib.training.network import Network, build_network
+from normlib.training.network import Network, NetworkShape, build_network
 from tests.norms import plain_modules as plain
 
 X = torch.randn(6, 8, 5, 4, generator=torch.Generator().manual_seed(0))
@@ -39,7 +39,7 @@ def _registered(pristine_registries: None) -> None:
 def network(make_run: Any, norm: str, *overrides: str, **settings: Any) -> Network:
     spec = json.loads(json.dumps(make_run("model=convnet", "model.width=8", "model.depth=2", *overrides).spec))
     spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None, **settings}
-    return build_network(spec, (1, 8, 8), 10, total_steps=10)
+    return build_network(spec, NetworkShape((1, 8, 8), 10), total_steps=10)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import normlib
-from normlib.experiments.complaints import ConfigError
+from normlib.data.dataset import Samples
 from normlib.models.site import Site
 from normlib.training.batches import BatchPlan
-from normlib.training.evaluation import evaluation_statistics, parts_of, precise_batches
-from normlib.training.inputs import make_dataset, splits_on_device
-from normlib.training.network import build_network
+from normlib.training.evaluation import evaluation_statistics, precise_batches
+from normlib.training.feeding import MemoryFeed
+from normlib.training.inputs import make_dataset, make_task, splits_on_device
+from normlib.training.network import NetworkShape, build_network
 
 TINY = ("model=mlp", "model.width=8", "model.depth=2", "data.batch_size=8", "training.steps=6", "evaluation.points=3")
 WAYS = ("running", "precise", "batch", "weighed")
@@ -60,8 +61,8 @@ def test_norms_without_running_statistics_are_evaluated_the_same_every_way(train
 def prepared(make_run: Any, *words: str) -> tuple[Any, Any, Any]:
     run = make_run(*words)
     dataset = make_dataset(run.spec["data"])
-    network = build_network(run.spec, tuple(dataset.input_shape), dataset.num_classes, run.planned_steps)
-    splits, _ = splits_on_device(run.spec["data"], Path("unused"), torch.device("cpu"))
+    network = build_network(run.spec, NetworkShape.of(dataset, make_task(run.spec["task"])), run.planned_steps)
+    splits, _ = splits_on_device(run.spec["data"], run.spec["task"], Path("unused"), torch.device("cpu"))
     return run, network, splits
 
 
@@ -69,8 +70,8 @@ def test_precise_statistics_of_a_run_are_those_of_its_training_samples(make_run:
     run, network, splits = prepared(
         make_run, *overrides("batch", "precise", "evaluation.precise_samples=100", "site.dropout=0.5")
     )
-    inputs, norms = splits["train"].inputs, [norm for site in network.sites.values() for norm in site.norms]
-    batches = list(precise_batches(inputs, run.spec["seed"], 8, 100))
+    norms = [norm for site in network.sites.values() for norm in site.norms]
+    batches = list(precise_batches(MemoryFeed(splits), run.spec["seed"], 8, 100))
     assert [len(batch) for batch in batches] == [8] * 12, "an incomplete batch is dropped, as in training"
     module = network.module.eval()
     with torch.no_grad(), evaluation_statistics(module, norms, run.spec["evaluation"], batches):
@@ -104,7 +105,7 @@ def test_every_time_step_has_a_population_of_its_own() -> None:
 
 
 def test_precise_batches_are_training_samples_once_each_in_an_order_of_their_own() -> None:
-    inputs = torch.arange(50)
+    inputs = MemoryFeed({"train": Samples(torch.arange(50), torch.arange(50))})
     batches = torch.cat(list(precise_batches(inputs, 3, 4, 20)))
     assert len(batches) == 20 and len(set(batches.tolist())) == 20
     assert torch.equal(batches, torch.cat(list(precise_batches(inputs, 3, 4, 20))))
@@ -115,42 +116,12 @@ def test_precise_batches_are_training_samples_once_each_in_an_order_of_their_own
 
 
 def test_parts_are_even_and_spread_over_data_sorted_by_class() -> None:
+    def parts_of(classes: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
+        return [part.targets for part in MemoryFeed({"train": Samples(classes, classes)}).parts("train", batch_size)]
+
     classes = torch.arange(10).repeat_interleave(13)  # 130 samples
-    parts = list(parts_of(classes, 32))
+    parts = parts_of(classes, 32)
     assert sorted(map(len, parts)) == [26] * 5 and sorted(torch.cat(parts).tolist()) == classes.tolist()
     assert all(len(set(part.tolist())) == 10 for part in parts)
     assert [len(part) for part in parts_of(classes[:33], 32)] == [17, 16], "never a batch of one"
-    assert torch.equal(next(parts_of(classes, 512)), classes)
-
-
-def test_the_batch_of_the_evaluation_normalizes_and_leaves_no_trace(make_run: Any) -> None:
-    run, network, splits = prepared(make_run, *overrides("batch", "batch"))
-    norms = [norm for site in network.sites.values() for norm in site.norms]
-    module, seen = network.module.eval(), []
-    handle = norms[0].register_forward_hook(lambda norm, args, y: seen.append(y))
-    with torch.no_grad(), evaluation_statistics(module, norms, run.spec["evaluation"], []):
-        module(splits["validation"].inputs)
-    handle.remove()
-    assert seen[0].mean(0).abs().max() < 1e-5 and (seen[0].var(0, correction=0) - 1).abs().max() < 1e-3  # eps
-    assert all(norm.statistics == "auto" and int(norm.num_batches_tracked) == 0 for norm in norms)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["evaluation.statistics=precize"], r"did you mean 'precise'"),
-        (["evaluation.statistics=weighed"], r"needs evaluation\.own_weight.*chosen on validation"),
-        (["evaluation.own_weight=1.5"], r"from 0 to 1, got 1\.5"),
-        (["evaluation.own_weight=-0.1"], r"from 0 to 1, got -0\.1"),
-        (["evaluation.precise_samples=0"], r"evaluation\.precise_samples is at least 1, got 0"),
-        (["evaluation.statistics=batch", "evaluation.batch_size=1"], r"evaluation\.batch_size to 3 or more"),
-    ],
-)
-def test_bad_settings_say_rule_and_fix(make_run: Any, words: list[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        make_run(*TINY, *words)
-
-
-def test_settings_beyond_the_types_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"evaluation\.precise_samples"):
-        normlib.train("evaluation.precise_samples=many")
+    assert torch.equal(parts_of(classes, 512)[0], classes)

@@ -11,14 +11,14 @@ from normlib.experiments.schema import store_schema
 from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.registry import RegistryError
-from normlib.training.network import Network, build_network
+from normlib.training.network import Network, NetworkShape, build_network
 from normlib.training.seeding import generator
 
 SMALL = ("model=mlp", "model.width=8", "model.depth=2", "data.batch_size=32")
 
 
 def network(make_run, *overrides: str) -> Network:
-    return build_network(make_run(*SMALL, *overrides).spec, (64,), 10, total_steps=10)
+    return build_network(make_run(*SMALL, *overrides).spec, NetworkShape((64,), 10), total_steps=10)
 
 
 class OnlyShift(Norm):
@@ -91,7 +91,7 @@ def test_every_norm_takes_it_and_none_sees_it(norm: str, make_run) -> None:
     branch = norms[norm].cls.slot == "branch"
     images = ("model=resnet",) if branch else ("model=convnet", "model.width=8", "model.depth=2")
     spec = make_run(*images, f"norm={norm}", "norm.gamma_noise=1e-3").spec
-    noisy = build_network(spec, (1, 8, 8), 10, total_steps=10)
+    noisy = build_network(spec, NetworkShape((1, 8, 8), 10), total_steps=10)
     own = [p.detach() for name, p in noisy.module.named_parameters() if name in noisy.norm_parameter_names]
     assert any(((p != 0) & (p != 1)).all() for p in own)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from normlib.training.network import build_network
+from normlib.training.network import NetworkShape, build_network
 
 # 15 steps, handed over in chunks of 4: were chunks counted, no logged step would be beyond 4.
 RUN = ("model.width=8", "model.depth=2", "data.batch_size=100", "training.steps=15", "evaluation.points=3")
@@ -75,13 +75,13 @@ def test_saved_weights_are_the_state_of_the_trained_network(norm: str, make_run,
     file = tmp_path / "weights" / "run.pt"
     record = train(*overrides, weights_file=file)
     run = make_run(*overrides)
-    network = build_network(run.spec, (1, 8, 8), 10, run.planned_steps).module
+    network = build_network(run.spec, NetworkShape((1, 8, 8), 10), run.planned_steps).module
     start = network.state_dict()["layers.0.weight"].clone()
     network.load_state_dict(torch.load(file), strict=True)
     assert not torch.equal(network.layers[0].weight, start)
     from normlib.training.inputs import splits_on_device
 
-    test = splits_on_device(run.spec["data"], tmp_path, torch.device("cpu"))[0]["test"]
+    test = splits_on_device(run.spec["data"], run.spec["task"], tmp_path, torch.device("cpu"))[0]["test"]
     with torch.no_grad():
         correct = (network.eval()(test.inputs).argmax(1) == test.targets).sum()
     assert int(correct) / len(test) == record.metrics["test"]["accuracy"]

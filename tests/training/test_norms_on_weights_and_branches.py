@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from normlib.norms import norms
-from normlib.training.module import make_optimizer
-from normlib.training.network import Network, build_network
+from normlib.training.loop import make_optimizer
+from normlib.training.network import Network, NetworkShape, build_network
 
 SHORT = ("model=resnet", "model.width=4", "data.batch_size=100", "training.steps=2")
 ON_WEIGHTS = [entry.name for entry in norms.entries() if entry.cls.slot == "weight"]
@@ -15,7 +15,7 @@ OF_BRANCHES = [entry.name for entry in norms.entries() if entry.cls.slot == "bra
 
 
 def network(make_run, *overrides: str) -> Network:
-    return build_network(make_run(*SHORT, *overrides).spec, (1, 8, 8), 10, total_steps=2)
+    return build_network(make_run(*SHORT, *overrides).spec, NetworkShape((1, 8, 8), 10), total_steps=2)
 
 
 @pytest.mark.parametrize("overrides", [(f"norm={name}",) for name in ON_WEIGHTS] + [("norm=group_ws",)], ids=str)

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from normlib.data.digits import Digits
 from normlib.training.batches import BatchPlan
 from normlib.training.inputs import splits_on_device
-from normlib.training.module import make_optimizer, milestones
-from normlib.training.network import build_network
+from normlib.training.loop import make_optimizer, milestones
+from normlib.training.network import NetworkShape, build_network
 from normlib.training.spec import CHOICES, OPTIMIZERS, scaled_learning_rate
 
 SMALL = ("model.width=8", "model.depth=2")
@@ -22,7 +22,7 @@ SMALL = ("model.width=8", "model.depth=2")
 def optimizer_and_names(make_run, *overrides: str):
     """The optimizer of a small MLP with batch norm, and the names of the parameters in each of its groups."""
     run = make_run(*SMALL, *overrides)
-    network = build_network(run.spec, (1, 8, 8), 10, total_steps=1)
+    network = build_network(run.spec, NetworkShape((1, 8, 8), 10), total_steps=1)
     optimizer = make_optimizer(network.module, network.norm_parameter_names, run.spec["optimizer"], 0.25)
     names = {id(parameter): name for name, parameter in network.module.named_parameters()}
     return optimizer, [{names[id(p)] for p in group["params"]} for group in optimizer.param_groups], network
@@ -114,7 +114,7 @@ def test_a_run_is_a_plain_loop_over_the_planned_batches(
     record = train(*overrides, weights_file=tmp_path / "weights.pt")
     trained = torch.load(tmp_path / "weights.pt")
 
-    start = build_network(run.spec, (1, 8, 8), 10, total_steps=10).module.state_dict()
+    start = build_network(run.spec, NetworkShape((1, 8, 8), 10), total_steps=10).module.state_dict()
     weights = {name: value.clone().requires_grad_() for name, value in start.items()}
     groups = [
         {"params": [value for name, value in weights.items() if "shift" not in name]},
@@ -126,7 +126,7 @@ def test_a_run_is_a_plain_loop_over_the_planned_batches(
     else:
         optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=10, cycle_momentum=False)
-    splits, _ = splits_on_device(run.spec["data"], tmp_path, torch.device("cpu"))
+    splits, _ = splits_on_device(run.spec["data"], run.spec["task"], tmp_path, torch.device("cpu"))
     plan = BatchPlan(0, Digits.sizes["train"], 300, 10, run.spec["data"]["flip"], run.spec["data"]["crop"])
     losses = []
     for epoch in range(plan.num_epochs):

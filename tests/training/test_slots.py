@@ -19,7 +19,7 @@ from normlib.norms.batch import BatchNorm
 from normlib.norms.none import NoNorm
 from normlib.norms.place import CannotEnter, Place
 from normlib.testing import subject
-from normlib.training.network import IdenticalTrunkError, Network, build_network
+from normlib.training.network import IdenticalTrunkError, Network, NetworkShape, build_network
 
 IMAGE = (1, 8, 8)
 SMALL = ("model=resnet", "model.width=8")
@@ -28,7 +28,7 @@ SMALL = ("model=resnet", "model.width=8")
 def network(make_run: Callable[..., Any], norm: str, *overrides: str, weights: str | None = None) -> Network:
     spec = json.loads(json.dumps(make_run(*SMALL, *overrides).spec))
     spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": weights}
-    return build_network(spec, IMAGE, 10, total_steps=10)
+    return build_network(spec, NetworkShape(IMAGE, 10), total_steps=10)
 
 
 class Doubles(Norm):
@@ -205,7 +205,7 @@ def test_a_norm_learns_its_number_and_its_name(model: str, make_run: Callable[..
     registered(norms, f"remembers_in_{model}")(Remembers)
     spec = json.loads(json.dumps(make_run(f"model={model}").spec))
     spec["norm"] = {"name": f"remembers_in_{model}", "gamma_noise": 0.0, "weights": None}
-    built = build_network(spec, IMAGE, 10, total_steps=10)
+    built = build_network(spec, NetworkShape(IMAGE, 10), total_steps=10)
     places = [site.norm.place for site in built.sites.values()]  # type: ignore[union-attr]
     assert sorted(place.index for place in places) == list(range(len(built.sites)))
     assert {place.num_sites for place in places} == {len(built.sites)}

@@ -17,7 +17,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from normlib.training.module import Classifier
+from normlib.training.loop import StepLoop
 from normlib.training.surroundings import STANDARD_PRECISION, standard_surroundings
 
 RUN = (
@@ -148,15 +148,15 @@ def test_the_environment_is_as_fresh_inside() -> None:
 @pytest.mark.parametrize("taken", [0, 5])
 def test_a_run_that_is_cut_short_failed(taken: int, train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """By whatever means: here a callback of somebody's stops the trainer, and a limit that nobody knows of ends it."""
-    take_steps = Classifier._take_steps
+    take_steps = StepLoop._take_steps
 
-    def stopped(self: Classifier, chunk: Any) -> None:
+    def stopped(self: StepLoop, chunk: Any) -> None:
         if self.steps_done < taken:
             take_steps(self, chunk)
         else:
             self.trainer.should_stop = True
 
-    monkeypatch.setattr(Classifier, "_take_steps", stopped)
+    monkeypatch.setattr(StepLoop, "_take_steps", stopped)
     record = train(*RUN, steps_per_chunk=5)
     assert record.status == "failed" and f"took {taken} of 12 planned steps" in str(record.reason)
 

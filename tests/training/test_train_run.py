@@ -17,13 +17,10 @@ from normlib.data.digits import Digits
 from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.results.record import Record
-from normlib.training.batches import BatchPlan
-from normlib.training.datamodule import SplitData
-from normlib.training.module import TRAIN_CURVE_POINTS, Classifier
-from normlib.training.network import build_network
-from normlib.training.run import EXPECTED_WARNINGS
-from normlib.training.schedule import learning_rate_factors
-from normlib.training.spec import scaled_learning_rate
+from normlib.training.loop import TRAIN_CURVE_POINTS, StepLoop
+from normlib.training.network import NetworkShape, build_network
+from normlib.training.setup import set_up
+from normlib.training.trainer import EXPECTED_WARNINGS
 
 SMALL = ("model.width=8", "model.depth=2", "data.batch_size=100")
 STEPS_PER_EPOCH = Digits.sizes["train"] // 100  # more than 6 and at most 13: some runs below end in the second epoch
@@ -224,7 +221,7 @@ def test_ctrl_c_passes_through(registered, train) -> None:
 
 def norm_of(make_run, *overrides: str) -> Norm:
     run = make_run(*SMALL, *overrides)
-    return next(iter(build_network(run.spec, (1, 8, 8), 10, run.planned_steps).sites.values())).norm
+    return next(iter(build_network(run.spec, NetworkShape((1, 8, 8), 10), run.planned_steps).sites.values())).norm
 
 
 @pytest.mark.parametrize("norm", norms.names())
@@ -307,7 +304,7 @@ def test_precision_is_that_of_the_layers_not_of_the_parameters(registered, train
 
 def test_threads_of_the_spec_are_used(train, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(Classifier, "on_train_start", lambda self: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(StepLoop, "on_train_start", lambda self: seen.append(torch.get_num_threads()))
     record = train(*SMALL, "training.steps=1", "threads=2")
     assert (seen, record.environment["threads"]) == ([2], 2)
     assert torch.get_num_threads() == 1, "the caller's own number is put back"
@@ -319,12 +316,7 @@ def test_threads_of_the_spec_are_used(train, monkeypatch: pytest.MonkeyPatch) ->
 def test_module_and_data_work_in_a_plain_trainer(make_run, train, tmp_path: Path) -> None:
     overrides = (*SMALL, "training.steps=15", "evaluation.points=3", "data.crop=1")
     run, record = make_run(*overrides), train(*overrides)
-    spec = run.spec
-    plan = BatchPlan(spec["seed"], Digits.sizes["train"], 100, 15, crop=1)
-    data = SplitData(spec["data"], plan, tmp_path, torch.device("cpu"), steps_per_chunk=4)
-    network = build_network(spec, (1, 8, 8), 10, 15)
-    peak = scaled_learning_rate(spec["optimizer"]["lr"], 100, spec["optimizer"]["lr_rule"])
-    module = Classifier(network, data.splits, spec, peak, learning_rate_factors(spec["schedule"], 15))
+    module = StepLoop(set_up(run, tmp_path), steps_per_chunk=4)
     with warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
@@ -332,7 +324,7 @@ def test_module_and_data_work_in_a_plain_trainer(make_run, train, tmp_path: Path
             max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        trainer.fit(module, datamodule=data)
+        trainer.fit(module)
     assert trainer.global_step == module.steps_done == 15, "Lightning counts optimizer steps too"
     assert module.train_curve == record.curves["train"]
     assert module.evaluate(*record.metrics) == record.metrics

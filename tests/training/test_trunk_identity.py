@@ -18,7 +18,7 @@ from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.norms.none import NoNorm
 from normlib.norms.place import CannotEnter
-from normlib.training.network import IdenticalTrunkError, Network, build_network
+from normlib.training.network import IdenticalTrunkError, Network, NetworkShape, build_network
 from normlib.training.seeding import generator, global_stream, stream_seed
 
 IMAGE = (1, 8, 8)
@@ -58,7 +58,7 @@ def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = No
     spec = json.loads(json.dumps(make_run(*overrides).spec))
     if norm is not None:
         spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None}
-    return build_network(spec, IMAGE, 10, total_steps=10)
+    return build_network(spec, NetworkShape(IMAGE, 10), total_steps=10)
 
 
 def trunk(of: Network) -> dict[str, Tensor]:
@@ -150,12 +150,12 @@ def test_training_leaves_the_global_random_numbers_as_they_were(registered, trai
 class RandomModel(nn.Module):
     """Planted: draws from the global random numbers in its forward pass, by torch's own dropout."""
 
-    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+    def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
         self.layer = nn.Linear(64, 8, bias=False)
         self.site = sites(8, ahead=self.layer)
         self.dropout = nn.Dropout(0.5)
-        self.classifier = nn.Linear(8, num_classes)
+        self.classifier = nn.Linear(8, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.dropout(self.site(self.layer(x.flatten(1)))))
@@ -192,12 +192,12 @@ def test_only_modules_with_parameters_of_their_own_reset_them(registered, make_r
     class Resets(nn.Module):
         """Would start its parts anew, and takes for granted that its site is a norm of torch's."""
 
-        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
             super().__init__()
             self.layer = nn.Linear(64, 8, bias=False)
             self.site = sites(8, ahead=self.layer)
             self.scale = Scale()
-            self.classifier = nn.Linear(8, num_classes)
+            self.classifier = nn.Linear(8, num_outputs)
 
         def reset_parameters(self) -> None:
             nn.init.ones_(self.site.weight)
@@ -247,13 +247,13 @@ def test_a_model_with_layers_of_other_kinds_starts_from_the_seed(registered, mak
     class WithOthers(nn.Module):
         """Holds a layer with a start of torch's own, and one that draws when it is made."""
 
-        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_classes: int) -> None:
+        def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
             super().__init__()
             self.site = sites(64, ahead=None)
             self.prelu = nn.PReLU()
             self.mix = nn.Bilinear(64, 2, 8)
             self.raw = nn.Parameter(torch.randn(2))
-            self.classifier = nn.Linear(8, num_classes)
+            self.classifier = nn.Linear(8, num_outputs)
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.prelu(self.site(x.flatten(1)))

@@ -1,0 +1,83 @@
+"""Lightning's Trainer as every run uses it: quiet, without files of its own, and with Ctrl-C passing through."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.plugins.precision import Precision
+
+from normlib.training.spec import Run
+
+EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # the data lie in memory; there are no loader workers
+    ".*`training_step` returned `None`.*",  # optimization is ours
+    ".*GPU available but not used.*",  # as the spec says
+    ".*smaller than the logging interval.*",  # logging is ours too, by optimizer steps
+    ".*treespec, LeafSpec.*",  # Lightning's use of torch's internals
+)
+
+
+def make_trainer(device: torch.device, precision: str, **settings: Any) -> pl.Trainer:
+    """A Trainer on one device that prints nothing and writes nothing of its own."""
+    plain = {"plugins": [_PlainStep()]} if precision == "32" else {"precision": precision}
+    return pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=1,
+        deterministic="warn" if device.type == "cuda" else None,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **plain,
+        **settings,
+    )
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Fit a module. KeyboardInterrupt passes through: Lightning makes an exit with code 1 of Ctrl-C."""
+    try:
+        trainer.fit(module)
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise stopped.__context__ from None
+        raise
+
+
+def make_loggers(settings: Mapping[str, Any] | None, run: Run) -> list[Any]:
+    """The Lightning logger of a run, with the run's id as its version or name."""
+    if not settings:
+        return []
+    own = {"run_name": run.id} if settings["_target_"].endswith("MLFlowLogger") else {"version": run.id}
+    return [instantiate(dict(settings) | own)]
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's hints and the warnings that do not concern a run are silent inside."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+class _PlainStep(Precision):
+    """Full precision, without hooks around a step: nothing here uses them, and they take a twentieth of a small step.
+
+    The closure that Lightning passes does nothing, since the module takes its steps itself.
+    """
+
+    def optimizer_step(self, optimizer: Any, model: Any = None, closure: Any = None, **settings: Any) -> Any:
+        return optimizer.step(**settings)
