@@ -129,7 +129,7 @@ class Images:
         try:
             with Image.open(path) as image:
                 upright = ImageOps.exif_transpose(image).convert("L" if self.shape[0] == 1 else "RGB")
-                fitted = ImageOps.fit(upright, self.shape[1:], Image.Resampling.BILINEAR)
+                fitted = ImageOps.fit(upright, (self.shape[2], self.shape[1]), Image.Resampling.BILINEAR)
         except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as an image ({error}); remove or replace it") from error
         values = np.asarray(fitted, dtype=np.float32) / 255  # (side, side) or (side, side, 3)

@@ -6,7 +6,7 @@ that load the same plugin. Reads one item to learn the shape, and the rest when 
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,23 +43,13 @@ def dataset_from(
     Call it in a file that runs name with ``plugins=[my_data.py]``, so that worker processes have the data too. Raises
     DataError for an IterableDataset, for items that are no pairs of numbers, and for settings that do not fit.
     """
-    module = inspect.getmodule(inspect.stack()[1].frame)
+    module = sys.modules.get(sys._getframe(1).f_globals["__name__"])
     if module is None or file_of(module) is None:
         raise DataError(
             f"dataset_from: {name!r} was made in a notebook or an interpreter, where worker processes cannot find it; put the call "
             "into a file, my_data.py, and name that with plugins=[my_data.py]"
         )
-    parts: dict[str, Any] = {"all": data}
-    if not _is_share(test):
-        parts = {"train": data, "test": test}
-        if not _is_share(validation):
-            parts["validation"] = validation
-    elif not _is_share(validation):
-        raise DataError(f"dataset_from: {name!r} has a validation set of its own but no test set; give test= too")
-    for part, items in parts.items():
-        require_map_style(items, f"dataset_from: {name!r}, {part}")
-        if not len(items):
-            raise DataError(f"dataset_from: {name!r}, {part} has no samples; leave it out, or fill it")
+    parts = _parts(data, validation, test, name)
     value, target = (as_tensor(each, f"dataset_from: {name!r}, item 0") for each in _pair(data[0], name))
     shares = {key: share for key, share in (("validation", validation), ("test", test)) if _is_share(share)}
     if task == "classification" and num_classes is None:
@@ -103,6 +93,22 @@ class TorchData(Dataset):
 
     def open(self, data_dir: Path) -> Mapping[str, Any]:
         return self.parts
+
+
+def _parts(data: Any, validation: Any, test: Any, name: str) -> dict[str, Any]:
+    """The torch datasets by the names of `Dataset.load`, each map-style and not empty."""
+    parts = {"all": data}
+    if not _is_share(test):
+        parts = {"train": data, "test": test}
+        if not _is_share(validation):
+            parts["validation"] = validation
+    elif not _is_share(validation):
+        raise DataError(f"dataset_from: {name!r} has a validation set of its own but no test set; give test= too")
+    for part, items in parts.items():
+        require_map_style(items, f"dataset_from: {name!r}, {part}")
+        if not len(items):
+            raise DataError(f"dataset_from: {name!r}, {part} has no samples; leave it out, or fill it")
+    return parts
 
 
 def _collected(dataset: Dataset, part: str, items: Any) -> Samples:

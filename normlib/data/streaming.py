@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset as MapStyle
+from torch.utils.data import IterableDataset
 
 from normlib.data.dataset import DataError, Dataset
 from normlib.data.splits import CONSTANT, as_trained, check_parts, check_tensors, split_indices
@@ -22,7 +24,7 @@ MOMENTS_FROM = 2048  # training samples, evenly spaced, that the mean and deviat
 HASHED_ITEMS = 256  # of each part, evenly spaced, where the dataset has no fingerprint
 
 
-class StreamedSplit:
+class StreamedSplit(MapStyle[Any]):
     """A split whose items (input, target) are read when they are asked for; input float32 standardized, or token ids.
 
     `part`: the map-style dataset behind it; `indices` (size,): its items that belong to the split, in this order.
@@ -82,7 +84,7 @@ def streamed_hash(dataset: Dataset, splits: Mapping[str, StreamedSplit], data_di
 
 def require_map_style(items: Any, where: str) -> None:
     """Refuse data without a length and numbered items. Raises DataError."""
-    if not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
+    if isinstance(items, IterableDataset) or not (hasattr(items, "__len__") and hasattr(items, "__getitem__")):
         raise DataError(
             f"{where}: needs a map-style dataset, with __len__ and __getitem__, got {type(items).__name__}; an IterableDataset "
             "has no fixed order of samples, so that two norms could not be shown to see the same batches. Give the samples "
@@ -136,7 +138,7 @@ def _moments(train: StreamedSplit) -> tuple[Tensor, Tensor]:
         values = train[number][0].double().reshape(channels, -1)  # (C, positions)
         total, squares, count = total + values.sum(1), squares + values.square().sum(1), count + values.shape[1]
     mean = total / count  # (C,)
-    deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
+    deviation = ((squares - count * mean.square()) / max(count - 1, 1)).clamp_min(0).sqrt()
     shape = (-1, *[1] * (len(train.dataset.input_shape) - 1))
     return mean.float().view(shape), torch.where(deviation > CONSTANT, deviation, 1.0).float().view(shape)
 

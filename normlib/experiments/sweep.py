@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from normlib.experiments.complaints import ConfigError
+from normlib.experiments.data_versions import check_versions
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, look
@@ -32,13 +33,15 @@ class Display(Protocol):
 def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     """Where runs are done, with everything they need in place before the first one starts.
 
-    Raises StoreError when the results folder cannot be written, DataError when data cannot be had.
+    Raises StoreError when the results folder cannot be written, DataError when data cannot be had or were edited under an
+    old version.
     """
     store = Store(settings["results_dir"], runs[0].experiment)
     store.prepare()
     data_dir = Path(settings["data_dir"])
     for data in {json.dumps(run.spec["data"] | {"batch_size": 1, "split_seed": 0}, sort_keys=True) for run in runs}:
         make_dataset(json.loads(data)).prepare(data_dir)
+    check_versions(runs, store, data_dir)
     return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], settings["logger"])
 
 

@@ -43,7 +43,7 @@ def splits_on_device(
     """
     classes = datasets[data["name"]].cls, tasks[task["name"]].cls
     version = make_dataset(data).version
-    return _load(json.dumps([_without_batches(data), dict(task)], sort_keys=True), version, data_dir, device, classes)
+    return _load(json.dumps([without_batches(data), dict(task)], sort_keys=True), version, data_dir, device, classes)
 
 
 @functools.lru_cache(maxsize=4)
@@ -62,8 +62,8 @@ def _load(
 
 def streamed_splits(data: Mapping[str, Any], data_dir: Path) -> tuple[dict[str, StreamedSplit], str]:
     """The three splits of a streamed dataset, which stay on disk, and their hash. A process opens each dataset once."""
-    dataset = make_dataset(data)
-    return _open(json.dumps(_without_batches(data), sort_keys=True), dataset.version, data_dir, type(dataset))
+    version, cls = make_dataset(data).version, datasets[data["name"]].cls
+    return _open(json.dumps(without_batches(data), sort_keys=True), version, data_dir, cls)
 
 
 @functools.lru_cache(maxsize=4)
@@ -84,6 +84,6 @@ def data_hash(data: Mapping[str, Any], data_dir: Path) -> str:
         return content_hash(load_splits(dataset, data["split_seed"], data_dir))
 
 
-def _without_batches(data: Mapping[str, Any]) -> dict[str, Any]:
+def without_batches(data: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a data section that say which samples there are."""
     return {key: value for key, value in data.items() if key not in ("batch_size", "flip", "crop")}
