@@ -18,9 +18,10 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from normlib.project import NORMLIB, Project, file_of, own_files, project_of, shadowed
-from normlib.registry import RegistryError
+from normlib.registry import RegistryError, unknown_name
 
 
 @dataclass
@@ -84,6 +85,23 @@ def load_plugin(plugin: str) -> None:
             f"plugins: {plugin!r} does not import: {type(error).__name__}: {error}. Fix the file (set NORMLIB_DEBUG=1 for the traceback)."
         ) from error
     _refuse_shadowed(plugin, _plugins[key])
+
+
+def load_named(path: str, key: str) -> Any:
+    """What `my_file.py:Name` or `package.module:Name` names, its file loaded as a plugin. `key` is the setting, for messages.
+
+    RegistryError for another form, for a file that does not load, and for a name that it does not have.
+    """
+    file, colon, name = path.rpartition(":")
+    if not colon or not file or not name.isidentifier():
+        raise RegistryError(f"{key} is a file and a name in it, as in my_file.py:MyClass, got {path!r}")
+    load_plugin(file)
+    is_path = file.endswith(".py") or "/" in file
+    module = _plugins[str(Path(file).expanduser().resolve()) if is_path else file].module
+    if not hasattr(module, name):
+        own = [each for each, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+        raise RegistryError(f"{key}={path}: {unknown_name(f'class or function of {file}', name, own)}")
+    return getattr(module, name)
 
 
 def loaded_with(module: ModuleType) -> list[ModuleType]:

@@ -127,7 +127,12 @@ def test_models_and_datasets_travel_as_norms_do(notebook: tuple[Typing, dict[str
                 self.layer = nn.Linear(width, num_outputs)
     """)
     registered(models, "typed_model")(names["Typed"])
-    spec = {"norm": {"name": "batch", "weights": None}, "model": {"name": "typed_model"}, "data": {"name": "digits"}}
+    spec = {
+        "norm": {"name": "batch", "weights": None},
+        "model": {"name": "typed_model"},
+        "data": {"name": "digits"},
+        "task": {"name": "classification"},
+    }
     parcels = pack([SimpleNamespace(spec=spec)])  # type: ignore[list-item]
     assert [(parcel.group, parcel.name, parcel.attribute) for parcel in parcels] == [("model", "typed_model", "Typed")]
     models._entries.pop("typed_model")

@@ -68,7 +68,7 @@ def known_metric(name: str) -> Metric | None:
 
     The unit stays open, because a table made elsewhere may hold percentages or fractions.
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     parts = {part for word in re.split(r"[^a-z0-9]+", words) for part in (word, word.rstrip("0123456789"))}
     plain = re.sub(r"\W+", "_", name).strip("_")
     for known, higher in ((LOWER_IS_BETTER, False), (HIGHER_IS_BETTER, True)):
