@@ -66,7 +66,12 @@ class Arrays(Dataset):
         self.input_shape = inputs.shape[1:]
         lengths = {part: headers[key].shape[0] for part, (key, _) in self.keys.items()}
         self.sizes = cut_sizes(lengths, validation, test, f"data.file={file}")
-        if task == "regression":
+        if targets.dtype.kind == "f":
+            if task != "regression":
+                raise DataError(
+                    f"data.file={file}: data.task={task} takes whole numbers as targets, and these are {targets.dtype}; real targets "
+                    "are for data.task=regression, and one-hot targets become class numbers with argmax(1)"
+                )
             self.num_targets = targets.shape[1] if len(targets.shape) > 1 else 1
         elif task in ("classification", "segmentation"):
             self.num_classes = classes if classes is not None else self._count_classes()
@@ -81,13 +86,10 @@ class Arrays(Dataset):
     def _targets(self, targets: Tensor) -> Tensor:
         return targets.unsqueeze(1) if self.task == "regression" and targets.dim() == 1 else targets
 
-    def _count_classes(self) -> int | None:
-        """One more than the largest class number of the file; None where targets are no class numbers, which the task refuses."""
+    def _count_classes(self) -> int:
+        """One more than the largest class number of the file, at least 2."""
         with np.load(self.path, allow_pickle=False) as file:
-            arrays = [file[targets] for _, targets in self.keys.values()]
-        if not all(np.issubdtype(array.dtype, np.integer) and array.size for array in arrays):
-            return None
-        return max(2, 1 + max(int(array.max()) for array in arrays))
+            return max(2, *(1 + int(file[targets].max(initial=0)) for _, targets in self.keys.values()))
 
 
 @functools.lru_cache(maxsize=64)

@@ -110,6 +110,14 @@ def test_files_that_hold_no_data_are_refused(arrays: dict[str, Any], message: st
         Arrays(write(**arrays))
 
 
+@pytest.mark.parametrize("task", ["classification", "segmentation", "language_modeling"])
+def test_real_targets_are_for_regression(task: str, write: Callable[..., str]) -> None:
+    with pytest.raises(
+        DataError, match=rf"data\.task={task} takes whole numbers as targets, and these are float64; real targets"
+    ):
+        Arrays(write(x=INPUTS, y=CLASSES / 7), task=task)
+
+
 def test_no_file_and_no_npz_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no arrays")
     for file, message in (
