@@ -93,7 +93,7 @@ def show_record(console: Console, record: Record, results_dir: str) -> None:
         console.print(Text(record.reason))
     metrics = [Metric.from_facts(facts) for facts in record.metric_facts]
     for split, scores in record.metrics.items():
-        figures = (f"{metric.title} {shown(metric, scores.get(metric.name))}" for metric in metrics)
+        figures = (f"{each.title} {shown(each, scores[each.name])}" for each in metrics if each.name in scores)
         console.print(Text(f"  {split:<11}{', '.join(figures)}"))
     if record.seconds_training is not None:
         console.print(

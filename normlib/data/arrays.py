@@ -38,8 +38,6 @@ class Arrays(Dataset):
     `validation`, `test`: shares that are cut off where the file has no such arrays. The hash of the file is its version.
     """
 
-    fixed = True
-
     def __init__(
         self,
         file: str = "",

@@ -52,7 +52,7 @@ class Dataset:
     `task`: the task that the data are for. `num_classes` (classification and segmentation), `num_targets` (regression).
     `vocabulary`: inputs are token ids from 0 to below it. `characters_per_token`: for bits per character; None if not known.
     `standardize`: float inputs get mean 0 and deviation 1 on the training split, per channel (dimension 1).
-    `fixed`: the data cannot change without a new version, so nobody has to check that before training.
+    `fixed`: the data come with a package and are known to be good; others are loaded and checked before anything is trained.
     `streamed`: `open` gives map-style datasets that are read sample by sample, by `workers` processes (0: this one).
     """
 

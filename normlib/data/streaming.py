@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as MapStyle
 from torch.utils.data import IterableDataset
 
-from normlib.data.dataset import DataError, Dataset
+from normlib.data.dataset import DataError, Dataset, Samples
 from normlib.data.splits import CONSTANT, as_trained, check_parts, check_tensors, split_indices
 
 MOMENTS_FROM = 2048  # training samples, evenly spaced, that the mean and deviation per channel are taken from
@@ -43,6 +43,11 @@ class StreamedSplit(MapStyle[Any]):
         if self.mean is not None and self.deviation is not None:
             value = (value - self.mean) / self.deviation
         return value, target
+
+    def examples(self, most: int) -> Samples:
+        """At most `most` of the samples, evenly spaced."""
+        items = [self[number] for number in evenly_spaced(len(self), most)]
+        return Samples(torch.stack([value for value, _ in items]), torch.stack([target for _, target in items]))
 
 
 def open_splits(dataset: Dataset, split_seed: int, data_dir: Path) -> dict[str, StreamedSplit]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
@@ -75,8 +77,13 @@ def do_run(run: Run, place: Place) -> Outcome | None:
             return Outcome(run, claimed.write(unfinished(run, SKIPPED, run.skip_reason)))
         from normlib.training.run import train_run  # Lightning takes seconds to import; only workers need it
 
-        trained = train_run(run, place.data_dir, place.logger)
+        checkpoints = place.store.checkpoints / run.id if run.sources else None
+        trained = train_run(run, place.data_dir, place.logger, checkpoints=checkpoints)
         record = claimed.write(trained.record)
+        if checkpoints is not None:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            with contextlib.suppress(OSError):  # others are still needed
+                checkpoints.parent.rmdir()
         return Outcome(run, record, _keep_weights(trained, record, place) if place.save_weights else None)
 
 

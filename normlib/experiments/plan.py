@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.override_parser.types import Override
+
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_label, control_of, with_control
@@ -18,11 +20,12 @@ from normlib.experiments.multiply import axes_of, check_keys, multiply
 from normlib.experiments.resolve import LABELLED, forget_datasets, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
+from normlib.experiments.user_module import check_module_overrides, names_module, written_out
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes
 from normlib.results.quoting import short
 from normlib.training.inputs import make_dataset, make_task
-from normlib.training.spec import Run
+from normlib.training.spec import MODULE_SECTIONS, Run
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 GROUPS = (*LABELLED, "logger", "experiment")
@@ -60,8 +63,12 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
     """
     forget_datasets()
-    overrides = list(overrides)
-    if comparison and not any(o.lstrip("+~").startswith("experiment=") for o in overrides):
+    overrides = written_out(overrides)
+    if (
+        comparison
+        and not names_module(overrides)
+        and not any(o.lstrip("+~").startswith("experiment=") for o in overrides)
+    ):
         overrides.insert(0, f"experiment={DEFAULT_EXPERIMENT}")
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
@@ -69,6 +76,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         fixed = [text for override, text in zip(given, overrides, strict=True) if not override.is_sweep_override()]
         first = composer.compose(fixed)
         _check_question(first.plain)
+        _check_module(first.plain, given)
         _check_work(first.plain)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
         check_keys(in_file, GROUPS)
@@ -109,7 +117,7 @@ def _check_question(settings: Mapping[str, Any]) -> None:
 
 def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
     """Refuse a metric that a task of the runs does not have, before anything is trained for it."""
-    if metric is None:
+    if metric is None or runs[0].sources:
         return
     for task, data in {
         str((run.spec["task"], run.labels["data"])): (run.spec["task"], run.spec["data"]) for run in runs
@@ -117,6 +125,17 @@ def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
         known = [each.name for each in make_task(task).metrics_on(make_dataset(data))]
         if metric not in known:
             raise ConfigError(f"metric={metric}: {unknown_name('metric of task=' + task['name'], metric, known)}")
+
+
+def _check_module(settings: Mapping[str, Any], given: Sequence[Override]) -> None:
+    """Refuse settings that nothing would heed, with a module of the user's own and without one."""
+    keys = [override.get_key_element() for override in given]
+    if settings["module"]["path"]:
+        check_module_overrides(keys)
+        return
+    for key in keys:
+        if key.partition(".")[0] in MODULE_SECTIONS:
+            raise ConfigError(f"{key} is for a LightningModule of your own: name it with module=my_file.py:MyModule")
 
 
 def _check_work(settings: Mapping[str, Any]) -> None:
@@ -182,6 +201,7 @@ def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
     """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
     forget_datasets()
+    overrides = written_out(overrides)
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         check_keys(given, GROUPS)
@@ -192,4 +212,5 @@ def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple
             )
         composed = composer.compose(overrides)
         _check_work(composed.plain)
+        _check_module(composed.plain, given)
         return resolve(composed.plain, composed.choices, list(overrides), config_dirs), composed.plain

@@ -17,7 +17,8 @@ from normlib.data import datasets
 from normlib.data.dataset import Dataset
 from normlib.experiments.check import check
 from normlib.experiments.complaints import ConfigError
-from normlib.experiments.config import NO_EXPERIMENT
+from normlib.experiments.config import NO_EXPERIMENT, experiment_file
+from normlib.experiments.user_module import resolve_module
 from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms.place import CannotEnter
@@ -45,6 +46,7 @@ NOT_IN_COMMANDS = (
     "columns",
     "baseline",
     "metric",
+    "higher_is_better",
     "rope",
     "target",
     "control",
@@ -66,6 +68,11 @@ def resolve(
 
     `overrides` are those of this run, without sweeps. Raises ConfigError for settings that cannot be.
     """
+    if plain["module"]["path"]:
+        file = experiment_file(str(choices.get("experiment")), config_dirs) if choices.get("experiment") else {}
+        given = "batch_size" in (file.get("data") or {}) or any(o.startswith("data.batch_size=") for o in overrides)
+        experiment = choices.get("experiment") or NO_EXPERIMENT
+        return resolve_module(plain, choices, _command(overrides, config_dirs), experiment, given)
     plain = {**plain, "task": plain["task"] or _task_of_data(plain["data"])}
     spec = {section: dict(plain[section]) for section in SECTIONS} | {key: plain[key] for key in SCALARS}
     if spec["training"]["steps"] is not None:

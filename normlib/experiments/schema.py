@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 from normlib.data import datasets
 from normlib.models import models
@@ -37,10 +37,25 @@ COMMON: dict[str, type] = {"norm": NormSettings, "data": DataSettings}
 """What every choice of a group has beside the arguments of its class."""
 
 
+def open_mapping() -> DictConfig:
+    """An empty mapping that takes any key: the arguments of a constructor that is not known here."""
+    return DictConfig({}, flags={"struct": False})
+
+
+@dataclass
+class UserClass:
+    """A class of the user's own: where it is, as in my_file.py:MyClass, and the arguments of its constructor."""
+
+    path: str | None = None
+    args: Any = field(default_factory=open_mapping)
+
+
 @dataclass
 class Root:
     """Everything that can be set. The settings from `data_dir` on cannot change a run's numbers and are not in its id.
 
+    `module`, `datamodule`, `trainer`: a LightningModule of the user's own in the place of model, task, optimizer and training,
+    its data, and the settings of Lightning's Trainer. `higher_is_better`: the metric's direction, where its name does not tell.
     `task`: what is learned; None is what the data are for. `metric`: the figure that tables show; None is the task's first.
     `baseline`: the label on the rows that every other one is held against. `rope`: the difference within which arms are equal
     for practical purposes, in points where the metric is in %, else in its unit; None is half a point, and no such region for
@@ -53,6 +68,9 @@ class Root:
     model: Any = MISSING
     data: Any = MISSING
     task: Any = None
+    module: UserClass = field(default_factory=UserClass)
+    datamodule: UserClass = field(default_factory=UserClass)
+    trainer: Any = field(default_factory=open_mapping)
     optimizer: Any = MISSING
     schedule: Any = MISSING
     site: SiteSettings = field(default_factory=SiteSettings)
@@ -72,6 +90,7 @@ class Root:
     rows: str = "norm"
     columns: str = "data.batch_size"
     metric: str | None = None
+    higher_is_better: bool | None = None
     baseline: str = "batch"
     rope: float | None = None
     target: float | None = None

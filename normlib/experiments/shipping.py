@@ -33,7 +33,7 @@ class Parcel:
 
 def pack(runs: Iterable[Run]) -> list[Parcel]:
     """The norms, models and datasets of the runs that no file defines. Raises RegistryError where one has no source."""
-    used = {(group, registered_name(run.spec[group])) for run in runs for group in GROUPS}
+    used = {(group, registered_name(run.spec[group])) for run in runs for group in GROUPS if _is_registered(group, run)}
     used |= {("norm", run.spec["norm"]["weights"]) for run in runs if run.spec["norm"]["weights"] is not None}
     parcels = []
     for group, name in sorted(used):
@@ -43,6 +43,11 @@ def pack(runs: Iterable[Run]) -> list[Parcel]:
             cell = cell_of(registered)
             parcels.append(Parcel(group, name, entry.metadata, cell.name, cell.text))
     return parcels
+
+
+def _is_registered(group: str, run: Run) -> bool:
+    """Whether what a run has of a group is in a registry; a module of the user's own is a plugin, and brings all but the norm."""
+    return group == "norm" or "module" not in run.sources
 
 
 def unpack(parcels: Sequence[Parcel]) -> None:

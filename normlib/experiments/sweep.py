@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from normlib.experiments.complaints import ConfigError
-from normlib.experiments.data_versions import check_versions
+from normlib.experiments.data_check import check_data
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, look
+from normlib.experiments.user_module import try_metrics
 from normlib.results.record import FAILED, Record
 from normlib.results.store import Store
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
@@ -33,15 +34,19 @@ class Display(Protocol):
 def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     """Where runs are done, with everything they need in place before the first one starts.
 
-    Raises StoreError when the results folder cannot be written, DataError when data cannot be had or were edited under an
-    old version.
+    Raises StoreError when the results folder cannot be written, DataError when data cannot be had, do not suit the
+    task, or were edited under an old version.
     """
     store = Store(settings["results_dir"], runs[0].experiment)
     store.prepare()
     data_dir = Path(settings["data_dir"])
-    for data in {json.dumps(run.spec["data"] | {"batch_size": 1, "split_seed": 0}, sort_keys=True) for run in runs}:
+    for data in {
+        json.dumps(run.spec["data"] | {"batch_size": 1, "split_seed": 0}, sort_keys=True)
+        for run in runs
+        if not run.sources
+    }:
         make_dataset(json.loads(data)).prepare(data_dir)
-    check_versions(runs, store, data_dir)
+    check_data(runs, store, data_dir)
     return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], settings["logger"])
 
 
@@ -72,8 +77,11 @@ def run_missing(plan: Plan, display: Display) -> Swept:
     """
     jobs = number_of_jobs(plan.settings["jobs"])
     place = place_of(plan.runs, plan.settings)
+    state = look(plan)
+    if state.missing and state.missing[0].sources:
+        try_metrics(state.missing, plan.settings["metric"])
     if plan.tuning is None:
-        return _work(look(plan), place, jobs, display)
+        return _work(state, place, jobs, display)
     tried = _work(look(plan).only(TRIAL), place, jobs, display)
     evaluated = _work(look(plan).only(FIXED, TUNED), place, jobs, display)
     return Swept(tried.records | evaluated.records, tried.problems + evaluated.problems)

@@ -19,7 +19,7 @@ from normlib.results.frame import frame
 from normlib.results.record import SKIPPED, Record
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING, choices, is_chosen
 from normlib.training.outcome import unfinished
-from normlib.training.spec import SECTIONS, Run
+from normlib.training.spec import Run
 
 FIRST_TUNING_SEED = 1_000_000
 """Trials have the seeds from here on, far from those that anyone numbers replicates with."""
@@ -133,7 +133,8 @@ def _labelled(run: Run, axis: str, stage: str) -> Run:
 
 def _check_axis(axis: str, run: Run) -> None:
     """Refuse a setting that a run has not, since tuning on equal terms needs it in every arm."""
-    known = [f"{section}.{key}" for section in SECTIONS for key in run.spec[section] if key != "name"]
+    sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
+    known = [f"{section}.{key}" for section, node in sections.items() for key in node if key != "name"]
     if axis not in known:
         where = f"norm={run.labels['norm']} model={run.labels['model']} data={run.labels['data']}"
         raise ConfigError(f"tuning.axis={axis}: every arm has to have the setting, but with {where} there is none; "

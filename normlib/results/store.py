@@ -40,6 +40,7 @@ class Store:
         self.folder = Path(results_dir) / experiment
         self.runs = self.folder / "runs"
         self.weights = self.folder / "weights"
+        self.checkpoints = self.folder / "checkpoints"
         self.locks = self.folder / ".locks"
 
     def path(self, run_id: str) -> Path:

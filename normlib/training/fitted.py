@@ -15,7 +15,7 @@ class Fitted:
 
     `metrics`: by split and name, None where not finite. `metric_facts`: the first is what tables show. `batch_digests`: one
     for each epoch that was fed to its end. `broken`: why the run counts as diverged, None where it does not. `state`: the
-    network's final state.
+    network's final state. `environment`: what the record says of the surroundings beside the machine.
     """
 
     metrics: Mapping[str, Mapping[str, float | None]]
@@ -24,6 +24,10 @@ class Fitted:
     validation_curve: Mapping[str, list[float | None]]
     batch_digests: list[str]
     schedule_hash: str
+    data_hash: str
+    batch_sizes: Mapping[str, int]
+    environment: Mapping[str, Any]
+    planned_steps: int
     steps: int
     samples: int
     seconds: float

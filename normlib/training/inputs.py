@@ -18,6 +18,7 @@ from normlib.tasks import tasks
 from normlib.tasks.task import Task
 from normlib.training.seeding import global_stream
 
+EXAMINED = 64  # samples of each split of a streamed dataset that are shown to the task before training
 COMMON_SETTINGS = ("name", "batch_size", "split_seed", "flip", "crop")
 
 
@@ -75,13 +76,22 @@ def _open(data: str, version: str, data_dir: Path, cls: type) -> tuple[dict[str,
         return splits, streamed_hash(dataset, splits, data_dir)
 
 
-def data_hash(data: Mapping[str, Any], data_dir: Path) -> str:
-    """The hash of what a data section stands for, as records hold it."""
+def checked_hash(data: Mapping[str, Any], task: Mapping[str, Any], data_dir: Path) -> str:
+    """The hash of what a data section stands for, as records hold it. DataError for samples that the task does not take.
+
+    Of a streamed dataset, the task looks at some samples now, and at each batch when it is read. What was loaded earlier is
+    forgotten: it may have been edited since.
+    """
+    _load.cache_clear()
+    _open.cache_clear()
     dataset = make_dataset(data)
-    if dataset.streamed:
-        return streamed_splits(data, data_dir)[1]
+    if not dataset.streamed:
+        return splits_on_device(data, task, data_dir, torch.device("cpu"))[1]
+    splits, content = streamed_splits(data, data_dir)
     with global_stream(0, "data"):
-        return content_hash(load_splits(dataset, data["split_seed"], data_dir))
+        for name, split in splits.items():
+            make_task(task).check_samples(split.examples(EXAMINED), dataset, name)
+    return content
 
 
 def without_batches(data: Mapping[str, Any]) -> dict[str, Any]:

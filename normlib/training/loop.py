@@ -23,6 +23,7 @@ from normlib.training.fitted import Fitted
 from normlib.training.schedule import shape_hash
 from normlib.training.seeding import global_stream
 from normlib.training.setup import Setup
+from normlib.training.spec import batch_sizes
 from normlib.training.trainer import fit, make_trainer, quiet_lightning
 
 TRAIN_CURVE_POINTS = 20
@@ -56,6 +57,10 @@ def fit_loop(setup: Setup, loggers: Sequence[Any], steps_per_chunk: int = STEPS_
         validation_curve=module.validation_curve,
         batch_digests=module.batch_hasher.digests(stopped_early=module.diverged_at is not None),
         schedule_hash=shape_hash(setup.factors),
+        data_hash=setup.data_hash,
+        batch_sizes=batch_sizes(setup.spec),
+        environment={"onednn": setup.onednn},
+        planned_steps=planned,
         steps=module.steps_done,
         samples=module.steps_done * setup.plan.batch_size,
         seconds=module.seconds_training,

@@ -37,7 +37,8 @@ class Network:
 
     `trunk`: the trunk's parameters by their names in the plain trunk, whatever wraps them now. `trunk_hash`: of the plain
     trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has started anew.
-    `largest_convolution` counts multiplications for one sample.
+    `largest_convolution` counts multiplications for one sample. `changes`: what was switched off or changed in a network of other
+    people's, in words.
     """
 
     module: nn.Module
@@ -48,6 +49,7 @@ class Network:
     reinitialized: tuple[str, ...]
     state_size: int
     largest_convolution: int
+    changes: tuple[str, ...] = ()
 
     def prefers_onednn(self, batch_size: int) -> bool:
         """Whether the convolutions are faster through oneDNN than through torch's own kernels, by their size.
@@ -125,7 +127,23 @@ def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int
     if next(iter(trunk.parameters())).device.type != "meta":
         _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
         largest_convolution = _examine_trunk(trunk, shape, registered_name(spec["model"]))
-        trunk_hash = _hash_state(trunk)
+        trunk_hash = hash_state(trunk)
+    return move_in(trunk, sites, spec, total_steps, trunk_hash, largest_convolution)
+
+
+def move_in(
+    trunk: nn.Module,
+    sites: Sites,
+    spec: Mapping[str, Any],
+    total_steps: int,
+    trunk_hash: str,
+    largest_convolution: int = 0,
+    changes: tuple[str, ...] = (),
+) -> Network:
+    """A filled trunk with empty sites becomes a network: the norms of the spec move into the sites.
+
+    Raises CannotEnter where the norm has no place, IdenticalTrunkError for one that changes the trunk undeclared.
+    """
     parameters = dict(trunk.named_parameters())
     before = {name: _hash_tensor(value) for name, value in parameters.items()}
     buffers = {id(buffer) for buffer in trunk.buffers()}
@@ -146,6 +164,7 @@ def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int
         reinitialized=_reinitialized(spec["norm"]["name"], trunk, parameters, before),
         state_size=sum(norm_state.values()),
         largest_convolution=largest_convolution,
+        changes=changes,
     )
 
 
@@ -224,7 +243,8 @@ def _hash_tensor(value: torch.Tensor) -> str:
     return hashlib.sha256(value.detach().contiguous().numpy().tobytes()).hexdigest()
 
 
-def _hash_state(trunk: nn.Module) -> str:
+def hash_state(trunk: nn.Module) -> str:
+    """16 hexadecimal digits for the names, shapes, types and values of a trunk's parameters and buffers."""
     digest = hashlib.sha256()
     for name, value in sorted(trunk.state_dict().items()):
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())

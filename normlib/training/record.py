@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from normlib.results.record import DIVERGED, DONE, Record, finite_or_none
-from normlib.training.environment import describe
+from normlib.training.environment import PeakMemory, describe
 from normlib.training.fitted import Fitted
 from normlib.training.network import Network
 from normlib.training.outcome import now, origin
-from normlib.training.setup import Setup
-from normlib.training.spec import batch_sizes
+from normlib.training.spec import Run
 
 
-def record_of(setup: Setup, fitted: Fitted, started: str) -> Record:
+def record_of(run: Run, network: Network, fitted: Fitted, memory: PeakMemory, started: str) -> Record:
     """The record of a trained run. RecordError where a norm reports of itself what is no number."""
-    spec, network, seconds = setup.spec, setup.network, fitted.seconds
+    spec, seconds = run.spec, fitted.seconds
     record = Record(
-        **origin(setup.run),
+        **origin(run) | {"planned_steps": fitted.planned_steps},
         status=DONE if fitted.broken is None else DIVERGED,
         reason=fitted.broken,
         hashes={
             "trunk": network.trunk_hash,
             "batches": fitted.batch_digests,
             "schedule": fitted.schedule_hash,
-            "data": setup.data_hash,
+            "data": fitted.data_hash,
         },
         metric_facts=[metric.facts() for metric in fitted.metric_facts],
         metrics=fitted.metrics,
         norm_report=_mean_report(network),
-        batch_sizes=batch_sizes(spec),
+        batch_sizes=fitted.batch_sizes,
+        changes=list(network.changes),
         steps=fitted.steps,
         samples=fitted.samples,
         seconds_training=seconds,
         seconds_per_step=seconds / fitted.steps if fitted.steps else None,
         samples_per_second=fitted.samples / seconds if seconds else None,
-        peak_memory_bytes=setup.memory.read(),
+        peak_memory_bytes=memory.read(),
         parameters=network.count_parameters(),
         reinitialized=list(network.reinitialized),
         state_size=network.state_size,
-        environment=describe(spec["accelerator"], spec["threads"]) | {"onednn": setup.onednn},
+        environment=describe(spec["accelerator"], spec["threads"]) | dict(fitted.environment),
         started=started,
         ended=now(),
         curves={"train": fitted.train_curve, "validation": fitted.validation_curve},

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from normlib.results.record import FAILED, Record
+from normlib.norms.place import CannotEnter
+from normlib.results.record import FAILED, SKIPPED, Record
 from normlib.training.fitted import Fitted
+from normlib.training.lightning import fit_module
 from normlib.training.loop import STEPS_PER_CHUNK, fit_loop
 from normlib.training.outcome import now, unfinished
 from normlib.training.record import record_of
@@ -30,25 +32,44 @@ class Trained:
 
 
 def train_run(
-    run: Run, data_dir: Path, logger: Mapping[str, Any] | None = None, steps_per_chunk: int = STEPS_PER_CHUNK
+    run: Run,
+    data_dir: Path,
+    logger: Mapping[str, Any] | None = None,
+    steps_per_chunk: int = STEPS_PER_CHUNK,
+    checkpoints: Path | None = None,
 ) -> Trained:
     """Train one run; an exception becomes a record with status "failed" and its traceback.
 
     `logger` holds the settings of a Lightning logger; `steps_per_chunk` changes the speed and nothing in the record.
+    `checkpoints` is the run's own folder for what a stopped run goes on from, where it is the user's module that trains.
     KeyboardInterrupt passes through. Whatever state of torch or of the environment the caller has set (autocast, default
     types, precision of products, Lightning's variables) does not reach the run, and is there again afterwards.
     """
     started = now()
     try:
         with standard_surroundings(run.spec["threads"]):
-            setup = set_up(run, data_dir)
             loggers = make_loggers(logger, run)
-            fitted = fit_loop(setup, loggers, steps_per_chunk)
+            if "module" in run.sources:
+                network, fitted, memory = fit_module(run, loggers, checkpoints)
+            else:
+                setup = set_up(run, data_dir)
+                network, memory = setup.network, setup.memory
+                fitted = fit_loop(setup, loggers, steps_per_chunk)
             _log_final(loggers, fitted)
-            return Trained(record_of(setup, fitted, started), fitted.state)
+            return Trained(record_of(run, network, fitted, memory, started), fitted.state)
     except Exception as error:
+        if isinstance(error, CannotEnter) or ("module" in run.sources and _is_refusal(error)):
+            return Trained(unfinished(run, SKIPPED, str(error)), None)
         reason = f"{type(error).__name__}: {error}"
         return Trained(unfinished(run, FAILED, reason, started, traceback.format_exc()), None)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a norm refuses its input, in a module of the user's own, which the plan does not build."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, ValueError) and [frame.f_globals["__name__"] for frame, _ in frames][-1].startswith(
+        "normlib.norms."
+    )
 
 
 def _log_final(loggers: list[Any], fitted: Fitted) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -22,6 +22,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 BASE_BATCH_SIZE = 32
 SECTIONS = ("norm", "model", "data", "task", "site", "init", "optimizer", "schedule", "training", "evaluation")
+MODULE_SECTIONS = ("module", "datamodule", "trainer")
+"""What a spec has in the place of most sections where a LightningModule of the user's own is compared."""
 SCALARS = ("seed", "accelerator", "threads")
 
 
@@ -170,7 +172,10 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class Run:
-    """One run to do: its spec, the id that follows from it, and what a record says about its origin."""
+    """One run to do: its spec, the id that follows from it, and what a record says about its origin.
+
+    `sources`: where the user's own classes are, `my_file.py:Name`, by what they are ("module", "datamodule").
+    """
 
     id: str
     experiment: str
@@ -183,6 +188,7 @@ class Run:
     skip_reason: str | None = None
     planned_steps: int = 0
     control: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_id(spec: Mapping[str, Any], code: Mapping[str, str], data_version: str) -> str:

@@ -49,6 +49,11 @@ def test_every_split_of_the_digits_has_each_class_within_one_of_its_proportion(d
         assert (class_counts(part.targets, 10) - whole * len(part) / whole.sum()).abs().max() < 1
 
 
+def test_the_digits_are_those_of_earlier_records(digits: dict[str, Samples]) -> None:
+    """The hash was taken before token ids, targets of other kinds and streams came to the same code."""
+    assert content_hash(digits) == "86a17df0072b435f"
+
+
 def off_proportion(targets: Tensor, parts: list[Tensor]) -> float:
     """How far a class's number is at most from its share of what earlier parts left."""
     worst, left = 0.0, torch.ones(len(targets), dtype=torch.bool)

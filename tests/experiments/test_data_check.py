@@ -1,7 +1,8 @@
-"""Checks that data which were edited under an old version are refused before training, and what is not edited is not loaded."""
+"""Checks the look at data before training: bad ones and ones edited under an old version are refused, normlib's own not loaded."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,48 @@ def test_an_edited_file_of_arrays_is_another_version_in_the_same_process(
         records.append(normlib.train(*settings))
     assert [record.status for record in records] == ["done", "done"]
     assert records[0].id != records[1].id and records[0].parameters["trunk"] < records[1].parameters["trunk"]
+
+
+BAD = """
+import torch
+from normlib import register_dataset
+from normlib.data.dataset import Dataset, Samples
+
+INPUTS, CLASSES = torch.rand(32, 3, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 2
+
+@register_dataset("my_bad")
+class Bad(Dataset):
+    \"\"\"Data with a mistake.\"\"\"
+    input_shape, num_classes, version = (3,), 2, "1"
+    sizes = {"train": 16, "validation": 8, "test": 8}
+    def load(self, data_dir):
+        return {"all": Samples(INPUTS, CLASSES)}
+"""
+MISTAKES = {
+    "real targets": ("CLASSES)}", "CLASSES / 2)}", "targets are class numbers, int64, got float32; real targets are for task=regression"),
+    "one-hot targets": ("CLASSES)}", "torch.eye(2)[CLASSES])}", r"one-hot targets become class numbers with targets\.argmax"),
+    "class numbers from 1": ("CLASSES)}", "1 + CLASSES)}", "class numbers go from 0 to num_classes - 1 = 1, got 1 to 2"),
+    "arrays": ('{"all": Samples(INPUTS, CLASSES)}', "INPUTS.numpy(), CLASSES.numpy()", "returns a dictionary .* got a tuple"),
+    "no sizes": ('sizes = {"train": 16, "validation": 8, "test": 8}', "pass", "Bad has no sizes: set sizes = "),
+    "sizes": ('"train": 16', '"train": 60', "together need 76 samples, but the data have 32"),
+    "channels last": ("(3,)", "(1, 3)", r"declared input_shape is \(1, 3\), but the inputs have the shape \(3,\)"),
+    "bytes": ("Samples(INPUTS", "Samples(INPUTS.byte()", r"inputs are floats unless .* got torch\.uint8"),
+    "no classes": ("num_classes, version = (3,), 2,", "version = (3,),", "needs to know num_classes"),
+    "no load": ("def load", "def lode", "Bad has no method load"),
+    "an error of its own": ("        return", "        raise ValueError('the disk is full')\n        return", "the disk is full"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_bad_data_are_one_message_and_nothing_is_trained(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    right, wrong, message = MISTAKES[mistake]
+    assert BAD.count(right) == 1
+    Path("my_bad.py").write_text(BAD.replace(right, wrong))
+    settings = ["plugins=[my_bad.py]", "data=my_bad", "model=mlp", "data.batch_size=4", "seed=0"]
+    assert main(["train", *settings]) == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said) and "Traceback" not in said, said
+    assert not list(Path("results").rglob("*.json"))

@@ -1,0 +1,167 @@
+"""A LightningModule of the user's own, built under the seed with empty sites, and the arm's norms moved in.
+
+In: a run whose spec names a module. Out: the module, its DataModule and the network that is compared. Trains nothing.
+
+The trunk is what the user's constructor makes of it under the seed. Norms move in afterwards, so that none can shift it: a
+constructor with an argument `norm_layer` is handed a factory of empty sites, else the norms it has made are replaced by sites.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
+
+from normlib.conversion.carry import Notes
+from normlib.conversion.find import find
+from normlib.conversion.swap import require_replaceable, swap
+from normlib.errors import NormlibError
+from normlib.models.site import Site, Sites
+from normlib.plugins import load_named
+from normlib.registry import unknown_name
+from normlib.training.network import Network, hash_state, move_in
+from normlib.training.seeding import global_stream
+from normlib.training.spec import Run
+
+NORM_LAYER = "norm_layer"
+BATCH_SIZE = "batch_size"
+
+
+class UserModuleError(NormlibError, ValueError):
+    """A module or a DataModule that cannot be compared as it is; the message states the rule, what came and the fix."""
+
+
+@dataclass(frozen=True)
+class UserModule:
+    """What is fitted: the module, its DataModule if it has one, and the network with its norms."""
+
+    module: pl.LightningModule
+    datamodule: pl.LightningDataModule | None
+    network: Network
+
+
+def build_user_module(run: Run) -> UserModule:
+    """Build module and DataModule under the seed, and let the norms of the run's arm move in.
+
+    UserModuleError where that cannot be, CannotEnter where the norm has no place in the module.
+    """
+    spec = run.spec
+    module_class, datamodule_class = classes_of(run.sources)
+    settings = constructor_settings(spec, module_class, datamodule_class)
+    sites = Sites()
+    notes: list[str] = []
+    takes_norm_layer = NORM_LAYER in inspect.signature(module_class).parameters
+    supplied = {NORM_LAYER: _site_factory(sites, notes)} if takes_norm_layer else {}
+    with global_stream(spec["seed"], "construction"):
+        module = module_class(**settings[0], **supplied)
+    _check_kind(module, pl.LightningModule, "module", module_class)
+    datamodule = None
+    if datamodule_class is not None:
+        with global_stream(spec["seed"], "data"):
+            datamodule = datamodule_class(**settings[1])
+        _check_kind(datamodule, pl.LightningDataModule, "datamodule", datamodule_class)
+    if not takes_norm_layer:
+        notes += _replace_norms(module, sites)
+    _check_sites(module, sites, module_class, takes_norm_layer)
+    as_evaluated = {**spec, "evaluation": {"statistics": "running"}}
+    network = move_in(module, sites, as_evaluated, 1, hash_state(module), changes=tuple(notes))
+    return UserModule(module, datamodule, network)
+
+
+def classes_of(sources: Mapping[str, str]) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+    """The classes that a run's sources name: the module's, and the DataModule's or None. RegistryError where there is none."""
+    datamodule = sources.get("datamodule")
+    return load_named(sources["module"], "module"), load_named(datamodule, "datamodule") if datamodule else None
+
+
+def constructor_settings(
+    spec: Mapping[str, Any], module_class: Callable[..., Any], datamodule_class: Callable[..., Any] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of both constructors, data.batch_size among them. UserModuleError for arguments that they do not take."""
+    batch_size = spec["data"]["batch_size"]
+    arguments: list[dict[str, Any]] = []
+    for key, cls in (("module", module_class), ("datamodule", datamodule_class)):
+        own = dict(spec[key]["args"])
+        if cls is None:
+            arguments.append(own)
+            continue
+        known = inspect.signature(cls).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+        unknown = [name for name in own if name not in known]
+        if unknown and not takes_any:
+            where = f"{key}.args.{unknown[0]}"
+            raise UserModuleError(f"{where}: {unknown_name(f'argument of {_name(cls)}', unknown[0], known)}")
+        if batch_size is not None and BATCH_SIZE in known and BATCH_SIZE not in own:
+            own[BATCH_SIZE] = batch_size
+        arguments.append(own)
+    if batch_size is not None and not any(BATCH_SIZE in own for own in arguments):
+        raise UserModuleError(
+            f"data.batch_size={batch_size} is handed to the argument batch_size of the DataModule, or else of the module, and "
+            f"{_name(datamodule_class or module_class)} has none; add one"
+        )
+    return arguments[0], arguments[1]
+
+
+def _site_factory(sites: Sites, notes: list[str]) -> Callable[..., Site]:
+    def norm_layer(num_features: int, channel_dim: int = 1, **others: Any) -> Site:
+        """An empty site for (N, num_features, *positions); other arguments of a norm are the arm's to choose."""
+        if others:
+            said = f"norm_layer was called with {', '.join(sorted(others))}, which the arm's own settings take the place of"
+            notes.append(said) if said not in notes else None
+        return sites(num_features, None, activation=False, channel_dim=channel_dim)
+
+    return norm_layer
+
+
+def _replace_norms(module: pl.LightningModule, sites: Sites) -> list[str]:
+    """A site in every place where the module has a norm; what changed beside that, in words."""
+    try:
+        found = find(module, (), {})
+    except ValueError as error:
+        raise UserModuleError(str(error)) from error
+    new: list[nn.Module] = []
+    for layer in found.layers:
+        told = layer.description
+        site = sites(told.num_features, None, activation=told.own_activation, channel_dim=told.channel_dim)
+        behind = [each for each in (told.drop, told.activation) if each is not None and not told.own_activation]
+        new.append(nn.Sequential(site, *behind) if behind else site)
+    notes = [Notes() for _ in new]
+    require_replaceable(module, found.layers, new, [])
+    swap(module, found.layers, new, notes)
+    others = [f"{path or 'the module'} stays in every arm: {reason}" for path, (_, reason) in found.others.items()]
+    return [*(words for note in notes for words in note.changed), *others]
+
+
+def _check_sites(module: nn.Module, sites: Sites, module_class: Callable[..., Any], takes_norm_layer: bool) -> None:
+    if not sites.sites:
+        how = f"never calls its {NORM_LAYER}" if takes_norm_layer else "has no normalization layer"
+        raise UserModuleError(
+            f"{_name(module_class)} {how}, so there is nothing to compare in it; build its norms with the argument {NORM_LAYER}, "
+            "as in norm_layer(num_features)"
+        )
+    there = set(module.modules())
+    if any(site not in there for site in sites.sites):
+        raise UserModuleError(
+            f"{_name(module_class)} made a norm that is no part of the module: keep every norm_layer(...) as an attribute"
+        )
+
+
+def _check_kind(made: Any, base: type, key: str, cls: Callable[..., Any]) -> None:
+    if not isinstance(made, base):
+        raise UserModuleError(
+            f"{key} names a pytorch_lightning.{base.__name__} (or a function that makes one), and {_name(cls)} is a "
+            f"{type(made).__name__}"
+            + (
+                "; import LightningModule from pytorch_lightning"
+                if type(made).__module__.startswith("lightning")
+                else ""
+            )
+        )
+
+
+def _name(cls: Callable[..., Any]) -> str:
+    return getattr(cls, "__name__", repr(cls))
