@@ -60,10 +60,11 @@ def _samples(random: np.random.Generator, count: int, side: int) -> Samples:
     classes = np.zeros((count, side, side), dtype=np.int64)
     for slot in range(SLOTS):
         kind = random.integers(len(KINDS), size=count)
-        outlines, patterns = (each[kind, np.arange(count)] for each in _objects(random, count, side))  # (n, side, side)
-        inside = outlines & (random.random(count) < (PRESENT if slot else 1.0))[:, None, None]
+        outlines, patterns = _objects(random, count, side)
+        chosen = kind, np.arange(count)
+        inside = outlines[chosen] & (random.random(count) < (PRESENT if slot else 1.0))[:, None, None]
         colour = COLOURS[kind] + random.normal(0.0, COLOUR_NOISE, (count, 3))
-        images = np.where(inside[:, None], _coloured(random, colour, patterns), images)
+        images = np.where(inside[:, None], _coloured(random, colour, patterns[chosen]), images)
         classes = np.where(inside, 1 + kind[:, None, None], classes)
     contrast = np.exp(random.uniform(np.log(0.3), np.log(1.0), (count, 1, 1, 1)))
     brightness = random.uniform(-0.3, 0.3, (count, 3, 1, 1))  # of each colour channel: a tint
