@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normlib.api import compare as compare
+    from normlib.api import sweep as sweep
     from normlib.api import train as train
     from normlib.conversion.convert import convert as convert
     from normlib.conversion.fold import fold as fold
@@ -71,6 +72,7 @@ _PUBLIC = {
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
     "register_task": ("normlib.tasks", "register"),
+    "sweep": ("normlib.api", "sweep"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
 }
@@ -104,6 +106,7 @@ __all__ = [
     "register_dataset",
     "register_model",
     "register_task",
+    "sweep",
     "to_torch",
     "train",
 ]

@@ -1,11 +1,14 @@
-"""The verbs as functions, for notebooks and scripts: overrides in as strings, a record or a data frame out."""
+"""The verbs as functions, for notebooks and scripts: settings in, as strings or as Python has them, a record or a data frame out."""
 
 from __future__ import annotations
 
+import inspect
+import os
+import re
 import shlex
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -19,33 +22,110 @@ if TYPE_CHECKING:
     from normlib.results.report import Report
 
 
-def train(*overrides: str, config_dirs: Sequence[str] = ()) -> Record:
+def train(*overrides: str, config_dirs: Sequence[str] = (), **settings: Any) -> Record:
     """Train one run, e.g. ``train("norm=group", "data.batch_size=8", "seed=3")``, and return its record.
 
-    A run that has a record already is not trained again. Weights that cannot be saved are a warning. Raises ConfigError or RegistryError for settings that cannot be.
+    Settings without a dot may be keywords, ``train(norm="group", seed=3)``; see `compare`. A run that has a record already is
+    not trained again. Weights that cannot be saved are a warning. Raises ConfigError or RegistryError for settings that cannot be.
     """
     from normlib.experiments.plan import make_run
     from normlib.experiments.sweep import run_one
 
-    run, settings = make_run(overrides, config_dirs)
-    outcome = run_one(run, settings)
+    run, plain = make_run(as_overrides(overrides, settings), config_dirs)
+    outcome = run_one(run, plain)
     if outcome.problem is not None:
         warnings.warn(outcome.problem, stacklevel=2)
     return outcome.record
 
 
 def compare(
-    *overrides: str, config_dirs: Sequence[str] = (), quiet: bool = False, overwrite: bool = False
+    *overrides: str,
+    config_dirs: Sequence[str] = (),
+    quiet: bool = False,
+    overwrite: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> pd.DataFrame:
     """Do the missing runs of a comparison, write the tables and the figure, and return the runs, one a row.
 
-    ``compare("experiment=small_batch", "norm=batch,group", "seed=range(3)")`` does what the command line does. In a
-    script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
+    ``compare("experiment=small_batch", "norm=batch,group", "seed=range(3)")`` does what the command line does. Settings without
+    a dot may be keywords, all others go into `settings`; lists and ranges are axes, and classes and functions of your own may
+    be given themselves::
+
+        compare(module=LitSeg, datamodule=Photos, norm=["batch", "group"], seed=range(5), metric="val_dice",
+                settings={"data.batch_size": [2, 8], "trainer.max_epochs": 3})
+
+    In a script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
 
     Files in the experiment's folder that no report wrote, under names that the report needs, are refused with a StoreError
     before anything is trained; with ``overwrite=True`` they are replaced.
     """
-    return compare_on(Console(quiet=quiet), overrides, config_dirs, overwrite)[1].frame
+    words = as_overrides(overrides, {**more, **(settings or {})})
+    return compare_on(Console(quiet=quiet), words, config_dirs, overwrite)[1].frame
+
+
+def sweep(
+    train: Callable[..., Mapping[str, float]] | str,
+    norms: Iterable[str],
+    conditions: Mapping[str, Iterable[Any]] | None = None,
+    seeds: Iterable[int] = range(5),
+    quiet: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> pd.DataFrame:
+    """Compare norms by a training function of your own, and return the runs, one a row.
+
+    ``train(norm_layer, seed, **condition)`` trains and returns its figures, ``{"accuracy": 0.93}``; the first is compared unless
+    ``metric=`` names another. ``norm_layer(num_features)`` makes the arm's norm. Runs are recorded, done side by side, gone on with
+    after a stop, and reported as those of `compare`; which trunk, batches and schedule the function used is not seen, and
+    every table says so. The function lies in a file; `settings` and keywords are further settings, such as ``name="mine"``::
+
+        sweep(train, norms=["batch", "group", "none"], conditions={"lr": [0.1, 0.3]}, seeds=range(5))
+    """
+    axes = {f"condition.{name}": list(values) for name, values in (conditions or {}).items()}
+    first = {"columns": next(iter(axes))} if axes else {}
+    words = {"function": train, "norm": list(norms), "seed": list(seeds), **axes, **first, **more, **(settings or {})}
+    return compare(quiet=quiet, settings=words)
+
+
+def as_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    """Settings as the command line has them: ``{"norm": ["batch", "group"]}`` is norm=batch,group."""
+    return [*overrides, *(f"{key}={_written(key, value)}" for key, value in settings.items())]
+
+
+def _written(key: str, value: Any) -> str:
+    if key == "plugins" and not isinstance(value, str):
+        return "[" + ",".join(_written("", each) for each in value) + "]"
+    if isinstance(value, list | tuple | range | set):
+        return ",".join(_written(key, each) for each in value)
+    if isinstance(value, type) or inspect.isfunction(value):
+        return _path_of(key, value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_written(key, each)}" for name, each in value.items()) + "}"
+    text = str(value)
+    return (
+        text
+        if re.fullmatch(r"[A-Za-z0-9_.+-]+", text) or not isinstance(value, str)
+        else "'" + text.replace("'", "\\'") + "'"
+    )
+
+
+def _path_of(key: str, thing: Any) -> str:
+    """Where a class or a function lies, as in my_file.py:MyClass. ConfigError where it lies in no file."""
+    from normlib.experiments.complaints import ConfigError
+
+    try:
+        file = inspect.getsourcefile(thing)
+    except (TypeError, OSError):
+        file = None
+    if file is None or not os.path.isfile(file) or "." in thing.__qualname__:
+        raise ConfigError(
+            f"{key}={thing.__qualname__}: worker processes load it from a file, and it is not at the top of one; put it into a "
+            "file, my_file.py, and import it from there"
+        )
+    return "'" + f"{os.path.relpath(file)}:{thing.__qualname__}".replace("'", "\\'") + "'"
 
 
 def compare_on(

@@ -93,15 +93,22 @@ def show_record(console: Console, record: Record, results_dir: str) -> None:
         console.print(Text(record.reason))
     metrics = [Metric.from_facts(facts) for facts in record.metric_facts]
     for split, scores in record.metrics.items():
+        if not scores:
+            continue
         figures = (f"{each.title} {shown(each, scores[each.name])}" for each in metrics if each.name in scores)
         console.print(Text(f"  {split:<11}{', '.join(figures)}"))
     if record.seconds_training is not None:
-        console.print(
-            Text(
-                f"  {record.steps} steps in {record.seconds_training:.2f} s of training; {record.parameters['trunk']:,} trunk and {record.parameters['norm']:,} norm parameters"
-            )
-        )
+        console.print(Text(f"  {_work_of(record)}"))
     console.print(Text(f"record: {Path(results_dir) / record.experiment / 'runs' / record.id}.json", style="dim"))
+
+
+def _work_of(record: Record) -> str:
+    """What a run took and how large its network is, as far as the record tells."""
+    steps = f"{record.steps} steps in " if record.steps else ""
+    said = f"{steps}{record.seconds_training:.2f} s of training"
+    if record.parameters:
+        said += f"; {record.parameters['trunk']:,} trunk and {record.parameters['norm']:,} norm parameters"
+    return said
 
 
 def _table(*columns: str) -> Table:

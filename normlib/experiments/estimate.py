@@ -28,9 +28,14 @@ class Estimate:
 
 def estimate(runs: Sequence[Run], records: Iterable[Record]) -> Estimate:
     """The time for `runs`, by the median seconds per step of recorded runs that cost the same, or nearly."""
-    timed = [record for record in records if record.seconds_per_step is not None]
+    records = list(records)
+    timed = [record for record in records if record.seconds_per_step is not None and record.planned_steps]
+    whole = defaultdict[str, list[float]](list)
+    for record in records:
+        if record.seconds_training is not None:
+            whole[_same_user_code(record.spec)].append(record.seconds_training)
     tables = []
-    for similarity in (_same_but_seed, _same_but_norm, _same_network):
+    for similarity in (_same_but_seed, _same_but_norm, _same_network) if timed else ():
         groups: dict[str, list[float]] = defaultdict(list)
         for record in timed:
             assert record.seconds_per_step is not None
@@ -38,6 +43,11 @@ def estimate(runs: Sequence[Run], records: Iterable[Record]) -> Estimate:
         tables.append((similarity, {key: statistics.median(values) for key, values in groups.items()}))
     seconds, rough, guesses = 0.0, 0, dict[str, float]()
     for run in runs:
+        if run.sources:  # how many steps the user's own code takes is not known ahead
+            same = whole.get(_same_user_code(run.spec))
+            seconds += statistics.median(same) if same else 0.0
+            rough += not same
+            continue
         known = next((table[key] for similarity, table in tables if (key := similarity(run.spec)) in table), None)
         if known is None:
             rough += 1
@@ -56,6 +66,10 @@ def _same_but_seed(spec: Mapping[str, Any]) -> str:
 
 def _same_but_norm(spec: Mapping[str, Any]) -> str:
     return json.dumps([spec["data"]["batch_size"], spec["site"]["norm_batch_size"], _same_network(spec)])
+
+
+def _same_user_code(spec: Mapping[str, Any]) -> str:
+    return json.dumps({key: node for key, node in spec.items() if key not in ("norm", "seed")}, sort_keys=True)
 
 
 def _same_network(spec: Mapping[str, Any]) -> str:

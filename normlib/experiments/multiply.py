@@ -21,7 +21,7 @@ from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import Composed, Composer, listed_values
 from normlib.experiments.control import CONTROL_OVERRIDE, control_label
 from normlib.experiments.resolve import resolve
-from normlib.training.spec import MODULE_SECTIONS, SCALARS, SECTIONS, Run
+from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS, Run
 
 MOST_RUNS = 1_000_000  # a slip like seed=range(1e9) must not eat the memory
 
@@ -78,7 +78,7 @@ def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:
 def _check_key(override: Override) -> None:
     key, came = override.get_key_element(), override.input_line
     section = key.lstrip("+~").partition(".")[0].partition("/")[0]
-    if override.is_sweep_override() and section not in (*SECTIONS, *MODULE_SECTIONS, *SCALARS):
+    if override.is_sweep_override() and section not in (*SECTIONS, *USER_SECTIONS, *SCALARS):
         raise ConfigError(
             f"{came}: an axis is a setting of the runs, and {section} is one of the whole comparison; give it one value"
         )

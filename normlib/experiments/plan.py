@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.types import Override
-
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_label, control_of, with_control
@@ -20,12 +18,12 @@ from normlib.experiments.multiply import axes_of, check_keys, multiply
 from normlib.experiments.resolve import LABELLED, forget_datasets, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
-from normlib.experiments.user_module import check_module_overrides, names_module, written_out
+from normlib.experiments.user_code import check_user_code, names_user_code, written_out
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes
 from normlib.results.quoting import short
 from normlib.training.inputs import make_dataset, make_task
-from normlib.training.spec import MODULE_SECTIONS, Run
+from normlib.training.spec import Run
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 GROUPS = (*LABELLED, "logger", "experiment")
@@ -66,7 +64,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     overrides = written_out(overrides)
     if (
         comparison
-        and not names_module(overrides)
+        and not names_user_code(overrides)
         and not any(o.lstrip("+~").startswith("experiment=") for o in overrides)
     ):
         overrides.insert(0, f"experiment={DEFAULT_EXPERIMENT}")
@@ -76,7 +74,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         fixed = [text for override, text in zip(given, overrides, strict=True) if not override.is_sweep_override()]
         first = composer.compose(fixed)
         _check_question(first.plain)
-        _check_module(first.plain, given)
+        check_user_code(first.plain, [override.get_key_element() for override in given])
         _check_work(first.plain)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
         check_keys(in_file, GROUPS)
@@ -125,17 +123,6 @@ def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
         known = [each.name for each in make_task(task).metrics_on(make_dataset(data))]
         if metric not in known:
             raise ConfigError(f"metric={metric}: {unknown_name('metric of task=' + task['name'], metric, known)}")
-
-
-def _check_module(settings: Mapping[str, Any], given: Sequence[Override]) -> None:
-    """Refuse settings that nothing would heed, with a module of the user's own and without one."""
-    keys = [override.get_key_element() for override in given]
-    if settings["module"]["path"]:
-        check_module_overrides(keys)
-        return
-    for key in keys:
-        if key.partition(".")[0] in MODULE_SECTIONS:
-            raise ConfigError(f"{key} is for a LightningModule of your own: name it with module=my_file.py:MyModule")
 
 
 def _check_work(settings: Mapping[str, Any]) -> None:
@@ -212,5 +199,5 @@ def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple
             )
         composed = composer.compose(overrides)
         _check_work(composed.plain)
-        _check_module(composed.plain, given)
+        check_user_code(composed.plain, [override.get_key_element() for override in given])
         return resolve(composed.plain, composed.choices, list(overrides), config_dirs), composed.plain

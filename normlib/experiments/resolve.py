@@ -18,7 +18,7 @@ from normlib.data.dataset import Dataset
 from normlib.experiments.check import check
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT, experiment_file
-from normlib.experiments.user_module import resolve_module
+from normlib.experiments.user_code import resolve_function, resolve_module
 from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.norms.place import CannotEnter
@@ -68,6 +68,10 @@ def resolve(
 
     `overrides` are those of this run, without sweeps. Raises ConfigError for settings that cannot be.
     """
+    if plain["function"]["path"]:
+        return resolve_function(
+            plain, choices, _command(overrides, config_dirs), choices.get("experiment") or NO_EXPERIMENT
+        )
     if plain["module"]["path"]:
         file = experiment_file(str(choices.get("experiment")), config_dirs) if choices.get("experiment") else {}
         given = "batch_size" in (file.get("data") or {}) or any(o.startswith("data.batch_size=") for o in overrides)

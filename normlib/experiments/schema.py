@@ -51,11 +51,19 @@ class UserClass:
 
 
 @dataclass
+class UserFunction:
+    """A training function of the user's own: where it is, as in my_file.py:train."""
+
+    path: str | None = None
+
+
+@dataclass
 class Root:
     """Everything that can be set. The settings from `data_dir` on cannot change a run's numbers and are not in its id.
 
     `module`, `datamodule`, `trainer`: a LightningModule of the user's own in the place of model, task, optimizer and training,
-    its data, and the settings of Lightning's Trainer. `higher_is_better`: the metric's direction, where its name does not tell.
+    its data, and the settings of Lightning's Trainer. `function`, `condition`: a training function of the user's own,
+    `train(norm_layer, seed, **condition)`, and its arguments. `higher_is_better`: the metric's direction, where its name does not tell.
     `task`: what is learned; None is what the data are for. `metric`: the figure that tables show; None is the task's first.
     `baseline`: the label on the rows that every other one is held against. `rope`: the difference within which arms are equal
     for practical purposes, in points where the metric is in %, else in its unit; None is half a point, and no such region for
@@ -71,6 +79,8 @@ class Root:
     module: UserClass = field(default_factory=UserClass)
     datamodule: UserClass = field(default_factory=UserClass)
     trainer: Any = field(default_factory=open_mapping)
+    function: UserFunction = field(default_factory=UserFunction)
+    condition: Any = field(default_factory=open_mapping)
     optimizer: Any = MISSING
     schedule: Any = MISSING
     site: SiteSettings = field(default_factory=SiteSettings)

@@ -46,8 +46,8 @@ def pack(runs: Iterable[Run]) -> list[Parcel]:
 
 
 def _is_registered(group: str, run: Run) -> bool:
-    """Whether what a run has of a group is in a registry; a module of the user's own is a plugin, and brings all but the norm."""
-    return group == "norm" or "module" not in run.sources
+    """Whether what a run has of a group is in a registry; code of the user's own is a plugin, and brings all but the norm."""
+    return group == "norm" or not run.sources
 
 
 def unpack(parcels: Sequence[Parcel]) -> None:

@@ -14,7 +14,7 @@ from normlib.experiments.data_check import check_data
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, look
-from normlib.experiments.user_module import try_metrics
+from normlib.experiments.user_code import try_metrics
 from normlib.results.record import FAILED, Record
 from normlib.results.store import Store
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
@@ -78,7 +78,7 @@ def run_missing(plan: Plan, display: Display) -> Swept:
     jobs = number_of_jobs(plan.settings["jobs"])
     place = place_of(plan.runs, plan.settings)
     state = look(plan)
-    if state.missing and state.missing[0].sources:
+    if state.missing and "module" in state.missing[0].sources:
         try_metrics(state.missing, plan.settings["metric"])
     if plan.tuning is None:
         return _work(state, place, jobs, display)

@@ -1,4 +1,4 @@
-"""Recurrent networks that read images as sequences, with norms inside the cell (arXiv:1607.06450, arXiv:1603.09025)."""
+"""Recurrent networks that read texts, series, and images as sequences, with norms inside the cell (arXiv:1607.06450, arXiv:1603.09025)."""
 
 from __future__ import annotations
 
@@ -80,15 +80,16 @@ CELLS = {"lstm": LSTM, "gru": GRU}
 
 @register("rnn")
 class RNN(nn.Module):
-    """`depth` recurrent layers of `width` units, `cell` lstm or gru, that read an image as a `sequence` of rows or pixels.
+    """`depth` recurrent layers of `width` units, `cell` lstm or gru, that read a text, a series, or an image by its rows or pixels.
 
-    Input (N, C, H, W), output (N, num_outputs) by a linear classifier on the last state. Rows are H steps of C*W
-    values, pixels are H*W steps of C values. The norms stand inside the cell, as in the layer-norm paper, on (N, features)
+    Input token ids int64 (N, T), series (N, C, L) or images (N, C, H, W), output (N, num_outputs) by a linear classifier on
+    the last state. A token is a step of `width` values, its embedding, which starts normal with variance 1; a series has L steps of
+    C values. `sequence` is for images: rows are H steps of C*W values, pixels are H*W steps of C values. The norms stand inside the cell, as in the layer-norm paper, on (N, features)
     without positions, and are the same at every step; what follows them is part of the cell, so `site.activation` means nothing
     here. Biases are those of the norms. Ahead of the norm on the cell there is no layer, so methods on weights need `cell` gru.
 
     Batch norm keeps running statistics for each time step (Cooijmans et al. 2017, arXiv:1603.09025), and so do all norms that
-    have some. Its limits: there are as many as the image has steps, and a longer sequence would take the last ones for the rest;
+    have some. Its limits: there are as many as the input has steps, and a longer sequence would take the last ones for the rest;
     they cost memory for every step. Where all samples agree, at the first pixels of a digit, the variance is zero and the gradient
     through the cell's norm is multiplied by 1/sqrt(eps); the authors add noise to the first state there, and start scales at 0.1.
     Here neither is done, for the sake of one start for all norms, so take rows rather than pixels with it.
@@ -99,6 +100,7 @@ class RNN(nn.Module):
         sites: Sites,
         input_shape: tuple[int, ...],
         num_outputs: int,
+        vocabulary: int | None = None,
         cell: Literal["lstm", "gru"] = "lstm",
         sequence: Literal["rows", "pixels"] = "rows",
         depth: int = 1,
@@ -111,23 +113,33 @@ class RNN(nn.Module):
             raise ValueError(
                 f"rnn: cell is lstm or gru and sequence is rows or pixels, got cell={cell}, sequence={sequence}"
             )
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"rnn: needs images (C, H, W), but the data's input is {tuple(input_shape)}; use model=mlp or other data"
-            )
         sites.require_no_order("rnn")
-        channels, height, breadth = input_shape
+        self.embed = None if vocabulary is None else nn.Embedding(vocabulary, width)
         self.by_rows = sequence == "rows"
-        steps, in_features = (height, channels * breadth) if self.by_rows else (height * breadth, channels)
+        if vocabulary is not None and len(input_shape) == 1:
+            steps, in_features = input_shape[0], width
+        elif vocabulary is None and len(input_shape) == 2:
+            in_features, steps = input_shape
+        elif vocabulary is None and len(input_shape) == 3:
+            channels, height, breadth = input_shape
+            steps, in_features = (height, channels * breadth) if self.by_rows else (height * breadth, channels)
+        else:
+            raise ValueError(
+                "rnn: needs token ids (T,), series (C, L) or images (C, H, W), but the data's input is "
+                f"{tuple(input_shape)} with vocabulary={vocabulary}; use model=mlp or other data"
+            )
         self.layers = nn.Sequential(
             *(CELLS[cell](sites, width if above else in_features, width, steps) for above in range(depth))
         )
         self.classifier = sites.classifier = nn.Linear(width, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (
-            x.permute(0, 2, 1, 3).flatten(2) if self.by_rows else x.flatten(2).transpose(1, 2)
-        )  # (N, steps, in_features)
+        if self.embed is not None:
+            x = self.embed(x)  # (N, steps, in_features)
+        elif x.dim() == 4 and self.by_rows:
+            x = x.permute(0, 2, 1, 3).flatten(2)
+        else:
+            x = x.flatten(2).transpose(1, 2)
         with parametrize.cached():  # a method on weights makes each of them once for all steps
             x = self.layers(x)
         return self.classifier(x[:, -1])

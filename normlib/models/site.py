@@ -33,6 +33,9 @@ class Site(nn.Module):
     A site that is passed several times for one input, once a time step, has `steps` above 1. A norm with running
     statistics then keeps those of each time step apart (its scale and shift are the same at every step), and steps beyond
     `steps` use the last ones (Cooijmans et al. 2017, arXiv:1603.09025, section 4).
+
+    With `positions_apart` above 0 each position is a sample of its own for the norm, which gets (N * positions, C) without
+    positions: so it is in networks whose outputs must not see later positions. The number is that of the positions in one input.
     """
 
     def __init__(
@@ -43,9 +46,13 @@ class Site(nn.Module):
         dropout: float,
         channel_dim: int = 1,
         steps: int = 1,
+        positions_apart: int = 0,
     ) -> None:
         super().__init__()
+        if positions_apart and channel_dim != -1:
+            raise ValueError(f"positions_apart is for channels last, channel_dim=-1, got channel_dim={channel_dim}")
         self.num_features, self.channel_dim, self.steps = num_features, channel_dim, steps
+        self.positions_apart = positions_apart
         self.activation_name = activation
         self.activation = None if activation is None else ACTIVATIONS[activation]
         self.norm_first = placement == "before"
@@ -83,6 +90,8 @@ class Site(nn.Module):
         return x
 
     def _normalize(self, x: Tensor, step: int) -> Tensor:
+        if self.positions_apart and x.dim() > 2:
+            return self._normalize(x.flatten(0, -2), step).unflatten(0, x.shape[:-1])
         if step and len(self.later_norms):
             x = self.later_norms[min(step, len(self.later_norms)) - 1](x)
         elif self.norm is not None:
@@ -158,13 +167,15 @@ class Sites:
         activation: bool | str = True,
         channel_dim: int = 1,
         steps: int = 1,
+        positions_apart: int = 0,
     ) -> Site:
         """A site for (N, num_features, *positions), or (N, *positions, num_features) with ``channel_dim=-1``.
 
         `ahead` is the layer whose output the site normalizes, None where there is no such layer: it must have no bias
         (ValueError), and its weights start with the gain of the activation that follows. `activation=False` makes a
         site that only normalizes; a name in place of True is an activation other than the network's. `steps` is how many
-        time steps of one input pass it.
+        time steps of one input pass it. `positions_apart` is for networks whose outputs must not see later positions, as in
+        language models: the number of positions of one input, each of which the norm then takes as a sample of its own.
         """
         if ahead is not None and getattr(ahead, "bias", None) is not None:
             raise ValueError(
@@ -172,7 +183,7 @@ class Sites:
                 "build it with bias=False"
             )
         own = None if activation is False else self.activation if activation is True else activation
-        site = Site(num_features, own, self.placement, self.dropout, channel_dim, steps)
+        site = Site(num_features, own, self.placement, self.dropout, channel_dim, steps, positions_apart)
         self.sites.append(site)
         self.ahead[site] = ahead
         if self._in_branch:

@@ -6,81 +6,19 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from normlib.models import register
-from normlib.models.site import GAINS, Sites
-
-HIDDEN = 4  # times `width`: the hidden layer of a block's perceptron, as in both papers
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention of tokens (N, T, width) to the same, without dropout; the last layer has no bias."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.project_in = nn.Linear(width, 3 * width)
-        self.project_out = nn.Linear(width, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, N, heads, T, -1)
-        query, key, value = parts.unbind()
-        y = F.scaled_dot_product_attention(query, key, value)  # (N, heads, T, width / heads)
-        return self.project_out(y.transpose(1, 2).flatten(2))
-
-
-class Perceptron(nn.Module):
-    """Two linear layers with the network's activation between them, on each token alone; the last has no bias."""
-
-    def __init__(self, sites: Sites, width: int) -> None:
-        super().__init__()
-        self.widen = nn.Linear(width, HIDDEN * width)
-        self.activation = sites.activation_function
-        self.project_out = nn.Linear(HIDDEN * width, width, bias=False)
-        sites.gains[self.widen] = GAINS[sites.activation]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.project_out(self.activation(self.widen(x)))
-
-
-class Block(nn.Module):
-    """Two residual branches, attention and a perceptron, each with a site where `norm_placement` says."""
-
-    def __init__(self, sites: Sites, width: int, heads: int, norm_placement: str) -> None:
-        super().__init__()
-        self.norm_placement = norm_placement
-        branches = (Attention(width, heads), Perceptron(sites, width))
-        self.branches = nn.ModuleList(branches)
-        self.sites = nn.ModuleList()
-        for branch in branches:
-            if norm_placement == "branch_end":
-                with sites.branch():
-                    site = sites(width, ahead=branch.project_out, activation=False, channel_dim=-1)
-            else:
-                site = sites(width, ahead=None, activation=False, channel_dim=-1)
-            self.sites.append(site)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for branch, site in zip(self.branches, self.sites, strict=True):
-            if self.norm_placement == "pre":
-                x = x + branch(site(x))
-            elif self.norm_placement == "post":
-                x = site(x + branch(x))
-            else:
-                x = x + site(branch(x))
-        return x  # (N, T, width)
+from normlib.models.attention_block import Block, require_placement
+from normlib.models.site import Sites
 
 
 @register("transformer")
 class Transformer(nn.Module):
     """`depth` transformer blocks of `width` and `heads` on square patches of side `patch`, with a site for each residual branch.
 
-    `norm_placement`: "pre" norms what enters a branch, and once what leaves the last block (arXiv:2002.04745); "post" norms the
-    sum of shortcut and branch (arXiv:1706.03762); "branch_end" norms what a branch adds to its shortcut (arXiv:2111.09883,
-    section 3.2), and is the one with layers ahead of its sites and with sites in branches, as methods on weights and on branches
-    need. The trunk is the same in all three. `pooling`: a "cls" token of its own, or the
-    "mean" of the tokens, which instance norm at the end leaves at zero.
+    `norm_placement`: "pre", "post", "peri" and "branch_end" as in `attention_block.py`; "pre" and "peri" have one more site, on
+    what leaves the last block. The trunk is the same in all four. `pooling`: a "cls" token of its own, or the "mean" of the
+    tokens, which instance norm at the end leaves at zero.
     Input (N, C, H, W), output (N, num_outputs). Sites see tokens (N, T, width), channels last, and only normalize:
     `site.activation` is that of the perceptrons. There is no dropout, and no bias in the last layer of a branch. Positions and
     the class token start normal with variance 1, as large as the patches' own embedding.
@@ -95,7 +33,7 @@ class Transformer(nn.Module):
         width: int = 64,
         heads: int = 4,
         patch: int = 2,
-        norm_placement: Literal["pre", "post", "branch_end"] = "pre",
+        norm_placement: Literal["pre", "post", "peri", "branch_end"] = "pre",
         pooling: Literal["cls", "mean"] = "cls",
     ) -> None:
         super().__init__()
@@ -104,13 +42,9 @@ class Transformer(nn.Module):
                 "transformer: depth, width, heads and patch are at least 1, and width is a multiple of heads, got "
                 f"depth={depth}, width={width}, heads={heads}, patch={patch}"
             )
-        known = {
-            "norm_placement": (norm_placement, ("pre", "post", "branch_end")),
-            "pooling": (pooling, ("cls", "mean")),
-        }
-        for setting, (value, choices) in known.items():
-            if value not in choices:
-                raise ValueError(f"transformer: {setting} is one of {', '.join(choices)}, got {value!r}")
+        require_placement("transformer", norm_placement)
+        if pooling not in ("cls", "mean"):
+            raise ValueError(f"transformer: pooling is one of cls, mean, got {pooling!r}")
         if len(input_shape) != 3 or any(side % patch for side in input_shape[1:]):
             raise ValueError(
                 f"transformer: needs images (C, H, W) whose sides are multiples of patch={patch}, but the data's input is "
@@ -123,7 +57,8 @@ class Transformer(nn.Module):
         self.positions = nn.Embedding(num_patches, width)
         self.token = nn.Embedding(1, width) if pooling == "cls" else None
         self.blocks = nn.Sequential(*(Block(sites, width, heads, norm_placement) for _ in range(depth)))
-        self.last_site = sites(width, ahead=None, activation=False, channel_dim=-1) if norm_placement == "pre" else None
+        ends_bare = norm_placement in ("pre", "peri")
+        self.last_site = sites(width, ahead=None, activation=False, channel_dim=-1) if ends_bare else None
         self.classifier = sites.classifier = nn.Linear(width, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:

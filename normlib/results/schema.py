@@ -34,12 +34,12 @@ Nothing = Annotated[dict[str, None], Meta(max_length=0)]
 
 
 class Hashes(Struct, forbid_unknown_fields=True):
-    """Of a trained run: what it started from and was fed, `batches` an epoch each."""
+    """Of a trained run: what it started from and was fed, `batches` an epoch each. A function of the user's own tells nothing."""
 
-    trunk: str
-    batches: list[str]
-    schedule: str
-    data: str
+    trunk: str = ""
+    batches: list[str] = []
+    schedule: str = ""
+    data: str = ""
 
 
 Scores = dict[str, Number | None]

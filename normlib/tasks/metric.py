@@ -51,6 +51,12 @@ def shown(metric: Metric, value: float | None) -> str:
     return f"{100 * value:.2f} %" if metric.unit == "%" else f"{value:.4g} {metric.unit}".rstrip()
 
 
+def column_name(name: str) -> str:
+    """The name of a figure as a column has it: `val/dice` is `val_dice`."""
+    plain = re.sub(r"\W+", "_", name).strip("_")
+    return plain if plain[:1].isalpha() else f"metric_{plain}"
+
+
 HIGHER_IS_BETTER = (
     "accuracy", "acc", "top1", "top5", "auc", "auroc", "ap", "map", "f1", "dice", "iou", "miou", "jaccard", "precision",
     "recall", "sensitivity", "specificity", "r2", "score", "bleu", "rouge", "psnr", "ssim", "correlation", "reward", "return",
@@ -70,8 +76,7 @@ def known_metric(name: str) -> Metric | None:
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     parts = {part for word in re.split(r"[^a-z0-9]+", words) for part in (word, word.rstrip("0123456789"))}
-    plain = re.sub(r"\W+", "_", name).strip("_")
     for known, higher in ((LOWER_IS_BETTER, False), (HIGHER_IS_BETTER, True)):
         if parts & set(known):
-            return Metric(plain if plain[:1].isalpha() else f"metric_{plain}", higher_is_better=higher)
+            return Metric(column_name(name), higher_is_better=higher)
     return None

@@ -13,8 +13,8 @@ from normlib.tasks.metric import Metric
 class Fitted:
     """Figures, curves and hashes of a run that was trained.
 
-    `metrics`: by split and name, None where not finite. `metric_facts`: the first is what tables show. `batch_digests`: one
-    for each epoch that was fed to its end. `broken`: why the run counts as diverged, None where it does not. `state`: the
+    `metrics`: by split and name, None where not finite. `metric_facts`: the first is what tables show. `hashes`: of
+    the trunk, of the batches (one for each epoch that was fed to its end), of the schedule and of the data; none where nothing is known. `broken`: why the run counts as diverged, None where it does not. `state`: the
     network's final state. `environment`: what the record says of the surroundings beside the machine.
     """
 
@@ -22,9 +22,7 @@ class Fitted:
     metric_facts: Sequence[Metric]
     train_curve: Mapping[str, list[float | None]]
     validation_curve: Mapping[str, list[float | None]]
-    batch_digests: list[str]
-    schedule_hash: str
-    data_hash: str
+    hashes: Mapping[str, Any]
     batch_sizes: Mapping[str, int]
     environment: Mapping[str, Any]
     planned_steps: int

@@ -29,7 +29,9 @@ def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total
     for name, site in named_sites.items():
         for norm in site.norms:
             _require_statistics(norm, spec["evaluation"]["statistics"])
-            _apply_batch_sizes(norm, spec, total_steps)
+            if site.positions_apart:
+                _require_no_later_positions(norm, spec["evaluation"]["statistics"])
+            _apply_batch_sizes(norm, spec, max(1, site.positions_apart), total_steps)
         if spec["norm"]["gamma_noise"]:
             _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
     return named_sites
@@ -86,9 +88,23 @@ def _require_statistics(norm: Any, which: str) -> None:
         )
 
 
-def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], total_steps: int) -> None:
-    """The batch for statistics and the horizon of running averages are settings of the site, apart from the batch."""
-    norm.norm_batch_size = spec["site"]["norm_batch_size"]
+def _require_no_later_positions(norm: Any, which: str) -> None:
+    """Raises CannotEnter where an output of a causal network would see later positions in evaluation, through batch statistics."""
+    if norm.depends_on_batch and (which == "batch" or not norm.has_running_statistics):
+        raise CannotEnter(
+            f"{type(norm).__name__} would normalize with the statistics of the evaluation batch, which hold later positions, but an "
+            f"output of this network must not see them (evaluation.statistics={which}); use running statistics, or a norm that "
+            "does not depend on the batch"
+        )
+
+
+def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], norm_samples: int, total_steps: int) -> None:
+    """The batch for statistics and the horizon of running averages are settings of the site, apart from the batch.
+
+    `norm_samples`: how many samples the norm sees in one of the data's.
+    """
+    size = spec["site"]["norm_batch_size"]
+    norm.norm_batch_size = None if size is None else size * norm_samples
     horizon = spec["site"]["horizon"]
     plain_and_running = isinstance(norm, PlainNorm) and norm.has_running_statistics
     if horizon is not None and (plain_and_running or getattr(norm, "momentum", None) is not None):
@@ -104,6 +120,11 @@ def _add_noise(site: Site, size: float, source: torch.Generator) -> None:
     norm: Any = site.norm
     parameter = next((p for p in (norm.weight, norm.bias) if p is not None), site.shift)
     assert parameter is not None, "a site gives a shift to a norm that has none"
+    add_noise(parameter, size, source)
+
+
+def add_noise(parameter: nn.Parameter, size: float, source: torch.Generator) -> None:
+    """Add `size` times standard normal noise to a parameter."""
     noise = torch.randn(parameter.shape, generator=source, device="cpu")
     with torch.no_grad():
         parameter.add_(noise.to(parameter), alpha=size)

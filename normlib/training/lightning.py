@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from normlib.plugins import load_named
 from normlib.results.record import finite_or_none
-from normlib.tasks.metric import Metric, known_metric
+from normlib.tasks.metric import Metric, column_name, known_metric
 from normlib.training.environment import PeakMemory
 from normlib.training.fitted import Fitted
 from normlib.training.loaders import combined, seed_loaders
@@ -72,9 +72,12 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
             metric_facts=facts,
             train_curve=recorder.train_curve,
             validation_curve=recorder.validation_curve(name for name in metrics["validation"] if name != "samples"),
-            batch_digests=recorder.epochs,
-            schedule_hash=recorder.schedule_hash(),
-            data_hash=_hash_of_evaluation(digests),
+            hashes={
+                "trunk": network.trunk_hash,
+                "batches": recorder.epochs,
+                "schedule": recorder.schedule_hash(),
+                "data": _hash_of_evaluation(digests),
+            },
             batch_sizes=_batch_sizes(spec, recorder.batch_size),
             environment={},
             planned_steps=recorder.planned_steps,
@@ -164,8 +167,9 @@ def _by_split(
     figures = {"train": {name: value for name, value in logged.items() if name not in evaluated}, **found}
     samples = {"train": recorder.samples, **recorder.evaluated}
     return {
-        split: {column_name(name): finite_or_none(value) for name, value in own.items()}
-        | {"samples": samples.get(split, 0)}
+        split: {column_name(name): finite_or_none(value) for name, value in own.items()} | {"samples": samples[split]}
+        if own
+        else {}
         for split, own in figures.items()
     }
 
@@ -177,11 +181,6 @@ def _facts(metrics: Mapping[str, Mapping[str, float | None]]) -> tuple[Metric, .
     )
     known = [metric for name in names if (metric := known_metric(name)) is not None]
     return tuple(sorted(known, key=lambda metric: "loss" in metric.name))
-
-
-def column_name(name: str) -> str:
-    """The name of a logged figure as a column has it: `val/dice` is `val_dice`."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 def _hash_of_evaluation(digests: Mapping[str, Mapping[str, dict[int, str]]]) -> str:

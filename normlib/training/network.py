@@ -169,8 +169,13 @@ def move_in(
 
 
 def _supplied(cls: type, shape: NetworkShape) -> dict[str, Any]:
-    """Of what normlib hands to a model, the arguments that its constructor has."""
+    """Of what normlib hands to a model, the arguments that its constructor has. Raises ValueError for token ids to a model without."""
     known = inspect.signature(cls).parameters
+    if shape.vocabulary is not None and "vocabulary" not in known:
+        raise ValueError(
+            f"{cls.__name__} takes numbers, since its constructor has no argument vocabulary, but the data's inputs are token ids; "
+            "use model=gpt, model=rnn, or a model that embeds the tokens"
+        )
     return {name: value for name, value in vars(shape).items() if name in known}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from normlib.results.record import DIVERGED, DONE, Record, finite_or_none
 from normlib.training.environment import PeakMemory, describe
 from normlib.training.fitted import Fitted
@@ -10,33 +12,36 @@ from normlib.training.outcome import now, origin
 from normlib.training.spec import Run
 
 
-def record_of(run: Run, network: Network, fitted: Fitted, memory: PeakMemory, started: str) -> Record:
-    """The record of a trained run. RecordError where a norm reports of itself what is no number."""
+def record_of(run: Run, network: Network | None, fitted: Fitted, memory: PeakMemory | None, started: str) -> Record:
+    """The record of a trained run. RecordError where a norm reports of itself what is no number.
+
+    There is no `network` where a function of the user's own trained it.
+    """
     spec, seconds = run.spec, fitted.seconds
+    of_network: dict[str, Any] = {}
+    if network is not None:
+        of_network = {
+            "norm_report": _mean_report(network),
+            "changes": list(network.changes),
+            "parameters": network.count_parameters(),
+            "reinitialized": list(network.reinitialized),
+            "state_size": network.state_size,
+        }
     record = Record(
         **origin(run) | {"planned_steps": fitted.planned_steps},
         status=DONE if fitted.broken is None else DIVERGED,
         reason=fitted.broken,
-        hashes={
-            "trunk": network.trunk_hash,
-            "batches": fitted.batch_digests,
-            "schedule": fitted.schedule_hash,
-            "data": fitted.data_hash,
-        },
+        hashes=fitted.hashes,
         metric_facts=[metric.facts() for metric in fitted.metric_facts],
         metrics=fitted.metrics,
-        norm_report=_mean_report(network),
         batch_sizes=fitted.batch_sizes,
-        changes=list(network.changes),
         steps=fitted.steps,
         samples=fitted.samples,
         seconds_training=seconds,
         seconds_per_step=seconds / fitted.steps if fitted.steps else None,
-        samples_per_second=fitted.samples / seconds if seconds else None,
-        peak_memory_bytes=memory.read(),
-        parameters=network.count_parameters(),
-        reinitialized=list(network.reinitialized),
-        state_size=network.state_size,
+        samples_per_second=fitted.samples / seconds if seconds and fitted.samples else None,
+        peak_memory_bytes=memory.read() if memory is not None else None,
+        **of_network,
         environment=describe(spec["accelerator"], spec["threads"]) | dict(fitted.environment),
         started=started,
         ended=now(),

@@ -12,15 +12,18 @@ import torch
 
 from normlib.norms.place import CannotEnter
 from normlib.results.record import FAILED, SKIPPED, Record
+from normlib.training.environment import PeakMemory
 from normlib.training.fitted import Fitted
 from normlib.training.lightning import fit_module
 from normlib.training.loop import STEPS_PER_CHUNK, fit_loop
+from normlib.training.network import Network
 from normlib.training.outcome import now, unfinished
 from normlib.training.record import record_of
 from normlib.training.setup import set_up
 from normlib.training.spec import Run
 from normlib.training.surroundings import standard_surroundings
 from normlib.training.trainer import make_loggers
+from normlib.training.user_function import call_function
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,11 @@ def train_run(
     try:
         with standard_surroundings(run.spec["threads"]):
             loggers = make_loggers(logger, run)
-            if "module" in run.sources:
+            network: Network | None = None
+            memory: PeakMemory | None = None
+            if "function" in run.sources:
+                fitted = call_function(run)
+            elif "module" in run.sources:
                 network, fitted, memory = fit_module(run, loggers, checkpoints)
             else:
                 setup = set_up(run, data_dir)

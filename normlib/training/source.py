@@ -13,7 +13,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from normlib.cells import cell_of, is_typed
@@ -27,8 +27,8 @@ ROOMS = ("norms", "models", "data")
 """What classes of other people's build on."""
 
 
-def class_hash(cls: type) -> str:
-    """16 hexadecimal digits for the source of a class and of its bases, or of the plain module or function that it is made of.
+def class_hash(cls: type | FunctionType) -> str:
+    """16 hexadecimal digits for the source of a class and of its bases, of a function, or of the plain module that a class is made of.
 
     Of what was typed into a notebook, the cell's source counts, with all that it uses of other cells. RegistryError for what
     has no source.
@@ -62,10 +62,16 @@ def typed_texts(classes: Iterable[type]) -> tuple[str, ...]:
     return tuple(cell_of(each).text for cls in classes for each in _made_of(cls) if is_typed(each))
 
 
-def _made_of(cls: type) -> list[Any]:
+def _made_of(cls: Any) -> list[Any]:
     """The classes and functions whose source says what a class does, but for other people's libraries."""
+    if isinstance(cls, FunctionType):
+        return [cls]
     registered: Any = as_registered(cls)
-    own = list(cls.__mro__) if registered is cls else [*cls.__mro__[1:], *getattr(registered, "__mro__", [registered])]
+    own = (
+        list(getattr(cls, "__mro__", [cls]))
+        if registered is cls
+        else [*cls.__mro__[1:], *getattr(registered, "__mro__", [registered])]
+    )
     return [each for each in dict.fromkeys(own) if each.__module__.partition(".")[0] not in FOREIGN]
 
 

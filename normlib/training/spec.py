@@ -22,8 +22,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 BASE_BATCH_SIZE = 32
 SECTIONS = ("norm", "model", "data", "task", "site", "init", "optimizer", "schedule", "training", "evaluation")
-MODULE_SECTIONS = ("module", "datamodule", "trainer")
-"""What a spec has in the place of most sections where a LightningModule of the user's own is compared."""
+USER_SECTIONS = ("module", "datamodule", "trainer", "function", "condition")
+"""What a spec has in the place of most sections where a LightningModule or a function of the user's own is compared."""
 SCALARS = ("seed", "accelerator", "threads")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,55 +21,83 @@ from normlib.norms import norms
 from normlib.training.network import NetworkShape, build_network
 from normlib.training.run import train_run
 from normlib.training.spec import Run
+from tests.models.few_data import CLASSES, LENGTH, VOCABULARY
 
 IMAGE = (1, 8, 8)
 # Collections of architectures (they have a setting called name) need extras, and have test files of their own.
 OWN = [name for name in model_names() if "name" not in models[name].settings]
-VARIANTS: dict[str, dict[str, object]] = {
-    "mlp": {"depth": 2, "width": 16},
-    "convnet": {"depth": 2, "width": 16},
-    "resnet": {"depth": 8, "width": 16},
-    "vgg": {"depth": 11, "width": 4},
-    "rnn": {"width": 16},
-    "rnn gru": {"width": 16, "cell": "gru"},
-    "transformer": {"width": 16, "depth": 1, "patch": 4},
-    "transformer post": {"width": 16, "depth": 1, "patch": 4, "norm_placement": "post"},
-    "transformer branch_end": {"width": 16, "depth": 1, "patch": 4, "norm_placement": "branch_end", "pooling": "cls"},
+FEW_CLUSTERS = ("data=synthetic", "data.train=8", "data.validation=8", "data.test=8", "data.classes=10")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Small data for a network: the overrides that choose them, what the network takes in, and what it gives for a sample."""
+
+    data: tuple[str, ...]
+    shape: NetworkShape
+    output: tuple[int, ...]
+
+
+def clusters(*shape: int) -> Case:
+    return Case((*FEW_CLUSTERS, f"data.shape={list(shape)}"), NetworkShape(shape, 10), (10,))
+
+
+TEXT = NetworkShape((LENGTH,), VOCABULARY, VOCABULARY)
+IMAGES, SERIES, VOLUMES, VECTORS = clusters(*IMAGE), clusters(2, 20), clusters(1, 4, 4, 4), clusters(20)
+TEXTS = Case(("data=few_texts",), TEXT, (LENGTH, VOCABULARY))
+LABELLED_TEXTS = Case(("data=few_labelled_texts",), dataclasses.replace(TEXT, num_outputs=CLASSES), (CLASSES,))
+MASKS = Case(("data=few_masks",), NetworkShape(IMAGE, CLASSES), (CLASSES, *IMAGE[1:]))
+VARIANTS: dict[str, tuple[Case, dict[str, object]]] = {
+    "mlp": (IMAGES, {"depth": 2, "width": 16}),
+    "mlp vectors": (VECTORS, {"depth": 1, "width": 16}),
+    "convnet": (IMAGES, {"depth": 2, "width": 16}),
+    "convnet series": (SERIES, {"depth": 2, "width": 16}),
+    "convnet volumes": (VOLUMES, {"depth": 1, "width": 16}),
+    "resnet": (IMAGES, {"depth": 8, "width": 16}),
+    "vgg": (IMAGES, {"depth": 11, "width": 4}),
+    "rnn": (IMAGES, {"width": 16}),
+    "rnn gru": (IMAGES, {"width": 16, "cell": "gru"}),
+    "rnn series": (SERIES, {"width": 16}),
+    "rnn texts": (LABELLED_TEXTS, {"width": 16}),
+    "transformer": (IMAGES, {"width": 16, "depth": 1, "patch": 4}),
+    "transformer post": (IMAGES, {"width": 16, "depth": 1, "patch": 4, "norm_placement": "post"}),
+    "transformer peri": (IMAGES, {"width": 16, "depth": 1, "patch": 4, "norm_placement": "peri"}),
+    "transformer branch_end": (IMAGES, {"width": 16, "depth": 1, "patch": 4, "norm_placement": "branch_end"}),
+    "gpt": (TEXTS, {"width": 32, "heads": 2, "depth": 1, "qk_norm": True, "embedding_norm": True}),
+    "gpt post": (TEXTS, {"width": 16, "depth": 1, "norm_placement": "post", "tied_embeddings": True}),
+    "gpt peri": (TEXTS, {"width": 16, "depth": 1, "norm_placement": "peri"}),
+    "gpt branch_end": (TEXTS, {"width": 16, "depth": 1, "norm_placement": "branch_end", "final_norm": False}),
+    "unet": (MASKS, {"width": 4, "depth": 2}),
 }
-FEW_IMAGES = (
-    "data=synthetic",
-    "data.shape=[1,8,8]",
-    "data.train=8",
-    "data.validation=8",
-    "data.test=8",
-    "data.classes=10",
-)
-POSITIONLESS = ("mlp", "rnn")  # their sites see (N, features)
+POSITIONLESS = ("mlp", "rnn", "gpt")  # their sites see (N, features)
 
 
 def small(variant: str) -> tuple[str, ...]:
-    settings = (f"model.{name}={value}" for name, value in VARIANTS[variant].items())
-    return (f"model={variant.split()[0]}", *settings, "data.batch_size=4", *FEW_IMAGES)
+    case, settings = VARIANTS[variant]
+    chosen = (f"model.{name}={value}" for name, value in settings.items())
+    return (f"model={variant.split()[0]}", *chosen, "data.batch_size=4", *case.data)
 
 
-def build(variant: str, **settings: object) -> tuple[nn.Module, list[Site]]:
-    """A plain trunk, its sites empty."""
-    sites = Sites()
-    model = models[variant.split()[0]].cls(sites, IMAGE, 10, **{**VARIANTS[variant], **settings})
-    return model, sites.sites
+def build(variant: str, **settings: object) -> tuple[nn.Module, Sites]:
+    """A plain trunk, its sites empty, and the factory that made them."""
+    case, small_settings = VARIANTS[variant]
+    sites, shape = Sites(), case.shape
+    given = {} if shape.vocabulary is None else {"vocabulary": shape.vocabulary}
+    cls = models[variant.split()[0]].cls
+    return cls(sites, shape.input_shape, shape.num_outputs, **given, **{**small_settings, **settings}), sites
 
 
 def with_norm(run: Run, norm: str) -> Run:
     """The run with another norm at its defaults, as the plan makes it; composing anew would take most of the time."""
     section = dataclasses.asdict(settings_node("norm", norms[norm], COMMON["norm"])())
-    return resolve({**run.spec, "norm": section, "plugins": []}, {}, ())
+    return resolve({**run.spec, "norm": section, "module": {"path": None}, "plugins": []}, {}, ())
 
 
 def test_every_model_is_tested_here() -> None:
     assert {variant.split()[0] for variant in VARIANTS} == set(OWN)
 
 
-def layers_with_bias_ahead_of_sites(model: nn.Module) -> list[str]:
+def layers_with_bias_ahead_of_sites(model: nn.Module, example: Tensor) -> list[str]:
     """Names of the modules with a bias whose very output enters a site, declared as being ahead of it or not."""
     made_by: dict[int, str] = {}
     kept: list[Tensor] = []  # so that no two outputs share an id
@@ -91,15 +120,16 @@ def layers_with_bias_ahead_of_sites(model: nn.Module) -> list[str]:
             module.register_forward_pre_hook(before_site)
         elif not list(module.children()):
             module.register_forward_hook(after(name))
-    model(torch.zeros(2, *IMAGE))
+    model(example)
     return found
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_norm_trains_a_step_or_is_refused_with_the_reason(variant: str, make_run, tmp_path: Path) -> None:
+def test_every_norm_trains_a_step_or_is_refused_with_the_reason(
+    variant: str, few_data, make_run, tmp_path: Path
+) -> None:
     base = make_run(*small(variant), "norm=none", "training.steps=1")
-    sites = Sites()
-    models[variant.split()[0]].cls(sites, IMAGE, 10, **VARIANTS[variant])
+    _, sites = build(variant)
     lacking = {"weight": None in sites.ahead.values(), "branch": not sites.branches}
     if not any(site.activation_name for site in sites.sites):
         lacking["site"] = True
@@ -109,7 +139,7 @@ def test_every_norm_trains_a_step_or_is_refused_with_the_reason(variant: str, ma
         if run.skip_reason is None:
             assert (record.status, record.steps) == ("done", 1), record.traceback
         else:
-            assert record.reason.partition(": ")[2] == run.skip_reason, "the plan and the run disagree"
+            assert record.reason.removeprefix("ValueError: ") == run.skip_reason, "the plan and the run disagree"
         slot = norms[norm].cls.slot
         if slot in lacking:
             assert (run.skip_reason is not None) == lacking[slot], (norm, run.skip_reason)
@@ -119,18 +149,19 @@ def test_every_norm_trains_a_step_or_is_refused_with_the_reason(variant: str, ma
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_output_is_one_row_of_logits_a_sample(variant: str) -> None:
+def test_outputs_have_the_shape_that_the_task_takes(variant: str) -> None:
     network, sites = build(variant)
-    assert network(torch.zeros(3, *IMAGE)).shape == (3, 10)
-    assert sites
-    assert all(isinstance(site, Site) for site in sites)
+    case, _ = VARIANTS[variant]
+    assert network(case.shape.example(3)).shape == (3, *case.output)
+    assert sites.sites
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_bias_stands_ahead_of_a_site(variant: str) -> None:
     network, _ = build(variant)
-    assert layers_with_bias_ahead_of_sites(network) == []
-    assert network.classifier.bias is not None, "the last layer, with no site behind it, keeps its bias"
+    assert layers_with_bias_ahead_of_sites(network, VARIANTS[variant][0].shape.example(2)) == []
+    if network.classifier is not None:
+        assert network.classifier.bias is not None, "the last layer, with no site behind it, keeps its bias"
 
 
 class BiasAhead(nn.Module):
@@ -147,7 +178,8 @@ class BiasAhead(nn.Module):
 
 
 def test_planted_bias_ahead_of_a_site_is_found() -> None:
-    assert layers_with_bias_ahead_of_sites(BiasAhead(Sites(), IMAGE, 10, declared=False)) == ["layer"]
+    planted = BiasAhead(Sites(), IMAGE, 10, declared=False)
+    assert layers_with_bias_ahead_of_sites(planted, torch.zeros(2, *IMAGE)) == ["layer"]
 
 
 def test_a_model_with_a_bias_ahead_of_a_site_is_refused(registered, make_run) -> None:
@@ -219,30 +251,30 @@ def test_parameters_of_the_mlp() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("side", [8, 16])
-def test_the_convnet_halves_at_every_second_layer_and_doubles_its_width_down_to_a_smallest_side(side: int) -> None:
+@pytest.mark.parametrize("sides", [(8, 8), (16, 16), (40,), (8, 8, 8)])
+def test_the_convnet_halves_at_every_second_layer_and_doubles_its_width_down_to_a_smallest_side(
+    sides: tuple[int, ...],
+) -> None:
     sites = Sites()
-    network = models["convnet"].cls(sites, (1, side, side), 10, depth=12, width=2)
-    widths = [layer.weight.shape[0] for layer in network.layers]
-    seen: list[tuple[int, ...]] = []
+    network = models["convnet"].cls(sites, (1, *sides), 10, depth=12, width=2)
+    seen: list[tuple[int, ...]] = [sides]
     for site in sites.sites:
         site.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
-    network(torch.zeros(2, 1, side, side))
-    assert len(seen) == len(widths) == 12
-    sides = [side, *(height for height, _ in seen)]
-    for index, (width, (height, breadth)) in enumerate(zip(widths, seen)):
-        assert height == breadth
-        assert width * height == 2 * side, "the width is doubled wherever the side is halved"
-        assert (height < sides[index]) == (index % 2 == 1 and sides[index] > sides[-1])
-    assert 2 <= sides[-1] < side, "the last site sees several positions"
-    assert [site.num_features for site in sites.sites] == widths
-    assert {tuple(layer.weight.shape[2:]) for layer in network.layers} == {(3, 3)}
+    assert network(torch.zeros(2, 1, *sides)).shape == (2, 10)
+    widths = [site.num_features for site in sites.sites]
+    assert len(seen) - 1 == len(widths) == 12
+    for index, (width, shape) in enumerate(zip(widths, seen[1:], strict=True)):
+        assert len(set(shape)) == 1
+        assert width * shape[0] == 2 * sides[0], "the width is doubled wherever the side is halved"
+        assert (shape[0] < seen[index][0]) == (index % 2 == 1 and seen[index][0] > seen[-1][0])
+    assert 4 <= seen[-1][0] < 8, "the last site sees several positions"
+    assert {tuple(layer.weight.shape[2:]) for layer in network.layers} == {(3,) * len(sides)}
 
 
 @pytest.mark.parametrize("depth", [8, 14])
 def test_parameters_of_the_resnet(depth: int) -> None:
     network, sites = build("resnet", depth=depth, width=8)
-    assert len(sites) == depth - 1  # a site behind each layer but the classifier
+    assert len(sites.sites) == depth - 1  # a site behind each layer but the classifier
     assert len(network.blocks) == (depth - 2) // 2
     assert {block.conv2.weight.shape[0] for block in network.blocks} == {8, 16, 32}
     assert [block.stride for block in network.blocks].count(2) == 2
@@ -278,19 +310,28 @@ def test_settings_below_one_are_refused(model: str, setting: str) -> None:
         build(model, **{setting: 0})
 
 
-@pytest.mark.parametrize("model", [name for name in OWN if name != "mlp"])
-def test_all_but_the_perceptron_need_images(model: str, make_run) -> None:
-    with pytest.raises(ValueError, match=rf"{model}: needs images \(C, H, W\).*, but the data's input is \(64,\)"):
-        make_run(f"model={model}", "data=synthetic", "data.shape=[64]")
+@pytest.mark.parametrize("model", OWN)
+def test_data_that_a_model_is_not_made_for_are_refused_with_the_fix(model: str, few_data, make_run) -> None:
+    takes = [case for name, (case, _) in VARIANTS.items() if name.split()[0] == model]
+    for case in (IMAGES, SERIES, VOLUMES, VECTORS, TEXTS, LABELLED_TEXTS, MASKS):
+        overrides = (f"model={model}", "norm=none", "data.batch_size=4", *case.data)
+        if case in takes:
+            assert make_run(*overrides).skip_reason is None
+        elif model != "mlp" or case not in (SERIES, VOLUMES):  # it takes any shape
+            with pytest.raises(ValueError, match=model) as refused:
+                make_run(*overrides)
+            assert re.search("the data's input.*; use |needs outputs of shape.*; choose ", str(refused.value))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_norm_parameters_and_the_sites_shifts_are_counted_apart_from_the_trunk(variant: str, make_run) -> None:
+def test_norm_parameters_and_the_sites_shifts_are_counted_apart_from_the_trunk(
+    variant: str, few_data, make_run
+) -> None:
     counts = {}
     base = make_run(*small(variant), "norm=none")
     for norm in ("batch", "none"):
         spec = json.loads(json.dumps(with_norm(base, norm).spec))
-        network = build_network(spec, NetworkShape(IMAGE, 10), total_steps=1)
+        network = build_network(spec, VARIANTS[variant][0].shape, total_steps=1)
         counts[norm] = network.count_parameters()
         channels = sum(site.num_features for site in network.sites.values())
         # none has no shift of its own, so the site adds one; batch norm brings weight and bias.

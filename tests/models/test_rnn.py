@@ -104,6 +104,20 @@ def test_images_are_read_from_the_top_left(sequence: str) -> None:
         assert fed[0].shape == (1, 12, 2)
 
 
+def test_a_series_is_read_position_by_position_and_a_text_by_its_embeddings() -> None:
+    fed: list[Tensor] = []
+    series = models["rnn"].cls(Sites(), (2, 5), 10, width=3)
+    series.layers[0].register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0]))
+    x = torch.arange(10.0).view(1, 2, 5)
+    series(x)
+    assert torch.equal(fed[0], x.transpose(1, 2))
+    text = models["rnn"].cls(Sites(), (4,), 10, vocabulary=6, width=3)
+    text.layers[0].register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0]))
+    ids = torch.tensor([[5, 0, 5, 2]])
+    text(ids)
+    assert torch.equal(fed[1], text.embed.weight[ids])
+
+
 def test_a_method_on_weights_makes_them_once_for_all_steps(make_run) -> None:
     from normlib.training.network import NetworkShape, build_network
 

@@ -170,3 +170,16 @@ def test_sites_of_one_shape_drop_differently(make_run) -> None:
     network.open_streams(0, torch.device("cpu"))
     one, other = (site.dropout_stream for site in network.sites.values())
     assert not torch.equal(torch.rand(8, generator=one), torch.rand(8, generator=other))
+
+
+def test_positions_apart_are_samples_of_their_own_for_the_norm() -> None:
+    seen: list[Tensor] = []
+    site = Site(3, None, "before", 0.0, channel_dim=-1, positions_apart=8)
+    site.install(nn.Identity())
+    site.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    nn.init.constant_(site.shift, 2.0)
+    x = torch.arange(48.0).view(2, 4, 2, 3)
+    assert torch.equal(site(x), x + 2)
+    assert torch.equal(seen[0], x.view(16, 3))
+    with pytest.raises(ValueError, match="positions_apart is for channels last, channel_dim=-1, got channel_dim=1"):
+        Site(3, None, "before", 0.0, positions_apart=8)

@@ -7,13 +7,12 @@ import torch
 from torch import nn
 
 from normlib.models import models
+from normlib.models.attention_block import PLACEMENTS, Block
 from normlib.models.site import Sites
-from normlib.models.transformer import Block
 from normlib.norms import create
 from normlib.training.network import NetworkShape, build_network
 
 WIDTH, HEADS = 8, 2
-PLACEMENTS = ("pre", "post", "branch_end")
 
 
 @pytest.mark.parametrize("placement", ["pre", "post"])
@@ -83,7 +82,7 @@ def test_the_order_of_the_patches_matters(pooling: str) -> None:
     [
         ("heads=3", "width is a multiple of heads, got .*heads=3"),
         ("patch=3", "sides are multiples of patch=3"),
-        ("norm_placement=middle", "norm_placement is one of pre, post, branch_end, got 'middle'"),
+        ("norm_placement=middle", "norm_placement is one of pre, post, peri, branch_end, got 'middle'"),
         ("pooling=max", "pooling is one of cls, mean, got 'max'"),
     ],
 )

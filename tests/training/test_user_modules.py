@@ -16,7 +16,7 @@ import torch
 from normlib.cli import main
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.plan import make_plan, make_run
-from normlib.experiments.user_module import try_metrics
+from normlib.experiments.user_code import try_metrics
 from normlib.norms import norms
 from normlib.results.store import Store
 from normlib.training.run import train_run

@@ -1,4 +1,4 @@
-"""A comparison on a LightningModule of the user's own: what the command line says of it, and one configuration to one run.
+"""A comparison on a LightningModule or a training function of the user's own: one configuration to one run.
 
 In: overrides and composed settings that name a module. Out: runs, or a refusal. Builds and trains nothing but the one batch of
 `try_metrics`.
@@ -20,7 +20,12 @@ from normlib.training.environment import resolve_accelerator
 from normlib.training.spec import SCALARS, Run, run_id
 from normlib.training.user_module import BATCH_SIZE, constructor_settings
 
-SHORT = {"module": "module.path", "datamodule": "datamodule.path", "metric.higher_is_better": "higher_is_better"}
+SHORT = {
+    "module": "module.path",
+    "datamodule": "datamodule.path",
+    "function": "function.path",
+    "metric.higher_is_better": "higher_is_better",
+}
 """What a user writes, and the setting that it stands for."""
 OPEN = ("norm", "module", "datamodule", "trainer", "data.batch_size", "site.norm_batch_size", "site.horizon")
 """The settings of a run that a module leaves open; it brings everything else itself."""
@@ -39,6 +44,13 @@ TRAINING_FILES = (
     "training/network.py", "training/record.py", "training/recorder.py", "training/run.py", "training/seeding.py",
     "training/spec.py", "training/surroundings.py", "training/trainer.py", "training/user_module.py",
 )  # fmt: skip
+FUNCTION_FILES = (
+    "norms/running.py",
+    "training/run.py",
+    "training/seeding.py",
+    "training/surroundings.py",
+    "training/user_function.py",
+)
 
 
 def written_out(overrides: Sequence[str]) -> list[str]:
@@ -50,14 +62,30 @@ def written_out(overrides: Sequence[str]) -> list[str]:
     return found
 
 
-def names_module(overrides: Sequence[str]) -> bool:
-    """Whether written-out overrides compare on a module of the user's own."""
-    return any(override.startswith("module.path=") for override in overrides)
+def names_user_code(overrides: Sequence[str]) -> bool:
+    """Whether written-out overrides compare on a module or a function of the user's own."""
+    return any(override.startswith(("module.path=", "function.path=")) for override in overrides)
 
 
-def check_module_overrides(keys: Sequence[str]) -> None:
-    """Refuse settings that a module of the user's own would not heed. ConfigError."""
+def check_user_code(settings: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Refuse settings that nothing would heed, with a module or a function of the user's own and without. ConfigError."""
+    module, function = settings["module"]["path"], settings["function"]["path"]
+    if module and function:
+        raise ConfigError(f"module={module} function={function}: a run trains one of them; leave the other out")
+    if function and settings["save_weights"]:
+        raise ConfigError("save_weights=true: a function of your own keeps its networks to itself; let it save them")
     for key in keys:
+        section = key.partition(".")[0]
+        if section in ("module", "datamodule", "trainer") and not module:
+            raise ConfigError(f"{key} is for a LightningModule of your own: name it with module=my_file.py:MyModule")
+        if section in ("function", "condition") and not function:
+            raise ConfigError(f"{key} is for a training function of your own: name it with function=my_file.py:train")
+        if function and section in NOT_OF_A_RUN:
+            raise ConfigError(
+                f"{key}: with function= everything but the norm and the seed is the function's own, so this would change nothing; "
+                f"hand it to the function with condition.{key.rpartition('.')[2]}="
+            )
+    for key in keys if module else ():
         section = key.lstrip("+~").partition(".")[0]
         if section in NOT_OF_A_RUN and key not in OPEN:
             raise ConfigError(
@@ -113,9 +141,53 @@ def resolve_module(
     )
 
 
+def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None], command: str, experiment: str) -> Run:
+    """The run of a training function of the user's own. ConfigError for settings that cannot be."""
+    path = plain["function"]["path"]
+    function = load_named(path, "function")
+    if not inspect.isfunction(function):
+        raise ConfigError(f"function={path}: a function is needed, and this is a {type(function).__name__}")
+    parameters = inspect.signature(function).parameters
+    named = list(parameters)[2:]
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    for name in plain["condition"]:
+        if name not in named and not takes_any:
+            raise ConfigError(f"condition.{name}: {unknown_name(f'argument of {function.__name__}', name, named)}")
+    if plain["norm"]["weights"] is not None:
+        raise ConfigError(
+            "norm.weights needs the layer ahead of each norm, which a function of your own does not tell; leave it out"
+        )
+    name = path.rpartition(":")[2]
+    spec: dict[str, Any] = {
+        "norm": dict(plain["norm"]),
+        "model": {"name": name},
+        "data": {"name": name},
+        "condition": dict(plain["condition"]),
+        **{key: plain[key] for key in SCALARS},
+    }
+    spec["accelerator"] = _accelerator(spec["accelerator"])
+    code = {
+        "norm": source.class_hash(norms[spec["norm"]["name"]].cls),
+        "model": source.class_hash(function),
+        "training": source.files_hash(FUNCTION_FILES),
+    }
+    return Run(
+        id=run_id(spec, code, ""),
+        experiment=experiment,
+        labels={"norm": str(choices.get("norm")), "model": name, "data": name},
+        spec=spec,
+        code=code,
+        data_version="",
+        command=command,
+        plugins=(*plain["plugins"], path.rpartition(":")[0]),
+        sources={"function": path},
+    )
+
+
 def try_metrics(runs: Sequence[Run], metric: str | None) -> None:
     """Fit one batch of the first run. ConfigError where that fails, or where the module does not log the metric asked for."""
-    from normlib.training.lightning import column_name, try_module
+    from normlib.tasks.metric import column_name
+    from normlib.training.lightning import try_module
     from normlib.training.surroundings import standard_surroundings
 
     run = runs[0]
