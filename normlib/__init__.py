@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from normlib.conversion.report import conversion_report as conversion_report
     from normlib.conversion.to_torch import to_torch as to_torch
     from normlib.data import register as register_dataset
+    from normlib.data.from_torch import dataset_from as dataset_from
     from normlib.models import register as register_model
     from normlib.models import register_network as register_network
     from normlib.norms import create as create
@@ -62,6 +63,7 @@ _PUBLIC = {
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
     "convert": ("normlib.conversion.convert", "convert"),
     "create": ("normlib.norms", "create"),
+    "dataset_from": ("normlib.data.from_torch", "dataset_from"),
     "factory": ("normlib.norms", "factory"),
     "fold": ("normlib.conversion.fold", "fold"),
     "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
@@ -98,6 +100,7 @@ __all__ = [
     "conversion_report",
     "convert",
     "create",
+    "dataset_from",
     "factory",
     "fold",
     "freeze_statistics",
