@@ -24,7 +24,7 @@ BOOTSTRAPPED = 2_000
 RESAMPLES = 2_000
 REPLICATES = (3, 5, 10, 20)
 CORRELATIONS = (0.0, 0.7)
-TASKS, TASK_EXPERIMENTS, TASK_RESAMPLES = 5, 1_000, 500
+WORKLOADS, WORKLOAD_EXPERIMENTS, WORKLOAD_RESAMPLES = 5, 1_000, 500
 MARGIN = 1e-12  # an interval that ends exactly at the truth covers it, whatever rounding says
 
 DIFFERENCE = "difference"
@@ -71,17 +71,17 @@ def _bootstrap_covers(weights: NDArray[np.float64], values: NDArray[np.float64],
 
 
 def task_coverage(n: int) -> list[Result]:
-    """In %, how often the stratified bootstrap covers the interquartile mean over tasks, normal scores, n replicates.
+    """In %, how often the stratified bootstrap covers the interquartile mean over workloads, normal scores, n replicates.
 
-    The true figure is that of a million replicates a task.
+    The true figure is that of a million replicates a workload.
     """
     rng = generator("coverage", TASK_MEAN, str(n))
-    centres = np.linspace(0.90, 0.98, TASKS)
-    truth = interquartile_mean(centres + 0.01 * rng.normal(size=(1_000_000, TASKS)))
-    covered = np.empty(TASK_EXPERIMENTS, dtype=bool)
-    for experiment in range(TASK_EXPERIMENTS):
-        scores = centres + 0.01 * rng.normal(size=(n, TASKS))
-        low, high = stratified_bootstrap(scores, interquartile_mean, rng, TASK_RESAMPLES)
+    centres = np.linspace(0.90, 0.98, WORKLOADS)
+    truth = interquartile_mean(centres + 0.01 * rng.normal(size=(1_000_000, WORKLOADS)))
+    covered = np.empty(WORKLOAD_EXPERIMENTS, dtype=bool)
+    for experiment in range(WORKLOAD_EXPERIMENTS):
+        scores = centres + 0.01 * rng.normal(size=(n, WORKLOADS))
+        low, high = stratified_bootstrap(scores, interquartile_mean, rng, WORKLOAD_RESAMPLES)
         covered[experiment] = low <= truth <= high
     return [Result("coverage", "normal", "0", n, TASK_MEAN, round(100 * float(covered.mean()), 3), len(covered))]
 

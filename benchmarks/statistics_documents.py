@@ -72,7 +72,7 @@ def with_tables(text: str, results: Sequence[Result]) -> str:
         "coverage": table(_only(coverage, "difference", "outperforms"), laws, ("figure", "n")),
         "bootstrap": table(_only(coverage, "difference, bootstrap", "outperforms, bootstrap"), laws, ("figure", "n")),
         "no resolution": table(_only(coverage, "difference, no resolution"), laws, ("figure", "n")),
-        "tasks": table(_only(coverage, "interquartile mean"), {"figure": "figure"}, ("n",)),
+        "workloads": table(_only(coverage, "interquartile mean"), {"figure": "figure"}, ("n",)),
         "claims": table(
             [row for row in _only(family, "any false claim", "uncorrected") if row.setting == "0"],
             {"case": "noise"}, ("figure", "n"),

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from normlib.conversion.report import conversion_report as conversion_report
     from normlib.conversion.to_torch import to_torch as to_torch
     from normlib.data import register as register_dataset
+    from normlib.data.from_torch import dataset_from as dataset_from
     from normlib.models import register as register_model
+    from normlib.models import register_network as register_network
     from normlib.norms import create as create
     from normlib.norms import factory as factory
     from normlib.norms import names as names
@@ -34,11 +36,13 @@ if TYPE_CHECKING:
     from normlib.norms.population import precise_statistics as precise_statistics
     from normlib.norms.population import recompute_statistics as recompute_statistics
     from normlib.norms.running import RunningNorm as RunningNorm
+    from normlib.results.elsewhere.report import report as report
     from normlib.results.folders import load_results as load_results
     from normlib.results.paired import compare_arms as compare_arms
     from normlib.tasks import register as register_task
     from normlib.tasks.metric import Metric as Metric
     from normlib.tasks.task import Task as Task
+    from normlib.training.saved import load_network as load_network
 
 __version__ = "0.1.0"
 
@@ -59,9 +63,11 @@ _PUBLIC = {
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
     "convert": ("normlib.conversion.convert", "convert"),
     "create": ("normlib.norms", "create"),
+    "dataset_from": ("normlib.data.from_torch", "dataset_from"),
     "factory": ("normlib.norms", "factory"),
     "fold": ("normlib.conversion.fold", "fold"),
     "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
+    "load_network": ("normlib.training.saved", "load_network"),
     "load_results": ("normlib.results.folders", "load_results"),
     "names": ("normlib.norms", "names"),
     "precise_statistics": ("normlib.norms.population", "precise_statistics"),
@@ -69,7 +75,9 @@ _PUBLIC = {
     "register": ("normlib.norms", "register"),
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
+    "register_network": ("normlib.models", "register_network"),
     "register_task": ("normlib.tasks", "register"),
+    "report": ("normlib.results.elsewhere.report", "report"),
     "sweep": ("normlib.api", "sweep"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
@@ -92,9 +100,11 @@ __all__ = [
     "conversion_report",
     "convert",
     "create",
+    "dataset_from",
     "factory",
     "fold",
     "freeze_statistics",
+    "load_network",
     "load_results",
     "names",
     "precise_statistics",
@@ -102,7 +112,9 @@ __all__ = [
     "register",
     "register_dataset",
     "register_model",
+    "register_network",
     "register_task",
+    "report",
     "sweep",
     "to_torch",
     "train",

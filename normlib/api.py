@@ -145,7 +145,7 @@ def compare_on(
     from normlib.results.store import Store
 
     plan = make_plan(overrides, config_dirs)
-    check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, overwrite)
+    check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, plan.metrics, overwrite)
     swept = run_missing(plan, SweepDisplay(console))
     command = shlex.join(["normlib", "compare", *config_dir_flags(config_dirs), *overrides])
     report = report_on_state(look(plan), command, overwrite)

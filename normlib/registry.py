@@ -229,6 +229,15 @@ def _literals(hint: Any) -> tuple[str, ...]:
     return tuple(choices)
 
 
+def is_settable(hint: Any) -> bool:
+    """Whether an argument of this type can be a setting."""
+    try:
+        _plain(hint, "")
+    except RegistryError:
+        return False
+    return True
+
+
 def _plain(hint: Any, where: str) -> Any:
     """`hint` as a type that a config node can check: a plain type, an enum, a list of plain types, or one of these or None."""
     origin = typing.get_origin(hint)

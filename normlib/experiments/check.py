@@ -18,6 +18,7 @@ from normlib.training.spec import CHOICES, planned_steps
 
 LARGEST = 2**63 - 1
 """The largest whole number that a record holds."""
+FROZEN = ("statistics", "affine", "all")
 MOST_STEPS = 100_000_000  # each has a learning rate, all of which are made before the first one
 
 
@@ -90,6 +91,12 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
     noise = spec["norm"]["gamma_noise"]
     _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
+    frozen, batches = spec["norm"]["frozen"], spec["norm"]["fit_on_batches"]
+    _require(
+        frozen in (None, *FROZEN),
+        f"norm.frozen is what is held still, one of {', '.join(FROZEN)}, or null for nothing, got {frozen}",
+    )
+    _require(batches >= 0, f"norm.fit_on_batches is a number of batches, at least 0, got {batches}")
     _check_slots(spec["norm"])
     _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
     if data["flip"] or data["crop"]:

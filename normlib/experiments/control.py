@@ -1,28 +1,19 @@
-"""The control: the baseline a second time, under a name of its own, on another trajectory. A rule, and nothing trained.
+"""The control: the baseline a second time, on another trajectory. A rule, and nothing trained.
 
 It starts from the same trunk and is fed the same batches as the baseline; only noise far below anything that matters, on
-the scales of the norm, sets the two apart. What a comparison says of it is what chance alone says.
+the scales of the norm, sets the two apart. What a comparison says of it is what chance alone says. Its runs have the baseline's labels, and say in a field that they are the control's
+(`Run.control`); what tables call it is `results.columns.arm_label`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 CONTROL_NOISE = 1e-6
 """Eight steps of float32 at 1: too small to make a better or a worse start, and large enough that it is not rounded away."""
 
 CONTROL_OVERRIDE = f"norm.gamma_noise={CONTROL_NOISE}"
-
-
-def control_label(baseline: str) -> str:
-    """The name that the control has on the rows of a table."""
-    return f"{baseline}_control"
-
-
-def with_control(labels: Sequence[str], baseline: str) -> list[str]:
-    """The labels along an axis, the control's right behind the baseline's if that is among them."""
-    return [each for label in labels for each in ([label, control_label(label)] if label == baseline else [label])]
 
 
 def control_of(settings: Mapping[str, Any], swept: bool) -> str | None:

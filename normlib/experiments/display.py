@@ -14,6 +14,8 @@ from rich.text import Text
 from normlib.experiments.execute import Outcome
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
+from normlib.results.columns import ARM, arm_label
+from normlib.results.metrics import SPLITS
 from normlib.results.record import DIVERGED, FAILED, Record
 from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import Run
@@ -30,6 +32,7 @@ class SweepDisplay:
         self.live: Live | None = None
 
     def start(self, state: State) -> None:
+        self.metric = state.plan.settings["metric"]
         self.total = len(state.missing)
         self.jobs = min(number_of_jobs(state.plan.settings["jobs"]), max(self.total, 1))
         self.done = self.failed = self.diverged = 0
@@ -39,7 +42,7 @@ class SweepDisplay:
         self.last: deque[str] = deque(maxlen=LAST_RESULTS)
         self.started = self.last_line = time.monotonic()
         axes = {key: values for key, values in state.plan.axes.items() if len(values) > 1}
-        self.shown_keys = [key for key in axes if key not in ("norm", "seed")]
+        self.shown_keys = [key for key in axes if key not in (ARM, "seed")]
         if state.plan.tuning is not None:
             self.shown_keys.append(state.plan.tuning.axis)
         there = len(state.plan.runs) - self.total - len(state.skipped)
@@ -100,16 +103,24 @@ class SweepDisplay:
 
     def _line(self, record: Record) -> str:
         where = [
-            record.labels["norm"],
+            arm_label(record.labels[ARM], record.control),
             *(f"{key}={value}" for key in self.shown_keys if (value := _value(record, key)) is not None),
             f"seed={record.spec['seed']}",
         ]
         if record.status == FAILED:
             return f"{' '.join(where)}: failed: {record.reason}"
         note = " (diverged)" if record.status == DIVERGED else ""
-        metric = Metric.from_facts(record.metric_facts[0])
-        figure = f"{metric.title} {shown(metric, record.metrics['test'].get(metric.name))}"
-        return f"{' '.join(where)}: {figure} on test{note}"
+        return f"{' '.join(where)}: {self._figure(record)}{note}"
+
+    def _figure(self, record: Record) -> str:
+        """The metric that is compared, on the test split, or where it was measured."""
+        known = {facts["name"]: Metric.from_facts(facts) for facts in record.metric_facts}
+        name = self.metric or next(iter(known), None)
+        split = next((each for each in SPLITS if name in record.metrics[each]), None)
+        if name is None or split is None:
+            return "done"
+        metric = known.get(name, Metric(name))
+        return f"{metric.title} {shown(metric, record.metrics[split][name])} on {split}"
 
 
 def duration(seconds: float) -> str:
@@ -124,7 +135,7 @@ def duration(seconds: float) -> str:
 
 def _work(run: Run) -> float:
     """Relative work of a run: its steps, each with a fixed part (about 16 samples' worth) and a part by samples."""
-    return max(run.planned_steps, 1) * (16 + (run.spec["data"]["batch_size"] or 0))
+    return max(run.planned_steps, 1) * (16 + (run.spec["data"].get("batch_size") or 0))
 
 
 def _value(record: Record, key: str) -> Any:

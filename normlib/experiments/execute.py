@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from normlib.results.record import FAILED, SKIPPED, Record
 from normlib.results.store import Store, StoreError
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
-from normlib.training.weights import are_sound, write_weights
+from normlib.training.weights import SUFFIX, are_sound, write_weights
 
 if TYPE_CHECKING:
     from normlib.training.run import Trained
@@ -46,7 +47,7 @@ class Place:
 
     def weights_file(self, run_id: str) -> Path:
         """Where the final weights of a run are kept, if asked for."""
-        return self.store.weights / f"{run_id}.pt"
+        return self.store.weights / f"{run_id}{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _keep_weights(trained: Trained, record: Record, place: Place) -> str | None:
             "weights belong to a record, so choose another results_dir"
         )
     try:
-        write_weights(trained.weights, path)
+        write_weights(trained.weights, path, {"run": record.id, "norm": json.dumps(record.spec["norm"])})
     except StoreError as error:
         return str(error)
     return None

@@ -18,8 +18,8 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
 from normlib.experiments.complaints import ConfigError, clear_errors, closest_names
-from normlib.experiments.config import Composed, Composer, has_setting, listed_values, set_value
-from normlib.experiments.control import CONTROL_OVERRIDE, control_label
+from normlib.experiments.config import Composed, Composer, has_setting, is_open, listed_values, set_value
+from normlib.experiments.control import CONTROL_OVERRIDE
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS, Run
 
@@ -135,9 +135,7 @@ def multiply(
                 with clear_errors(texts):
                     settings = _with_values(base, [*values, *extra])
                 run = resolve(settings, base.choices, texts, config_dirs)
-                if extra:
-                    run = replace(run, labels={**run.labels, "norm": control_label(run.labels["norm"])})
-                runs.append(run)
+                runs.append(replace(run, control=bool(extra)))
     return runs
 
 
@@ -176,7 +174,8 @@ def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
     if base.interpolated or any(value.refers for value in values):
         config = copy.deepcopy(base.config)
         for value in values:
-            OmegaConf.update(config, ".".join(value.path), value.given, merge=True)
+            key = ".".join(value.path)
+            OmegaConf.update(config, key, value.given, merge=True, force_add=is_open(key))
         settings = OmegaConf.to_container(config, resolve=True)
         assert isinstance(settings, dict)
         return {str(key): node for key, node in settings.items()}
@@ -184,6 +183,7 @@ def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
     for value in values:
         node = changed
         for part in value.path[:-1]:
+            node[part] = dict(node[part] or {})  # a copy, so that the other runs keep theirs
             node = node[part]
         node[value.path[-1]] = value.typed
     return changed

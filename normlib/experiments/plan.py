@@ -14,18 +14,21 @@ from typing import Any
 from normlib.experiments.basis import COMPARISON, changes, note
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
-from normlib.experiments.control import control_label, control_of, with_control
+from normlib.experiments.control import control_of
 from normlib.experiments.multiply import Axes, axes_of, check_keys, multiply
 from normlib.experiments.partial import settings_of_some
-from normlib.experiments.resolve import LABELLED, resolve
+from normlib.experiments.resolve import LABELLED, forget_datasets, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_code import check_user_code, names_user_code, written_out
 from normlib.registry import unknown_name
 from normlib.results.axes import as_text, check_two_axes, places
+from normlib.results.columns import arm_label
 from normlib.results.frame import frame
 from normlib.results.quoting import short
 from normlib.results.record import SKIPPED
+from normlib.results.study import check_target
+from normlib.tasks.metric import Metric, column_name
 from normlib.training.inputs import make_dataset, make_task
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
@@ -38,9 +41,10 @@ GROUPS = (*LABELLED, "logger", "experiment")
 class Plan:
     """The runs of one experiment, each once, in the order in which they are worked through, with the common settings.
 
-    `control`: the label of the control's runs, None where there is none. With `tuning`, `runs` holds the trials and the
-    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `notes`: what a
-    reader must be told of how the runs came together, a sentence each. `row_labels`: the rows of the tables to come.
+    `control`: what tables call the control, None where there is none. With `tuning`, `runs` holds the trials and the
+    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `metrics`: those
+    of the runs' tasks. `notes`: what a reader must be told of how the runs came together, a sentence each. `row_labels`: the rows
+    of the tables to come.
     """
 
     experiment: str
@@ -50,16 +54,14 @@ class Plan:
     control: str | None = None
     tuning: Tuning | None = None
     candidates: tuple[Run, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
     row_labels: frozenset[str] = frozenset()
 
     @property
     def order(self) -> dict[str, list[str]]:
-        """The labels and values of each axis in the order in which they were written, the control behind its double."""
-        order = {key: [value.partition("=")[2].strip("'\"") for value in values] for key, values in self.axes.items()}
-        if self.control is not None and "norm" in order:
-            order["norm"] = with_control(order["norm"], self.settings["baseline"])
-        return order
+        """The labels and values of each axis in the order in which they were written."""
+        return {key: [value.partition("=")[2].strip("'\"") for value in values] for key, values in self.axes.items()}
 
 
 def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), comparison: bool = True) -> Plan:
@@ -68,6 +70,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     `comparison`: what `compare` does; false for Hydra's multirun, which has no default experiment, control or tuning.
     Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
     """
+    forget_datasets()
     overrides = written_out(overrides)
     by_default = (
         comparison
@@ -96,7 +99,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_control(double, axes)
         tuning = read_tuning(first.plain["tuning"], first.plain, axes) if comparison else None
         runs, candidates = multiply(composer, axes, config_dirs, double), list[Run]()
-        _check_metric(first.plain["metric"], runs)
+        metrics = _metrics(first.plain, runs, comparison)
         _check_labels(runs)
         check_two_axes(first.plain["rows"], first.plain["columns"])
         for name in ("rows", "columns"):
@@ -105,10 +108,10 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         _check_baseline(first.plain, rows)
         if tuning is not None:
             runs, candidates = with_trials(tuning, runs, composer, axes, config_dirs, double)
-    control = control_label(double) if double in {run.labels["norm"] for run in runs} else None
+    control = arm_label(str(double)) if any(run.control for run in runs) else None
     sweeps = {key: tuple(values) for key, values in axes.items() if len(values) > 1 or key in first.sweep_params}
     folder = runs[0].experiment
-    own = settings_of_some(axes, [run for run in runs if run.labels["norm"] != control], first.plain)
+    own = settings_of_some(axes, runs, first.plain)
     if own and not comparison:
         raise ConfigError(
             f"{own[0]}: Hydra's multirun sets every setting for every choice; use `normlib compare`, or one `train -m` for each choice"
@@ -122,6 +125,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         control,
         tuning,
         _ordered(candidates),
+        metrics,
         tuple(filter(None, notes)),
         rows,
     )
@@ -149,16 +153,30 @@ def _check_question(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"target is the figure to reach on validation, a finite number or null, got {target}")
 
 
-def _check_metric(metric: str | None, runs: Sequence[Run]) -> None:
-    """Refuse a metric that a task of the runs does not have, before anything is trained for it."""
-    if metric is None or runs[0].sources:
-        return
-    for task, data in {
-        str((run.spec["task"], run.labels["data"])): (run.spec["task"], run.spec["data"]) for run in runs
-    }.values():
-        known = [each.name for each in make_task(task).metrics_on(make_dataset(data))]
-        if metric not in known:
-            raise ConfigError(f"metric={metric}: {unknown_name('metric of task=' + task['name'], metric, known)}")
+def _metrics(settings: Mapping[str, Any], runs: Sequence[Run], comparison: bool) -> tuple[Metric, ...]:
+    """The metrics of the runs' tasks. ConfigError, before anything is trained, for a metric or a target that no report could show."""
+    name, known = settings["metric"], dict[Metric, None]()
+    if runs[0].sources:  # what a user's own code logs is known once it has run on a batch
+        return (Metric(column_name(name)),) if name else ()
+    shown: dict[Metric, str] = {}
+    for run in {str((run.spec["task"], run.labels["data"])): run for run in runs}.values():
+        own = make_task(run.spec["task"]).metrics_on(make_dataset(run.spec["data"]))
+        by_name = {metric.name: metric for metric in own}
+        if name is not None and name not in by_name:
+            raise ConfigError(
+                f"metric={name}: {unknown_name('metric of task=' + run.spec['task']['name'], name, by_name)}"
+            )
+        known |= dict.fromkeys(own)
+        shown.setdefault(by_name[name] if name else own[0], f"data={run.labels['data']}")
+    if comparison and len(shown) > 1:
+        which = ", ".join(f"{metric.name} with {where}" for metric, where in shown.items())
+        raise ConfigError(
+            f"a comparison shows one metric, and these tasks have different ones ({which}); compare them one by one, or name a "
+            "metric that they share with metric=..."
+        )
+    for metric in shown:
+        check_target(settings["target"], metric)
+    return tuple(known)
 
 
 def _check_work(settings: Mapping[str, Any]) -> None:
@@ -192,9 +210,9 @@ def _check_labels(runs: Sequence[Run]) -> None:
 
 def _check_control(double: str | None, axes: Mapping[str, Sequence[str]]) -> None:
     """Refuse an arm with the name that the control is going to have."""
-    if double is not None and f"norm={control_label(double)}" in axes.get("norm", ()):
+    if double is not None and f"norm={arm_label(double)}" in axes.get("norm", ()):
         raise ConfigError(
-            f"norm={control_label(double)}: that is the name of the control, which runs {double} a second time; give the arm "
+            f"norm={arm_label(double)}: that is the name of the control, which runs {double} a second time; give the arm "
             "another name, or set control=false"
         )
 
@@ -230,6 +248,7 @@ def _check_baseline(settings: Mapping[str, Any], known: Collection[str]) -> None
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
     """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
+    forget_datasets()
     overrides = written_out(overrides)
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)

@@ -44,6 +44,9 @@ def show_state(console: Console, state: State) -> None:
     reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
     for (norm, model, reason), number in reasons.items():
         console.print(Text(f"skipped: {number} × norm={norm} model={model}: {reason}"))
+    changes = Counter((run.labels["model"], words) for run in plan.runs for words in run.changes)
+    for (model, words), number in changes.items():
+        console.print(Text(f"model={model} ({number} of {len(plan.runs)} runs): {words}"))
     for problem in state.scan.problems:
         console.print(Text(f"broken record, will be set aside and run again: {problem}"))
     if state.undecided:
@@ -63,7 +66,7 @@ def _about_tuning(plan: Plan) -> str:
     axis, seeds = plan.tuning.axis, plan.tuning.seeds
     values = ", ".join(value.partition("=")[2] for value in plan.tuning.values)
     return (
-        f"tuning: {axis} among {values}, for each arm and condition alike, by the mean validation accuracy of {len(seeds)} "
+        f"tuning: {axis} among {values}, for each arm and condition alike, by the mean on validation of {len(seeds)} "
         f"trials a value, on seeds from {seeds[0]}"
     )
 
@@ -85,7 +88,9 @@ def _show_time(console: Console, state: State, stages: Mapping[str, State]) -> N
         left[STAGES[TUNED]] = state.estimate_undecided()
     rough = sum(each.rough_runs for each in left.values())
     basis = "from records of runs like these"
-    if rough:
+    if rough and state.missing[0].sources:
+        basis = f"{rough} of the missing runs have no record of their like yet, and how long your own code takes shows with the first"
+    elif rough:
         basis = f"roughly, from operation counts: {rough} of the missing runs have no record of their like yet"
     seconds = sum(each.seconds for each in left.values()) / jobs
     parts = "" if len(left) == 1 else f": {_parts(left, jobs)}"

@@ -15,7 +15,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 
 from normlib.experiments.complaints import ConfigError, clear_errors
-from normlib.experiments.control import with_control
 from normlib.experiments.folders import config_dir_flags, sweep_params
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.registry import unknown_name
@@ -84,11 +83,20 @@ def _question(selection: Selection) -> Question:
     asked = {
         field: selection.asked.get(field, selection.file.get(field, getattr(default, field))) for field in QUESTION
     }
-    asked["rope"] = _number("rope", asked["rope"])
-    asked["target"] = None if asked["target"] in (None, "null") else _number("target", asked["target"])
+    for name in ("rope", "target"):
+        asked[name] = None if asked[name] in (None, "null") else _number(name, asked[name])
+    asked["metric"] = None if asked["metric"] == "null" else asked["metric"]
+    asked["higher_is_better"] = _truth("higher_is_better", asked["higher_is_better"])
     params = sweep_params(selection.file)
     asked["baseline"] = as_text(asked["baseline"])  # a file may hold a number, such as a batch size
-    return Question(**asked, order=_order(params, asked["rows"], asked["baseline"]))
+    return Question(**asked, order=_order(params))
+
+
+def _truth(name: str, value: Any) -> bool | None:
+    known = {"null": None, "true": True, "false": False}
+    if as_text(value).lower() not in known:
+        raise ConfigError(f"{name} is true, false or null, got {name}={value}")
+    return known[as_text(value).lower()]
 
 
 def _number(name: str, value: Any) -> float:
@@ -98,19 +106,16 @@ def _number(name: str, value: Any) -> float:
         raise ConfigError(f"{name} is a number, got {name}={value}") from None
 
 
-def _order(params: Mapping[str, Any], rows: str, baseline: str) -> dict[str, list[str]]:
-    """The labels of each axis as the experiment's file lists them, the control behind the baseline."""
+def _order(params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The labels of each axis as the experiment's file lists them."""
     axes = [f"{key}={value}" for key, value in params.items()]
     with clear_errors(axes):
         parsed = OverridesParser.create().parse_overrides(axes)
-    order = {
+    return {
         override.get_key_element(): list(override.sweep_string_iterator())
         for override in parsed
         if override.is_sweep_override() and override.is_discrete_sweep() and not isinstance(override.value(), Glob)
     }
-    if rows in order:
-        order[rows] = with_control(order[rows], baseline)
-    return order
 
 
 def _check_baseline(study: Study) -> None:

@@ -20,7 +20,8 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
 from normlib.experiments.folders import config_dir_flags, experiment_file
 from normlib.experiments.user_code import resolve_function, resolve_module
-from normlib.models import models, registered_name
+from normlib.models import constructor_settings, models, registered_name
+from normlib.models.start import DEFAULT, file_hash
 from normlib.norms import norms
 from normlib.norms.place import CannotEnter
 from normlib.tasks import tasks
@@ -32,9 +33,10 @@ from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
 from normlib.training.surroundings import standard_surroundings
 
 TRAINING_FILES = (
-    "data/dataset.py", "models/site.py", "norms/running.py", "norms/population.py", "training/batches.py",
+    "data/dataset.py", "data/splits.py", "data/streaming.py", "models/site.py", "models/start.py", "norms/running.py",
+    "norms/population.py", "training/batches.py",
     "training/evaluation.py", "training/feeding.py", "training/fitted.py", "training/inputs.py", "training/installation.py",
-    "training/loop.py", "training/network.py", "training/record.py", "training/run.py", "training/schedule.py",
+    "training/loop.py", "training/network.py", "training/pretrained.py", "training/record.py", "training/run.py", "training/schedule.py",
     "training/seeding.py", "training/setup.py", "training/spec.py", "training/surroundings.py", "training/trainer.py",
     "tasks/task.py",
 )  # fmt: skip
@@ -88,12 +90,16 @@ def resolve(
     spec["accelerator"] = _accelerator(spec["accelerator"])
     total_steps = planned_steps(spec, dataset.sizes["train"])
     typed = source.typed_texts(classes.values())
-    code = dict(_code(tuple(classes.items()), typed))
+    start = _start_version(spec["model"])
+    code = dict(_code(tuple(classes.items()), typed)) | start
     labels = {group: str(choices.get(group) or registered_name(spec[group])) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "task", "site")}
+    examined["start"] = start
+    examined["data_version"] = dataset.version  # an edited file of data may have other shapes
     examined["evaluation"] = {"statistics": spec["evaluation"]["statistics"]}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
+    skip_reason, changes = _examine(json.dumps(examined, sort_keys=True), tuple(classes.values()), typed)
     return Run(
         id=run_id(spec, code, dataset.version),
         experiment=folder,
@@ -103,9 +109,15 @@ def resolve(
         data_version=dataset.version,
         command=_command(overrides, config_dirs),
         plugins=tuple(plain["plugins"]),
-        skip_reason=_examine(json.dumps(examined, sort_keys=True), tuple(classes.values()), typed),
+        skip_reason=skip_reason,
         planned_steps=total_steps,
+        changes=changes,
     )
+
+
+def forget_datasets() -> None:
+    """Make every dataset again when it is next asked for: a file of data may have been edited since the last plan."""
+    _dataset.cache_clear()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -144,15 +156,43 @@ def _accelerator(name: str) -> str:
         raise ConfigError(str(error)) from error
 
 
-def _classes(spec: Mapping[str, Any]) -> dict[str, type]:
-    """The registered classes whose code makes the run; "weights" only where there is a method on weights beside the norm."""
+def _classes(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The registered classes whose code makes the run; "weights" only where there is a method on weights beside the norm.
+
+    "network" is the class or function that a model of another file's makes its network of.
+    """
     weights = spec["norm"]["weights"]
-    return {
+    model: Any = models[registered_name(spec["model"])].cls
+    classes: dict[str, Any] = {
         "norm": norms[spec["norm"]["name"]].cls,
-        "model": models[registered_name(spec["model"])].cls,
+        "model": model,
         "data": datasets[spec["data"]["name"]].cls,
         "task": tasks[spec["task"]["name"]].cls,
-    } | ({} if weights is None else {"weights": norms[weights].cls})
+    }
+    if hasattr(model, "made_by"):
+        try:
+            classes["network"] = model.made_by(**constructor_settings(spec["model"]))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+    return classes | ({} if weights is None else {"weights": norms[weights].cls})
+
+
+def _start_version(section: Mapping[str, Any]) -> dict[str, str]:
+    """What a pretrained start is a function of: the content of a file, or which weights the model's library has. ConfigError."""
+    weights = section["weights"]
+    if weights is None:
+        return {}
+    model: Any = models[registered_name(section)].cls
+    try:
+        if weights != DEFAULT:
+            return {"start": file_hash(weights)}
+        if not hasattr(model, "default_weights_version"):
+            raise ValueError(
+                f"model.weights={DEFAULT}: {registered_name(section)} knows no weights of its own; name a file"
+            )
+        return {"start": model.default_weights_version(**constructor_settings(section))}
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from error
 
 
 @functools.lru_cache(maxsize=1024)
@@ -163,13 +203,16 @@ def _code(classes: tuple[tuple[str, type], ...], typed: tuple[str, ...]) -> Mapp
 
 
 @functools.lru_cache(maxsize=65536)
-def _examine(examined: str, classes: tuple[type, ...], typed: tuple[str, ...]) -> str | None:
-    """`classes` are those of `_classes`, and `typed` as for `_code`, for the cache: an edited plugin or cell is examined again."""
+def _examine(examined: str, classes: tuple[type, ...], typed: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Why a run cannot make sense, or None, and what the model changes in a network of other people's, in words.
+
+    `classes` are those of `_classes`, and `typed` as for `_code`, for the cache: an edited plugin or cell is examined again.
+    """
     with standard_surroundings(torch.get_num_threads()):
         return _reason_to_skip(examined)
 
 
-def _reason_to_skip(examined: str) -> str | None:
+def _reason_to_skip(examined: str) -> tuple[str | None, tuple[str, ...]]:
     """Build the network without memory and run one batch through it: why this cannot make sense, or None.
 
     A norm says so with a ValueError when it is called; a ValueError on construction is a wrong setting (ConfigError).
@@ -182,20 +225,23 @@ def _reason_to_skip(examined: str) -> str | None:
         with torch.device("meta"):
             network = build_network(spec, shape, total_steps=1)
     except CannotEnter as error:
-        return str(error)
+        return str(error), ()
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{error} (norm={spec['norm']['name']}, model={registered_name(spec['model'])})") from error
     except Exception:
-        return None  # as below: a constructor that reads a value cannot run without memory
+        return None, ()  # as below: a constructor that reads a value cannot run without memory
     try:
         with torch.no_grad():
             outputs = network.module(shape.example(spec["data"]["batch_size"], "meta"))
     except ValueError as error:
-        return str(error)
+        return str(error), network.changes
     except Exception:
-        return None  # not every operation runs without memory; a real fault shows in the run, with its traceback
+        return (
+            None,
+            network.changes,
+        )  # not every operation runs without memory; a real fault shows in the run, with its traceback
     _check_outputs(spec, outputs, task.output_shape(dataset))
-    return None
+    return None, network.changes
 
 
 def _check_outputs(spec: Mapping[str, Any], outputs: Any, wanted: tuple[int, ...]) -> None:

@@ -26,6 +26,7 @@ from normlib.training.spec import (
     DataSettings,
     EvaluationSettings,
     InitSettings,
+    ModelSettings,
     NormSettings,
     SiteSettings,
     TrainingSettings,
@@ -33,7 +34,7 @@ from normlib.training.spec import (
 
 PROVIDER = "normlib"
 GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets, "task": tasks}
-COMMON: dict[str, type] = {"norm": NormSettings, "data": DataSettings}
+COMMON: dict[str, type] = {"norm": NormSettings, "model": ModelSettings, "data": DataSettings}
 """What every choice of a group has beside the arguments of its class."""
 
 

@@ -43,7 +43,7 @@ from normlib.results.record import Record
 from normlib.results.store import Store
 
 PLACES = ("experiment", "name", "results_dir")
-QUESTION = ("rows", "columns", "baseline", "rope", "target")
+QUESTION = ("rows", "columns", "metric", "higher_is_better", "baseline", "rope", "target")
 """What a report is asked, on the command line or in the experiment's file."""
 OTHER_VERBS_KEYS = (
     "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning",
@@ -150,7 +150,8 @@ def _values(override: Override, records: Sequence[Record]) -> set[str]:
     """The values that an override lists, as text; a glob stands for the labels that it matches."""
     value = override.value()
     if isinstance(value, Glob):
-        labels = {record.labels.get(override.get_key_element(), "") for record in records}
+        runs, key = frame(records), override.get_key_element()
+        labels = {as_text(label) for label in runs[key].unique()} if key in runs else set[str]()
         return {
             label for label in labels
             if any(fnmatch.fnmatch(label, pattern) for pattern in value.include)

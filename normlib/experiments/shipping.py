@@ -16,7 +16,7 @@ from typing import Any
 from normlib.cells import cell_of, is_typed
 from normlib.experiments.schema import GROUPS
 from normlib.models import registered_name
-from normlib.norms.plain import as_registered
+from normlib.training.source import behind
 from normlib.training.spec import Run
 
 
@@ -38,7 +38,7 @@ def pack(runs: Iterable[Run]) -> list[Parcel]:
     parcels = []
     for group, name in sorted(used):
         entry = GROUPS[group][name]
-        registered = as_registered(entry.cls)
+        registered = behind(entry.cls)
         if is_typed(registered):
             cell = cell_of(registered)
             parcels.append(Parcel(group, name, entry.metadata, cell.name, cell.text))

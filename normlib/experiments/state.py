@@ -92,5 +92,7 @@ def _with_choices(plan: Plan, records: Mapping[str, Record]) -> Plan:
     if plan.tuning is None:
         return plan
     trials = [run for run in plan.runs if is_trial(run)]
-    found = chosen(plan.tuning.axis, trials, plan.candidates, records)
+    found = chosen(
+        plan.tuning.axis, trials, plan.candidates, records, plan.settings["metric"], plan.settings["higher_is_better"]
+    )
     return plan if found is None else replace(plan, runs=(*plan.runs, *found), candidates=())

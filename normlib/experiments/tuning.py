@@ -1,4 +1,4 @@
-"""Tuning on equal terms: every arm and condition gets the same trials, and the best mean validation accuracy chooses.
+"""Tuning on equal terms: every arm and condition gets the same trials, and the best mean on validation chooses.
 
 In: `tuning: {axis: ..., values: [...], replicates: ...}` and the axes of an experiment. Out: the runs of each stage: trials,
 evaluation at the one fixed value, and evaluation at the values that the trials' records choose. Trials have seeds of their
@@ -16,6 +16,7 @@ from normlib.experiments.config import Composer
 from normlib.experiments.multiply import Axes, multiply
 from normlib.registry import unknown_name
 from normlib.results.frame import frame
+from normlib.results.metrics import metric_of
 from normlib.results.record import SKIPPED, Record
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING, choices, is_chosen
 from normlib.training.outcome import unfinished
@@ -106,9 +107,14 @@ def with_trials(
 
 
 def chosen(
-    axis: str, trials: Sequence[Run], candidates: Sequence[Run], records: Mapping[str, Record]
+    axis: str,
+    trials: Sequence[Run],
+    candidates: Sequence[Run],
+    records: Mapping[str, Record],
+    metric: str | None = None,
+    higher_is_better: bool | None = None,
 ) -> list[Run] | None:
-    """Those of the candidates that the trials' records choose; None while a trial has no record."""
+    """Those of the candidates that the trials' records choose, by `metric` or the task's first; None while a trial has no record."""
     known = [records[run.id] for run in trials if run.id in records]
     known += [
         unfinished(run, SKIPPED, str(run.skip_reason)) for run in trials if run.skip_reason and run.id not in records
@@ -118,7 +124,9 @@ def chosen(
     if not candidates:
         return []
     as_rows = frame([unfinished(run, SKIPPED, "") for run in candidates])
-    picked = set(as_rows.loc[is_chosen(as_rows, choices(frame(known), axis), axis), "id"])
+    of_trials = frame(known)
+    found = choices(of_trials, axis, metric_of(of_trials, metric, higher_is_better))
+    picked = set(as_rows.loc[is_chosen(as_rows, found, axis), "id"])
     return [run for run in candidates if run.id in picked]
 
 

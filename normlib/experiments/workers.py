@@ -48,7 +48,10 @@ def worker_pool(jobs: int, plugins: Sequence[str], typed: Sequence[Parcel]) -> I
     """A pebble pool whose processes fork from a server that has imported torch once (where the system can fork)."""
     warm_up()
     pool = ProcessPool(
-        jobs, context=_context(), initializer=_start_worker, initargs=[list(plugins), list(sys.path), typed]
+        jobs,
+        context=_context(),
+        initializer=_start_worker,
+        initargs=[list(plugins), list(sys.path), os.getcwd(), typed],
     )
     try:
         with signals_held():  # a stop in the midst of a start would leave a worker that complains of it
@@ -62,8 +65,9 @@ def worker_pool(jobs: int, plugins: Sequence[str], typed: Sequence[Parcel]) -> I
         pool.join()
 
 
-def _start_worker(plugins: Sequence[str], path: Sequence[str], typed: Sequence[Parcel]) -> None:
+def _start_worker(plugins: Sequence[str], path: Sequence[str], folder: str, typed: Sequence[Parcel]) -> None:
     sys.path[:] = path
+    os.chdir(folder)  # the server may have started in another, and files of the user's are named from here
     os.environ["OMP_NUM_THREADS"] = "1"
     for plugin in plugins:
         load_plugin(plugin)

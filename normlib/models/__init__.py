@@ -14,15 +14,33 @@ def _module_class() -> type:
     return nn.Module
 
 
+def _as_model(registered: Any) -> Any:
+    from normlib.models.own_network import as_model
+
+    return as_model(registered)
+
+
 models = Registry(
     kind="model",
     package="normlib.models",
     entry_points="normlib.models",
     supplied=frozenset({"sites", "input_shape", "num_outputs", "vocabulary"}),
     required_base=_module_class,
+    adapt=_as_model,
 )
 register = models.register
 names = models.names
+
+
+def register_network(named: Any) -> Any:
+    """Add a network of one's own as a model: any class of torch modules, or a function that makes one.
+
+    ``@register_network("unet")``, or ``register_network(UNet)`` under its own name. The constructor's plain arguments are the
+    model's settings; `model=module` says what else it may take. Raises RegistryError.
+    """
+    if isinstance(named, str):
+        return models.register(named)
+    return models.register(named.__name__)(named)
 
 
 def registered_name(section: Mapping[str, Any]) -> str:
@@ -32,5 +50,5 @@ def registered_name(section: Mapping[str, Any]) -> str:
 
 def constructor_settings(section: Mapping[str, Any]) -> dict[str, Any]:
     """What a spec's model section holds for the model's constructor."""
-    without = "registered" if "registered" in section else "name"
-    return {key: value for key, value in section.items() if key != without}
+    without = ("registered" if "registered" in section else "name", "weights")
+    return {key: value for key, value in section.items() if key not in without}

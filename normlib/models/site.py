@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from normlib.conversion.description import Description
+    from normlib.models.start import Start
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -124,9 +128,17 @@ class Sites:
 
     A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
     `classifier` to its last layer: there are methods that start these anew.
+
+    A model that puts sites into a network of other people's says in `changes`, in words, what it has switched off or changed,
+    in `replaced` which norm stood where a site is now, in `made_by_network` which sites the network has made by itself (with
+    the `channel_dim` that it gave), and in `reference`, if asked to keep one, what the network was with its
+    own norms where it starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`), or among the names
+    of a `stored` state of the same network.
     """
 
-    def __init__(self, activation: str = "relu", placement: str = "before", dropout: float = 0.0) -> None:
+    def __init__(
+        self, activation: str = "relu", placement: str = "before", dropout: float = 0.0, weights: str | None = None
+    ) -> None:
         self.activation = activation
         self.placement = placement
         self.dropout = dropout
@@ -135,6 +147,15 @@ class Sites:
         self.branches: list[list[Site]] = []
         self.classifier: nn.Module | None = None
         self.gains: dict[nn.Module, float] = {}
+        self.weights = weights
+        self.start: Start | None = None
+        self.stored: Collection[str] = ()
+        self.biases_stay = False
+        self.keeps_reference = False
+        self.reference: nn.Module | None = None
+        self.replaced: dict[Site, tuple[str, Description]] = {}
+        self.made_by_network: dict[Site, int | None] = {}
+        self.changes: list[str] = []
         self._in_branch = False
 
     @property
@@ -177,7 +198,7 @@ class Sites:
         time steps of one input pass it. `positions_apart` is for networks whose outputs must not see later positions, as in
         language models: the number of positions of one input, each of which the norm then takes as a sample of its own.
         """
-        if ahead is not None and getattr(ahead, "bias", None) is not None:
+        if ahead is not None and getattr(ahead, "bias", None) is not None and not self.biases_stay:
             raise ValueError(
                 f"a layer ahead of a site has no bias, because the norm brings the shift, but {ahead} has one: "
                 "build it with bias=False"

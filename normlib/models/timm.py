@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from normlib.models import register
 from normlib.models.architecture import Architecture, require_images, unknown_architecture
@@ -13,13 +15,15 @@ from normlib.models.site import Sites
 
 @register("timm")
 class Timm(Architecture):
-    """The network `name` of timm, without its weights, a site in the place of each norm (needs ``normlib[timm]``).
+    """The network `name` of timm, a site in the place of each norm (needs ``normlib[timm]``).
 
     ``model=timm model.name=resnetv2_50``; timm.list_models() names them. Input (N, C, H, W), any number of channels, output
     (N, num_outputs). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
-    Networks of a fixed image size are built for the one they get.
+    Networks of a fixed image size are built for the one they get. ``model.weights=DEFAULT`` starts from timm's weights, which it
+    downloads.
 
-    What differs from timm's: a layer whose output enters a norm has no bias. There is no dropout and no stochastic depth.
+    What differs from timm's: a layer whose output enters a norm has no bias, unless it starts from weights. Dropout and stochastic
+    depth are timm's own, drawn from the network's stream; they are off by default in timm.
     Linear layers and convolutions are filled as everywhere here, with the gain of the activation module behind their norm;
     other parameters (class tokens, positions, scales of branches) start as timm starts them, from the seed. Norms start as
     everywhere here: a last scale of a branch that the authors start at zero does not. Where timm has norm and activation in
@@ -52,4 +56,29 @@ class Timm(Architecture):
             )
             return network
 
-        super().__init__(make, sites, input_shape, num_outputs, f"timm's {name}", image_size)
+        def default_weights() -> Mapping[str, Tensor]:
+            state: Mapping[str, Tensor] = timm.create_model(
+                name, pretrained=True, in_chans=input_shape[0], **settings
+            ).state_dict()
+            return state
+
+        super().__init__(
+            make,
+            sites,
+            torch.zeros(2, *input_shape),
+            num_outputs,
+            f"timm's {name}",
+            "set model.image_size, e.g. to 224",
+            image_size,
+            default_weights,
+        )
+
+    @staticmethod
+    def default_weights_version(name: str = "resnet18", **settings: Any) -> str:
+        """Which weights DEFAULT stands for in the timm that is installed; fetches nothing. ValueError where there are none."""
+        import timm
+
+        config = timm.get_pretrained_cfg(name)
+        if config is None or not config.has_weights:
+            raise ValueError(f"timm has no weights of {name}, so model.weights=DEFAULT names none: name a file")
+        return f"{config.architecture}.{config.tag} {config.url or config.hf_hub_id}"

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.columns import SEED
+from normlib.results.columns import ARM, SEED, arm_label
 from normlib.results.frame import settings
 
 SPLIT_SEED = "data.split_seed"
@@ -139,6 +139,8 @@ def _along(table: pd.DataFrame, axis: str, order: Order, other: str) -> tuple[pd
     labels = base + _own_settings(table, axis, other)
     pairs = pd.DataFrame({"label": labels, "value": table[axis]}).drop_duplicates("label")
     plan = order.get(axis, ())
+    if axis == ARM:  # a control stands behind the arm that it doubles
+        plan = [each for label in plan for each in (label, arm_label(label))]
     ranked = sorted((_rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
     return labels, tuple(label for _, label in ranked)
 

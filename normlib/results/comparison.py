@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from normlib.results.statistics import holm, replicates_needed, smallest_sign_flip_p
 from normlib.results.study import Question
-from normlib.results.tables import lower_is_better
 
 SIGNIFICANCE = 0.05
 """Of a whole table, after Holm's correction."""
@@ -22,7 +21,7 @@ BETTER, WORSE, EQUAL, UNKNOWN, TOO_FEW, NONE = "better", "worse", "equal", "unkn
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against the baseline in one condition. Differences are arm minus baseline, in the value's own unit.
+    """One arm against the baseline in one condition. Differences are arm minus baseline, as the value is stored.
 
     `n` counts the replicates that both have (of two samples: the smaller one). `p` is the exact two-sided sign-flip p of
     the mean difference (of two samples: Welch's), `p_holm` the same corrected over the comparisons of its section.
@@ -56,8 +55,15 @@ class Comparison:
     baseline_diverged: int = 0
     verdict: str = NONE
     """better, worse, equal (the interval lies within the rope), unknown, too few (replicates to show anything), none."""
+    control: bool = False
+    """Whether the arm is the control: the baseline a second time."""
     why_none: str = ""
     """Why there is no comparison: all runs failed, skipped, no baseline here."""
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval, NaN where there is none."""
+        return (self.high - self.low) / 2
 
     @property
     def within(self) -> float:
@@ -96,7 +102,7 @@ def _verdict(comparison: Comparison, question: Question, family: Sequence[Compar
     apart = comparison.low > 0 or comparison.high < 0
     if comparison.p_holm <= SIGNIFICANCE and apart:
         more = comparison.difference > 0
-        better = more != lower_is_better(question.value)
+        better = more == question.facts.higher_is_better
         contradicted = comparison.outperforms < 0.5 if better else comparison.outperforms > 0.5
         all_have_figures = comparison.unpaired or comparison.wins + comparison.ties + comparison.losses == comparison.n
         if all_have_figures and not contradicted:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from normlib.results.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.study import Question
-from normlib.results.verdicts import amount, condition_words, is_control, verdicts
+from normlib.results.verdicts import amount, condition_words, verdicts
 
 
 def digest(comparisons: Sequence[Comparison], question: Question, tuned: bool = False) -> dict[str, list[str]]:
@@ -31,8 +31,8 @@ def digest(comparisons: Sequence[Comparison], question: Question, tuned: bool = 
 
 
 def _digest_of_condition(found: Sequence[Comparison], question: Question) -> str:
-    """One condition in one sentence; arms in the order of their differences."""
-    baseline = found[0].baseline
+    """One condition in one sentence; arms in the order of their differences, the best first."""
+    baseline, sign = found[0].baseline, -1 if question.facts.higher_is_better else 1
     words = {
         BETTER: ("beats {}", "beat {}"),
         WORSE: ("loses to {}", "lose to {}"),
@@ -42,7 +42,7 @@ def _digest_of_condition(found: Sequence[Comparison], question: Question) -> str
     }
     clauses = []
     for verdict, (one, several) in words.items():
-        arms = sorted((each for each in found if each.verdict == verdict), key=lambda each: -each.difference)
+        arms = sorted((each for each in found if each.verdict == verdict), key=lambda each: sign * each.difference)
         if arms:
             listed = _listed([f"{each.arm} ({', '.join(_aside(each, question))})" for each in arms])
             said = (several if len(arms) > 1 else one).format(baseline)
@@ -52,7 +52,7 @@ def _digest_of_condition(found: Sequence[Comparison], question: Question) -> str
 
 def _aside(comparison: Comparison, question: Question) -> list[str]:
     """The difference in brackets behind an arm's name, with whatever it must not be read without."""
-    said = [amount(comparison.difference, question, unit=False, sign=True)]
+    said = [amount(comparison.difference, question, unit=False, sign=True, width=comparison.half_width)]
     said += ["unpaired"] if comparison.unpaired else []
     if comparison.verdict == TOO_FEW:
         said.append(f"n={comparison.n}" + ("" if comparison.unpaired else f" of {comparison.n_needed} needed"))
@@ -77,7 +77,7 @@ def _not_compared(comparisons: Sequence[Comparison], question: Question) -> list
 
 def _noise_floor(comparisons: Sequence[Comparison], question: Question, tuned: bool) -> list[str]:
     """What the control says: how far the same norm ends from itself on another trajectory, if it takes another."""
-    control = [each for each in comparisons if is_control(each.arm, question) and each.n]
+    control = [each for each in comparisons if each.control and each.n]
     if not control:
         return []
     name, baseline = control[0].arm, control[0].baseline
@@ -99,7 +99,7 @@ def _noise_floor(comparisons: Sequence[Comparison], question: Question, tuned: b
         verdict = "and is told apart nowhere, as it must be"
     return [
         f"Noise floor: {name} is {baseline} on another trajectory; its mean differs by up to "
-        f"{amount(abs(widest.difference), question)} (at {condition_words(question.columns, widest.column)}), {verdict}."
+        f"{amount(abs(widest.difference), question, width=widest.half_width)} (at {condition_words(question.columns, widest.column)}), {verdict}."
     ]
 
 

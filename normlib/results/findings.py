@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from normlib.results.analyses.sheets import analysis_sheets
 from normlib.results.comparison import Comparison
+from normlib.results.identity import NOT_VERIFIED
+from normlib.results.metrics import metrics_of
 from normlib.results.paired import paired
 from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
 from normlib.results.sheet import Sheet
 from normlib.results.study import Study
-from normlib.results.table_sheet import main_sheet
+from normlib.results.table_sheet import METRICS, main_sheet
 from normlib.results.tables import Table, comparison
 
 
@@ -40,8 +42,12 @@ def find(study: Study, view: str = "", heading: str = "") -> Findings:
     differences = difference_sheets(study, comparisons)
     if not differences and len(study.places.row_labels) > 1:
         differences = [no_baseline_sheet(study)]
+    others = [metric for metric in metrics_of(study.runs) if metric.name != study.question.facts.name]
     sheets = [*map(main_sheet, tables), *differences, *paired_sheets(study, comparisons)]
+    sheets += [main_sheet(table, METRICS) for metric in others for table in comparison(study, metric)]
     sheets += analysis_sheets(study)
+    if not study.hashed:
+        sheets = [dataclasses.replace(sheet, notes=(*sheet.notes, NOT_VERIFIED)) for sheet in sheets]
     if view:
         sheets = [
             dataclasses.replace(sheet, title=f"{sheet.title} ({view})", notes=(f"{heading}.", *sheet.notes))
@@ -52,5 +58,8 @@ def find(study: Study, view: str = "", heading: str = "") -> Findings:
 
 def filed_apart(findings: Findings) -> Findings:
     """The same with sheets whose files are named by the view, for those that are not the main findings."""
-    sheets = (dataclasses.replace(sheet, name=f"{sheet.name}_{findings.view}") for sheet in findings.sheets)
+    sheets = (
+        dataclasses.replace(sheet, name=f"{sheet.name}_{findings.view}", part=sheet.part or sheet.name)
+        for sheet in findings.sheets
+    )
     return dataclasses.replace(findings, sheets=tuple(sheets))

@@ -1,8 +1,8 @@
 """Records become one tidy pandas frame: a row a run, a column a fact. This is what `runs.csv` holds.
 
 In: records. Out: a frame whose columns are settings (a label for each config group, then every key of the spec, as
-`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Accuracies are fractions, lists
-are JSON text.
+`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Figures of % metrics are fractions, lists
+are JSON text. The control has a label of its own among the norms (`columns.arm_label`), so that no mean mixes it with the baseline.
 This file never averages, judges or drops a run, but for those that a newer version of the code has superseded.
 """
 
@@ -17,11 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.columns import (
+    ARM,
+    LISTS,
     MACHINE,
-    REINITIALIZED,
+    METRIC_FACTS,
     RESULT_GROUPS,
     SCALARS_AHEAD,
     SCALARS_BEHIND,
+    arm_label,
     is_setting,
 )
 from normlib.results.record import Record
@@ -51,8 +54,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     labels = [name for name in seen if is_setting(name) and "." not in name]
     keys = [name for name in seen if is_setting(name) and "." in name]
     results = [name for group in RESULT_GROUPS for name in seen if name.startswith(f"{group}.")]
-    anew = [REINITIALIZED] if REINITIALIZED in seen else []
-    names = (*SCALARS_AHEAD, *labels, *keys, *results, *anew, *SCALARS_BEHIND)
+    lists = [name for name in LISTS if name in seen]
+    names = (*SCALARS_AHEAD, *labels, *keys, *results, *lists, *SCALARS_BEHIND)
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
 
@@ -75,7 +78,7 @@ def run_names(table: pd.DataFrame) -> NDArray[np.object_]:
 def mixed_code(table: pd.DataFrame) -> list[str]:
     """A warning for each norm, model or dataset (and the training code) whose rows come from several versions of it."""
     warnings = []
-    for kind in ("norm", "weights", "model", "data", "training"):
+    for kind in ("norm", "weights", "model", "data", "task", "training"):
         code, name = f"code.{kind}", "norm.weights" if kind == "weights" else f"{kind}.name"
         if code not in table:
             continue
@@ -91,14 +94,16 @@ def mixed_code(table: pd.DataFrame) -> list[str]:
 
 def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(record, name) for name in SCALARS_AHEAD + SCALARS_BEHIND}
+    row[METRIC_FACTS] = json.dumps(list(record.metric_facts))
     row |= record.labels
+    if ARM in row:
+        row[ARM] = arm_label(row[ARM], record.control)
     _flatten(record.spec, "", row)
     for group in RESULT_GROUPS:
         values = record.metrics.get(group) if group in ("train", "validation", "test") else getattr(record, group)
         if values:
             _flatten(values, f"{group}.", row)
-    if record.reinitialized:
-        row[REINITIALIZED] = json.dumps(list(record.reinitialized))
+    row |= {name: json.dumps(list(values)) for name in LISTS if (values := getattr(record, name))}
     if not record.trained:  # counts of a run that never ran are not measurements
         for name in ("steps", "samples", "state_size"):
             row[name] = None

@@ -9,9 +9,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, p_value, points, sorted_by
-from normlib.results.study import Study
+from normlib.results.metrics import bracketed, difference_unit, figure, in_unit
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, p_value, sorted_by
+from normlib.results.study import Question, Study
 from normlib.results.table_sheet import title
+from normlib.results.verdicts import region_words
 
 WORDS = {
     BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "not told apart",
@@ -33,8 +35,8 @@ def difference_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[S
         question = study.question
         sheets.append(Sheet(
             name="differences",
-            title=f"{title(question.value, section)}: difference to {question.baseline}"
-            + (" in points" if study.question.percent else ""),
+            title=f"{title(question.value, question.facts, section)}: "
+            + in_unit(f"difference to {question.baseline}", "points" if question.facts.percent else ""),
             header=(f"{question.rows} \\ {question.columns}", *columns),
             lines=tuple(lines),
             notes=_grid_notes(study, mine, usual_n),
@@ -47,13 +49,12 @@ def paired_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[Sheet
     """By section, a line for each comparison: difference, outperformance, p, Holm, n, correlation, verdict."""
     sheets = []
     question = study.question
-    unit = " (points)" if study.question.percent else ""
     header = (
-        question.columns, question.rows, f"difference{unit}", "outperforms (%)", "p", "p (Holm)", "n", "r", "verdict",
+        question.columns, question.rows, bracketed("difference", difference_unit(question.facts)), "outperforms (%)", "p", "p (Holm)", "n", "r", "verdict",
     )  # fmt: skip
     for section, mine in _by_section(study, comparisons).items():
         lines = tuple(Line(each.arm, _entries(study, each)) for each in mine)
-        heading = f"{title(question.value, section)}: every arm against {question.baseline}"
+        heading = f"{title(question.value, question.facts, section)}: every arm against {question.baseline}"
         sheets.append(
             Sheet(
                 "paired", heading, header, lines, _notes(study, mine), tuple(map(_tidy, mine)), num_labels=2,
@@ -86,10 +87,10 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
         return Entry(EMPTY)
     if comparison.verdict == NONE:
         return Entry(_short(comparison.why_none, comparison.arm))
-    text = _signed(study, comparison.difference)
-    if comparison.low == comparison.low:
-        half_width = (comparison.high - comparison.low) / 2
-        text += f" ± {points(half_width) if study.question.percent else f'{half_width:.4g}'}"
+    metric, half_width = study.question.facts, comparison.half_width
+    text = figure(comparison.difference, metric, sign=True, width=half_width)
+    if half_width == half_width:
+        text += f" ± {figure(half_width, metric, width=half_width)}"
     if study.question.counts_as_equal(comparison.within):
         text += " ≈"
     if comparison.unpaired:
@@ -135,8 +136,8 @@ def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple
             f"the {_comparisons(family)} of this table)."
         )
     if any(study.question.counts_as_equal(each.within) for each in mine):
-        notes.append(f"≈: equal in practice, the interval lies within ± {question.rope:g} points.")
-    return tuple(notes + _common_notes(mine, family))
+        notes.append(f"≈: equal in practice, the interval lies within ± {region_words(question)}.")
+    return tuple(notes + _direction(question) + _common_notes(mine, family))
 
 
 def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
@@ -148,9 +149,18 @@ def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
         "Clopper–Pearson interval.",
         "p: two-sided sign-flip test of the mean difference, exact up to 40 seeds; p (Holm): corrected for the "
         f"{_comparisons(family)} of this table. r: correlation within pairs.",
-        f"Equal in practice: the interval lies within ± {question.rope:g} points (rope={question.rope:g}).",
+        f"Equal in practice: the interval lies within ± {region_words(question)} (rope={region_words(question, unit=False)})."
+        if question.region is not None
+        else "Nothing is equal in practice, since nobody has said which differences do not matter: rope=... does.",
     ]
-    return tuple(notes + _common_notes(mine, family))
+    return tuple(notes + _direction(question) + _common_notes(mine, family))
+
+
+def _direction(question: Question) -> list[str]:
+    """Where less is better, a reader has to be told."""
+    if question.facts.higher_is_better:
+        return []
+    return [f"Lower {question.facts.title} is better: below 0 the arm is ahead of {question.baseline}."]
 
 
 def _comparisons(family: int) -> str:
@@ -195,17 +205,12 @@ def _short(why_none: str, arm: str) -> str:
     return why_none.removeprefix(f"{arm}: ")
 
 
-def _signed(study: Study, value: float) -> str:
-    if value != value:
-        return EMPTY
-    return points(value, sign=True) if study.question.percent else f"{value:+.4g}"
-
-
 def _with_interval(study: Study, each: Comparison) -> str:
-    text = _signed(study, each.difference)
-    if each.low == each.low:
-        text += f" ({_signed(study, each.low)} to {_signed(study, each.high)})"
-    return text
+    text, low, high = (
+        figure(value, study.question.facts, sign=True, width=each.half_width)
+        for value in (each.difference, each.low, each.high)
+    )
+    return f"{text} ({low} to {high})" if each.low == each.low else text
 
 
 def _outperforms(each: Comparison) -> str:

@@ -50,8 +50,12 @@ class NewerRecordError(RecordError):
 class Record:
     """One run. Where a skipped or failed run has nothing to say: mappings are empty, counts 0, measurements None.
 
-    Metrics are fractions for accuracies and nats for losses, None where not finite; curves are lists of equal length.
-    `reinitialized` names the trunk's parameters that the norm started anew; records of earlier versions lack it.
+    `metric_facts` has what `Metric` has of each metric of the task, the main one first. `metrics` has by split the loss, the
+    metrics and the number of samples; fractions where the unit is %, None where not finite. Curves are lists of equal length.
+    `control`: the run is the baseline a second time; its labels are the baseline's. `batch_sizes`: samples of an optimizer
+    `step`, of one `forward` pass, and that a norm takes its `statistics` over. `changes`: what was switched off or changed in
+    the network, in words. `start`: what a pretrained start came from. `reinitialized` names the trunk's parameters that the
+    norm started anew.
     """
 
     format: int = FORMAT
@@ -109,11 +113,12 @@ class Record:
     def replaces(self, standing: Record) -> bool:
         """Whether this record may take the place of one of the same run.
 
-        A failure gives way to anything, a skipped run to a trained one, and else only other labels of the same facts to these.
+        A failure gives way to anything, a skipped run to a trained one, and else only the same facts under other labels.
         """
         if standing.status == FAILED or (standing.status == SKIPPED and self.trained):
             return True
-        return self.labels != standing.labels and not self.differing(standing)
+        relabelled = (self.labels, self.control) != (standing.labels, standing.control)
+        return relabelled and not self.differing(standing)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a plain dict, in the order in which they are written."""
@@ -122,7 +127,6 @@ class Record:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:
         """The record that `to_dict` came from. RecordError for whatever breaks the schema (schema.py)."""
-        values = {"reinitialized": [], **values}
         if missing := [name for name in FIELDS if name not in values]:
             raise RecordError(f"lacks {', '.join(missing)}")
         if unknown := sorted(set(values) - set(FIELDS)):

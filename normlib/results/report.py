@@ -20,15 +20,17 @@ from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import frame, latest, run_name
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
+from normlib.results.metrics import table_name
 from normlib.results.placing import check_place, place
 from normlib.results.record import Record, RecordError
-from normlib.results.sheet import Sheet
-from normlib.results.shown import Filters, View, shown
+from normlib.results.sheet import ANALYSES, Sheet
+from normlib.results.shown import Filters, Shown, View, shown
 from normlib.results.study import Question, Study
 from normlib.results.tuning import FIXED
 from normlib.results.tuning_sheet import tuning_sheets
 from normlib.results.view_verdicts import details, digests, main_headline, verdicts_file
 from normlib.results.writers import latex, markdown, terminal, tidy_csv
+from normlib.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,10 +38,6 @@ if TYPE_CHECKING:
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
 IMAGE_KINDS = ("png", "svg")
 WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
-TABLE_NAMES = (
-    "accuracy", "differences", "paired", "batch_size_effect", "speed", "tasks", "gap", "cost",
-)  # fmt: skip
-"""Of every table that a view can have; `tuning` is of no view."""
 
 
 @dataclass(frozen=True)
@@ -104,28 +102,55 @@ def write_report(
     kept, superseded = latest(planned)
     of_plan = frame(kept)
     all_runs = of_plan if ids is None else frame(records)
+    others = []
+    if len(planned) < len(records):
+        count = runs(len(records) - len(planned))
+        others.append(
+            f"{count} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
+        )
+    curves = {run_name(record): record.curves for record in kept}
+    return report_on_frame(
+        folder, of_plan, question, all_runs=all_runs, curves=curves, problems=problems, superseded=superseded, filters=filters,
+        command=command, warnings=warnings, notes=others, staged=staged, overwrite=overwrite,
+    )  # fmt: skip
+
+
+def report_on_frame(
+    folder: Path,
+    table: pd.DataFrame,
+    question: Question,
+    *,
+    command: str,
+    all_runs: pd.DataFrame | None = None,
+    curves: Mapping[str, Any] | None = None,
+    problems: Sequence[RecordError] = (),
+    superseded: int = 0,
+    filters: Filters | None = None,
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    staged: bool = True,
+    overwrite: bool = False,
+) -> Report:
+    """The same of a frame of runs, whoever made it. `all_runs` goes to runs.csv, by default `table`; `curves` are by the runs'
+    names; `notes` are the last messages."""
+    all_runs = table if all_runs is None else all_runs
     rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
     try:
-        chosen = shown(of_plan, filters or {}, staged)
+        chosen = shown(table, filters or {}, staged, question.metric)
         if chosen.axis in (question.rows, question.columns):
             raise ReportError(
                 f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns"
             )
         check_paired(chosen.runs)
-        curves = {run_name(record): record.curves for record in kept}
-        found = tuple(_find(view, question, curves) for view in chosen.views)
+        found = tuple(_find(view, question, curves or {}) for view in chosen.views)
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
-    sheets = (*(sheet for findings in found for sheet in findings.sheets), *tuning_sheets(chosen.axis, chosen.choices))
+    sheets = (*(sheet for findings in found for sheet in findings.sheets), *_tuning(chosen))
     drawn = _figures(found)
     no_figure = bool(found) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
-    if len(planned) < len(records):
-        others = runs(len(records) - len(planned))
-        messages.append(
-            f"{others} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
-        )
+    messages += notes
     contents: dict[str, str | bytes] = {
         **rows,
         **_tables(sheets),
@@ -138,18 +163,19 @@ def write_report(
     return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
 
 
-def check_folder(folder: Path, overwrite: bool = False) -> None:
-    """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have.
-    StoreError."""
-    from normlib.results.figures import NAMES
+def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
+    """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have;
+    `metrics` are those of the runs to come. StoreError."""
+    from normlib.results.figures import DIFFERENCES, LEARNING_CURVES
 
-    tables = [*TABLE_NAMES, *(f"{name}_{FIXED}" for name in TABLE_NAMES), "tuning"]
+    named = [table_name(metric) for metric in metrics]
+    tables = [f"{name}{view}" for name in (*ANALYSES, *named) for view in ("", f"_{FIXED}")]
     check_place(
         folder,
         [
             *(ROWS, VERDICTS, PAGE),
             *(f"{TABLES}/{name}{end}" for name in tables for end in WRITERS),
-            *(f"{FIGURES}/{name}.{kind}" for name in NAMES for kind in IMAGE_KINDS),
+            *(f"{FIGURES}/{name}.{kind}" for name in (*named, DIFFERENCES, LEARNING_CURVES) for kind in IMAGE_KINDS),
         ],
         overwrite,
     )
@@ -159,6 +185,12 @@ def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings
     """What is found out about a view; the files of the fixed one say so by their names."""
     findings = find(Study(view.runs, question, curves, view.verified), view.name, view.heading)
     return filed_apart(findings) if view.name == FIXED else findings
+
+
+def _tuning(chosen: Shown) -> tuple[Sheet, ...]:
+    if chosen.axis is None or chosen.metric is None:
+        return ()
+    return tuning_sheets(chosen.axis, chosen.choices, chosen.metric)
 
 
 def _tables(sheets: Sequence[Sheet]) -> dict[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -24,7 +25,6 @@ Size = Annotated[int, Meta(ge=1, le=MOST)]
 Whole = Annotated[int, Meta(ge=-MOST, le=MOST)]
 Number = Whole | float
 Amount = Count | Annotated[float, Meta(ge=0)]
-Share = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
 Plain = None | bool | Whole | float | str
 Listed = Plain | list[Plain | list[Plain]]
 Setting = Listed | dict[str, Listed]
@@ -42,12 +42,22 @@ class Hashes(Struct, forbid_unknown_fields=True):
     data: str = ""
 
 
+class Facts(Struct, forbid_unknown_fields=True):
+    """Of a metric: what `normlib.tasks.metric.Metric` has."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    step: Amount
+    title: str
+
+
 Scores = dict[str, Number | None]
-"""Of one split: the task's metrics by name, and the number of samples."""
+"""Of one split: figures by name, and the number of samples. A split that was not evaluated has nothing."""
 
 
 class Metrics(Struct, forbid_unknown_fields=True):
-    """Of a trained run: all three splits."""
+    """Of a trained run: what each split scored."""
 
     train: Scores
     validation: Scores
@@ -61,15 +71,11 @@ class TrainCurve(Struct, forbid_unknown_fields=True):
     loss: list[Number | None]
 
 
-ValidationCurve = dict[str, list[Number | None]]
-"""The scores on validation at steps, after so many samples and seconds of training."""
-
-
 class Curves(Struct, forbid_unknown_fields=True):
     """Both curves of a trained run."""
 
     train: TrainCurve
-    validation: ValidationCurve
+    validation: dict[str, list[Number | None]]
 
 
 class _Shape(Struct, forbid_unknown_fields=True):
@@ -81,15 +87,12 @@ class _Shape(Struct, forbid_unknown_fields=True):
     traceback: str | None
     command: str
     labels: dict[str, str]
+    control: bool
     spec: dict[str, dict[str, Setting] | Listed]
     code: dict[str, str]
     data_version: str
+    metric_facts: list[Facts]
     norm_report: dict[str, Number | None]
-    metric_facts: list[dict[str, Plain]]
-    control: bool
-    batch_sizes: dict[str, Count]
-    changes: list[str]
-    start: dict[str, Setting]
     planned_steps: Count
     steps: Count
     samples: Count
@@ -99,6 +102,9 @@ class _Shape(Struct, forbid_unknown_fields=True):
     peak_memory_bytes: Count | None
     parameters: dict[str, Count]
     state_size: Count
+    batch_sizes: dict[str, Count]
+    changes: list[str]
+    start: dict[str, Setting]
     reinitialized: list[str]
     environment: dict[str, Listed]
     started: Moment
@@ -125,11 +131,23 @@ NAMED = ("norm", "model", "data")
 """What every run has: a section of the spec with its name, and a label."""
 
 
+_NAME = re.compile(r"[A-Za-z]\w*")  # as Metric has it
+COUNTED = ("step", "samples", "seconds")
+"""What a validation curve counts beside the metrics; none is below 0, and only seconds have fractions."""
+
+
 def broken(values: Mapping[str, Any], trained: bool) -> str | None:
     """What breaks the schema: the field, what it holds, and the rule. None where all is well."""
     fault = first_fault(values, Trained if trained else Untrained)
     fault = fault or _of_names(tuple(values["labels"]), tuple(values["spec"])) or _of_spec(values["spec"])
-    fault = fault or (_of_curves(values["curves"]) if trained else None)
+    fault = fault or _of_facts(values["metric_facts"])
+    if trained and not fault:
+        percent = {facts["name"]: facts["unit"] == "%" for facts in values["metric_facts"]}
+        fault = (
+            _of_hashes(values["hashes"])
+            or _of_scores(values["metrics"], percent)
+            or _of_curves(values["curves"], percent)
+        )
     return fault and f"has {short(fault.value)} at {fault.where}: {fault.rule}"
 
 
@@ -153,9 +171,56 @@ def _of_spec(spec: Mapping[str, Any]) -> Fault | None:
     return None
 
 
-def _of_curves(curves: Mapping[str, Mapping[str, list[Any]]]) -> Fault | None:
+def _of_facts(facts: Sequence[Mapping[str, Any]]) -> Fault | None:
+    names = [each["name"] for each in facts]
+    for name in names:
+        if not _NAME.fullmatch(name) or name in COUNTED or names.count(name) > 1:
+            rule = f"a metric has a plain name of its own, and none of {', '.join(COUNTED)}"
+            return Fault("metric_facts", name, rule)
+    return None
+
+
+def _of_hashes(hashes: Mapping[str, Any]) -> Fault | None:
+    missing = [name for name in Hashes.__struct_fields__ if name not in hashes]
+    return Fault("hashes", list(hashes), f"{missing[0]} has to be among them") if hashes and missing else None
+
+
+def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, bool]) -> Fault | None:
+    """`percent`: by metric, whether its figures are fractions."""
+    for split, scores in metrics.items():
+        samples = scores.get("samples", 1)
+        if type(samples) is not int or samples < 1:
+            rule = "it is the size of the split, a whole number of 1 or more"
+            return Fault(f"metrics.{split}.samples", samples, rule)
+        for name, value in scores.items():
+            if name != "samples" and (fault := _of_figures(f"metrics.{split}.{name}", name, [value], percent)):
+                return fault
+    return None
+
+
+def _of_figures(where: str, name: str, figures: Iterable[Any], percent: Mapping[str, bool]) -> Fault | None:
+    """Of one metric: it can be a column, and a % metric's figures are fractions."""
+    if not _NAME.fullmatch(name):
+        return Fault(where, name, "a metric has a plain name")
+    for value in figures:
+        if percent.get(name) and value is not None and not 0 <= value <= 1:
+            return Fault(where, value, "figures of a metric whose unit is % are fractions, 0 to 1")
+    return None
+
+
+def _of_curves(curves: Mapping[str, Mapping[str, list[Any]]], percent: Mapping[str, bool]) -> Fault | None:
     for name, curve in curves.items():
         lengths = {key: len(values) for key, values in curve.items()}
         if len(set(lengths.values())) > 1:
             return Fault(f"curves.{name}", lengths, "the lists of a curve have to be of equal length")
+    validation = curves["validation"]
+    for name in COUNTED if validation else ():
+        if name not in validation:
+            return Fault("curves.validation", list(validation), f"{name} has to be among them")
+        for value in validation[name]:
+            if value is None or value < 0 or (name != "seconds" and type(value) is not int):
+                return Fault(f"curves.validation.{name}", value, "it counts up from 0")
+    for name, figures in validation.items():
+        if name not in COUNTED and (fault := _of_figures(f"curves.validation.{name}", name, figures, percent)):
+            return fault
     return None

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 EMPTY = "–"
+"""What stands where there is no figure."""
+ANALYSES = ("differences", "paired", "batch_size_effect", "speed", "workloads", "gap", "cost", "tuning")
+"""The names of all tables but those of metrics, which are named after their metric (`metrics.table_name`)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Sheet:
     """One table. Sheets with one `name` share their files, `<name>.md`, `.csv` and `.tex`, one below the other.
 
     The first `num_labels` columns name what a row is about, the others hold figures. `tidy` has what the CSV holds:
-    one mapping a line, unrounded, accuracies as fractions.
+    one mapping a line, unrounded, figures of % metrics as fractions. `part` is the part of the page that it stands in (page/parts.py).
     """
 
     name: str
@@ -47,16 +50,9 @@ class Sheet:
     notes: tuple[str, ...] = ()
     tidy: tuple[Mapping[str, Any], ...] = ()
     num_labels: int = 1
+    part: str = ""
     in_terminal: bool = True
     """Whether it is shown at the end of a comparison too, or in files and on the page only."""
-
-
-def points(fraction: float, sign: bool = False, decimals: int = 1) -> str:
-    """An accuracy, or a difference of two, in percent or percentage points; nothing has no sign; – where there is none."""
-    if fraction != fraction:
-        return EMPTY
-    text = f"{100 * fraction:{'+' if sign else ''}.{decimals}f}"
-    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
 
 def sorted_by(value: float) -> float | None:

@@ -19,7 +19,9 @@ from normlib.results.axes import SPLIT_SEED, ReportError, as_text, check_axis, s
 from normlib.results.columns import SEED
 from normlib.results.frame import run_names
 from normlib.results.messages import runs as number_of_runs
+from normlib.results.metrics import metric_of
 from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
+from normlib.tasks.metric import Metric
 
 Filters = Mapping[str, Collection[Any]]
 """By setting, the values to keep."""
@@ -43,7 +45,7 @@ class View:
 class Shown:
     """The runs of a report: `runs` has all, those of trials too; `views` those that are compared, none empty.
 
-    `choices` is what the trials chose (`tuning.choices`) of the setting `axis`, None where nothing was tuned.
+    `choices` is what the trials chose (`tuning.choices`) of the setting `axis` by `metric`; both None where nothing was tuned.
     """
 
     runs: pd.DataFrame
@@ -51,10 +53,12 @@ class Shown:
     axis: str | None
     choices: pd.DataFrame
     messages: tuple[str, ...]
+    metric: Metric | None = None
 
 
-def shown(table: pd.DataFrame, filters: Filters, staged: bool = True) -> Shown:
+def shown(table: pd.DataFrame, filters: Filters, staged: bool = True, metric: Metric | str | None = None) -> Shown:
     """What a report of the runs in `table` shows. Unless `staged`, stages mean nothing: all runs are compared.
+    `metric` is what trials choose by, its name, or None for the main one of the runs.
 
     ReportError for filters on what is no setting of the runs, or only says what a run is for.
     """
@@ -71,7 +75,8 @@ def shown(table: pd.DataFrame, filters: Filters, staged: bool = True) -> Shown:
             f"filters take what was compared, not {min(wrong)}: it says what a run is for, and the report keeps trials, tuned "
             "and fixed runs apart by itself"
         )
-    found, both = tuning.choices(table, axis), tuning.views(table, axis)
+    metric = metric if isinstance(metric, Metric) else metric_of(table, metric)
+    found, both = tuning.choices(table, axis, metric), tuning.views(table, axis, metric)
     views = [_view(name, axis, runs[_kept(runs, filters)]) for name, runs in both.items()]
     is_trial = (table[STAGE] == TRIAL) & (table[TUNING] == axis)
     of_trials = {name: values for name, values in filters.items() if name not in (SEED, axis)}
@@ -84,7 +89,7 @@ def shown(table: pd.DataFrame, filters: Filters, staged: bool = True) -> Shown:
         )
     found = found[_kept(found, of_trials)].reset_index(drop=True)
     there = tuple(view for view in views if len(view.runs))
-    return Shown(chosen.reset_index(drop=True), there, axis, found, tuple(messages))
+    return Shown(chosen.reset_index(drop=True), there, axis, found, tuple(messages), metric)
 
 
 def one_view(table: pd.DataFrame, name: str) -> View:

@@ -1,11 +1,13 @@
 """A study: the runs of a report laid out by condition, arm and replicate, which is what every analysis reads.
 
-In: the frame of runs and the question asked of them. Out: for each condition, arrays of shape (replicates,) by arm.
+In: the frame of runs and the question asked of them. Out: for each condition, arrays of shape (replicates,) by arm. What the
+question leaves open of its metric, the runs tell.
 A replicate is a seed; where each seed has a split of its own, both together. This file computes no statistic and drops no run.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,48 +19,93 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.columns import SEED
+from normlib.results.columns import CONTROL, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.frame import run_names
+from normlib.results.identity import has_hashes
+from normlib.results.metrics import SPLITS, metric_of, metric_of_value, scale
 from normlib.results.record import DIVERGED, TRAINED
+from normlib.tasks.metric import Metric
 
-ACCURACY = "test.accuracy"
+POINTS = 0.5
+"""Within so many points arms are equal in practice, where the metric's unit is % and nothing else is said."""
+
+
+NO_METRIC = Metric("metric")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the runs: the axes of the tables, the baseline of the comparisons, and what counts as equal.
+    """What is asked of the runs: the axes of the tables, the metric, the baseline of the comparisons, and what counts as equal.
 
-    `rope` is in percentage points of accuracy; `target` a fraction, or None for 95 % of the baseline's final validation
-    accuracy in each condition; `order` the order of labels along axes.
+    `metric` are the facts of what is compared, or its name among the metrics of the runs, or None for their main one; `value` is
+    its column, "" for the metric on the test split, or where no run has it there on validation. `higher_is_better` is the
+    metric's direction, where its name does not tell. `rope` is in the metric's unit, points where that is %; None is 0.5 points where the unit is %, and nothing is
+    equal in practice elsewhere. `target` is a figure of the metric, a fraction where the unit is %; None follows from the
+    baseline (analyses/speed.py). `order` is the order of labels along axes.
     """
 
     rows: str = "norm"
     columns: str = "data.batch_size"
-    value: str = ACCURACY
+    metric: Metric | str | None = None
+    higher_is_better: bool | None = None
+    value: str = ""
     baseline: str = "batch"
-    rope: float = 0.5
+    rope: float | None = None
     target: float | None = None
     order: Order = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """ReportError for a region of equivalence or a target that cannot be."""
-        if not 0 <= self.rope < math.inf:
+        if self.rope is not None and not 0 <= self.rope < math.inf:
             raise ReportError(
-                f"rope is the percentage points of accuracy within which arms are equal in practice, 0 or more, got {self.rope}"
+                f"rope is the difference within which arms are equal in practice, 0 or more, in the metric's unit (points where that "
+                f"is %), got {self.rope}"
             )
-        if self.target is not None and not 0 < self.target <= 1:
-            raise ReportError(
-                f"target is the accuracy to reach, a fraction above 0 and up to 1 (0.95 is 95 %), got {self.target}"
-            )
+        check_target(self.target, self.metric if isinstance(self.metric, Metric) else None)
+
+    def asked_of(self, runs: pd.DataFrame) -> Question:
+        """The same with the metric and its column filled in from the runs. ReportError where they do not tell."""
+        metric = self.metric
+        if not isinstance(metric, Metric):
+            by_value = self.value and metric is None
+            metric = metric_of_value(runs, self.value) if by_value else metric_of(runs, metric, self.higher_is_better)
+        columns = [f"{split}.{metric.name}" for split in SPLITS]
+        there = (column for column in columns if column in runs and runs[column].notna().any())
+        return dataclasses.replace(self, metric=metric, value=self.value or next(there, columns[0]))
 
     @property
-    def percent(self) -> bool:
-        """Whether the value is an accuracy, which readers get in percent and its differences in points."""
-        return self.value.endswith("accuracy")
+    def facts(self) -> Metric:
+        """The facts of the metric, which a study fills in; without any run nothing has a figure, whatever the metric is."""
+        return self.metric if isinstance(self.metric, Metric) else NO_METRIC
+
+    def on(self, split: str) -> str:
+        """The column of the metric on another split. Of figures that were made elsewhere no split is known, and they stand for "test"."""
+        if split == "test" and self.value.startswith(f"{UNKNOWN_SPLIT}."):
+            return self.value
+        return f"{split}.{self.facts.name}"
+
+    @property
+    def region(self) -> float | None:
+        """Differences up to this are equal in practice, in the unit that figures are stored in; None where none are."""
+        if self.rope is not None:
+            return self.rope / scale(self.facts)
+        return POINTS / 100 if self.facts.percent else None
 
     def counts_as_equal(self, difference: float) -> bool:
-        """Whether a difference of this size (a fraction, without sign) lies within the region of equivalence."""
-        return self.percent and difference <= self.rope / 100
+        """Whether a difference of this size (as it is stored, without sign) lies within the region of equivalence."""
+        return self.region is not None and difference <= self.region
+
+
+def check_target(target: float | None, metric: Metric | None) -> None:
+    """ReportError for a target that no run could reach."""
+    if target is None:
+        return
+    if metric is not None and metric.percent and not 0 < target <= 1:
+        raise ReportError(
+            f"target is the {metric.title} to reach, a fraction above 0 and up to 1 (0.95 is 95 %), got {target}"
+        )
+    if not math.isfinite(target):
+        raise ReportError(f"target is the figure of the metric to reach, a finite number, got {target}")
 
 
 @dataclass(frozen=True)
@@ -95,13 +142,18 @@ class Condition:
         names = run_names(self.runs)[positions]
         return self._by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
-    def resolution(self, value: str) -> float:
-        """The step of a value that comes in steps: 1 / samples of its split for an accuracy, else 0."""
-        split, _, name = value.rpartition(".")
-        if name != "accuracy" or f"{split}.samples" not in self.runs:
+    def resolution(self, value: str, metric: Metric) -> float:
+        """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
+
+        Of figures that were made elsewhere the column `measured.step` has it.
+        """
+        split, _, _ = value.rpartition(".")
+        if f"{split}.{STEP}" in self.runs:
+            return float(self.runs[f"{split}.{STEP}"].max())
+        if not metric.step or f"{split}.samples" not in self.runs:
             return 0.0
         samples = min(self.runs[f"{split}.samples"].dropna(), default=0)
-        return 1 / float(samples) if samples > 0 else 0.0
+        return metric.step / float(samples) if samples > 0 else 0.0
 
     def diverged(self, arm: str) -> NDArray[np.bool_]:
         """By replicate, whether a run of it diverged, (replicates,)."""
@@ -133,6 +185,16 @@ class Study:
     verified: bool = True
     """Whether arms of norms are paired for certain (`identity.check_paired`), or hashes must tell for each comparison."""
 
+    def __post_init__(self) -> None:
+        """Let the runs say what the question leaves open. ReportError where they do not tell."""
+        if len(self.runs):
+            object.__setattr__(self, "question", self.question.asked_of(self.runs))
+
+    @cached_property
+    def hashed(self) -> bool:
+        """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
+        return has_hashes(self.runs)
+
     @cached_property
     def places(self) -> Places:
         """Where each run belongs. ReportError for axes that are no settings of the runs."""
@@ -142,6 +204,14 @@ class Study:
     def conditions(self) -> Mapping[str, tuple[Condition, ...]]:
         """The conditions of each section, in the order of the columns. ReportError where a cell has two runs a seed."""
         return {section: self._of_section(section) for section in self.places.sections}
+
+    @cached_property
+    def controls(self) -> frozenset[str]:
+        """The rows that are a control: the baseline a second time, which shows the noise and is no method."""
+        if CONTROL not in self.runs:
+            return frozenset()
+        control = self.runs[CONTROL].fillna(False).astype(bool)
+        return frozenset(str(label) for label, all_are in control.groupby(self.places.rows).all().items() if all_are)
 
     def arms(self, section: str) -> tuple[str, ...]:
         """The arms of a section, in the order of the rows."""

@@ -10,18 +10,25 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from normlib.results import anew
+from normlib.results import anew, metrics
+from normlib.results.columns import UNKNOWN_SPLIT
+from normlib.results.metrics import difference_unit, figure, in_unit, scale, table_name, with_unit
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
-from normlib.results.tables import Cell, Table, lower_is_better
+from normlib.results.tables import Cell, Table
+from normlib.tasks.metric import Metric
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def main_sheet(table: Table) -> Sheet:
-    """One section's table, under the name of its value: "accuracy" for the accuracy on the test set."""
+MAIN, METRICS = "main", "metrics"
+"""The parts of the page for the metric that was asked for, and for the others of the task."""
+
+
+def main_sheet(table: Table, part: str = MAIN) -> Sheet:
+    """One section's table, under the name of its metric; those of other metrics are not shown in a terminal."""
     text = _Text(table)
     return Sheet(
-        name=table.value.rpartition(".")[2],
+        name=table_name(table.metric),
         title=text.title,
         header=(f"{table.row_axis} \\ {table.column_axis}", *map(text.header, table.columns)),
         lines=tuple(Line(row, (Entry(row), *(text.entry(table.cell(row, c)) for c in table.columns))) for row in table.rows),
@@ -31,12 +38,14 @@ def main_sheet(table: Table) -> Sheet:
             for row, column in itertools.product(table.rows, table.columns)
             if (row, column) in table.cells
         ),
+        part=part,
+        in_terminal=part == MAIN,
     )  # fmt: skip
 
 
-def title(value: str, section: str) -> str:
-    """A heading: the quantity, with % for accuracies, and the section."""
-    words = value.replace(".", " ").replace("_", " ") + (" in %" if value.endswith("accuracy") else "")
+def title(value: str, metric: Metric, section: str) -> str:
+    """A heading: the split and the metric with its unit, and the section."""
+    words = in_unit(metrics.title(value, metric), metric.unit)
     return words[:1].upper() + words[1:] + (f", {section}" if section else "")
 
 
@@ -54,29 +63,26 @@ class _Text:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.percent = table.value.endswith("accuracy")
         counts = Counter(cell.n for cell in table.cells.values() if cell.n).most_common(1)
         self.usual_n = counts[0][0] if counts else 0
         met = (table.cell(row, column).skip_reasons for row in table.rows for column in table.columns)
         reasons = dict.fromkeys(reason for found in met for reason in found)
         self.reasons = {reason: str(number).translate(_SUPERSCRIPTS) for number, reason in enumerate(reasons, 1)}
-        self.title = title(table.value, table.section)
+        self.title = title(table.value, table.metric, table.section)
 
     def header(self, column: str) -> str:
         """A column with the updates that its runs take."""
         updates = self.table.updates
         return f"{column} ({updates[column]} updates)" if column in updates else column
 
-    def number(self, value: float) -> str:
-        """One decimal for percentages (a tenth of a point), four digits for anything else."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.4g}"
-
     def entry(self, cell: Cell) -> Entry:
         """One cell in words; an arm that cannot be told from the best stands out."""
         parts = []
         if cell.n:
-            width = "" if math.isnan(cell.half_width) else f" ± {self.number(cell.half_width)}"
-            parts.append(self.number(cell.mean) + width + (f" (n={cell.n})" if cell.n != self.usual_n else ""))
+            metric, half_width = self.table.metric, cell.half_width
+            width = "" if math.isnan(half_width) else f" ± {figure(half_width, metric, width=half_width)}"
+            number = f" (n={cell.n})" if cell.n != self.usual_n else ""
+            parts.append(figure(cell.mean, metric, width=half_width) + width + number)
         if cell.diverged:
             parts.append(f"diverged {cell.diverged}/{cell.trained}")
         if cell.failed:
@@ -90,25 +96,32 @@ class _Text:
     def notes(self) -> list[str]:
         """What the numbers are, in the order in which a reader will ask."""
         table, cells = self.table, list(self.table.cells.values())
-        notes = []
+        notes, elsewhere = [], table.value.startswith(f"{UNKNOWN_SPLIT}.")
         if any(cell.n for cell in cells):
             width = "" if all(cell.n < 2 for cell in cells) else " ± half-width of its 95 % t interval"
             unless = "" if all(cell.n in (0, self.usual_n) for cell in cells) else ", unless a cell says otherwise"
             notes.append(f"Mean over seeds{width}; n = {self.usual_n}{unless}.")
         if any(cell.in_best for cell in cells):
-            best = "lowest" if lower_is_better(table.value) else "highest"
+            best = "highest" if table.metric.higher_is_better else "lowest"
             notes.append(
                 f"Bold: cannot be told from the {best} mean of its column "
                 "(the 95 % t interval of the difference, seed by seed, contains 0; one seed cannot tell)."
             )
         if any(cell.diverged for cell in cells):
-            scored = "they count with what the broken network scores" if self.percent else "such values are left out"
-            notes.append(f"diverged k/n: in k of n trained runs the loss was no longer finite; {scored}.")
+            all_count = all(cell.n == cell.trained for cell in cells if cell.diverged)
+            scored = "they count with what the broken network scores" + (
+                "" if all_count else ", where that is a number"
+            )
+            what = "the figure is no finite number" if elsewhere else "the loss was no longer finite"
+            notes.append(f"diverged k/n: in k of n trained runs {what}; {scored}.")
         if any(cell.failed for cell in cells):
-            notes.append("failed k/n: k of n runs stopped with an error and have no figures; `compare` tries again.")
+            again = "" if elsewhere else "; `compare` tries again"
+            notes.append(f"failed k/n: k of n runs stopped with an error and have no figures{again}.")
         notes += [f"{mark} skipped: {reason}" for reason, mark in self.reasons.items()]
-        if table.test_samples and self.percent and table.value.startswith("test."):
-            notes.append(f"Test set: {table.test_samples} samples, one is {100 / table.test_samples:.2g} points.")
+        if table.test_samples and table.value.startswith("test."):
+            step = f"{scale(table.metric) * table.metric.step / table.test_samples:.2g}"
+            one = f", one is {with_unit(step, difference_unit(table.metric))}" if table.metric.step else ""
+            notes.append(f"Test set: {table.test_samples:,} samples{one}.")
         notes += _parameters("Trunk", table.trunk_parameters) + anew.notes(table.started_anew)
         notes += _parameters("Norm", table.norm_parameters)
         if table.constant:

@@ -20,16 +20,14 @@ from normlib.results.columns import is_setting
 from normlib.results.record import DIVERGED, FAILED, SKIPPED, TRAINED
 from normlib.results.statistics import mean_interval, not_worse_than_best
 from normlib.results.study import Condition, Study
-
-HIGHER_IS_BETTER = ("accuracy", "samples_per_second")
-"""How the names of values end that are better when larger; of anything else (loss, seconds, bytes) less is better."""
+from normlib.tasks.metric import Metric
 
 
 @dataclass(frozen=True)
 class Cell:
     """One arm in one condition. `n` replicates have the value; `trained` were trained, `diverged` of these broke.
 
-    `mean` and `half_width` are in the value's own unit (a fraction for accuracies), NaN where n is too small.
+    `mean` and `half_width` are as the value is stored (a fraction where the unit is %), NaN where n is too small.
     """
 
     mean: float = math.nan
@@ -51,6 +49,8 @@ class Table:
     row_axis: str
     column_axis: str
     value: str
+    metric: Metric
+    """The facts of the value."""
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     updates: Mapping[str, int]
@@ -66,52 +66,55 @@ class Table:
     """By row: the same for the parameters of the norms."""
     started_anew: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """By row: the names of the trunk's parameters that its norm started anew, each different list among its runs."""
+    controls: frozenset[str] = frozenset()
+    """The rows that are a control."""
 
     def cell(self, row: str, column: str) -> Cell:
         """The cell, which counts nothing where there is no run."""
         return self.cells.get((row, column), Cell())
 
 
-def comparison(study: Study) -> list[Table]:
-    """One table for each combination of the settings that vary beside rows, columns and replicates."""
-    if study.runs["status"].isin(TRAINED).any():
-        check_value(study.runs, study.question.value)
+def comparison(study: Study, metric: Metric | None = None) -> list[Table]:
+    """One table for each combination of the settings that vary beside rows, columns and replicates.
+
+    They hold the value of the question, or on the same split another `metric`.
+    """
+    value, facts = study.question.value, study.question.facts
+    if metric is not None:
+        value, facts = f"{value.rpartition('.')[0]}.{metric.name}", metric
+    elif study.runs["status"].isin(TRAINED).any():
+        check_value(study.runs, value)
     constant = _constant(study.runs, (study.question.rows, study.question.columns))
-    return [_table(study, section, constant) for section in study.places.sections]
+    return [_table(study, section, constant, value, facts) for section in study.places.sections]
 
 
-def lower_is_better(value: str) -> bool:
-    """Whether less of a value is better, as for a loss."""
-    return not value.endswith(HIGHER_IS_BETTER)
-
-
-def _table(study: Study, section: str, constant: Mapping[str, str]) -> Table:
+def _table(study: Study, section: str, constant: Mapping[str, str], value: str, metric: Metric) -> Table:
     where, conditions = study.places, study.conditions[section]
     inside = (where.section == section).to_numpy()
     part, row = study.runs[inside], where.rows[inside]
     cells: dict[tuple[str, str], Cell] = {}
     updates = {}
     for condition in conditions:
-        found = _column(condition, study.question.value)
+        found = _column(condition, value, metric)
         cells |= {(arm, condition.column): cell for arm, cell in found.items()}
-        planned = condition.runs["planned_steps"]
+        planned = condition.runs.get("planned_steps", pd.Series(dtype=float))
         if len(steps := set(planned[planned > 0])) == 1:
             updates[condition.column] = int(steps.pop())
     rows = study.arms(section)
     return Table(
-        section, where.row_axis, where.column_axis, study.question.value, rows,
+        section, where.row_axis, where.column_axis, value, metric, rows,
         tuple(condition.column for condition in conditions), updates, cells,
-        constant=constant, test_samples=_one(part, "test.samples"),
+        constant=constant, test_samples=_one(part, "test.samples"), controls=study.controls & set(rows),
         trunk_parameters=_ranges(part, row, "parameters.trunk", rows),
         norm_parameters=_ranges(part, row, "parameters.norm", rows),
         started_anew=started_anew(part, row, rows),
     )  # fmt: skip
 
 
-def _column(condition: Condition, value: str) -> dict[str, Cell]:
+def _column(condition: Condition, value: str, metric: Metric) -> dict[str, Cell]:
     """The cells of one column, by row label: all runs of one condition."""
     status = condition.runs["status"].to_numpy()
-    resolution = condition.resolution(value)
+    resolution = condition.resolution(value, metric)
     cells, values = {}, {}
     for arm, positions in condition.positions.items():
         mine = status[positions]
@@ -124,7 +127,7 @@ def _column(condition: Condition, value: str) -> dict[str, Cell]:
             diverged=int((mine == DIVERGED).sum()), failed=int((mine == FAILED).sum()), skipped=len(reasons),
             skip_reasons=tuple(dict.fromkeys(str(reason) for reason in reasons)),
         )  # fmt: skip
-    best = not_worse_than_best(values, lower_is_better(value), resolution=resolution)
+    best = not_worse_than_best(values, not metric.higher_is_better, resolution=resolution)
     compared = sum(cell.n > 0 for cell in cells.values()) > 1  # one arm alone is not the best of anything
     return {arm: Cell(**{**vars(cell), "in_best": compared and arm in best}) for arm, cell in cells.items()}
 

@@ -15,9 +15,11 @@ from typing import Any
 import pandas as pd
 
 from normlib.results.axes import as_text, check_axis, same_text
-from normlib.results.columns import SEED, is_setting
+from normlib.results.columns import ARM, SEED, is_setting
 from normlib.results.frame import settings
+from normlib.results.metrics import metric_of
 from normlib.results.record import FAILED, SKIPPED, TRAINED
+from normlib.tasks.metric import Metric
 
 STAGE = "stage"
 """The label that says what a run of an experiment with tuning is for."""
@@ -25,10 +27,9 @@ TRIAL, FIXED, TUNED = "trial", "fixed", "tuned"
 TUNING = "tuning"
 """The label that names the setting which an experiment tunes."""
 
-ARM = "norm"
 FOUND = ("chosen", "validation", "trials", "wanted", "at_edge", "means", "missing", "why_not")
 """What `choices` finds; the columns ahead of these name the arm and the condition."""
-ROUNDING = 1e-9  # means of the same accuracies added up in another order differ by less, one sample in any set by more
+ROUNDING = 1e-9  # of a mean's size: means of the same figures added up in another order differ by less, one sample in any set by more
 WORDS = {FAILED: "failed", SKIPPED: "was skipped"}
 STAY = ("experiment", "planned_steps", "data_version")  # what holds even of a run that there could not be
 
@@ -40,18 +41,18 @@ def tuned_axis(table: pd.DataFrame) -> str | None:
     return str(own.sort_values("started")[TUNING].iloc[-1]) if len(own) else None
 
 
-def choices(table: pd.DataFrame, axis: str) -> pd.DataFrame:
+def choices(table: pd.DataFrame, axis: str, metric: Metric | None = None) -> pd.DataFrame:
     """The value of `axis` that the trials choose for each arm and condition, a row each, in order of these.
 
-    Columns: the arm, then every setting that varies among the trials but for the axis, the seed, and what follows from these
+    `metric` is what chooses, by default the main one of the runs. Columns: the arm, then every setting that varies among the trials but for the axis, the seed, and what follows from these
     two; then
 
-    - `chosen`: the value with the best mean validation accuracy, the smaller one of equals; None where `why_not` says more.
-    - `validation`: that mean, a fraction. A trial that diverged counts with what its broken network scores.
+    - `chosen`: the value with the best mean of the metric on validation, the smaller one of equals; None where `why_not` says more.
+    - `validation`: that mean, as it is stored. A trial that diverged counts with what its broken network scores.
     - `trials`: the number of trials that were trained.
     - `wanted`: the number of trials that every arm and condition ought to have, by what any of them has.
     - `at_edge`: whether the chosen value is the smallest or the largest of the numbers tried: better ones may lie beyond.
-    - `means`: the mean validation accuracy by value, NaN for a value with a trial that failed, was skipped or is missing;
+    - `means`: the mean on validation by value, NaN for a value with a trial that failed, was skipped or is missing;
       such a value cannot be chosen.
     - `missing`: the number of trials that other arms or conditions have and this one lacks. Until it is 0 there is no choice.
     - `why_not`: why there is no choice, else "".
@@ -64,10 +65,11 @@ def choices(table: pd.DataFrame, axis: str) -> pd.DataFrame:
     check_axis(table, axis)
     values, seeds = sorted(map(_plain, trials[axis].unique()), key=_rank), trials[SEED].nunique()
     keys = _keys(trials, axis)
+    metric = metric or metric_of(trials)
     rows = []
     for _, own in trials.groupby(_texts(trials, keys), sort=False):
         by_value = {value: own[own[axis].map(same_text) == same_text(value)] for value in values}
-        rows.append({key: _plain(own[key].iloc[0]) for key in keys} | _choice(by_value, seeds))
+        rows.append({key: _plain(own[key].iloc[0]) for key in keys} | _choice(by_value, seeds, metric))
     rows.sort(key=lambda row: [_rank(row[key]) for key in keys])
     return pd.DataFrame(rows, columns=[*keys, *FOUND])
 
@@ -81,7 +83,7 @@ def is_chosen(table: pd.DataFrame, found: pd.DataFrame, axis: str) -> pd.Series:
     return pd.Series([pair in wanted for pair in there], index=table.index, dtype=bool)
 
 
-def views(table: pd.DataFrame, axis: str) -> dict[str, pd.DataFrame]:
+def views(table: pd.DataFrame, axis: str, metric: Metric | None = None) -> dict[str, pd.DataFrame]:
     """The evaluation runs as `tuned`, each arm at its chosen value, and as `fixed`, all at one.
 
     Neither has columns for the stage and the tuning, and `tuned` has none for the axis, since `choices` says what each arm has:
@@ -91,7 +93,7 @@ def views(table: pd.DataFrame, axis: str) -> dict[str, pd.DataFrame]:
     if STAGE not in table:
         return {TUNED: table.iloc[:0], FIXED: table}
     check_axis(table, axis)
-    found = choices(table, axis)
+    found = choices(table, axis, metric)
     evaluation = table[table[STAGE].isin([FIXED, TUNED]) & (table[TUNING] == axis)]
     fixed = evaluation[evaluation[STAGE] == FIXED]
     keys = _arm_and_condition(found)
@@ -112,9 +114,9 @@ def views(table: pd.DataFrame, axis: str) -> dict[str, pd.DataFrame]:
     }
 
 
-def _choice(by_value: Mapping[Any, pd.DataFrame], seeds: int) -> dict[str, Any]:
+def _choice(by_value: Mapping[Any, pd.DataFrame], seeds: int, metric: Metric) -> dict[str, Any]:
     """What the trials of one arm and condition choose; `seeds` is the number of trials that every value ought to have."""
-    means = {value: _mean(trials, seeds) for value, trials in by_value.items()}
+    means = {value: _mean(trials, seeds, metric) for value, trials in by_value.items()}
     statuses = [status for trials in by_value.values() for status in trials["status"]]
     missing = seeds * len(by_value) - len(statuses)
     found: dict[str, Any] = {"chosen": None, "validation": math.nan}
@@ -124,19 +126,21 @@ def _choice(by_value: Mapping[Any, pd.DataFrame], seeds: int) -> dict[str, Any]:
     if missing:
         return found | {"why_not": f"no choice yet: {missing} of {seeds * len(by_value)} trials have no record"}
     if not complete:
-        words = " or ".join(WORDS[status] for status in sorted({*statuses} - TRAINED))
+        words = " or ".join(WORDS[status] for status in sorted({*statuses} - TRAINED)) or "has no figure"
         return found | {"why_not": f"no choice: every value has a trial that {words}"}
-    best = max(complete.values())
-    chosen = next(value for value, mean in complete.items() if mean >= best - ROUNDING)
+    sign = 1 if metric.higher_is_better else -1
+    best = max(sign * mean for mean in complete.values())
+    chosen = next(value for value, mean in complete.items() if sign * mean >= best - ROUNDING * max(1, abs(best)))
     numbers = [value for value in by_value if _is_number(value)]
     at_edge = _is_number(chosen) and chosen in (min(numbers), max(numbers))
     return found | {"chosen": chosen, "validation": complete[chosen], "at_edge": at_edge}
 
 
-def _mean(trials: pd.DataFrame, seeds: int) -> float:
+def _mean(trials: pd.DataFrame, seeds: int, metric: Metric) -> float:
+    """NaN where a trial has no figure: one whose loss was no longer finite may have none, and its value cannot be chosen."""
     if len(trials) < seeds or not trials["status"].isin(TRAINED).all():
         return math.nan
-    return float(trials["validation.accuracy"].mean())
+    return float(trials[f"validation.{metric.name}"].mean(skipna=False))
 
 
 def _keys(trials: pd.DataFrame, axis: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What tuning chose, in words: for each arm and condition the chosen value and the validation accuracy of every value.
+"""What tuning chose, in words: for each arm and condition the chosen value and the mean on validation of every value.
 
 In: what `tuning.choices` found. Out: a sheet. This file chooses nothing.
 """
@@ -11,40 +11,44 @@ from typing import Any
 import pandas as pd
 
 from normlib.results.axes import as_text
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, points
+from normlib.results.metrics import bracketed, direction, figure
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number
 from normlib.results.tuning import FOUND
+from normlib.tasks.metric import Metric
 
 
-def tuning_sheets(axis: str | None, found: pd.DataFrame) -> tuple[Sheet, ...]:
-    """One sheet on the choices of the setting `axis`; none where nothing was tuned, or no trial has a record."""
-    if axis is None or not len(found):
+def tuning_sheets(axis: str, found: pd.DataFrame, metric: Metric) -> tuple[Sheet, ...]:
+    """One sheet on the choices of the setting `axis` by `metric`; none where no trial has a record."""
+    if not len(found):
         return ()
     keys = [name for name in found.columns if name not in FOUND]
     values = list(found["means"].iloc[0])
     lines, tidy = [], []
     for row in found.to_dict("records"):
         labels = [as_text(row[key]) for key in keys]
-        lines.append(Line(labels[0], (*(Entry(label, number(label)) for label in labels), *_figures(row, values))))
+        lines.append(
+            Line(labels[0], (*(Entry(label, number(label)) for label in labels), *_figures(row, values, metric)))
+        )
         tidy += [
             dict(zip(keys, labels, strict=True))
-            | {axis: as_text(value), "validation.accuracy": row["means"][value], "trials": row["trials"]}
+            | {axis: as_text(value), f"validation.{metric.name}": row["means"][value], "trials": row["trials"]}
             | {"chosen": str(value == row["chosen"]).lower(), "at_edge": str(row["at_edge"] and value == row["chosen"]).lower()}
             for value in values
         ]  # fmt: skip
     return (
         Sheet(
             name="tuning",
-            title=f"Tuning: {axis} by validation accuracy",
-            header=(*keys, "chosen", *(f"{as_text(value)} (%)" for value in values)),
+            title=f"Tuning: {axis} by {metric.title} on validation",
+            header=(*keys, "chosen", *(bracketed(as_text(value), metric.unit) for value in values)),
             lines=tuple(lines),
-            notes=_notes(axis, found),
+            notes=_notes(axis, found, metric),
             tidy=tuple(tidy),
             num_labels=len(keys),
         ),
     )
 
 
-def _figures(row: dict[str, Any], values: list[Any]) -> list[Entry]:
+def _figures(row: dict[str, Any], values: list[Any], metric: Metric) -> list[Entry]:
     """The chosen value, flagged at an edge of the grid, then each value's mean."""
     chosen = (
         Entry(as_text(row["chosen"]) + (" (edge)" if row["at_edge"] else ""))
@@ -55,16 +59,16 @@ def _figures(row: dict[str, Any], values: list[Any]) -> list[Entry]:
     return [
         chosen,
         *(
-            Entry(EMPTY) if math.isnan(mean) else Entry(points(mean), mean, strong=value == row["chosen"])
+            Entry(EMPTY) if math.isnan(mean) else Entry(figure(mean, metric), mean, strong=value == row["chosen"])
             for value, mean in zip(values, means, strict=True)
         ),
     ]
 
 
-def _notes(axis: str, found: pd.DataFrame) -> tuple[str, ...]:
+def _notes(axis: str, found: pd.DataFrame, metric: Metric) -> tuple[str, ...]:
     """What the figures are, and how far the choice can be trusted."""
     notes = [
-        f"Mean validation accuracy of each {axis} over the trials, on seeds of their own, the same for every arm and "
+        f"Mean {metric.title} on validation ({direction(metric)} is better) of each {axis} over the trials, on seeds of their own, the same for every arm and "
         "condition. Tables marked tuned show every arm at its chosen value, those marked fixed all at one.",
         "Bold: chosen; the smaller of equals.",
     ]

@@ -9,8 +9,10 @@ import math
 import re
 from collections.abc import Sequence
 
+from normlib.results.columns import BATCH_SIZES
 from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
-from normlib.results.sheet import p_value, points
+from normlib.results.metrics import bracketed, difference_unit, direction, figure, scale, with_unit
+from normlib.results.sheet import p_value
 from normlib.results.study import Question
 
 
@@ -20,22 +22,23 @@ def sentence(comparison: Comparison, question: Question, family: int) -> str:
     where = f"At {condition_words(question.columns, comparison.column)}, "
     if comparison.verdict == NONE:
         return f"{where}{arm} and {baseline} are not compared: {comparison.why_none}."
-    size = amount(comparison.difference, question, sign=True)
-    low, high = (amount(end, question, unit=False, sign=True) for end in (comparison.low, comparison.high))
+    width = comparison.half_width
+    size = amount(comparison.difference, question, sign=True, width=width)
+    low, high = (amount(end, question, unit=False, sign=True, width=width) for end in (comparison.low, comparison.high))
     if comparison.verdict in (BETTER, WORSE):
         better = comparison.verdict == BETTER
         least, most = sorted((abs(comparison.low), abs(comparison.high)))
         inside = question.counts_as_equal(comparison.within)
-        tail = f", which is less than the {question.rope:g} points that count as equal" if inside else ""
+        tail = f", which is less than the {region_words(question)} that count as equal" if inside else ""
         return (
-            f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by {amount(abs(comparison.difference), question)} "
-            f"({amount(least, question, unit=False)} to {amount(most, question, unit=False)}; "
+            f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by {amount(abs(comparison.difference), question, width=width)} "
+            f"({amount(least, question, unit=False, width=width)} to {amount(most, question, unit=False, width=width)}; "
             f"{_evidence(comparison, better)}; p {_relation(comparison.p_holm)}){tail}{_diverged(comparison)}."
         )
     if comparison.verdict == EQUAL:
         return (
             f"{where}{arm} and {baseline} are equal for practical purposes: the difference is within "
-            f"{_at_most(comparison.within, question)} either way, and {question.rope:g} count as equal."
+            f"{_at_most(comparison, question)} either way, and {region_words(question, unit=False)} count as equal."
         )
     if comparison.verdict == TOO_FEW:
         if comparison.unpaired:
@@ -55,7 +58,7 @@ def sentence(comparison: Comparison, question: Question, family: int) -> str:
         )
     return (
         f"{where}{arm} and {baseline} cannot be told apart{unpaired}: the difference is within "
-        f"{_at_most(comparison.within, question)} either way{_diverged(comparison)}."
+        f"{_at_most(comparison, question)} either way{_diverged(comparison)}."
     )
 
 
@@ -72,7 +75,7 @@ def verdicts(comparisons: Sequence[Comparison], question: Question) -> dict[str,
 
 def headline(comparisons: Sequence[Comparison], question: Question) -> str | None:
     """The sentence on the largest difference that is beyond doubt, or None if there is none."""
-    clear = [each for each in comparisons if each.verdict in (BETTER, WORSE) and not is_control(each.arm, question)]
+    clear = [each for each in comparisons if each.verdict in (BETTER, WORSE) and not each.control]
     if not clear:
         return None
     largest = max(clear, key=lambda each: abs(each.difference))
@@ -83,16 +86,12 @@ def headline(comparisons: Sequence[Comparison], question: Question) -> str | Non
 
 def what_p_is(question: Question) -> str:
     """The line under the verdicts that says how they are come by."""
-    unit = "points of accuracy" if question.percent else question.value
+    metric = question.facts
+    unit = f"points of {metric.title}" if metric.percent else bracketed(metric.title, metric.unit)
     return (
-        f"Differences are arm − {question.baseline} in {unit}, with 95 % intervals; p is that of the exact sign-flip test "
+        f"Differences are arm − {question.baseline} in {unit}, of which {direction(metric)} is better, with 95 % intervals; p is that of the exact sign-flip test "
         "(where runs are unpaired, of Welch's t), corrected (Holm) for all comparisons of a table."
     )
-
-
-def is_control(arm: str, question: Question) -> bool:
-    """Whether an arm is the baseline under a second name."""
-    return arm == f"{question.baseline}_control"
 
 
 def _evidence(comparison: Comparison, better: bool) -> str:
@@ -110,19 +109,30 @@ def _diverged(comparison: Comparison) -> str:
 
 
 def condition_words(axis: str, column: str) -> str:
-    return f"batch {column}" if axis == "data.batch_size" else f"{axis}={column}"
+    return f"batch {column}" if axis in BATCH_SIZES else f"{axis}={column}"
 
 
-def amount(value: float, question: Question, unit: bool = True, sign: bool = False) -> str:
-    """Points for accuracies, four digits for anything else."""
-    if question.percent:
-        return points(value, sign) + (" points" if unit else "")
-    return f"{value:+.4g}" if sign else f"{value:.4g}"
+def amount(value: float, question: Question, unit: bool = True, sign: bool = False, width: float = math.nan) -> str:
+    """A difference in the metric's unit, points where that is %; `width` is the half-width of its interval."""
+    text = figure(value, question.facts, sign, width=width)
+    return with_unit(text, difference_unit(question.facts) if unit else "")
 
 
-def _at_most(value: float, question: Question) -> str:
-    """As `_amount`, rounded up: a bound that is given must hold."""
-    return amount(math.ceil(1000 * value - 1e-6) / 1000, question) if question.percent else amount(value, question)
+def region_words(question: Question, unit: bool = True) -> str:
+    """The largest difference that is equal in practice: "0.5 points"."""
+    return with_unit(
+        f"{(question.region or 0.0) * scale(question.facts):g}", difference_unit(question.facts) if unit else ""
+    )
+
+
+def _at_most(comparison: Comparison, question: Question) -> str:
+    """The difference either way as `amount` writes it, rounded up: a bound that is given must hold."""
+    value, width = comparison.within, comparison.half_width
+    if question.facts.percent:
+        last_digit = 0.001
+    else:
+        last_digit = 10.0 ** (math.floor(math.log10(width)) - 1) if 0 < width < math.inf else 0.0
+    return amount(math.ceil(value / last_digit - 1e-6) * last_digit if last_digit else value, question, width=width)
 
 
 def _relation(p: float) -> str:

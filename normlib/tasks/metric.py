@@ -34,6 +34,11 @@ class Metric:
         if not self.title:
             object.__setattr__(self, "title", self.name.replace("_", " "))
 
+    @property
+    def percent(self) -> bool:
+        """Whether it is stored as a fraction and shown in percent."""
+        return self.unit == "%"
+
     def facts(self) -> dict[str, Any]:
         """The facts as a record holds them."""
         return dataclasses.asdict(self)
@@ -48,7 +53,7 @@ def shown(metric: Metric, value: float | None) -> str:
     """A figure of a single run in words: percentages with two decimals, anything else with four digits."""
     if value is None:
         return "not finite"
-    return f"{100 * value:.2f} %" if metric.unit == "%" else f"{value:.4g} {metric.unit}".rstrip()
+    return f"{100 * value:.2f} %" if metric.percent else f"{value:.4g} {metric.unit}".rstrip()
 
 
 def column_name(name: str) -> str:

@@ -16,9 +16,10 @@ from normlib.models.site import Site, Sites
 from normlib.norms import factory, norms
 from normlib.norms.place import BranchPosition, CannotEnter, Place
 from normlib.norms.plain import PlainNorm
+from normlib.training.pretrained import freeze, keep_norms
 from normlib.training.seeding import generator, global_stream
 
-COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights")
+COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights", "frozen", "fit_on_batches")
 
 
 def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total_steps: int) -> dict[str, Site]:
@@ -26,6 +27,8 @@ def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total
     named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
     with global_stream(spec["seed"], "norm"):
         _move_in(sites, {site: name for name, site in named_sites.items()}, spec["norm"], spec["site"]["placement"])
+    keep_norms(sites, named_sites, spec["norm"])
+    _require_reference(sites, spec["norm"])
     for name, site in named_sites.items():
         for norm in site.norms:
             _require_statistics(norm, spec["evaluation"]["statistics"])
@@ -34,6 +37,7 @@ def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total
             _apply_batch_sizes(norm, spec, max(1, site.positions_apart), total_steps)
         if spec["norm"]["gamma_noise"]:
             _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
+    freeze(named_sites, spec["norm"], sites)
     return named_sites
 
 
@@ -76,6 +80,16 @@ def _move_in(sites: Sites, names: Mapping[Site, str], settings: Mapping[str, Any
             make_weights(site.num_features).enter(place)
         norm.enter(place)
         site.install(norm)
+
+
+def _require_reference(sites: Sites, settings: Mapping[str, Any]) -> None:
+    """Raises CannotEnter where scales are to be fitted to what norms of pretrained weights gave, and there are none."""
+    unknown = sites.weights is None or (sites.start is not None and sites.start.norm is not None) or not sites.replaced
+    if settings.get("fit_on_batches") and unknown:
+        raise CannotEnter(
+            "norm.fit_on_batches fits scales and shifts to what the norms of pretrained weights gave, so it needs a network of other "
+            "people's with such weights (model.weights=DEFAULT, or a file of theirs)"
+        )
 
 
 def _require_statistics(norm: Any, which: str) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from normlib.conversion.description import Description
 from normlib.data.dataset import Dataset
 from normlib.errors import NormlibError
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
+from normlib.models.start import DEFAULT, Start, read_start
 from normlib.norms import norms
 from normlib.tasks.task import Task
 from normlib.training.installation import install_norms
-from normlib.training.seeding import generator, global_stream
+from normlib.training.seeding import NetworkStream, drawn_from, generator, global_stream
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
@@ -37,8 +39,10 @@ class Network:
 
     `trunk`: the trunk's parameters by their names in the plain trunk, whatever wraps them now. `trunk_hash`: of the plain
     trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has started anew.
-    `largest_convolution` counts multiplications for one sample. `changes`: what was switched off or changed in a network of other
-    people's, in words.
+    `largest_convolution` counts multiplications for one sample. `draws`: the global generators that the trunk draws from while
+    it runs, by dropout for example. `changes`: what the model has switched off or changed in a network of other people's, in words.
+    `start`: the pretrained weights that the trunk comes from, `reference` the network with the norms of the weights, and
+    `replaced` which of them stood where a site is now.
     """
 
     module: nn.Module
@@ -49,7 +53,11 @@ class Network:
     reinitialized: tuple[str, ...]
     state_size: int
     largest_convolution: int
+    draws: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    start: Start | None = None
+    reference: nn.Module | None = None
+    replaced: Mapping[Site, tuple[str, Description]] = field(default_factory=dict)
 
     def prefers_onednn(self, batch_size: int) -> bool:
         """Whether the convolutions are faster through oneDNN than through torch's own kernels, by their size.
@@ -61,10 +69,12 @@ class Network:
         return not 0 < self.largest_convolution * batch_size < SMALL_CONVOLUTION
 
     def open_streams(self, seed: int, device: torch.device) -> None:
-        """Give every site's dropout its own generator on the device of the run."""
+        """Give every site's dropout its own generator on the device of the run, and the trunk's dropout the network's stream."""
         for name, site in self.sites.items():
             if site.dropout:
                 site.dropout_stream = generator(seed, "dropout", name, device=device)
+        if self.draws:
+            NetworkStream(seed, device, self.draws).attach(self.module, self.sites.values())
 
     def count_parameters(self) -> dict[str, int]:
         """Numbers of parameters in the trunk and in the norms (with the sites' shifts)."""
@@ -96,13 +106,16 @@ class NetworkShape:
         return torch.zeros(samples, *self.input_shape, dtype=dtype, device=device)
 
 
-def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module, Sites]:
+def build_trunk(spec: Mapping[str, Any], shape: NetworkShape, stored: Collection[str] = ()) -> tuple[nn.Module, Sites]:
     """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
 
+    `stored`: the names in a stored state of the same network, which tell which biases ahead of sites it has.
     Raises ValueError when the model refuses its settings or the input shape.
     """
     site = spec["site"]
-    sites = Sites(site["activation"], site["placement"], site["dropout"])
+    sites = Sites(site["activation"], site["placement"], site["dropout"], spec["model"].get("weights"))
+    sites.stored = stored
+    sites.keeps_reference = bool(spec["norm"].get("fit_on_batches"))
     name = registered_name(spec["model"])
     with global_stream(spec["seed"], "construction"):
         trunk = models[name].cls(
@@ -113,22 +126,41 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape) -> tuple[nn.Module
         raise IdenticalTrunkError(
             f"model {name!r} made a site that is not part of the network: keep every site as an attribute"
         )
+    if sites.weights is not None and not hasattr(models[name].cls, "default_weights_version"):
+        if sites.weights == DEFAULT:
+            raise ValueError(
+                f"model {name!r} knows no weights of its own, so model.weights={DEFAULT} names none: name a file"
+            )
+        sites.start = sites.start or read_start(sites.weights)
+    # A network of other people's was filled with its own norms in place.
+    if sites.start is not None and not sites.start.loaded:
+        sites.start.fill(trunk, sites.classifier)
     return trunk, sites
 
 
-def build_network(spec: Mapping[str, Any], shape: NetworkShape, total_steps: int) -> Network:
+def build_network(
+    spec: Mapping[str, Any], shape: NetworkShape, total_steps: int, stored: Collection[str] = ()
+) -> Network:
     """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
 
-    Raises ValueError for settings that the model or the norm refuses, IdenticalTrunkError for a model that draws
-    from the global random state while it runs.
+    `stored` is as in `build_trunk`.
+    Raises ValueError for settings that the model or the norm refuses.
     """
-    trunk, sites = build_trunk(spec, shape)
+    trunk, sites = build_trunk(spec, shape, stored)
     trunk_hash, largest_convolution = "", 0
+    draws: tuple[str, ...] = ()
     if next(iter(trunk.parameters())).device.type != "meta":
-        _fill(trunk, sites, spec["seed"], spec["init"]["scheme"], spec["init"]["scale"])
-        largest_convolution = _examine_trunk(trunk, shape, registered_name(spec["model"]))
+        _fill(
+            trunk,
+            sites,
+            {} if sites.start is None else sites.start.loaded,
+            spec["seed"],
+            spec["init"]["scheme"],
+            spec["init"]["scale"],
+        )
+        largest_convolution, draws = _examine_trunk(trunk, shape, spec["seed"])
         trunk_hash = hash_state(trunk)
-    return move_in(trunk, sites, spec, total_steps, trunk_hash, largest_convolution)
+    return move_in(trunk, sites, spec, total_steps, trunk_hash, largest_convolution, draws)
 
 
 def move_in(
@@ -138,6 +170,7 @@ def move_in(
     total_steps: int,
     trunk_hash: str,
     largest_convolution: int = 0,
+    draws: tuple[str, ...] = (),
     changes: tuple[str, ...] = (),
 ) -> Network:
     """A filled trunk with empty sites becomes a network: the norms of the spec move into the sites.
@@ -164,7 +197,11 @@ def move_in(
         reinitialized=_reinitialized(spec["norm"]["name"], trunk, parameters, before),
         state_size=sum(norm_state.values()),
         largest_convolution=largest_convolution,
-        changes=changes,
+        draws=draws,
+        changes=(*changes, *sites.changes),
+        start=sites.start,
+        reference=sites.reference,
+        replaced=sites.replaced,
     )
 
 
@@ -199,8 +236,13 @@ def _reinitialized(
     return changed
 
 
-def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) -> None:
+def _fill(
+    trunk: nn.Module, sites: Sites, loaded: Mapping[int, torch.Tensor], seed: int, scheme: str, scale: float
+) -> None:
+    """Fill each parameter from its own stream, but those that pretrained weights were `loaded` into, by the tensors' ids."""
     for module_name, module in trunk.named_modules():
+        if any(id(parameter) in loaded for parameter in module.parameters(recurse=False)):
+            continue
         if isinstance(module, FILLED_BY_FAN_IN):
             fan_in = module.weight[0].numel()
             bound = 1 / math.sqrt(fan_in)  # torch.nn's default: uniform within 1/sqrt(fan_in), weights and biases
@@ -220,25 +262,19 @@ def _fill(trunk: nn.Module, sites: Sites, seed: int, scheme: str, scale: float) 
                 module.reset_parameters()
 
 
-def _examine_trunk(trunk: nn.Module, shape: NetworkShape, name: str) -> int:
-    """Run two samples through the trunk: refuse global randomness, and return the size of its largest convolution."""
+def _examine_trunk(trunk: nn.Module, shape: NetworkShape, seed: int) -> tuple[int, tuple[str, ...]]:
+    """Run two samples through the trunk: the size of its largest convolution, and the global generators that it draws from."""
     found = [0]
 
     def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         found.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
 
     hooks = [layer.register_forward_hook(count) for layer in trunk.modules() if isinstance(layer, CONVOLUTIONS)]
-    before = torch.get_rng_state()
     with torch.no_grad():
-        trunk(shape.example(2))
+        draws = drawn_from(seed, lambda: trunk(shape.example(2)))
     for hook in hooks:
         hook.remove()
-    if not torch.equal(before, torch.get_rng_state()):
-        raise IdenticalTrunkError(
-            f"model {name!r} draws from torch's global random state in its forward pass, which a norm could shift; use "
-            "site.dropout, which has a stream of its own, or a torch.Generator of the model's"
-        )
-    return max(found)
+    return max(found), draws
 
 
 def _hash_tensor(value: torch.Tensor) -> str:

@@ -23,6 +23,7 @@ def record_of(run: Run, network: Network | None, fitted: Fitted, memory: PeakMem
         of_network = {
             "norm_report": _mean_report(network),
             "changes": list(network.changes),
+            "start": _start_of(run, network),
             "parameters": network.count_parameters(),
             "reinitialized": list(network.reinitialized),
             "state_size": network.state_size,
@@ -49,6 +50,13 @@ def record_of(run: Run, network: Network | None, fitted: Fitted, memory: PeakMem
     )
     record.check()
     return record
+
+
+def _start_of(run: Run, network: Network) -> dict[str, Any]:
+    """What a pretrained start was, empty where there was none."""
+    start = network.start
+    fitted = run.spec["norm"].get("fit_on_batches", 0)
+    return {} if start is None else start.facts() | ({"fitted_on_batches": fitted} if fitted else {})
 
 
 def _mean_report(network: Network) -> dict[str, float | None]:

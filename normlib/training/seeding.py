@@ -1,18 +1,21 @@
 """Streams of random numbers: every use of randomness has a generator of its own, seeded from (seed, stream name).
 
-The only file that touches global random states, torch's, numpy's and Python's, and only to fence them off.
+The only file that touches global random states, torch's, numpy's and Python's, and only to fence them off. A network may draw
+from them while it runs, as every dropout of torch's does: `NetworkStream` gives it numbers that no norm can shift.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def stream_seed(seed: int, *stream: object) -> int:
@@ -80,3 +83,100 @@ def _write_global(states: tuple[Any, Any, Any]) -> None:
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
+
+
+def drawn_from(seed: int, call: Callable[[], Any]) -> tuple[str, ...]:
+    """Which global generators a call draws from: of "torch" (on the CPU), "numpy" and "python". Afterwards they are as before."""
+    with global_stream(seed, "examination"):
+        before = {name: read() for name, (read, _, _) in _GLOBAL.items()}
+        call()
+        return tuple(name for name, (read, _, _) in _GLOBAL.items() if not _same(before[name], read()))
+
+
+class NetworkStream:
+    """What a network draws from global generators in its forward pass, by dropout above all: a stream of the network's own.
+
+    `draws`: the generators that the network draws from, as `drawn_from` names them; those of `device` are torch's, too. Each
+    forward pass in training starts them at (seed, number of the pass), so that the numbers do not depend on where a training was
+    cut short or how its steps were grouped; every pass in evaluation starts them at the same place. At the places of norms
+    they are what they are outside of the network, and a norm's output gets the memory format of its input, in which dropout
+    draws: so no norm shifts what is dropped. `passes` counts the passes in training, which are those with gradients; whoever
+    goes on with a training sets it.
+    """
+
+    def __init__(self, seed: int, device: torch.device, draws: Collection[str]) -> None:
+        self.seed, self.draws = seed, tuple(draws)
+        self.on_device = device.type if "torch" in draws and device.type in _ON_DEVICE else None
+        self.passes = 0
+        self._outside: list[Any] = []
+        self._inside: list[Any] = []
+
+    def attach(self, network: nn.Module, places_of_norms: Iterable[nn.Module]) -> None:
+        """Have the network draw from this stream from now on, but within `places_of_norms`."""
+        network.register_forward_pre_hook(self._enter)
+        network.register_forward_hook(self._leave, always_call=True)
+        for place in places_of_norms:
+            place.register_forward_pre_hook(self._enter_norm)
+            place.register_forward_hook(self._leave_norm, always_call=True)
+
+    def _enter(self, network: nn.Module, inputs: Any) -> None:
+        self._outside = self._read()
+        in_training = network.training and torch.is_grad_enabled()
+        number = stream_seed(self.seed, "dropout", "network", self.passes if in_training else "evaluation")
+        self.passes += in_training
+        for _, _, start in self._generators():
+            start(number)
+
+    def _leave(self, network: nn.Module, inputs: Any, output: Any) -> None:
+        self._write(self._outside)
+
+    def _enter_norm(self, place: nn.Module, inputs: Any) -> None:
+        self._inside = self._read()
+        self._write(self._outside)
+
+    def _leave_norm(self, place: nn.Module, inputs: Any, output: Any) -> Any:
+        self._outside = self._read()
+        self._write(self._inside)
+        if isinstance(output, torch.Tensor) and output.shape == inputs[0].shape:
+            return _in_format_of(inputs[0], output)
+        return None
+
+    def _generators(self) -> list[_Generator]:
+        on_device = [] if self.on_device is None else [_ON_DEVICE[self.on_device]]
+        return [*(_GLOBAL[name] for name in self.draws), *on_device]
+
+    def _read(self) -> list[Any]:
+        return [read() for read, _, _ in self._generators()]
+
+    def _write(self, states: list[Any]) -> None:
+        for (_, write, _), state in zip(self._generators(), states, strict=True):
+            write(state)
+
+
+_Generator = tuple[Callable[[], Any], Callable[[Any], Any], Callable[[int], Any]]
+"""How the state of a global generator is read, written, and started from a number."""
+_GLOBAL: dict[str, _Generator] = {
+    "torch": (
+        torch.default_generator.get_state,
+        torch.default_generator.set_state,
+        torch.default_generator.manual_seed,
+    ),
+    "numpy": (np.random.get_state, np.random.set_state, lambda number: np.random.seed(number % 2**32)),  # noqa: NPY002
+    "python": (random.getstate, random.setstate, random.seed),
+}
+_ON_DEVICE: dict[str, _Generator] = {
+    "cuda": (torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.manual_seed),
+    "mps": (torch.mps.get_rng_state, torch.mps.set_rng_state, torch.mps.manual_seed),
+}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else pickle.dumps(one) == pickle.dumps(other)
+
+
+def _in_format_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """`y` in the memory format of `x`, which has the same shape."""
+    if y.stride() == x.stride():
+        return y
+    laid_out = torch.empty_like(x, dtype=y.dtype, requires_grad=False)
+    return y if laid_out.stride() == y.stride() else laid_out.copy_(y)

@@ -28,7 +28,7 @@ ROOMS = ("norms", "models", "data")
 
 
 def class_hash(cls: type | FunctionType) -> str:
-    """16 hexadecimal digits for the source of a class and of its bases, of a function, or of the plain module that a class is made of.
+    """16 hexadecimal digits for the source of a class and of its bases, of a function, or of the plain module or function that a class is made of.
 
     Of what was typed into a notebook, the cell's source counts, with all that it uses of other cells. RegistryError for what
     has no source.
@@ -57,16 +57,21 @@ def class_hash(cls: type | FunctionType) -> str:
     return _combined(files, texts)
 
 
-def typed_texts(classes: Iterable[type]) -> tuple[str, ...]:
+def typed_texts(classes: Iterable[Any]) -> tuple[str, ...]:
     """The sources of those parts of classes that were typed, as they are now: the same class may use an edited cell."""
     return tuple(cell_of(each).text for cls in classes for each in _made_of(cls) if is_typed(each))
+
+
+def behind(cls: type) -> Any:
+    """What a user has registered: the module or function behind a class that normlib has made around it, else the class."""
+    return cls.behind if "behind" in vars(cls) else as_registered(cls)  # type: ignore[attr-defined]
 
 
 def _made_of(cls: Any) -> list[Any]:
     """The classes and functions whose source says what a class does, but for other people's libraries."""
     if isinstance(cls, FunctionType):
         return [cls]
-    registered: Any = as_registered(cls)
+    registered: Any = behind(cls)
     own = (
         list(getattr(cls, "__mro__", [cls]))
         if registered is cls

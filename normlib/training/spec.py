@@ -34,10 +34,26 @@ class NormSettings:
     `gamma_noise`: the size of noise from a stream of its own that is added to the scales (gamma) before the first step, or,
     where a norm has none, to its shifts. The same method from the same trunk then takes another trajectory.
     `weights`: a method on weights, by its name, that the layer ahead of every site gets beside the norm, e.g.
-    weight_standardization with group.
+    weight_standardization with group. `frozen`: what is held still from the start, "statistics" (the running ones then normalize,
+    in training too), "affine" (scales and shifts) or "all". `fit_on_batches`: over so many training batches, without their
+    targets, scales and shifts are fitted to what the norms of pretrained weights gave.
     """
 
     gamma_noise: float = 0.0
+    weights: str | None = None
+    frozen: str | None = None
+    fit_on_batches: int = 0
+
+
+@dataclass
+class ModelSettings:
+    """What every model has beside its own settings.
+
+    `weights`: what the network starts from, DEFAULT for the weights that the model's library has, or the path of a .safetensors
+    or .pt file. The trunk is filled from it, the same for every arm, but for a last layer of other outputs. Norms that mean the
+    same there go on with their own scales, shifts and statistics.
+    """
+
     weights: str | None = None
 
 
@@ -174,6 +190,7 @@ class DataSettings:
 class Run:
     """One run to do: its spec, the id that follows from it, and what a record says about its origin.
 
+    `changes`: what the model changes in a network of other people's, in words, as far as a plan can see.
     `sources`: where the user's own classes are, `my_file.py:Name`, by what they are ("module", "datamodule").
     """
 
@@ -187,6 +204,7 @@ class Run:
     plugins: tuple[str, ...] = ()
     skip_reason: str | None = None
     planned_steps: int = 0
+    changes: tuple[str, ...] = ()
     control: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,39 +1,71 @@
 """The final weights of a run as a file, written whole or not at all, and checked before anyone relies on it.
 
-In: a network's state. Out: `<folder of the experiment>/weights/<run id>.pt`, which `torch.load` reads.
+In: a network's state. Out: `<folder of the experiment>/weights/<run id>.safetensors`, which any reader of that format reads without
+running code. The file's metadata hold a checksum of the values, the run's id and its norm.
 """
 
 from __future__ import annotations
 
-import zipfile
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from normlib.results.files import StoreError, unwritable, write_atomically
 
+SUFFIX = ".safetensors"
+LENGTH_BYTES = 8
+"""A file starts with the length of its header, little-endian; the header is JSON, and behind it are the values."""
+CHECKSUM = "sha256"
 
-def write_weights(state: Mapping[str, Any], path: Path) -> None:
-    """Write a network's state. StoreError where that cannot be."""
-    import torch  # which workers import while they start, and a plan does without
 
+def write_weights(state: Mapping[str, Any], path: Path, facts: Mapping[str, str] | None = None) -> None:
+    """Write a network's state, and `facts` into the file's metadata. StoreError where that cannot be."""
+    from safetensors.torch import save  # which imports torch, and a plan does without
+
+    no_tensors = [name for name, value in state.items() if not hasattr(value, "data_ptr")]
+    if no_tensors:
+        raise StoreError(
+            f"{path} cannot be written: weights are tensors, and {no_tensors[0]} of the network's state is none"
+        )
+    values = {
+        name: value.detach().cpu().contiguous().clone() for name, value in state.items()
+    }  # some share their memory
+    facts = dict(facts or {})
+    content = save(values, facts | {CHECKSUM: _checksum(save(values, facts))[0]})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: torch.save(state, file))
+        write_atomically(path, content)
     except StoreError:
         raise
     except OSError as error:
         raise unwritable(path, error) from error
-    except RuntimeError as error:  # what torch makes of a full disk
-        raise unwritable(path, OSError(str(error).splitlines()[0])) from error
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The tensors in a file, by their names in the network's state."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
 
 
 def are_sound(path: Path) -> bool:
-    """Whether a file holds whole weights: a ZIP archive, as torch writes, whose every part agrees with its checksum."""
+    """Whether a file holds whole weights: its values agree with the checksum in its metadata."""
     if not path.is_file():
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+        checksum, metadata = _checksum(path.read_bytes())
+        return bool(metadata[CHECKSUM] == checksum)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _checksum(content: bytes) -> tuple[str, dict[str, str]]:
+    """The checksum over names, types, shapes and values of a file's content, and its metadata."""
+    end = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    header = json.loads(content[LENGTH_BYTES:end])
+    metadata = header.pop("__metadata__", {})
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    digest.update(memoryview(content)[end:])
+    return digest.hexdigest(), metadata

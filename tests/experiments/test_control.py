@@ -13,12 +13,20 @@ from normlib.experiments.control import CONTROL_NOISE
 from normlib.experiments.estimate import estimate
 from normlib.experiments.plan import Plan, make_plan, make_run
 from normlib.experiments.sweep import run_missing
+from normlib.results.columns import arm_label
+from normlib.results.record import Record
+from normlib.training.spec import Run
 from tests.experiments.tiny_sweeps import TASK, TINY, Watcher
 from tests.results.factories import make_record
 
 
+def arm(run: Run | Record) -> str:
+    """What tables call the run's arm."""
+    return arm_label(run.labels["norm"], run.control)
+
+
 def labels(plan: Plan) -> set[str]:
-    return {run.labels["norm"] for run in plan.runs}
+    return {arm(run) for run in plan.runs}
 
 
 def outside_norm(spec: dict) -> dict:
@@ -27,18 +35,18 @@ def outside_norm(spec: dict) -> dict:
 
 def test_every_run_of_the_baseline_has_its_double_and_no_other_run_has() -> None:
     plan = make_plan([*TASK, "training.steps=3", "norm=layer,batch,none", "data.batch_size=8,16", "seed=0,1"])
-    by_label = {label: [run for run in plan.runs if run.labels["norm"] == label] for label in labels(plan)}
+    by_label = {label: [run for run in plan.runs if arm(run) == label] for label in labels(plan)}
     assert {label: len(runs) for label, runs in by_label.items()} == {
         "layer": 4, "batch": 4, "batch_control": 4, "none": 4,
     }  # fmt: skip
     for run, double in zip(by_label["batch"], by_label["batch_control"], strict=True):
         assert outside_norm(double.spec) == outside_norm(run.spec) and double.id != run.id
         assert double.spec["norm"] == {**run.spec["norm"], "gamma_noise": CONTROL_NOISE}
-        assert {**double.labels, "norm": "batch"} == run.labels
+        assert double.labels == run.labels and double.control and not run.control
         words = shlex.split(double.command)
         assert make_run(words[2:])[0].id == double.id, "the command makes it again"
     assert plan.control == "batch_control"
-    assert plan.order["norm"] == ["layer", "batch", "batch_control", "none"]
+    assert plan.order["norm"] == ["layer", "batch", "none"]
 
 
 def test_any_arm_may_be_the_baseline_also_one_from_a_file(tmp_path: Path) -> None:
@@ -46,7 +54,7 @@ def test_any_arm_may_be_the_baseline_also_one_from_a_file(tmp_path: Path) -> Non
     (tmp_path / "norm" / "group4.yaml").write_text("defaults:\n  - group\nnum_groups: 4\n")
     plan = make_plan([*TINY, "norm=batch,group4", "seed=0", "baseline=group4"], [str(tmp_path)])
     assert labels(plan) == {"batch", "group4", "group4_control"}
-    assert plan.order["norm"] == ["batch", "group4", "group4_control"]
+    assert plan.order["norm"] == ["batch", "group4"]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +99,13 @@ def test_an_arm_with_the_controls_name_is_refused(tmp_path: Path) -> None:
 
 def test_a_baseline_that_makes_no_sense_has_a_control_that_makes_none() -> None:
     plan = make_plan([*TINY, "norm=instance,layer", "seed=0", "baseline=instance"])
-    reasons = {run.labels["norm"]: run.skip_reason for run in plan.runs}
+    reasons = {arm(run): run.skip_reason for run in plan.runs}
     assert reasons["instance"] == reasons["instance_control"] is not None and reasons["layer"] is None
 
 
 def test_the_time_of_a_control_is_known_from_the_baseline() -> None:
     plan = make_plan([*TINY, "norm=batch", "seed=0"])
-    run, double = (next(r for r in plan.runs if r.labels["norm"] == name) for name in ("batch", "batch_control"))
+    run, double = (next(r for r in plan.runs if arm(r) == name) for name in ("batch", "batch_control"))
     other = make_record(spec={**run.spec, "norm": {"name": "other"}}, seconds_per_step=50.0)
     asked = estimate([double], [make_record(spec=dict(run.spec), seconds_per_step=2.0), other])
     assert asked.rough_runs == 0 and 6 <= asked.seconds < 7, "three steps of two seconds"
@@ -110,10 +118,10 @@ def test_a_comparison_trains_it_on_the_same_trunk_and_batches(
     narrow = [*TASK, "data.batch_size=8", "training.steps=40", "norm=batch,layer", "seed=0,1"]
     assert main(["plan", *narrow]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "norm: batch, batch_control, layer" in shown
+    assert "norm: batch, layer" in shown
     assert "control: batch_control is batch with noise of 1e-06 on its scales at the start" in shown
     records = list(run_missing(make_plan(narrow), Watcher()).records.values())
-    by_arm = {(record.labels["norm"], record.spec["seed"]): record for record in records}
+    by_arm = {(arm(record), record.spec["seed"]): record for record in records}
     assert len(by_arm) == len(records) == 6
     for seed in (0, 1):
         run, double = by_arm["batch", seed], by_arm["batch_control", seed]

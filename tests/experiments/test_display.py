@@ -49,7 +49,7 @@ def test_plain_lines_when_not_a_terminal(state: State) -> None:
     assert lines[0] == "comparison: 6 runs: 0 done before, 4 to do in 2 processes, 2 skipped"
     failed = next(line for line in lines if "boom" in line)
     assert failed.startswith("1/4 done, 2 running, 1 failed") and "seed=0: failed: boom" in failed
-    assert lines[-2].startswith("4/4 done, 0 running, 1 failed, 1 diverged") and "87.5 % on test" in lines[-2]
+    assert lines[-2].startswith("4/4 done, 0 running, 1 failed, 1 diverged") and "accuracy 87.50 % on test" in lines[-2]
     assert "data.batch_size=" in lines[-2], "an axis that varies is named"
     assert lines[-1].startswith("4 runs in ")
     assert len(lines) == 4, "not a line for each run"

@@ -148,5 +148,5 @@ def test_weights_asked_for_later_are_made_and_the_record_stays_the_same(tmp_path
     assert len(work(plan).ended_runs) == 1
     (after,) = Store(tmp_path, "comparison").scan().records
     assert (after.id, after.metrics, after.hashes) == (before.id, before.metrics, before.hashes)
-    assert (tmp_path / "comparison" / "weights" / f"{after.id}.pt").is_file()
+    assert (tmp_path / "comparison" / "weights" / f"{after.id}.safetensors").is_file()
     assert work(plan).ended_runs == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from normlib.errors import NormlibError
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import Composer
 from normlib.experiments.folders import experiment_file
@@ -65,7 +66,7 @@ def test_the_grammar_of_sweeps(axis: str, values: list[int]) -> None:
 
 def test_a_glob_takes_every_norm_that_it_matches() -> None:
     assert {label for label, _ in labels_and_seeds(make_plan([*TINY, "norm=glob(batch*)", "seed=0"]))} == {
-        "batch", "batch_control", "batch_renorm", "batch_renorm_fraction",
+        "batch", "batch_renorm", "batch_renorm_fraction",
     }  # fmt: skip
 
 
@@ -271,3 +272,26 @@ def test_an_experiment_that_builds_on_another_has_its_settings(tmp_path: Path) -
     (tmp_path / "experiment" / "child.yaml").write_text(head + "defaults: [base]\nrows: norm\n")
     file = experiment_file("child", [str(tmp_path)])
     assert (file["columns"], file["rows"]) == ("optimizer.lr", "norm")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            ["metric=acuracy"],
+            "metric=acuracy: no metric of task=classification is named 'acuracy'; did you mean 'accuracy'",
+        ),
+        (["target=95"], "target is the accuracy to reach, a fraction above 0 and up to 1"),
+        (["target=.inf"], "target"),
+    ],
+)
+def test_a_metric_or_a_target_that_no_report_could_show_is_refused_before_anything_runs(
+    asked: list[str], message: str
+) -> None:
+    with pytest.raises(NormlibError, match=message):
+        make_plan([*TINY, "norm=layer", *asked])
+
+
+def test_the_plan_knows_the_metrics_of_its_runs() -> None:
+    plan = make_plan([*TINY, "norm=layer", "metric=loss", "target=0.3"])
+    assert {"accuracy", "loss"} <= {metric.name for metric in plan.metrics}

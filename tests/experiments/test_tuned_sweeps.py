@@ -19,6 +19,7 @@ from normlib.experiments.reporting import report_on_state
 from normlib.experiments.state import State, look
 from normlib.experiments.sweep import run_missing
 from normlib.experiments.tuning import FIRST_TUNING_SEED
+from normlib.results.columns import arm_label
 from normlib.results.record import Record
 from normlib.results.store import Store
 from normlib.results.tuning import FIXED, TRIAL, TUNED
@@ -66,7 +67,7 @@ def test_every_arm_and_condition_has_the_same_trials_on_seeds_of_their_own(tmp_p
     trials = defaultdict(set)
     for run in plan.runs:
         if run.labels["stage"] == TRIAL:
-            arm = run.labels["norm"], run.spec["data"]["batch_size"]
+            arm = arm_label(run.labels["norm"], run.control), run.spec["data"]["batch_size"]
             trials[arm].add((run.spec["optimizer"]["lr"], run.spec["seed"]))
     arms = itertools.product(("batch", "batch_control", "layer"), (8, 16))
     assert dict(trials) == {

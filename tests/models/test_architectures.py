@@ -89,7 +89,7 @@ def test_the_bias_ahead_of_a_norm_is_gone() -> None:
     [
         ("torchvision", "resnet81", IMAGE, "torchvision has no model named 'resnet81'; did you mean resnet18"),
         ("torchvision", "alexnet", (3, 64, 64), "has no normalization layer"),
-        ("torchvision", "vgg11_bn", (1, 8, 8), "does not take images of shape .*: set model.image_size"),
+        ("torchvision", "vgg11_bn", (1, 8, 8), "does not take inputs of shape .*: set model.image_size"),
         ("torchvision", "resnet18", (64,), r"needs images \(C, H, W\)"),
         ("timm", "resnet81", IMAGE, "timm has no model named 'resnet81'; did you mean"),
         ("timm", "resnetv2_50x1_bit", IMAGE, r"standardizes its weights \(StdConv2d\).*norm.weights="),
@@ -102,12 +102,29 @@ def test_what_cannot_be_a_trunk_is_refused(library: str, name: str, input_shape:
 
 
 @pytest.mark.vision
-def test_what_calls_dropout_itself_is_told_not_to() -> None:
-    pytest.importorskip("timm", reason="timm is not installed")
-    network = models["timm"].cls(Sites(), IMAGE, 10, name="ghostnet_100")
-    state = torch.get_rng_state()
-    network.train()(torch.zeros(2, *IMAGE))
-    assert torch.equal(state, torch.get_rng_state())
+def test_dropout_is_the_authors_and_draws_from_the_networks_stream(make_run) -> None:
+    library = pytest.importorskip("torchvision", reason="torchvision is not installed")
+    ours = models["torchvision"].cls(Sites(), IMAGE, 10, name="mobilenet_v3_small")
+    theirs = library.models.mobilenet_v3_small(num_classes=10)
+    rates = [[m.p for m in network.modules() if isinstance(m, nn.Dropout)] for network in (ours, theirs)]
+    assert rates[0] == rates[1] == [0.2]
+    shape = NetworkShape(IMAGE, 10)
+    assert build_network(spec_of(make_run, "torchvision", "mobilenet_v3_small", "group"), shape, 1).draws == ("torch",)
+    assert build_network(spec_of(make_run, "torchvision", "resnet18", "group"), shape, 1).draws == ()
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large"])
+def test_networks_for_segmentation_give_an_output_at_every_position(name: str) -> None:
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    sites = Sites()
+    with torch.device("meta"):
+        network = models["torchvision"].cls(sites, IMAGE, 4, name=name, image_size=64)
+    assert network(torch.zeros(2, *IMAGE, device="meta")).shape == (2, 4, 32, 32)
+    assert isinstance(sites.classifier, nn.Conv2d)
+    assert sites.classifier.out_channels == 4
+    assert not [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert ("the auxiliary classifiers are off" in sites.changes) == (not name.startswith("lraspp"))
 
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])

@@ -34,6 +34,7 @@ def content(runs: Sequence[Record], experiment: str = "page_test", **over: Any) 
     """The content that a report of these records has."""
     question = Question()
     study = Study(frame(runs), question, {run.id: run.curves for run in runs})
+    question = study.question
     findings = find(study)
     said = verdicts(findings.comparisons, question)
     fields: dict[str, Any] = {

@@ -7,15 +7,15 @@ from typing import Any
 
 
 def curves_of(
-    accuracies: Sequence[float | None], steps: Sequence[int] = (10, 20), seconds: float = 1.0
+    figures: Sequence[float | None], steps: Sequence[int] = (10, 20), seconds: float = 1.0, name: str = "accuracy"
 ) -> dict[str, Any]:
-    """A record's curves with these validation accuracies at the first of these steps, at batch size 32."""
-    steps = list(steps[: len(accuracies)])
+    """A record's curves with these figures of a metric on validation at the first of these steps, at batch size 32."""
+    steps = list(steps[: len(figures)])
     return {
         "train": {"step": steps, "loss": [2.0 / step for step in steps]},
         "validation": {
             "step": steps, "samples": [32 * step for step in steps], "seconds": [seconds * step for step in steps],
-            "loss": [0.1] * len(steps), "accuracy": list(accuracies),
+            "loss": [0.1] * len(steps), name: list(figures),
         },
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from normlib.results.analyses.against_baseline import Against, against_baseline, difference_entry, p_entry
+from tests.results.factories import ACCURACY
 
 
 def _values(gains: dict[str, tuple[float, int]]) -> dict[str, NDArray[np.float64]]:
@@ -27,7 +28,7 @@ def test_an_arm_with_fewer_replicates_passes_behind_one_that_has_passed() -> Non
     found = _against({"group": (0.1, 8), "layer": (0.1, 6)})
     layer = found["layer"]
     assert (layer.n, layer.n_needed, layer.p_holm) == (6, 7, 2 / 2**6) and layer.clear and not layer.too_few
-    assert p_entry(layer).text == "0.031" and difference_entry(layer).strong
+    assert p_entry(layer).text == "0.031" and difference_entry(layer, ACCURACY).strong
 
 
 def test_an_arm_with_fewer_replicates_is_stuck_behind_one_that_has_not_passed() -> None:

@@ -110,7 +110,10 @@ def test_diverged_runs_are_counted_in_a_note() -> None:
     assert not any("iverged" in note for note in sheets(study_of(records))[0].notes)
     records += [make_record(norm="group", batch_size=2, seed=seed, status="diverged", accuracy=0.1) for seed in (0, 2)]
     (sheet,) = sheets(study_of(records))
-    assert "Diverged: group 2/5 trained runs; they count with what the broken network scores." in sheet.notes
+    assert (
+        "Diverged: group 2/5 trained runs; they count with what the broken network scores, where that is a number."
+        in sheet.notes
+    )
 
 
 def test_no_seed_at_every_batch_size() -> None:

@@ -52,7 +52,9 @@ def test_diverged_runs_are_counted_in_a_note() -> None:
     assert len(sheets(study_of(records))[0].notes) == 1
     records += [_record(0.1, 0.1, norm="group", seed=seed, status="diverged" if seed else "done") for seed in range(4)]
     (sheet,) = sheets(study_of(records))
-    assert sheet.notes[1:] == ("Diverged: group 3/4 trained runs; they count with what the broken network scores.",)
+    assert sheet.notes[1:] == (
+        "Diverged: group 3/4 trained runs; they count with what the broken network scores, where that is a number.",
+    )
 
 
 def test_no_runs_no_sheet() -> None:

@@ -32,7 +32,7 @@ def test_mean_and_interval_over_seeds_by_hand() -> None:
     curve = curves["batch"]
     assert curve.steps.tolist() == [10, 20] and curve.samples.tolist() == [320, 640]
     assert curve.seconds.tolist() == [15, 30] and curve.n.tolist() == [2, 2]
-    assert curve.accuracy.tolist() == pytest.approx([0.55, 0.9], abs=ROUNDING)
+    assert curve.mean.tolist() == pytest.approx([0.55, 0.9], abs=ROUNDING)
     assert curve.half_width.tolist() == pytest.approx([_half_width(0.1), _half_width(0.0)], abs=ROUNDING)
     assert curve.train_steps.tolist() == [10, 20] and curve.train_loss.tolist() == [0.2, 0.1]
 
@@ -51,7 +51,7 @@ def test_a_diverged_run_keeps_what_its_broken_network_scores() -> None:
     )
     curve = learning_curves(study, "", "32")["batch"]
     assert curve.n.tolist() == [2, 2] and curve.seconds.tolist() == [10, 20]
-    assert curve.accuracy.tolist() == pytest.approx([0.5, 0.5], abs=ROUNDING)
+    assert curve.mean.tolist() == pytest.approx([0.5, 0.5], abs=ROUNDING)
 
 
 def test_an_arm_of_which_every_run_diverged_or_failed() -> None:
@@ -61,7 +61,7 @@ def test_an_arm_of_which_every_run_diverged_or_failed() -> None:
     failed = [make_record(norm="layer", seed=seed, status="failed", reason="killed") for seed in (0, 1)]
     curves = learning_curves(study_of([make_record(curves=curves_of([0.6, 0.9])), *lost, *failed]), "", "32")
     assert list(curves) == ["batch", "group"]
-    assert curves["group"].steps.tolist() == [10] and curves["group"].accuracy.tolist() == [0.4]
+    assert curves["group"].steps.tolist() == [10] and curves["group"].mean.tolist() == [0.4]
 
 
 def test_runs_that_were_looked_at_at_different_steps_are_averaged_where_both_were() -> None:
@@ -73,7 +73,7 @@ def test_runs_that_were_looked_at_at_different_steps_are_averaged_where_both_wer
     )
     curve = learning_curves(study, "", "32")["batch"]
     assert curve.steps.tolist() == [10, 15, 20] and curve.n.tolist() == [1, 1, 2]
-    assert curve.accuracy.tolist() == pytest.approx([0.5, 0.7, 0.9], abs=ROUNDING)
+    assert curve.mean.tolist() == pytest.approx([0.5, 0.7, 0.9], abs=ROUNDING)
 
 
 def test_sections_and_columns_that_are_not_there() -> None:
@@ -81,4 +81,4 @@ def test_sections_and_columns_that_are_not_there() -> None:
     assert learning_curves(study, "", "64") == {}
     with pytest.raises(KeyError):
         learning_curves(study, "model=none", "32")
-    assert np.isfinite(learning_curves(study, "", "32")["batch"].accuracy).all()
+    assert np.isfinite(learning_curves(study, "", "32")["batch"].mean).all()

@@ -11,8 +11,8 @@ from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 
 ORDINARY = [
-    make_record(norm=norm, model=model, batch_size=size, seed=seed, curves=curves_of([0.5, 0.9]))
-    for norm in ("batch", "batch_control", "group")
+    make_record(norm=norm, control=control, model=model, batch_size=size, seed=seed, curves=curves_of([0.5, 0.9]))
+    for norm, control in (("batch", False), ("batch", True), ("group", False))
     for model in ("mlp", "convnet")
     for size in (2, 32)
     for seed in range(3)
@@ -29,7 +29,13 @@ POOR = {
 
 def test_every_analysis_has_its_sheet_outside_the_terminal() -> None:
     sheets = analysis_sheets(study_of(ORDINARY))
-    assert list(dict.fromkeys(sheet.name for sheet in sheets)) == ["batch_size_effect", "speed", "tasks", "gap", "cost"]
+    assert list(dict.fromkeys(sheet.name for sheet in sheets)) == [
+        "batch_size_effect",
+        "speed",
+        "workloads",
+        "gap",
+        "cost",
+    ]
     assert not any(sheet.in_terminal for sheet in sheets)
 
 
@@ -41,8 +47,10 @@ def test_every_sheet_counts_the_runs_that_diverged() -> None:
     ]
     sheets = analysis_sheets(study_of(ORDINARY + broken))
     counted = {(sheet.name, note.partition(";")[0]) for sheet in sheets for note in sheet.notes if "iverged:" in note}
-    assert counted == {(sheet.name, "Diverged: none 1/2 trained runs") for sheet in sheets if sheet.name != "tasks"} | {
-        ("tasks", "Diverged: none 2/4 trained runs")  # over both models
+    assert counted == {
+        (sheet.name, "Diverged: none 1/2 trained runs") for sheet in sheets if sheet.name != "workloads"
+    } | {
+        ("workloads", "Diverged: none 2/4 trained runs")  # over both models
     }
 
 

@@ -94,10 +94,11 @@ def test_a_norm_looks_the_same_everywhere() -> None:
 
 
 def test_a_control_is_grey_thin_and_small() -> None:
-    figure = draw(tables_of([make_record(norm=norm) for norm in ("batch", "batch_control")]))
+    figure = draw(tables_of([make_record(), make_record(control=True)]))
     assert figure is not None
     batch, control = figure.axes[0].get_lines()
-    assert styles(["batch_control", "mine"])["batch_control"] == CONTROL_STYLE
+    assert styles(["batch_control", "mine"], {"batch_control"})["batch_control"] == CONTROL_STYLE
+    assert styles(["batch_control"])["batch_control"] != CONTROL_STYLE, "a norm that is only called a control"
     assert CONTROL_STYLE not in (*STYLES.values(), *OTHER_STYLES)
     assert control.get_color() == CONTROL_STYLE[0] and control.get_label() == "batch_control"
     assert control.get_linewidth() < batch.get_linewidth() and control.get_markersize() < batch.get_markersize()

@@ -21,7 +21,7 @@ from normlib.results.record import Record
 from normlib.results.report import check_folder, write_report
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY
-from tests.results.factories import make_record
+from tests.results.factories import ACCURACY, LOSS, make_record
 from tests.results.tuned_records import tuned_records
 
 THEIRS = {
@@ -94,21 +94,21 @@ def test_other_names_are_no_hindrance(others: dict[str, str], tmp_path: Path) ->
     assert (tmp_path / "new" / "tables").exists() == bool(others) and not (tmp_path / "new" / "figures").exists()
 
 
-@pytest.mark.parametrize("name", ["tables/accuracy.tex", "tables/tasks.md", "verdicts.md"])
+@pytest.mark.parametrize("name", ["tables/accuracy.tex", "tables/workloads.md", "verdicts.md"])
 def test_a_file_that_was_edited_is_the_users(name: str, tmp_path: Path) -> None:
-    """tables/tasks.md is of two networks, and stale in the second report."""
+    """tables/workloads.md is of two networks, and stale in the second report."""
     write_report(tmp_path, [*_records(), *_records(model="convnet")])
     edited = (tmp_path / name).read_text() + "% rounded by hand\n"
     (tmp_path / name).write_text(edited)
     before = _contents(tmp_path)
-    stale = name == "tables/tasks.md"
+    stale = name == "tables/workloads.md"
     if not stale:
         with pytest.raises(StoreError, match=name):
             write_report(tmp_path, _records())
         assert _contents(tmp_path) == before
     write_report(tmp_path, _records(), overwrite=not stale)
     assert ((tmp_path / name).read_text() == edited) == stale
-    assert not (tmp_path / "tables" / "tasks.csv").exists(), "stale and as we wrote it"
+    assert not (tmp_path / "tables" / "workloads.csv").exists(), "stale and as we wrote it"
 
 
 def test_the_same_content_is_no_conflict_and_without_a_manifest_nothing_else_is_ours(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_is_no_plain_file_is_never_replaced(
     make(tmp_path / name)
     for refused in (
         lambda: write_report(tmp_path, _records(), overwrite=overwrite),
-        lambda: check_folder(tmp_path, overwrite),
+        lambda: check_folder(tmp_path, [ACCURACY], overwrite),
     ):
         with pytest.raises(StoreError, match=rf"something else is at .*{name}.*move it away"):
             refused()
@@ -229,20 +229,20 @@ def test_a_sweep_learns_of_it_before_it_trains(name: str, place: Path, capsys: p
 
 
 def test_a_sweep_replaces_what_it_is_told_to(tmp_path: Path) -> None:
-    theirs = {"runs.csv": "mine", "tables/tasks.md": "mine", "tables/dataset.tex": "mine"}
+    theirs = {"runs.csv": "mine", "tables/workloads.md": "mine", "tables/dataset.tex": "mine"}
     _put(tmp_path / "comparison", theirs)
     asked = [*TINY, "norm=layer", "seed=0", "jobs=1", f"results_dir={tmp_path}"]
     with pytest.raises(StoreError, match="runs.csv.* would be lost"):
         normlib.compare(*asked, quiet=True)
     assert len(normlib.compare(*asked, quiet=True, overwrite=True)) == 1
     now = {name: (tmp_path / "comparison" / name).read_text() for name in theirs}
-    assert {name for name in theirs if now[name] != "mine"} == {"runs.csv"}, "tasks.md was not needed"
+    assert {name for name in theirs if now[name] != "mine"} == {"runs.csv"}, "workloads.md was not needed"
 
 
 def test_every_name_is_known_before_there_is_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: set[str] = set()
     monkeypatch.setattr(report, "check_place", lambda folder, possible, overwrite: names.update(possible))
-    check_folder(tmp_path)
+    check_folder(tmp_path, [ACCURACY, LOSS])
     for records in (_records(), [*_records(), *_records(model="convnet")], tuned_records()):
         write_report(tmp_path, records)
         manifest = Manifest.read(tmp_path)

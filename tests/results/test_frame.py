@@ -36,7 +36,7 @@ def test_whole_numbers_stay_whole_in_the_file() -> None:
 
 def test_settings_are_what_was_chosen_and_nothing_measured() -> None:
     names = settings(frame([make_record()]))
-    assert names[:4] == ["norm", "model", "data", "optimizer"]
+    assert names[:5] == ["norm", "model", "data", "task", "optimizer"]
     assert {"seed", "data.batch_size", "training.epochs", "threads"} <= set(names)
     assert not {"status", "steps", "test.accuracy", "code.norm", "hashes.trunk", "environment.threads"} & set(names)
 

@@ -120,7 +120,7 @@ def test_each_machine_keeps_its_learning_curves() -> None:
     slow = [_changed(record, hashes={}, curves=_curves(0.25)) for record in _runs(THERE)]
     records, _ = _merged(a=[_changed(record, curves=_curves(0.75)) for record in _runs(HERE)], b=slow)
     study = Study(frame(records), Question(), {run_name(record): record.curves for record in records})
-    shown = {section: learning_curves(study, section, "32")["batch"].accuracy[0] for section in study.places.sections}
+    shown = {section: learning_curves(study, section, "32")["batch"].mean[0] for section in study.places.sections}
     assert shown == {"machine=EPYC / cpu / torch 2.6.0": 0.75, "machine=Xeon / H200 / torch 2.7.1": 0.25}
 
 

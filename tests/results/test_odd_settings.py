@@ -11,7 +11,7 @@ import pytest
 
 from normlib.cli import main
 from normlib.results.store import Store
-from tests.results.factories import make_record, study_of
+from tests.results.factories import ACCURACY, make_record, study_of
 
 ODD: tuple[Any, ...] = (
     "inf", "nan", "", "\x00", "a\nb", "$\\frac{$", "</script>", "٣", "x" * 20_000, 1e308, 5e-324, 2**63 - 1, -1, True, None, [1],
@@ -58,4 +58,7 @@ def test_a_tuning_without_stages_tunes_nothing(tmp_path: Path, capsys: pytest.Ca
 def test_a_condition_without_trained_runs_has_no_resolution() -> None:
     records = [make_record(batch_size=2), make_record(batch_size=32, status="failed")]
     trained, failed = study_of(records).conditions[""]
-    assert (trained.resolution("test.accuracy"), failed.resolution("test.accuracy")) == (1 / 250, 0.0)
+    assert (trained.resolution("test.accuracy", ACCURACY), failed.resolution("test.accuracy", ACCURACY)) == (
+        1 / 250,
+        0.0,
+    )

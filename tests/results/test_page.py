@@ -17,7 +17,7 @@ from plotly import graph_objects
 from normlib.results.figures.style import OTHER_STYLES, STYLES
 from normlib.results.frame import frame
 from normlib.results.page import PageContent, page
-from normlib.results.page.by_column import MOST_LISTED, accuracy
+from normlib.results.page.by_column import MOST_LISTED, metric_plot
 from normlib.results.page.marks import SYMBOLS, marks
 from normlib.results.page.parts import LONGEST_OPEN, parts
 from normlib.results.record import Record
@@ -103,7 +103,7 @@ def test_hostile_names_are_letters() -> None:
 
 def test_plotly_gets_no_tag_but_its_line_breaks() -> None:
     plots = data(text())["plots"]
-    assert set(plots) == {"accuracy", "differences", "curves", "gap", "cost"}
+    assert set(plots) == {"metric", "differences", "curves", "gap", "cost"}
     hovers = [
         hover
         for plot in plots.values()
@@ -118,14 +118,14 @@ def test_plotly_gets_no_tag_but_its_line_breaks() -> None:
 
 
 def test_hovering_shows_the_seeds() -> None:
-    traces = data(text())["plots"]["accuracy"]["panels"][0]["traces"]
+    traces = data(text())["plots"]["metric"]["panels"][0]["traces"]
     group = next(trace for trace in traces if trace["arm"] == "group")
     assert "seed 0: 91" in group["text"][2] and "(diverged)" in group["text"][2] and "n = 3" in group["text"][2]
     assert len(group["x"]) == len(group["y"]) == len(group["low"]) == len(group["text"]) == 3
 
 
 def test_an_arm_without_figures_in_a_condition_lacks_the_point() -> None:
-    panels = {panel["section"]: panel["traces"] for panel in data(text())["plots"]["accuracy"]["panels"]}
+    panels = {panel["section"]: panel["traces"] for panel in data(text())["plots"]["metric"]["panels"]}
     number = {
         section: len(next(trace for trace in traces if trace["arm"] == "layer")["x"])
         for section, traces in panels.items()
@@ -135,7 +135,7 @@ def test_an_arm_without_figures_in_a_condition_lacks_the_point() -> None:
 
 def test_many_replicates_are_counted_and_not_listed() -> None:
     runs = [make_record(norm="batch", seed=seed) for seed in range(MOST_LISTED + 5)]
-    plot = accuracy(content(runs).study)
+    plot = metric_plot(content(runs).study)
     assert plot
     hover = plot.panels[0].traces[0].text[0]
     assert f"seed {MOST_LISTED - 1}:" in hover and f"seed {MOST_LISTED}:" not in hover and "and 5 more" in hover
@@ -144,7 +144,7 @@ def test_many_replicates_are_counted_and_not_listed() -> None:
 def test_every_part_is_there_in_order() -> None:
     headings = re.findall(r'<h2 id="(.*?)-heading">', text())
     assert headings == [
-        "verdicts", "main", "paired", "batch_size_effect", "speed", "tasks", "gap", "cost",
+        "verdicts", "main", "paired", "batch_size_effect", "speed", "workloads", "gap", "metrics", "cost",
         "runs", "guarantees", "environment", "limits", "again",
     ]  # fmt: skip
     words = " ".join(Parts(without_plotly()).words)
@@ -158,7 +158,7 @@ def test_every_part_is_there_in_order() -> None:
 
 def test_no_sheet_is_left_out() -> None:
     strange = Sheet("strange", "Of a kind to come", ("norm", "x"), (Line("batch", (Entry("batch"), Entry("1", 1.0))),))
-    second_view = dataclasses.replace(strange, name="accuracy_fixed", title="Of a second view")
+    second_view = dataclasses.replace(strange, name="accuracy_fixed", part="main", title="Of a second view")
     note_alone = Sheet("differences", "Nothing to compare", (), (), ("because there is no baseline",))
     shown = page(content(records(NORMS[:2]), sheets=[strange, second_view, note_alone]))
     main, further = (shown.index(f'id="{anchor}-heading"') for anchor in ("main", "others"))
@@ -171,15 +171,13 @@ def test_a_long_table_is_folded_where_the_part_shows_something_else() -> None:
         Sheet("speed", f"{rows} rows", ("norm",), (Line("batch", (Entry("batch"),)),) * rows)
         for rows in (LONGEST_OPEN, LONGEST_OPEN + 1)
     )
-    (alone,) = parts("test.accuracy", [long], [])
-    (beside,) = parts("test.accuracy", [long, short], [])
+    (alone,) = parts([long], [])
+    (beside,) = parts([long, short], [])
     assert not alone.folds(long) and beside.folds(long) and not beside.folds(short)
     another = dataclasses.replace(long)
-    (both,) = parts("test.accuracy", [long, another], [])
+    (both,) = parts([long, another], [])
     assert [both.folds(sheet) for sheet in both.sheets] == [False, True]
-    (main,) = parts(
-        "test.accuracy", [dataclasses.replace(long, name="accuracy"), dataclasses.replace(short, name="accuracy")], []
-    )
+    (main,) = parts([dataclasses.replace(long, part="main"), dataclasses.replace(short, part="main")], [])
     assert not any(main.folds(sheet) for sheet in main.sheets)
 
 
@@ -224,7 +222,7 @@ def test_environments_show_what_differs() -> None:
 def test_plotly_knows_every_look() -> None:
     known = {style[1] for style in (*STYLES.values(), *OTHER_STYLES)} | {"."}
     assert known == set(SYMBOLS)
-    for mark in marks([*STYLES, "batch_control", "some_other"]).values():
+    for mark in marks([*STYLES, "batch_control", "some_other"], {"batch_control"}).values():
         graph_objects.Scatter(
             marker={"symbol": mark.symbol, "size": mark.size}, line={"dash": mark.dash, "color": mark.color}
         )

@@ -152,7 +152,7 @@ def test_hostile_names_do_nothing_and_show_as_letters(opened: Any) -> None:
         assert name in column(opened, 0)
         assert name in opened.find_element("id", "filter").get_property("textContent")
         hover = opened.execute_script(
-            """const canvas = document.querySelectorAll('[data-plot=accuracy] .canvas')[arguments[0]];
+            """const canvas = document.querySelectorAll('[data-plot=metric] .canvas')[arguments[0]];
             const found = canvas.data.findIndex(trace => trace.text[0].includes(arguments[1]));
             Plotly.Fx.hover(canvas, [{curveNumber: found, pointNumber: 0}]);
             return canvas.querySelector('.hovertext').textContent;""",

@@ -63,7 +63,8 @@ def _signed(values: dict[str, object]) -> str:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2"),
+        ({"format": 3}, "has format 3"),
+        ({"format": 1}, "has format 1.*read it with the normlib that wrote it"),
         ({"status": "fine"}, "none of done, diverged, failed, skipped"),
         ({"id": "short"}, "16 hexadecimal"),
         ({"extra": 1}, r"holds \['extra'\]"),
@@ -77,7 +78,7 @@ def test_a_signed_text_that_is_no_record_is_refused(change: dict[str, object], m
     assert str(PATH) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"format": 1}', b"\xff\xfe\x00"])
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"format": 2}', b"\xff\xfe\x00"])
 def test_other_json_and_other_bytes_are_refused(text: str | bytes) -> None:
     with pytest.raises(RecordError):
         Record.from_json(text, PATH)

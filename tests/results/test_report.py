@@ -21,7 +21,7 @@ from normlib.results.store import Store
 from normlib.results.study import Question
 from tests.results.factories import make_record
 
-NAMES = ("accuracy", "batch_size_effect", "cost", "differences", "gap", "paired", "speed")
+NAMES = ("accuracy", "batch_size_effect", "cost", "differences", "gap", "loss", "paired", "speed")
 TABLES = [f"tables/{name}.{end}" for name in NAMES for end in ("csv", "md", "tex")]
 FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences") for end in ("png", "svg")]
 FILES = [*FIGURES, "report.html", "runs.csv", *TABLES, "verdicts.md"]

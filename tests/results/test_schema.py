@@ -25,7 +25,7 @@ def _changed(where: str, value: Any, status: str = "done") -> dict[str, Any]:
     *path, last = where.split("/")
     node = values
     for key in path:
-        node = node[key]
+        node = node[int(key) if isinstance(node, list) else key]
     if value is ...:
         del node[last]
     else:
@@ -52,7 +52,10 @@ def test_the_records_of_the_gallery_are_sound() -> None:
 SOUND = [
     ("spec/norm/groups", [1, 2, 3]), ("spec/norm/named", {"a": [0.5], "b": None}), ("spec/norm/size", [[1, 2], "x"]),
     ("spec/model", {"registered": "timm", "name": "resnet18"}), ("spec/note", "é ∞"), ("norm_report/r_max", 3),
-    ("metrics/test/loss", None), ("metrics/test/samples", ...), ("metrics/test/accuracy", 1), ("reinitialized", ...),
+    ("metrics/test/loss", None), ("metrics/test/accuracy", 1), ("metrics/test/accuracy", None), ("metrics/test/accuracy", ...), ("metrics/train", {}), ("metric_facts", []), ("metrics/test/own", 3.5), ("hashes", {}),
+    ("curves/validation", {}), ("control", True),
+    ("changes", ["dropout off"]), ("start", {"weights": "DEFAULT", "kept_norms": ["bn1"]}), ("batch_sizes", {"step": 64}),
+    ("metric_facts/1/unit", "bits"), ("curves/validation/accuracy", ...), ("curves/validation/loss", [-1.5]),
     ("curves/validation/accuracy", [None]), ("started", "2026-01-01T00:00:00Z"), ("peak_memory_bytes", None),
     ("environment/anything at all", True), ("labels/stage", "trial"), ("spec/optimizer/lr", 1e300),
 ]  # fmt: skip
@@ -70,10 +73,10 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("steps", 10**20, r"at steps: expected `int` <= 9223372036854775807"),
     ("steps", True, "at steps: expected `int`, got `bool`"),
     ("steps", 1.5, "at steps"),
-    ("format", True, "at format"),
-    ("format", 1.0, "at format"),
+    ("format", True, "has format True"),
+    ("format", 2.0, "at format"),
     ("format", 0, "has format 0"),
-    ("format", "2", "has format '2'"),
+    ("format", "3", "has format '3'"),
     ("reason", 3, "has 3 at reason"),
     ("command", None, "has None at command"),
     ("started", "2025-01-01", "has '2025-01-01' at started"),
@@ -97,14 +100,24 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("spec/norm/eps", {"a": {"b": {}}}, "at spec.norm.eps.a"),
     ("spec/norm/eps", nested(300), "at spec.norm.eps"),
     ("code/norm", 1, "has 1 at code.norm"),
-    ("hashes/trunk", ..., "at hashes: object missing required field `trunk`"),
+    ("hashes/trunk", ..., "at hashes: trunk has to be among them"),
     ("hashes/batches", "abc", "has 'abc' at hashes.batches"),
     ("hashes/batches", ["abc", 1], "has 1 at hashes.batches.1"),
     ("metrics", {}, "at metrics: object missing required field `train`"),
     ("metrics/test", [0.9], "at metrics.test"),
-    ("metrics/test/accuracy", 1.01, "has 1.01 at metrics.test.accuracy: expected `float` <= 1.0"),
-    ("metrics/test/accuracy", None, "has None at metrics.test.accuracy"),
-    ("metrics/test/samples", 0, "has 0 at metrics.test.samples: expected `int` >= 1"),
+    ("metrics/test/accuracy", 1.01, "has 1.01 at metrics.test.accuracy: figures of a metric whose unit is % are fractions"),
+    ("metrics/test/accuracy", "0.9", "at metrics.test.accuracy"),
+    ("metrics/test/val dice", 0.5, "has 'val dice' at metrics.test.val dice: a metric has a plain name"),
+    ("metrics/test/samples", 0, "has 0 at metrics.test.samples: it is the size of the split"),
+    ("metric_facts/0/name", "test accuracy", "has 'test accuracy' at metric_facts: a metric has a plain name"),
+    ("metric_facts/0/name", "samples", "has 'samples' at metric_facts"),
+    ("metric_facts/1/name", "accuracy", "has 'accuracy' at metric_facts"),
+    ("metric_facts/0/step", -1, "has -1 at metric_facts.0.step"),
+    ("metric_facts/0/better", True, "at metric_facts.0"),
+    ("control", "yes", "has 'yes' at control"),
+    ("curves/validation/seconds", [-1.0], "has -1.0 at curves.validation.seconds: it counts up from 0"),
+    ("curves/validation/samples", [0.5], "has 0.5 at curves.validation.samples"),
+    ("curves/validation/accuracy", [1.5], "has 1.5 at curves.validation.accuracy"),
     ("metrics/test/samples", 2.5, "at metrics.test.samples"),
     ("metrics/other", {"loss": 1, "accuracy": 1}, "at metrics: object contains unknown field `other`"),
     ("norm_report/r_max", "3", "has '3' at norm_report.r_max"),
@@ -143,23 +156,23 @@ def test_a_long_value_is_cut(value: Any) -> None:
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        ("2.0.1", "a newer normlib, 2.0.1: it has format 2"),
-        ("x\n" * 100, "a newer normlib: it has format 2"),
+        ("2.0.1", "a newer normlib, 2.0.1: it has format 3"),
+        ("x\n" * 100, "a newer normlib: it has format 3"),
         (3, "a newer normlib: it"),
     ],
 )
 def test_a_record_of_a_newer_version_is_named_as_that(version: Any, said: str) -> None:
-    text = signed({"format": 2, "environment": {"normlib": version}, "unheard": "of"})
+    text = signed({"format": 3, "environment": {"normlib": version}, "unheard": "of"})
     with pytest.raises(NewerRecordError, match=f"{said}.*upgrade normlib") as caught:
         Record.from_json(text, PATH)
     assert caught.value.path == PATH
 
 
 TEXTS = {
-    "deep lists": "[" * 200_000, "deep mappings": '{"a":' * 200_000, "deep in a field": '{"format": 1, "spec": ' + "[" * 200_000,
-    "many digits": '{"format": 1, "steps": ' + "1" * 5000 + "}", "not a number": '{"format": NaN}',
-    "infinite": '{"format": 1, "steps": 1e999}', "surrogate": r'{"format": 1, "reason": "\udc00"}',
-    "null bytes": b"\x00" * 1000, "undecodable": b'{"format": 1, "reason": "\xff"}', "utf-16": '{"format": 1}'.encode("utf-16"),
+    "deep lists": "[" * 200_000, "deep mappings": '{"a":' * 200_000, "deep in a field": '{"format": 2, "spec": ' + "[" * 200_000,
+    "many digits": '{"format": 2, "steps": ' + "1" * 5000 + "}", "not a number": '{"format": NaN}',
+    "infinite": '{"format": 2, "steps": 1e999}', "surrogate": r'{"format": 2, "reason": "\udc00"}',
+    "null bytes": b"\x00" * 1000, "undecodable": b'{"format": 2, "reason": "\xff"}', "utf-16": '{"format": 2}'.encode("utf-16"),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from benchmarks.statistics_documents import BOUNDS, DOCUMENT, ROOT, Result, read
 from normlib.results.comparison import SIGNIFICANCE
 from normlib.results.statistics import median_interval, outperformance, replicates_needed, smallest_sign_flip_p
 from normlib.results.statistics.sign_flip import EXACT_UP_TO, FLIPS
-from normlib.results.study import Question
+from normlib.results.study import POINTS
 
 RESULTS = read_results()
 AGAIN = "run: python benchmarks/statistics_coverage.py; python benchmarks/statistics_family.py"
@@ -82,9 +82,9 @@ def phrases() -> list[str]:
         f"multiples of 1/{statistics_laws.TEST_SAMPLES}",
         f"The standard error of a cell is {error:.2f}",
         f"the first {coverage.BOOTSTRAPPED:,} of each cell, {coverage.RESAMPLES:,} resamples",
-        f"{coverage.TASK_EXPERIMENTS:,} experiments of {coverage.TASKS} tasks",
+        f"{coverage.WORKLOAD_EXPERIMENTS:,} experiments of {coverage.WORKLOADS} workloads",
         f"Tables of {family.ARMS} arms in {family.CONDITIONS} conditions: {comparisons} comparisons with one baseline",
-        f"the correlation within pairs is {family.CORRELATION} and the region of equivalence ± {Question().rope} points",
+        f"the correlation within pairs is {family.CORRELATION} and the region of equivalence ± {POINTS} points",
         f"In % of {family.TABLES:,} tables",
         f"at most {100 * family.LEVEL:g} are allowed",
         f"(in the first rows, all {comparisons})",
@@ -98,7 +98,7 @@ def test_figures_in_the_prose_are_those_of_the_code(phrase: str) -> None:
 
 def test_what_the_prose_says_of_five_and_of_most_holds() -> None:
     prose = " ".join(DOCUMENT.read_text().split())
-    assert "five seeds never reach 0.05" in prose and "Five tasks never reach 0.05" in prose
+    assert "five seeds never reach 0.05" in prose and "Five workloads never reach 0.05" in prose
     assert smallest_sign_flip_p(5) > 0.05 >= smallest_sign_flip_p(6)
     assert "Uncorrected, most tables without any difference claim one" in prose
     assert all(row.percent > 50 for row in committed("family", case="normal", figure="uncorrected") if row.n >= 10)

@@ -79,7 +79,7 @@ def test_what_varies_beside_the_axes_makes_sections() -> None:
     tables = tables_of(records, order={"model": ["mlp", "convnet"]})
     assert [table.section for table in tables] == ["model=mlp", "model=convnet"]  # width follows from the model
     assert all(table.rows == ("batch", "group") for table in tables)
-    assert tables[0].constant == {"data": "digits", "optimizer": "sgd"}
+    assert tables[0].constant == {"data": "digits", "task": "classification", "optimizer": "sgd"}
 
 
 def test_any_two_axes_tabulate() -> None:

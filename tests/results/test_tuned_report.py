@@ -40,7 +40,7 @@ def test_both_views_and_the_choices_are_shown(tmp_path: Path) -> None:
     assert "| batch | 1 (edge) | 70.0 | **90.0** |" in tables["tuning"]
     assert "−15.0" in tables["differences"] and "0.0" in tables["differences_fixed"]
     page = (tmp_path / "report.html").read_text()
-    assert "(tuned)" in page and "(fixed)" in page and "by validation accuracy" in page
+    assert "(tuned)" in page and "(fixed)" in page and "by accuracy on validation" in page
 
 
 def test_verdicts_say_which_view_they_are_of(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from normlib.results.comparison import Comparison
 from normlib.results.digest import digest
-from normlib.results.sheet import p_value, points
+from normlib.results.metrics import figure
+from normlib.results.sheet import p_value
 from normlib.results.study import Question
 from normlib.results.verdicts import headline, sentence
 from normlib.results.view_verdicts import verdicts_markdown
+from tests.results.factories import ACCURACY, LOSS
 
-QUESTION = Question()
+QUESTION = Question(metric=ACCURACY)
 
 
 def _comparison(**over: Any) -> Comparison:
@@ -91,9 +93,11 @@ def test_each_verdict_in_words(over: dict[str, Any], words: str) -> None:
 
 
 def test_other_axes_and_quantities_keep_their_names() -> None:
-    question = Question(columns="optimizer.lr", value="test.loss")
+    question = Question(columns="optimizer.lr", metric=LOSS)
     words = sentence(_comparison(column="0.1", verdict="worse", wins=0, losses=10), question, 1)
-    assert words == "At optimizer.lr=0.1, group loses to batch by 0.412 (0.38 to 0.444; 10 of 10 seeds; p = 0.008)."
+    assert (
+        words == "At optimizer.lr=0.1, group loses to batch by 0.412 nats (0.380 to 0.444; 10 of 10 seeds; p = 0.008)."
+    )
 
 
 def test_a_table_in_a_line_a_condition() -> None:
@@ -102,7 +106,7 @@ def test_a_table_in_a_line_a_condition() -> None:
         _comparison(arm="layer", difference=0.5),
         _comparison(arm="none", verdict="unknown", difference=-0.01, p_holm=1.0),
         _comparison(arm="instance", verdict="none", why_none="instance: skipped", p=math.nan),
-        _comparison(arm="batch_control", verdict="unknown", difference=0.004, p_holm=1.0),
+        _comparison(arm="batch_control", control=True, verdict="unknown", difference=0.004, p_holm=1.0),
     ]
     assert digest(comparisons, QUESTION)["model=mlp"] == [
         "At batch 2, layer (+50.0) and group (+41.2) beat batch; batch_control (+0.4) and none (−1.0) cannot be told from batch.",
@@ -120,7 +124,7 @@ def test_too_few_seeds_and_diverged_runs_are_said_in_the_line_of_a_condition() -
     broken = {"verdict": "unknown", "diverged": 7, "difference": -0.055}
     lines = digest(
         [
-            _comparison(**few), _comparison(arm="batch_control", difference=0.003, **few),
+            _comparison(**few), _comparison(arm="batch_control", control=True, difference=0.003, **few),
             _comparison(arm="nanny", **broken), _comparison(arm="other", unpaired="no seed in common"),
         ],
         QUESTION,
@@ -134,7 +138,7 @@ def test_too_few_seeds_and_diverged_runs_are_said_in_the_line_of_a_condition() -
 
 
 def test_a_control_that_takes_no_other_trajectory_is_no_noise_floor() -> None:
-    comparisons = [_comparison(arm="batch_control", verdict="equal", difference=0.0, wins=1, ties=9)]
+    comparisons = [_comparison(arm="batch_control", control=True, verdict="equal", difference=0.0, wins=1, ties=9)]
     assert digest(comparisons, QUESTION)["model=mlp"][1] == (
         "Noise floor: batch_control, which is batch with another start of its scales, ended at the very same figure in 9 of 10 "
         "pairs: here it hardly takes another trajectory, and says little of the noise."
@@ -144,12 +148,12 @@ def test_a_control_that_takes_no_other_trajectory_is_no_noise_floor() -> None:
 def test_a_control_with_a_choice_of_its_own_raises_no_alarm() -> None:
     assert (
         "what the choice of its own setting adds"
-        in digest([_comparison(arm="batch_control")], QUESTION, tuned=True)["model=mlp"][1]
+        in digest([_comparison(arm="batch_control", control=True)], QUESTION, tuned=True)["model=mlp"][1]
     )
 
 
 def test_a_control_that_is_told_apart_is_an_alarm_and_no_headline() -> None:
-    comparisons = [_comparison(arm="batch_control")]
+    comparisons = [_comparison(arm="batch_control", control=True)]
     assert "says more than its data do" in digest(comparisons, QUESTION)["model=mlp"][1]
     assert headline(comparisons, QUESTION) is None
 
@@ -164,8 +168,8 @@ def test_no_comparisons_make_no_verdicts() -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert [points(x) for x in (0.4123, -0.0004, math.nan)] == ["41.2", "0.0", "–"]
-    assert [points(x, sign=True) for x in (0.4123, -0.01)] == ["+41.2", "−1.0"]
+    assert [figure(x, ACCURACY) for x in (0.4123, -0.0004, math.nan)] == ["41.2", "0.0", "–"]
+    assert [figure(x, ACCURACY, sign=True) for x in (0.4123, -0.01)] == ["+41.2", "−1.0"]
     assert [p_value(p) for p in (0.0004, 0.0081, 0.0488, 0.3, 1.0, math.nan)] == [
         "< 0.001",
         "0.0081",

@@ -57,7 +57,7 @@ contains 0; one seed cannot tell).
 - Test set: 250 samples, one is 0.4 points.
 - Trunk parameters: 92,682 in every row.
 - Norm parameters: 1,536 in every row.
-- The same in all runs: model=mlp, data=digits, optimizer=sgd.
+- The same in all runs: model=mlp, data=digits, task=classification, optimizer=sgd.
 """
 
 

@@ -23,10 +23,10 @@ def tuned_run(norm: str, seed: int, value: float, stage: str | None, accuracy: f
     )
 
 
-def trials_of(norm: str, best: float, axis: str = RATE, number: int = 2) -> list[Record]:
+def trials_of(norm: str, best: float, axis: str = RATE, number: int = 2, **over: Any) -> list[Record]:
     """The trials of one arm, of which the value `best` scores more."""
     return [
-        tuned_run(norm, FIRST_TRIAL + seed, value, "trial", 0.9 if value == best else 0.7, axis)
+        tuned_run(norm, FIRST_TRIAL + seed, value, "trial", 0.9 if value == best else 0.7, axis, **over)
         for value in VALUES[axis] for seed in range(number)
     ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from normlib.training.evaluation import evaluation_statistics, precise_batches
 from normlib.training.feeding import MemoryFeed
 from normlib.training.inputs import make_dataset, make_task, splits_on_device
 from normlib.training.network import NetworkShape, build_network
+from normlib.training.weights import read_weights
 
 TINY = ("model=mlp", "model.width=8", "model.depth=2", "data.batch_size=8", "training.steps=6", "evaluation.points=3")
 WAYS = ("running", "precise", "batch", "weighed")
@@ -35,9 +36,9 @@ def overrides(norm: str, way: str, *more: str) -> tuple[str, ...]:
 def test_training_never_notices(train: Any, norm: str, tmp_path: Path) -> None:
     records, weights = {}, {}
     for way in WAYS:
-        records[way] = train(*overrides(norm, way), weights_file=tmp_path / f"{way}.pt")
+        records[way] = train(*overrides(norm, way), weights_file=tmp_path / f"{way}.safetensors")
         assert records[way].status == "done", records[way].traceback
-        weights[way] = torch.load(tmp_path / f"{way}.pt")
+        weights[way] = read_weights(tmp_path / f"{way}.safetensors")
     running = records["running"]
     for way in WAYS[1:]:
         assert records[way].id != running.id

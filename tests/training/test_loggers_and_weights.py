@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from normlib.training.network import NetworkShape, build_network
+from normlib.training.weights import read_weights
 
 # 15 steps, handed over in chunks of 4: were chunks counted, no logged step would be beyond 4.
 RUN = ("model.width=8", "model.depth=2", "data.batch_size=100", "training.steps=15", "evaluation.points=3")
@@ -72,12 +73,12 @@ def test_a_logger_changes_no_number(train, tmp_path: Path) -> None:
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_saved_weights_are_the_state_of_the_trained_network(norm: str, make_run, train, tmp_path: Path) -> None:
     overrides = (*RUN, f"norm={norm}")
-    file = tmp_path / "weights" / "run.pt"
+    file = tmp_path / "weights" / "run.safetensors"
     record = train(*overrides, weights_file=file)
     run = make_run(*overrides)
     network = build_network(run.spec, NetworkShape((1, 8, 8), 10), run.planned_steps).module
     start = network.state_dict()["layers.0.weight"].clone()
-    network.load_state_dict(torch.load(file), strict=True)
+    network.load_state_dict(read_weights(file), strict=True)
     assert not torch.equal(network.layers[0].weight, start)
     from normlib.training.inputs import splits_on_device
 

@@ -15,6 +15,7 @@ from normlib.training.inputs import splits_on_device
 from normlib.training.loop import make_optimizer, milestones
 from normlib.training.network import NetworkShape, build_network
 from normlib.training.spec import CHOICES, OPTIMIZERS, scaled_learning_rate
+from normlib.training.weights import read_weights
 
 SMALL = ("model.width=8", "model.depth=2")
 
@@ -111,8 +112,8 @@ def test_a_run_is_a_plain_loop_over_the_planned_batches(
     overrides = (*SMALL, "norm=none", "data.batch_size=300", "training.steps=10", *overrides)
     run = make_run(*overrides)
     settings = run.spec["optimizer"]
-    record = train(*overrides, weights_file=tmp_path / "weights.pt")
-    trained = torch.load(tmp_path / "weights.pt")
+    record = train(*overrides, weights_file=tmp_path / "weights.safetensors")
+    trained = read_weights(tmp_path / "weights.safetensors")
 
     start = build_network(run.spec, NetworkShape((1, 8, 8), 10), total_steps=10).module.state_dict()
     weights = {name: value.clone().requires_grad_() for name, value in start.items()}
@@ -167,7 +168,7 @@ def _steps(chunk):
 def test_decay_of_norm_parameters_moves_them(train, tmp_path: Path) -> None:
     weights = {}
     for decay_norm in ("false", "true"):
-        file = tmp_path / f"{decay_norm}.pt"
+        file = tmp_path / f"{decay_norm}.safetensors"
         train(
             *SMALL,
             "training.steps=3",
@@ -175,7 +176,7 @@ def test_decay_of_norm_parameters_moves_them(train, tmp_path: Path) -> None:
             f"optimizer.decay_norm={decay_norm}",
             weights_file=file,
         )
-        weights[decay_norm] = torch.load(file)["sites.0.norm.weight"]
+        weights[decay_norm] = read_weights(file)["sites.0.norm.weight"]
     assert (weights["true"] < weights["false"]).all()
 
 

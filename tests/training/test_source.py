@@ -158,6 +158,7 @@ def test_files_of_the_training_count_and_exist() -> None:
         "training/__init__.py",
         "training/environment.py",
         "training/outcome.py",
+        "training/saved.py",
         "training/source.py",
         "training/weights.py",
     }

@@ -187,13 +187,13 @@ def test_lightning_still_reads_its_variables() -> None:
 def test_saved_in_files(tmp_path: Path) -> None:
     from normlib.training.weights import are_sound, write_weights
 
-    file = tmp_path / "weights" / "a.pt"
+    file = tmp_path / "weights" / "a.safetensors"
     write_weights({"weight": torch.randn(100)}, file)
     whole = file.read_bytes()
-    assert are_sound(file) and [path.name for path in file.parent.iterdir()] == ["a.pt"]
+    assert are_sound(file) and [path.name for path in file.parent.iterdir()] == ["a.safetensors"]
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     for broken in (b"", whole[: len(whole) // 2], bytes(flipped)):
         file.write_bytes(broken)
         assert not are_sound(file)
-    assert not are_sound(tmp_path) and not are_sound(tmp_path / "none.pt")
+    assert not are_sound(tmp_path) and not are_sound(tmp_path / "none.safetensors")

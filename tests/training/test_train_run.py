@@ -21,6 +21,7 @@ from normlib.training.loop import TRAIN_CURVE_POINTS, StepLoop
 from normlib.training.network import NetworkShape, build_network
 from normlib.training.setup import set_up
 from normlib.training.trainer import EXPECTED_WARNINGS
+from normlib.training.weights import read_weights
 
 SMALL = ("model.width=8", "model.depth=2", "data.batch_size=100")
 STEPS_PER_EPOCH = Digits.sizes["train"] // 100  # more than 6 and at most 13: some runs below end in the second epoch
@@ -293,12 +294,12 @@ def test_precision_is_that_of_the_layers_not_of_the_parameters(registered, train
             return x
 
     for current in seen:
-        file = tmp_path / f"{current}.pt"
+        file = tmp_path / f"{current}.safetensors"
         record = train(
             *SMALL, "training.steps=2", "norm=watches_types", f"training.precision={current}", weights_file=file
         )
         assert record.status == "done"
-        assert {value.dtype for value in torch.load(file).values()} == {torch.float32}
+        assert {value.dtype for value in read_weights(file).values()} == {torch.float32}
     assert seen == {"32": {torch.float32}, "bf16-mixed": {torch.bfloat16}}
 
 

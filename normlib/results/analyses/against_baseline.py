@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normlib.results.comparison import SIGNIFICANCE, attainable
-from normlib.results.sheet import EMPTY, Entry, p_value, points
+from normlib.results.metrics import figure
+from normlib.results.sheet import EMPTY, Entry, p_value
 from normlib.results.statistics import holm, paired_difference, replicates_needed, sign_flip_p
+from normlib.tasks.metric import Metric
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,16 @@ def against_baseline(
     }  # fmt: skip
 
 
-def difference_entry(against: Against | None, decimals: int = 1) -> Entry:
-    """The difference in points with its interval, such as "+1.2 (+0.3 to +2.1)"."""
+def difference_entry(against: Against | None, metric: Metric, decimals: int = 1) -> Entry:
+    """The difference with its interval, such as "+1.2 (+0.3 to +2.1)", in the metric's unit, or points where that is %."""
     if against is None or against.why_none:
         return Entry(EMPTY)
-    text = points(against.difference, sign=True, decimals=decimals)
-    if not math.isnan(against.low):
-        text += f" ({points(against.low, sign=True, decimals=decimals)} to {points(against.high, sign=True, decimals=decimals)})"
-    return Entry(text, against.difference, against.clear)
+    text, low, high = (
+        figure(value, metric, sign=True, decimals=decimals, width=(against.high - against.low) / 2)
+        for value in (against.difference, against.low, against.high)
+    )
+    interval = "" if math.isnan(against.low) else f" ({low} to {high})"
+    return Entry(text + interval, against.difference, against.clear)
 
 
 def p_entry(against: Against | None) -> Entry:

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from normlib.results.analyses.against_baseline import Against, difference_entry, p_entry
 from normlib.results.analyses.batch_size_effect import TOLERANCE, Effect, analyse
 from normlib.results.analyses.divergence import divergence_notes
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, points
+from normlib.results.metrics import bracketed, difference_unit, figure, title
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 from normlib.results.study import Study
+from normlib.tasks.metric import Metric
 
 SLOPE_DECIMALS = 2
 """A slope is a share of a difference over several doublings."""
@@ -27,46 +29,57 @@ def sheets(study: Study) -> list[Sheet]:
 
 
 def _sheet(study: Study, section: str, effects: Sequence[Effect]) -> Sheet:
-    baseline = study.question.baseline
+    baseline, metric = study.question.baseline, study.question.facts
+    unit = difference_unit(metric)
     return Sheet(
         name="batch_size_effect",
-        title="Effect of the batch size on test accuracy" + (f", {section}" if section else ""),
+        title=f"Effect of the batch size on {title(study.question.on('test'), metric)}" + (f", {section}" if section else ""),
         header=(
-            study.question.rows, "slope (points a doubling)", f"slope − that of {baseline}", "p of the slope (Holm)",
-            "area (%)", f"area − that of {baseline} (points)", "p of the area (Holm)", "n", "smallest batch within 1 point",
+            study.question.rows, bracketed("slope", f"{unit} a doubling".strip()), f"slope − that of {baseline}",
+            "p of the slope (Holm)", bracketed("area", metric.unit), bracketed(f"area − that of {baseline}", unit),
+            "p of the area (Holm)", "n", f"smallest batch within {_tolerance(metric)}",
         ),
-        lines=tuple(Line(effect.arm, _entries(effect)) for effect in effects),
+        lines=tuple(Line(effect.arm, _entries(effect, metric)) for effect in effects),
         notes=(*_notes(study, effects), *divergence_notes(study.conditions[section])),
         tidy=tuple(map(_tidy, effects)),
         in_terminal=False,
     )  # fmt: skip
 
 
-def _entries(effect: Effect) -> tuple[Entry, ...]:
+def _tolerance(metric: Metric) -> str:
+    return f"{100 * TOLERANCE:g} point" if metric.percent else f"{100 * TOLERANCE:g} %"
+
+
+def _entries(effect: Effect, metric: Metric) -> tuple[Entry, ...]:
     if effect.why_none:
         return (Entry(effect.arm), Entry(effect.why_none), *[Entry(EMPTY)] * 7)
-    slope = points(effect.slope, sign=True, decimals=SLOPE_DECIMALS)
-    slope_width = "" if effect.n < 2 else f" ± {100 * effect.slope_half_width:.{SLOPE_DECIMALS}f}"
-    area_width = "" if effect.n < 2 else f" ± {points(effect.area_half_width)}"
+    slope = figure(effect.slope, metric, sign=True, decimals=SLOPE_DECIMALS, width=effect.slope_half_width)
+    slope_width = (
+        ""
+        if effect.n < 2
+        else f" ± {figure(effect.slope_half_width, metric, decimals=SLOPE_DECIMALS, width=effect.slope_half_width)}"
+    )
+    area_width = "" if effect.n < 2 else f" ± {figure(effect.area_half_width, metric, width=effect.area_half_width)}"
     return (
         Entry(effect.arm),
         Entry(slope + slope_width, effect.slope),
-        difference_entry(effect.slope_against, SLOPE_DECIMALS), p_entry(effect.slope_against),
-        Entry(points(effect.area) + area_width, effect.area),
-        difference_entry(effect.area_against), p_entry(effect.area_against),
+        difference_entry(effect.slope_against, metric, SLOPE_DECIMALS), p_entry(effect.slope_against),
+        Entry(figure(effect.area, metric, width=effect.area_half_width) + area_width, effect.area),
+        difference_entry(effect.area_against, metric), p_entry(effect.area_against),
         Entry(str(effect.n), float(effect.n)),
         Entry(effect.smallest_batch, float(effect.smallest_batch)),
     )  # fmt: skip
 
 
 def _notes(study: Study, effects: Sequence[Effect]) -> tuple[str, ...]:
-    baseline = study.question.baseline
+    baseline, metric = study.question.baseline, study.question.facts
+    gains = "above" if metric.higher_is_better else "below"
     notes = [
-        "Slope: least squares of the accuracy over log2(batch size), seed by seed; above 0 the arm gains from "
+        f"Slope: least squares of the {metric.title} over log2(batch size), seed by seed; {gains} 0 the arm gains from "
         "larger batches. Mean ± half-width of its 95 % t interval over the n seeds that have every batch size.",
-        "Area: the mean accuracy over log2(batch size), by trapezoids.",
-        f"Smallest batch within {100 * TOLERANCE:g} point: going down from the arm's best batch size, the last one at which its "
-        f"mean is within {100 * TOLERANCE:g} point of the best. Its own best: it says nothing of other arms.",
+        f"Area: the mean {metric.title} over log2(batch size), by trapezoids.",
+        f"Smallest batch within {_tolerance(metric)}: going down from the arm's best batch size, the last one at which its "
+        f"mean is within {_tolerance(metric)} of the best. Its own best: it says nothing of other arms.",
     ]
     compared = [each for effect in effects for each in (effect.slope_against, effect.area_against) if each and each.n]
     if compared:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from normlib.results.record import DIVERGED
 from normlib.results.study import Condition
 
-AS_SCORED = "they count with what the broken network scores"
+AS_SCORED = "they count with what the broken network scores, where that is a number"
 
 
 def divergence_notes(conditions: Iterable[Condition], counted: str = AS_SCORED) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Learning curves: how validation accuracy and training loss go along the run, by arm, over the replicates.
+"""Learning curves: how the metric on validation and the training loss go along the run, by arm, over the replicates.
 
 In: a study with the curves of its runs. Out: for each arm of a condition arrays over evaluation points. A run that
-diverged keeps the accuracy of its broken network from where it stopped, as it does in the tables; otherwise the curve
+diverged keeps the figure of its broken network from where it stopped, as it does in the tables; otherwise the curve
 would be that of the survivors. This file never smooths, interpolates or drops a run.
 """
 
@@ -20,9 +20,6 @@ from normlib.results.record import DIVERGED
 from normlib.results.statistics import mean_interval
 from normlib.results.study import Condition, Study
 
-VALIDATION_ACCURACY = "validation.accuracy"
-"""The frame's column with the accuracy after the last step."""
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -34,8 +31,8 @@ class Curve:
     """Training samples seen, repeats counted, (points,)."""
     seconds: NDArray[np.float64]
     """Seconds of training, mean over the runs that got there, (points,)."""
-    accuracy: NDArray[np.float64]
-    """Mean validation accuracy over replicates, a fraction, (points,)."""
+    mean: NDArray[np.float64]
+    """Mean of the metric on validation over replicates, as it is stored, (points,)."""
     half_width: NDArray[np.float64]
     """Of its 95 % t interval, (points,); NaN with fewer than two replicates."""
     n: NDArray[np.int64]
@@ -43,7 +40,7 @@ class Curve:
     train_steps: NDArray[np.float64]
     """Optimizer steps done, (train points,)."""
     train_loss: NDArray[np.float64]
-    """Mean cross-entropy in nats since the point before, over the runs that got there, (train points,)."""
+    """Mean training loss since the point before, over the runs that got there, (train points,)."""
 
 
 def learning_curves(study: Study, section: str, column: str) -> dict[str, Curve]:
@@ -56,33 +53,32 @@ def learning_curves(study: Study, section: str, column: str) -> dict[str, Curve]
         arm: curve
         for condition in conditions
         for arm in condition.arms
-        for curve in [_curve(condition, arm, study.curves)]
+        for curve in [_curve(study, condition, arm)]
         if curve is not None
     }
 
 
-def _curve(condition: Condition, arm: str, curves: Mapping[str, Mapping[str, Any]]) -> Curve | None:
+def _curve(study: Study, condition: Condition, arm: str) -> Curve | None:
+    metric, value = study.question.facts, study.question.on("validation")
     rows = condition.trained(arm)
-    own = [curves.get(name, {}) for name in run_names(condition.runs)[rows]]
+    own = [study.curves.get(name, {}) for name in run_names(condition.runs)[rows]]
     diverged = condition.runs["status"].to_numpy()[rows] == DIVERGED
     validation = [curve.get("validation", {}) for curve in own]
     steps = _grid(validation, diverged)
-    if not len(steps):
+    figures = _laid_out(validation, metric.name, steps)  # (runs, points)
+    if value not in condition.runs or not np.isfinite(figures).any():
         return None
-    accuracy = _laid_out(validation, "accuracy", steps)  # (runs, points)
     stopped = steps > condition.runs["steps"].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
-    final = condition.runs[VALIDATION_ACCURACY].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
-    accuracy = np.where(stopped & diverged[:, np.newaxis], final, accuracy)
-    interval = mean_interval(
-        _by_replicate(condition, rows, accuracy), resolution=condition.resolution(VALIDATION_ACCURACY)
-    )
+    final = condition.runs[value].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
+    figures = np.where(stopped & diverged[:, np.newaxis], final, figures)
+    interval = mean_interval(_by_replicate(condition, rows, figures), resolution=condition.resolution(value, metric))
     train = [curve.get("train", {}) for curve in own]
     train_steps = _grid(train, diverged)
     return Curve(
         steps=steps,
         samples=_mean(_laid_out(validation, "samples", steps)),
         seconds=_mean(_laid_out(validation, "seconds", steps)),
-        accuracy=interval.mean, half_width=interval.half_width, n=interval.n,
+        mean=interval.mean, half_width=interval.half_width, n=interval.n,
         train_steps=train_steps, train_loss=_mean(_laid_out(train, "loss", train_steps)),
     )  # fmt: skip
 

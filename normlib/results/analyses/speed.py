@@ -1,8 +1,8 @@
-"""Speed to accuracy: steps, samples and seconds until the validation accuracy first reaches a target set beforehand.
+"""Speed: steps, samples and seconds until the metric on validation first reaches a target set beforehand.
 
 In: a study with the curves of its runs. Out: medians over replicates with order-statistic intervals, by arm and condition,
 and the ratio to the baseline. A run that never reaches the target needs infinitely long; it is never dropped. A run that
-diverged has not reached it, whatever its curve showed on the way: it ends without a network of that accuracy.
+diverged has not reached it, whatever its curve showed on the way: it ends without a network that scores it.
 This file never interpolates between evaluations.
 """
 
@@ -11,19 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normlib.results.absence import why_none, why_unpaired
-from normlib.results.analyses.learning_curves import VALIDATION_ACCURACY
 from normlib.results.frame import run_names
+from normlib.results.metrics import figure
 from normlib.results.statistics import median_interval
 from normlib.results.study import Condition, Study
 
 SHARE_OF_BASELINE = 0.95
-"""Of the baseline's mean final validation accuracy: the target where none is given."""
+"""Of the baseline's mean final figure on validation: the target where none is given. Where less is better, the figure is a share
+of the target."""
 UNITS = {"steps": "step", "samples": "samples", "seconds": "seconds"}
 """What it takes, and the key of the curves that counts it."""
 Spread = tuple[float, float, float]
@@ -39,7 +39,7 @@ class Speed:
     column: str
     arm: str
     target: float = math.nan
-    """A fraction."""
+    """As the metric is stored: a fraction where its unit is %."""
     n: int = 0
     reached: int = 0
     steps: Spread = NOTHING
@@ -74,27 +74,30 @@ def _of_condition(study: Study, condition: Condition) -> list[Speed]:
     baseline = study.question.baseline
     target = study.question.target
     if target is None:
-        final = condition.array(baseline, VALIDATION_ACCURACY)
-        if np.isnan(final).all():
-            why = f"no target: {baseline}, {why_none(condition, baseline)}"
+        final = condition.array(baseline, study.question.on("validation"))
+        known = final[~np.isnan(final)]
+        mean = float(known.mean()) if len(known) else math.nan
+        if not mean > 0:
+            no_share = f"its figure, {figure(mean, study.question.facts)}, is not above 0; set one with target=..."
+            why = f"no target: {baseline}, {no_share if len(known) else why_none(condition, baseline)}"
             return [Speed(condition.section, condition.column, arm, why_none=why) for arm in condition.arms]
-        target = SHARE_OF_BASELINE * float(np.nanmean(final))
-    needed = {arm: _needed(condition, arm, target, study.curves) for arm in condition.arms}
+        target = SHARE_OF_BASELINE * mean if study.question.facts.higher_is_better else mean / SHARE_OF_BASELINE
+    needed = {arm: _needed(study, condition, arm, target) for arm in condition.arms}
     return [_speed(study, condition, arm, target, needed) for arm in condition.arms]
 
 
-def _needed(
-    condition: Condition, arm: str, target: float, curves: Mapping[str, Mapping[str, Any]]
-) -> dict[str, NDArray[np.float64]]:
+def _needed(study: Study, condition: Condition, arm: str, target: float) -> dict[str, NDArray[np.float64]]:
     """By unit, what each replicate takes to the target, (replicates,)."""
+    metric = study.question.facts
+    sign = 1 if metric.higher_is_better else -1
     names = run_names(condition.runs)[condition.trained(arm)]
     found: dict[str, dict[str, float]] = {unit: {} for unit in UNITS}
     for name in names:
-        curve = curves.get(name, {}).get("validation")
-        if curve is None:
+        curve = study.curves.get(name, {}).get("validation", {})
+        if metric.name not in curve:
             continue
-        known = ((place, accuracy) for place, accuracy in enumerate(curve["accuracy"]) if accuracy is not None)
-        first = next((place for place, accuracy in known if accuracy >= target), None)
+        known = ((place, value) for place, value in enumerate(curve[metric.name]) if value is not None)
+        first = next((place for place, value in known if sign * value >= sign * target), None)
         for unit, key in UNITS.items():
             found[unit][name] = math.inf if first is None else float(curve[key][first])
     lost = condition.diverged(arm)

@@ -1,4 +1,4 @@
-"""Speed to accuracy in words: medians with intervals, how many got there, and the ratios to the baseline.
+"""Speed to a target in words: medians with intervals, how many got there, and the ratios to the baseline.
 
 In: a study. Out: `Sheet`s. This file never computes a statistic.
 """
@@ -10,19 +10,23 @@ from collections.abc import Mapping, Sequence
 from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.speed import SHARE_OF_BASELINE, Speed, analyse
 from normlib.results.analyses.wording import amount_with_interval
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, points, sorted_by
-from normlib.results.study import Study
+from normlib.results.metrics import bracketed, figure, scale, with_unit
+from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
+from normlib.results.study import Question, Study
+from normlib.tasks.metric import Metric
 
 
 def sheets(study: Study) -> list[Sheet]:
     """A sheet a section, or one that says why there is none."""
     question = study.question
+    if question.on("validation") not in study.runs:
+        return []
     if question.target is None and question.baseline not in study.places.row_labels:
         note = (
             f"Without a target there is no speed: none was set, and the baseline, {question.baseline!r}, is none of the rows, "
-            "so that none follows from it. Set one with target=0.9 (a fraction), or choose baseline=..."
+            f"so that none follows from it. Set one with {_example(question.facts)}, or choose baseline=..."
         )
-        return [Sheet("speed", "Speed to accuracy", (), (), (note,), in_terminal=False)]
+        return [Sheet("speed", f"Speed to {question.facts.title}", (), (), (note,), in_terminal=False)]
     by_section: dict[str, list[Speed]] = {}
     for speed in analyse(study):
         by_section.setdefault(speed.section, []).append(speed)
@@ -33,12 +37,12 @@ def _sheet(study: Study, section: str, speeds: Sequence[Speed]) -> Sheet:
     question = study.question
     return Sheet(
         name="speed",
-        title="Speed to accuracy" + (f", {section}" if section else ""),
+        title=f"Speed to {question.facts.title}" + (f", {section}" if section else ""),
         header=(
-            question.columns, question.rows, "target (%)", "reached", "steps", "samples", "seconds",
+            question.columns, question.rows, bracketed("target", question.facts.unit), "reached", "steps", "samples", "seconds",
             f"times fewer steps than {question.baseline}", f"times fewer seconds than {question.baseline}",
         ),
-        lines=tuple(Line(speed.arm, _entries(speed, question.baseline)) for speed in speeds),
+        lines=tuple(Line(speed.arm, _entries(speed, question)) for speed in speeds),
         notes=(
             *_notes(study, speeds),
             *divergence_notes(
@@ -51,9 +55,10 @@ def _sheet(study: Study, section: str, speeds: Sequence[Speed]) -> Sheet:
     )  # fmt: skip
 
 
-def _entries(speed: Speed, baseline: str) -> tuple[Entry, ...]:
+def _entries(speed: Speed, question: Question) -> tuple[Entry, ...]:
+    baseline = question.baseline
     labels = (Entry(speed.column, number(speed.column)), Entry(speed.arm))
-    target = Entry(points(speed.target), sorted_by(speed.target))
+    target = Entry(figure(speed.target, question.facts), sorted_by(speed.target))
     if speed.why_none:
         return (*labels, target, Entry(speed.why_none), *[Entry(EMPTY)] * 5)
     takes = (
@@ -72,15 +77,18 @@ def _entries(speed: Speed, baseline: str) -> tuple[Entry, ...]:
 
 def _notes(study: Study, speeds: Sequence[Speed]) -> tuple[str, ...]:
     question = study.question
+    metric = question.facts
+    share, above = f"{100 * SHARE_OF_BASELINE:g} %", "above" if metric.higher_is_better else "below"
+    final = f"mean final {metric.title} on validation of {question.baseline} in the same condition"
     if question.target is not None:
-        target = f"{100 * question.target:g} % validation accuracy, set beforehand (target={question.target:g})"
+        asked = with_unit(f"{scale(metric) * question.target:g}", metric.unit)
+        target = f"{asked} {metric.title} on validation, set beforehand (target={question.target:g})"
+    elif metric.higher_is_better:
+        target = f"{share} of the {final} (target=null; {_example(metric)} sets another)"
     else:
-        target = (
-            f"{100 * SHARE_OF_BASELINE:g} % of the mean final validation accuracy of {question.baseline} in the same condition "
-            "(target=null; target=0.9 sets another)"
-        )
+        target = f"the figure of which the {final} is {share} (target=null; {_example(metric)} sets another)"
     notes = [
-        f"Target: {target}. Steps, samples and seconds of training to the first evaluation at or above it.",
+        f"Target: {target}. Steps, samples and seconds of training to the first evaluation at or {above} it.",
         "Median over replicates with its 95 % interval from order statistics, which takes 6 replicates or more. ∞: not reached. "
         "Reached k/n: k of n replicates got there; the others count as ∞.",
         f"Times fewer: the median over replicates of {question.baseline} / arm, replicate by replicate; below 1 the arm takes "
@@ -102,6 +110,10 @@ def _notes(study: Study, speeds: Sequence[Speed]) -> tuple[str, ...]:
         apart = f"{gaps[0]:g}" if len(gaps) == 1 else f"{gaps[0]:g} to {gaps[-1]:g}, by condition"
         notes.append(f"Evaluations are {apart} steps apart: figures are no finer than that.")
     return tuple(notes)
+
+
+def _example(metric: Metric) -> str:
+    return "target=0.9 (a fraction)" if metric.percent else "target=..."
 
 
 def _tidy(speed: Speed) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""The static figures: accuracy, differences to the baseline, and learning curves.
+"""The static figures: the metric, differences to the baseline, and learning curves.
 
 In: a study, its tables and comparisons. Out: matplotlib Figures by name, and their bytes. Matplotlib is imported when the
 first figure is drawn, since that takes a third of a second.
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from normlib.results.figures.accuracy import draw
 from normlib.results.figures.differences import draw_differences
 from normlib.results.figures.image import image
 from normlib.results.figures.learning_curves import draw_learning_curves
-from normlib.results.figures.style import CONTROL_STYLE, OTHER_STYLES, STYLES, Style, is_control, styles
+from normlib.results.figures.style import CONTROL_STYLE, OTHER_STYLES, STYLES, Style, styles
+from normlib.results.figures.values import draw
+from normlib.results.metrics import table_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
     from normlib.results.study import Study
     from normlib.results.tables import Table
 
-NAMES = ("accuracy", "differences", "learning_curves")
-"""Of every figure that a report can have; one that has nothing to show is absent."""
+DIFFERENCES, LEARNING_CURVES = "differences", "learning_curves"
+"""The names of the figures beside that of the metric, which is named as its table is."""
 
 __all__ = [
-    "CONTROL_STYLE", "NAMES", "OTHER_STYLES", "STYLES", "Style", "draw", "draw_differences", "draw_learning_curves", "figures",
-    "image", "is_control", "styles",
+    "CONTROL_STYLE", "DIFFERENCES", "LEARNING_CURVES", "OTHER_STYLES", "STYLES", "Style", "draw", "draw_differences",
+    "draw_learning_curves", "figures", "image", "styles",
 ]  # fmt: skip
 
 
 def figures(study: Study, tables: Sequence[Table], comparisons: Sequence[Comparison]) -> dict[str, Figure]:
     """The figures by name, less those that have nothing to show."""
-    drawn = (draw(tables), draw_differences(study, comparisons), draw_learning_curves(study))
-    return {name: figure for name, figure in zip(NAMES, drawn, strict=True) if figure is not None}
+    drawn = {
+        table_name(study.question.facts): draw(tables),
+        DIFFERENCES: draw_differences(study, comparisons),
+        LEARNING_CURVES: draw_learning_curves(study),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}

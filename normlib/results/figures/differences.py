@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from normlib.results.figures.panels import dodged, finish, horizontal, legend, section_panels, settle
 from normlib.results.figures.style import Style, line_settings, plain_style, styles
+from normlib.results.metrics import bracketed, difference_unit, scale
 from normlib.results.study import Study
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from normlib.results.comparison import Comparison
 
 LINEAR_POINTS, WIDE_POINTS = 2.0, 10.0
-"""Where an interval reaches beyond the wide ones, the axis is linear up to the linear ones and logarithmic from there, so
-that a fall of 50 points and a gain of 1 are seen in one panel."""
+"""Of a % metric: where an interval reaches beyond the wide ones, the axis is linear up to the linear ones and logarithmic from
+there, so that a fall of 50 points and a gain of 1 are seen in one panel."""
 TICKS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 DODGE = 0.42
 """Wider than that of other figures, so that intervals stand beside each other."""
@@ -39,7 +40,7 @@ def draw_differences(study: Study, comparisons: Sequence[Comparison]) -> Figure 
     if not by_section:
         return None
     present = {each.arm for each in measured}
-    chosen = styles(present)
+    chosen = styles(present, study.controls)
     style = {arm: chosen[arm] for arm in study.places.row_labels if arm in present}
     with plain_style():
         figure, panels = section_panels(len(by_section), share_y=False)
@@ -53,10 +54,10 @@ def draw_differences(study: Study, comparisons: Sequence[Comparison]) -> Figure 
 def _draw_panel(panel: Axes, study: Study, section: str, own: Sequence[Comparison], style: dict[str, Style]) -> None:
     columns = [condition.column for condition in study.conditions[section]]
     where = horizontal(panel, columns, study.question.columns)
-    accuracy = study.question.percent
-    unit = 100.0 if accuracy else 1.0
-    if accuracy:
-        panel.axhspan(-study.question.rope, study.question.rope, color=ROPE_COLOUR, linewidth=0, zorder=0)
+    metric, region = study.question.facts, study.question.region
+    unit = scale(metric)
+    if region is not None:
+        panel.axhspan(-unit * region, unit * region, color=ROPE_COLOUR, linewidth=0, zorder=0)
     panel.axhline(0, color=ZERO_COLOUR, linewidth=0.8, zorder=1)
     for place, (arm, look) in enumerate(style.items()):
         mine = [each for each in own if each.arm == arm]
@@ -73,15 +74,15 @@ def _draw_panel(panel: Axes, study: Study, section: str, own: Sequence[Compariso
             [unit * each.high for each in mine if not math.isnan(each.low)],
             color=look[0], linewidth=settings["linewidth"], zorder=2,
         )  # fmt: skip
-    wide = accuracy and max(abs(end) for each in own for end in _ends(each)) > WIDE_POINTS / 100
+    wide = metric.percent and max(abs(end) for each in own for end in _ends(each)) > WIDE_POINTS / 100
     if wide:
         panel.set_yscale("symlog", linthresh=LINEAR_POINTS)
         bottom, top = panel.get_ylim()
         ticks = [tick for tick in sorted({0.0, *TICKS, *(-tick for tick in TICKS)}) if bottom <= tick <= top]
         panel.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
         panel.set_yticks([], minor=True)
-    unit_words = f" (points{f', log beyond ±{LINEAR_POINTS:g}' if wide else ''})" if accuracy else ""
-    finish(panel, section, f"difference to {study.question.baseline}{unit_words}")
+    unit_words = difference_unit(metric) + (f", log beyond ±{LINEAR_POINTS:g}" if wide else "")
+    finish(panel, section, bracketed(f"difference to {study.question.baseline}", unit_words))
 
 
 def _ends(comparison: Comparison) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The figure of the learning curves: validation accuracy against training samples seen, with bands.
+"""The figure of the learning curves: the metric on validation against training samples seen, with bands.
 
 In: a study with curves. Out: a matplotlib Figure, a row of panels a section, a panel a condition; of many conditions and
 sections an even choice, which the figure says. This file never computes a statistic.
@@ -13,6 +13,7 @@ from normlib.results.analyses.learning_curves import Curve, learning_curves
 from normlib.results.figures.panels import finish, fitting, legend, panel_grid, settle, words
 from normlib.results.figures.style import FONT_POINTS, Style, line_settings, plain_style, styles
 from normlib.results.frame import run_names
+from normlib.results.metrics import bracketed, scale, title
 from normlib.results.study import Study
 
 if TYPE_CHECKING:
@@ -38,14 +39,16 @@ def draw_learning_curves(study: Study) -> Figure | None:
         for section in even_choice(sections, MAX_SECTIONS)
     }
     present = {arm for columns in shown.values() for curves in columns.values() for arm in curves}
-    chosen = styles(present)
+    chosen = styles(present, study.controls)
     style = {arm: chosen[arm] for arm in study.places.row_labels if arm in present}
+    metric = study.question.facts
+    name = fitting(bracketed(title(study.question.on("validation"), metric), metric.unit))
     with plain_style():
         figure, grid = panel_grid(len(shown), max(map(len, shown.values())), PANEL_INCHES, "row", "row")
         for line, (section, columns) in zip(grid, shown.items(), strict=True):
             for panel, (column, curves) in zip(line, columns.items(), strict=False):
-                _draw_panel(panel, f"{words(study.question.columns)} {column}", curves, style)
-            line[0].set_ylabel(f"{fitting(section)}\nvalidation accuracy (%)" if section else "validation accuracy (%)")
+                _draw_panel(panel, f"{words(study.question.columns)} {column}", curves, style, scale(metric))
+            line[0].set_ylabel(f"{fitting(section)}\n{name}" if section else name)
             for panel in line[len(columns) :]:
                 panel.set_axis_off()
         for panel in grid[-1]:
@@ -65,9 +68,9 @@ def even_choice(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def _has_curve(study: Study, section: str) -> bool:
-    """Whether a run of the section was evaluated at two points or more."""
+    """Whether a run of the section has the metric at two points or more."""
     return any(
-        len(study.curves.get(name, {}).get("validation", {}).get("step", ())) > 1
+        len(study.curves.get(name, {}).get("validation", {}).get(study.question.facts.name, ())) > 1
         for condition in study.conditions[section]
         for name in run_names(condition.runs)
     )
@@ -81,18 +84,18 @@ def _left_out(study: Study, sections: Sequence[str], shown: Mapping[str, Mapping
     return " and ".join(parts) + "; the page has all" if parts else ""
 
 
-def _draw_panel(panel: Axes, title: str, curves: Mapping[str, Curve], style: Mapping[str, Style]) -> None:
+def _draw_panel(panel: Axes, title: str, curves: Mapping[str, Curve], style: Mapping[str, Style], unit: float) -> None:
     for arm, look in style.items():
         if arm not in curves:
             continue
         curve = curves[arm]
         settings = line_settings(arm, look)
-        accuracy, half_width = 100 * curve.accuracy, 100 * curve.half_width
-        panel.plot(curve.samples, accuracy, **settings | {"markersize": settings["markersize"] * 0.6})
+        mean, half_width = unit * curve.mean, unit * curve.half_width
+        panel.plot(curve.samples, mean, **settings | {"markersize": settings["markersize"] * 0.6})
         panel.fill_between(
             curve.samples,
-            accuracy - half_width,
-            accuracy + half_width,
+            mean - half_width,
+            mean + half_width,
             color=look[0],
             alpha=0.15,
             linewidth=0,

@@ -7,7 +7,7 @@ This file never draws, and needs no matplotlib to be imported.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -34,15 +34,14 @@ OTHER_STYLES: tuple[Style, ...] = tuple(
     for (marker, line) in zip("*Xhp<>d", (DASHED, DASH_DOT, LONG, SOLID) * 2, strict=False)
     for colour in (SKY, VERMILION, GREEN, PURPLE, BLUE, ORANGE)
 )
-CONTROL = "_control"
-"""How the label of a control ends: the baseline under a second name, which shows the noise and is no method."""
 CONTROL_STYLE: Style = (GREY, ".", SOLID)
+"""Of the baseline a second time, which shows the noise and is no method; no other arm has its marker."""
 LINE_WIDTH, MARKER_SIZE = 1.4, 5.0
 CONTROL_LINE_WIDTH, CONTROL_MARKER_SIZE = 0.8, 3.0
 FONT_POINTS = 9
 
 
-def styles(names: Iterable[str]) -> dict[str, Style]:
+def styles(names: Iterable[str], controls: Collection[str] = ()) -> dict[str, Style]:
     """A style for each name: the known norms have theirs, controls are grey, others have one that follows from the name.
 
     Two unknown names in one figure never share a style as long as there are any left; the later in the alphabet yields.
@@ -50,8 +49,8 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     chosen: dict[str, Style] = {}
     taken: set[Style] = set()
     for name in sorted(set(names)):
-        if name in STYLES or is_control(name):
-            chosen[name] = STYLES.get(name, CONTROL_STYLE)
+        if name in controls or name in STYLES:
+            chosen[name] = CONTROL_STYLE if name in controls else STYLES[name]
             continue
         start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
         turns = (OTHER_STYLES[(start + turn) % len(OTHER_STYLES)] for turn in range(len(OTHER_STYLES)))
@@ -61,15 +60,10 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     return chosen
 
 
-def is_control(name: str) -> bool:
-    """Whether a label is that of a control."""
-    return name.endswith(CONTROL)
-
-
 def line_settings(name: str, style: Style) -> dict[str, Any]:
     """What matplotlib's `plot` takes for an arm's line with markers; a control is thinner and smaller."""
     colour, marker, line = style
-    control = is_control(name)
+    control = style == CONTROL_STYLE
     return {
         "color": colour, "marker": marker, "linestyle": line, "label": name, "zorder": 3,
         "linewidth": CONTROL_LINE_WIDTH if control else LINE_WIDTH,

@@ -1,4 +1,4 @@
-"""The plots of a value against the columns' axis: accuracy, train-minus-test gap, time of a step.
+"""The plots of a value against the columns' axis: the metric, train-minus-test gap, time of a step.
 
 In: a study. Out: `Plot`s with a point for each arm and condition, whose hover text has the figure of every replicate.
 """
@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from normlib.results.analyses.gap import TRAIN_ACCURACY
+from normlib.results.analyses.gap import gaps_of, step_of
+from normlib.results.metrics import bracketed, difference_unit, scale, title
 from normlib.results.page.plots import (
     Bounds,
     Panel,
@@ -22,45 +23,45 @@ from normlib.results.page.plots import (
     placed,
     signed,
     text_lines,
-    words,
 )
 from normlib.results.statistics import mean_interval, median_interval
-from normlib.results.study import ACCURACY, Condition, Study
+from normlib.results.study import Condition, Study
 
 MOST_LISTED = 30
 """Of so many replicates hovering shows each; the rest are counted."""
 A_LINE = 2
 """Replicates on one line of a hover text."""
+METRIC = "metric"
+"""The name of the plot of the metric, whichever that is."""
 
 
-def accuracy(study: Study) -> Plot | None:
+def metric_plot(study: Study) -> Plot | None:
     """The value of the tables against the columns' axis, with 95 % t intervals; None where no run has it."""
-    value = study.question.value
-    percent = value.endswith("accuracy")
-    unit = 100 if percent else 1
+    value, metric = study.question.value, study.question.facts
+    factor, name = scale(metric), title(value, metric)
 
     def summary(condition: Condition, values: NDArray[np.float64]) -> Bounds:
-        return _mean(values, unit * condition.resolution(value))
+        return _mean(values, factor * condition.resolution(value, metric))
 
     return _by_column(
-        study, "accuracy", lambda condition, arm: unit * condition.array(arm, value), summary,
-        unit=" %" if percent else "", digits="{:.1f}" if percent else "{:.4g}", top=100.0 if percent else None,
-        y_title=words(value) + (" (%)" if percent else ""), caption=f"{words(value).capitalize()}: mean with 95 % t interval.",
+        study, METRIC, lambda condition, arm: factor * condition.array(arm, value), summary, unit=metric.unit,
+        digits="{:.1f}" if metric.percent else "{:.4g}", top=100.0 if metric.percent else None,
+        y_title=bracketed(name, metric.unit), caption=f"{name[:1].upper()}{name[1:]}: mean with 95 % t interval.",
     )  # fmt: skip
 
 
 def gap(study: Study) -> Plot | None:
-    """Train accuracy minus test accuracy; None where no run has both."""
-
-    def points(condition: Condition, arm: str) -> NDArray[np.float64]:
-        return 100 * (condition.array(arm, TRAIN_ACCURACY) - condition.array(arm, ACCURACY))
+    """Train minus test; None where no run has both."""
+    metric = study.question.facts
+    factor, unit = scale(metric), difference_unit(metric)
 
     def summary(condition: Condition, values: NDArray[np.float64]) -> Bounds:
-        return _mean(values, 100 * math.hypot(condition.resolution(TRAIN_ACCURACY), condition.resolution(ACCURACY)))
+        return _mean(values, factor * step_of(study, condition))
 
     return _by_column(
-        study, "gap", points, summary, unit=" points", digits="{:+.1f}", y_title="train − test accuracy (points)",
-        caption="Train accuracy minus test accuracy, run by run: mean with 95 % t interval.",
+        study, "gap", lambda condition, arm: factor * gaps_of(study, condition, arm), summary, unit=unit,
+        digits="{:+.1f}" if metric.percent else "{:+.4g}", y_title=bracketed(f"train − test {metric.title}", unit),
+        caption=f"Train {metric.title} minus test {metric.title}, run by run: mean with 95 % t interval.",
     )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def cost(study: Study) -> Plot | None:
     """Milliseconds an optimizer step; None where no run was timed."""
     return _by_column(
         study, "cost", lambda condition, arm: 1000 * condition.array(arm, "seconds_per_step"),
-        lambda _, values: median_interval(values), unit=" ms", digits="{:.3g}", y_title="time of a step (ms)",
+        lambda _, values: median_interval(values), unit="ms", digits="{:.3g}", y_title="time of a step (ms)",
         caption="Time of an optimizer step: median, and its 95 % interval from order statistics where n suffices (n ≥ 6).",
         from_zero=True,
     )  # fmt: skip
@@ -107,6 +108,7 @@ def _hover(
     study: Study, condition: Condition, arm: str, values: NDArray[np.float64], bounds: Bounds, digits: str, unit: str
 ) -> str:
     """The summary, and the figure of every replicate."""
+    unit = f" {unit}" if unit else ""
     middle, low, high = (signed(digits.format(bound)) for bound in bounds)
     interval = f" ({low} to {high})" if math.isfinite(sum(bounds)) else ""
     broken = condition.diverged(arm)

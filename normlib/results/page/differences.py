@@ -9,18 +9,20 @@ import math
 from collections.abc import Sequence
 
 from normlib.results.comparison import Comparison
-from normlib.results.page.plots import Cell, Panel, Plot, column_axis, condition_name, placed, signed, text_lines, words
+from normlib.results.metrics import bracketed, difference_unit, figure, scale, title, with_unit
+from normlib.results.page.plots import Cell, Panel, Plot, column_axis, condition_name, placed, text_lines
 from normlib.results.study import Study
+from normlib.results.verdicts import region_words
+from normlib.tasks.metric import Metric
 
 
 def differences(study: Study, comparisons: Sequence[Comparison]) -> Plot | None:
     """Each arm minus the baseline with the interval of the difference; None where nothing is compared."""
-    question = study.question
-    percent = question.percent
+    question, metric = study.question, study.question.facts
     cells: dict[tuple[str, str], list[Cell]] = {}
     for one in comparisons:
         if not math.isnan(one.difference):
-            cells.setdefault((one.section, one.arm), []).append(_cell(study, one, percent))
+            cells.setdefault((one.section, one.arm), []).append(_cell(study, one, metric))
     panels = [
         Panel(section, [placed(study, arm, cells[section, arm]) for arm in study.arms(section) if (section, arm) in cells])
         for section in study.places.sections
@@ -28,19 +30,25 @@ def differences(study: Study, comparisons: Sequence[Comparison]) -> Plot | None:
     panels = [panel for panel in panels if panel.traces]
     if not panels:
         return None
-    band = f" Grey band: differences of less than {question.rope:g} points, which count as equal." if percent else ""
+    band = (
+        ""
+        if question.region is None
+        else f" Grey band: differences of less than {region_words(question)}, which count as equal."
+    )
     return Plot(
-        "differences", f"Difference to {question.baseline} in {words(question.value)}, with its 95 % interval.{band}", panels,
-        text_lines([f"difference to {question.baseline}{' (points)' if percent else ''}"]), column_axis(study),
-        rope=question.rope if percent else None,
+        "differences", f"Difference to {question.baseline} in {title(question.value, metric)}, with its 95 % interval.{band}", panels,
+        text_lines([bracketed(f"difference to {question.baseline}", difference_unit(metric))]), column_axis(study),
+        rope=None if question.region is None else scale(metric) * question.region, unit=difference_unit(metric),
     )  # fmt: skip
 
 
-def _cell(study: Study, one: Comparison, percent: bool) -> Cell:
-    bounds = (one.difference, one.low, one.high)
-    bounds = (100 * bounds[0], 100 * bounds[1], 100 * bounds[2]) if percent else bounds
-    difference, low, high = (signed(f"{bound:+.1f}" if percent else f"{bound:+.4g}") for bound in bounds)
-    figures = f"{difference}{' points' if percent else ''}"
+def _cell(study: Study, one: Comparison, metric: Metric) -> Cell:
+    factor = scale(metric)
+    bounds = (factor * one.difference, factor * one.low, factor * one.high)
+    difference, low, high = (
+        figure(bound, metric, sign=True, width=one.half_width) for bound in (one.difference, one.low, one.high)
+    )
+    figures = with_unit(difference, difference_unit(metric))
     figures += f" ({low} to {high})" if math.isfinite(sum(bounds)) else ""
     how = f"unpaired: {one.unpaired}" if one.unpaired else f"better in {one.wins} of {one.n} pairs"
     return (

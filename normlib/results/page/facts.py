@@ -15,6 +15,7 @@ import pandas as pd
 from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
 from normlib.results.columns import REINITIALIZED
 from normlib.results.identity import held_against_another
+from normlib.results.metrics import difference_unit, scale, with_unit
 from normlib.results.record import TRAINED
 from normlib.results.study import Study
 
@@ -51,7 +52,7 @@ class Environment:
 def summary(study: Study, everything: Study) -> str:
     """How much was run, in one line; `everything` has the runs of trials and of other views too."""
     conditions = [condition for section in study.conditions.values() for condition in section]
-    replicates = sorted({int(seed) for seed in study.runs["seed"]}) if len(study.runs) else []
+    replicates = set(study.runs["seed"]) if len(study.runs) else set()
     counts = [
         (len(study.runs), "run"), (len(study.places.row_labels), "arm"), (len(conditions), "condition"),
         (len(replicates), "seed"),
@@ -61,7 +62,7 @@ def summary(study: Study, everything: Study) -> str:
     if others > 0:
         text = f"{text}, and " if len(study.runs) else ""
         text += f"{others:,} run{'' if others == 1 else 's'} of trials and other views"
-    days = sorted({str(day)[:10] for day in everything.runs["started"]}) if len(everything.runs) else []
+    days = sorted({str(day)[:10] for day in everything.runs["started"]}) if "started" in everything.runs else []
     made = "" if not days else f"; made {days[0]}" if len(days) == 1 else f"; made {days[0]} to {days[-1]}"
     return text + made
 
@@ -106,7 +107,8 @@ def _named(column: str) -> str:
 
 def limits(study: Study) -> list[str]:
     """How far the figures reach: splits, size of the test set, number of replicates."""
-    runs, said = study.runs, []
+    runs, metric = study.runs, study.question.facts
+    said = []
     splits = int(runs[SPLIT_SEED].nunique()) if SPLIT_SEED in runs else 0
     if splits_follow_seeds(runs):
         said.append(f"{splits} splits of the data, one for each seed: the intervals include what the split adds.")
@@ -115,14 +117,16 @@ def limits(study: Study) -> list[str]:
             f"{splits} splits of the data, each in a place of its own: the intervals speak of the seed alone. With "
             "'data.split_seed=${seed}' they would include what the split adds."
         )
-    else:
+    elif study.hashed:
         said.append(
             "One split of the data: the intervals speak of the seed alone (initial values, order of the data), not of "
             "other data or another split."
         )
     samples = sorted({int(size) for size in runs["test.samples"].dropna()}) if "test.samples" in runs else []
     for size in samples:
-        said.append(f"The test set has {size:,} samples: one of them is {100 / size:.2g} points of accuracy.")
+        step = with_unit(f"{scale(metric) * metric.step / size:.2g}", difference_unit(metric))
+        one = f": one of them is {step} of {metric.title}" if metric.step else ""
+        said.append(f"The test set has {size:,} samples{one}.")
     counts = [
         int(np.isfinite(condition.array(arm, study.question.value)).sum())
         for conditions in study.conditions.values() for condition in conditions for arm in condition.arms

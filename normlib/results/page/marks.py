@@ -5,10 +5,10 @@ In: styles as `figures.styles` gives them, in matplotlib's words. Out: `Mark`s. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from normlib.results.figures.style import is_control, styles
+from normlib.results.figures.style import CONTROL_STYLE, styles
 from normlib.results.page.plots import escaped
 
 LINE_PIXELS, CONTROL_LINE_PIXELS = 2.0, 1.2
@@ -52,15 +52,19 @@ class Mark:
         return "none" if self.dash == "solid" else self.dash.replace("px", "")
 
 
-def marks(names: Iterable[str]) -> dict[str, Mark]:
+def marks(names: Iterable[str], controls: Collection[str] = ()) -> dict[str, Mark]:
     """A mark for each name, in the order given; the same names look the same in every figure."""
     names = list(names)
-    chosen = styles(names)
+    chosen = styles(names, controls)
     made = {}
     for name in names:
         colour, marker, (_, lengths) = chosen[name]
         symbol, path = SYMBOLS[marker]
-        width, size = (CONTROL_LINE_PIXELS, CONTROL_MARKER_PIXELS) if is_control(name) else (LINE_PIXELS, MARKER_PIXELS)
+        width, size = (
+            (CONTROL_LINE_PIXELS, CONTROL_MARKER_PIXELS)
+            if chosen[name] == CONTROL_STYLE
+            else (LINE_PIXELS, MARKER_PIXELS)
+        )
         dash = ",".join(f"{width * float(length):g}px" for length in lengths) or "solid"
         made[name] = Mark(escaped(name), colour, symbol, path, dash, width, size)
     return made

@@ -43,15 +43,16 @@
   // Plots.
   const plain = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
   const grid = "#e6e3dc", ink = "#1c1c1a", sans = getComputedStyle(document.querySelector(".summary")).fontFamily;
-  const figure = (number, digits) => (number === null ? "–" : number.toLocaleString("en", { maximumFractionDigits: digits }));
-  function along(trace, i) {
+  const figure = (number, digits) => (number === null ? "–" : number.toLocaleString("en", digits === null ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: digits }));
+  function along(plot, trace, i) {
+    const unit = plot.unit && ` ${plot.unit}`;
     const where = Object.entries(trace.x).map(([axis, values]) => `${figure(values[i], 3)} ${axis}`);
-    const interval = trace.low[i] === null ? "" : ` (${figure(trace.low[i], 1)} to ${figure(trace.high[i], 1)})`;
-    return [data.marks[trace.arm].label, where.join(", "), `${figure(trace.y[i], 1)} %${interval}`].join("<br>");
+    const interval = trace.low[i] === null ? "" : ` (${figure(trace.low[i], plot.decimals)} to ${figure(trace.high[i], plot.decimals)})`;
+    return [data.marks[trace.arm].label, where.join(", "), `${figure(trace.y[i], plot.decimals)}${unit}${interval}`].join("<br>");
   }
-  function line(trace, x, asBand, clipped) {
+  function line(plot, trace, x, asBand, clipped) {
     const mark = data.marks[trace.arm];
-    const text = asBand ? trace.y.map((_, i) => along(trace, i)) : trace.text;
+    const text = asBand ? trace.y.map((_, i) => along(plot, trace, i)) : trace.text;
     const away = (ends, sign) => ends.map((end, i) => (end === null ? 0 : sign * (end - trace.y[i])));
     const points = {
       type: "scatter", mode: "lines+markers", x, y: trace.y, text, hoverinfo: "text", cliponaxis: clipped,
@@ -110,7 +111,7 @@
     const near = choice.scale === "2"; // what lies further from 0 is cut off at the frame
     const span = (panel) => (near ? [-data.near_ropes * plot.rope, data.near_ropes * plot.rope] : choice.scale === "1" ? range(plot, shown(panel)) : common);
     all(".canvas", element).forEach((canvas, i) => {
-      const traces = shown(plot.panels[i]).flatMap((trace) => line(trace, choice.axis ? trace.x[choice.axis] : trace.x, Boolean(choice.axis), near));
+      const traces = shown(plot.panels[i]).flatMap((trace) => line(plot, trace, choice.axis ? trace.x[choice.axis] : trace.x, Boolean(choice.axis), near));
       const layout = {
         showlegend: false, hovermode: "closest", dragmode: false, shapes: rope, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
         margin: { l: 58, r: 14, t: 10, b: 48 }, font: { family: sans, size: 12.5, color: ink },

@@ -19,8 +19,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 from normlib.results.comparison import Comparison
+from normlib.results.identity import NOT_VERIFIED
 from normlib.results.page import facts
-from normlib.results.page.by_column import accuracy, cost, gap
+from normlib.results.page.by_column import cost, gap, metric_plot
 from normlib.results.page.curves import curves
 from normlib.results.page.differences import differences
 from normlib.results.page.irregular import irregular_runs
@@ -47,7 +48,7 @@ Said = Sequence[tuple[str, Sequence[str]]]
 class PageContent:
     """All that a page shows. `study` holds the runs of the tables, which `identity.check_paired` has let through.
 
-    `sheets` are put in order by their names (see parts.py), those of one name in the order given.
+    `sheets` are put in order by their parts (see parts.py), those of one part in the order given.
     """
 
     experiment: str
@@ -84,19 +85,21 @@ def page(content: PageContent) -> str:
     template.filters["breakable"] = _breakable
     study, everything = content.study, content.everything or content.study
     arms = study.places.row_labels
-    looks = marks(arms)
+    looks = marks(arms, study.controls)
     plots = _plots(content)
     script, plotly = _own("page.js"), _plotly()
     irregular = irregular_runs(everything)
     verified = study if len(study.runs) else everything
     return template.from_string(_own("page.html.jinja")).render(
         content=content,
+        study=study,
+        not_verified=NOT_VERIFIED,
         summary=facts.summary(study, everything),
         arms=looks,
         numbers={arm: number for number, arm in enumerate(arms)},
         row_axis=words(study.question.rows),
         column_axis=words(study.question.columns),
-        parts=parts(study.question.value, content.sheets, plots),
+        parts=parts(content.sheets, plots, study.hashed),
         irregular=[irregular] if irregular else [],
         hashes=facts.hashes(verified),
         num_trained=facts.num_trained(verified),
@@ -118,7 +121,7 @@ def page(content: PageContent) -> str:
 
 def _plots(content: PageContent) -> list[Plot]:
     study = content.study
-    made = (accuracy(study), differences(study, content.comparisons), curves(study), gap(study), cost(study))
+    made = (metric_plot(study), differences(study, content.comparisons), curves(study), gap(study), cost(study))
     return [plot for plot in made if plot is not None]
 
 

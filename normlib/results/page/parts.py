@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from normlib.results.page.by_column import METRIC
 from normlib.results.page.plots import Plot
 from normlib.results.sheet import Sheet
+from normlib.results.table_sheet import MAIN, METRICS
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,6 @@ class Part:
 
 LONGEST_OPEN = 20
 """Rows of a table that is always open."""
-MAIN = "main"
-"""The part of the main tables, whose sheets are named by the value that they hold."""
 OUTLINE = (
     (
         MAIN, "Results",
@@ -47,27 +47,35 @@ OUTLINE = (
     ),
     ("tuning", "How settings were chosen", "Every arm gets the same trials, and the best mean validation figure chooses."),
     ("batch_size_effect", "What the batch size does", "The effect of the batch size as one number for each norm."),
-    ("speed", "Speed to accuracy", "How soon a target is reached that was set beforehand. Never reaching it counts as infinite."),
-    ("tasks", "Across tasks", "What holds over several tasks at once. A task is a model on a dataset."),
+    ("speed", "Speed", "How soon a target is reached that was set beforehand. Never reaching it counts as infinite."),
+    ("workloads", "Across workloads", "What holds over several workloads at once. A workload is a model on a dataset for a task."),
     ("gap", "Train minus test", "How much better a network does on the samples that it was trained on."),
+    (METRICS, "Other metrics", "The other metrics of the task, of the same networks."),
     ("cost", "Cost", "What a norm takes in time, memory and parameters, on the machines named below."),
 )  # fmt: skip
-"""Parts in order: the name that their sheets have, heading, introduction. Those of the differences are with the paired."""
-PLOTS = {"accuracy": MAIN, "differences": "paired", "curves": "speed", "gap": "gap", "cost": "cost"}
+"""Parts in order: the name that their sheets have, heading, introduction."""
+ON_TRUST = (
+    "Differences are taken between runs of one seed, on trust: no hash shows that they share their start and their batches. p is "
+    "exact, from all ways to flip the differences' signs, and corrected (Holm) over the table."
+)
+"""The introduction of the paired tables where runs carry no hashes."""
+SHARED = {"differences": "paired"}
+"""Sheets that are in a part of another name."""
+PLOTS = {METRIC: MAIN, "differences": "paired", "curves": "speed", "gap": "gap", "cost": "cost"}
 """The part of each plot."""
 OTHERS = ("others", "Further tables", "Other analyses of the same runs.")
 
 
-def parts(value: str, sheets: Sequence[Sheet], plots: Sequence[Plot]) -> list[Part]:
-    """The parts that have something to show; `value` is what the main tables hold, such as test.accuracy."""
-    part_of = {value.rpartition(".")[2]: MAIN, "differences": "paired", **{name: name for name, _, _ in OUTLINE}}
+def parts(sheets: Sequence[Sheet], plots: Sequence[Plot], hashed: bool = True) -> list[Part]:
+    """The parts that have something to show. `hashed`: whether runs carry hashes, by which pairs are verified."""
+    known = {name for name, _, _ in OUTLINE}
     by_part: dict[str, list[Sheet]] = {}
     for sheet in sheets:
-        # A second view of the same runs has sheets of the same names with a suffix.
-        known = [name for name in part_of if sheet.name == name or sheet.name.startswith(f"{name}_")]
-        by_part.setdefault(part_of[known[0]] if known else OTHERS[0], []).append(sheet)
+        name = SHARED.get(sheet.part or sheet.name, sheet.part or sheet.name)
+        by_part.setdefault(name if name in known else OTHERS[0], []).append(sheet)
     made = [
         Part(name, heading, introduction, by_part.get(name, []), [plot for plot in plots if PLOTS[plot.name] == name])
-        for name, heading, introduction in (*OUTLINE, OTHERS)
+        for name, heading, told in (*OUTLINE, OTHERS)
+        for introduction in [told if hashed or name != "paired" else ON_TRUST]
     ]
     return [part for part in made if part.sheets or part.plots]

@@ -2,7 +2,7 @@
 
 One array convention: axis 0 numbers the replicates (seeds), further axes are conditions and are treated one by one; NaN
 stands for a replicate that is missing. Two arrays are paired when row i of both is the same replicate. What a file does
-otherwise (tasks as a second axis, say) stands in its docstring. docs/statistics.md says why these methods and not others,
+otherwise (workloads as a second axis, say) stands in its docstring. docs/statistics.md says why these methods and not others,
 and how well they hold in simulation.
 This package knows neither records nor frames.
 """
@@ -22,7 +22,7 @@ from normlib.results.statistics.intervals import (
 from normlib.results.statistics.multiple import holm
 from normlib.results.statistics.outperformance import Proportion, outperformance
 from normlib.results.statistics.sign_flip import replicates_needed, sign_flip_p, smallest_sign_flip_p
-from normlib.results.statistics.tasks import average_ranks, interquartile_mean, stratified_bootstrap, wilcoxon_holm
+from normlib.results.statistics.workloads import average_ranks, interquartile_mean, stratified_bootstrap, wilcoxon_holm
 
 __all__ = [
     "LEVEL",

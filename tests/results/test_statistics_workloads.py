@@ -1,4 +1,4 @@
-"""Checks the summaries across tasks against rliable, scipy, scikit-posthocs and statsmodels, and by hand."""
+"""Checks the summaries across workloads against rliable, scipy, scikit-posthocs and statsmodels, and by hand."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_missing_runs_are_left_out() -> None:
     assert math.isnan(interquartile_mean([[math.nan]]))
 
 
-def test_the_bootstrap_draws_replicates_within_tasks() -> None:
-    # Two tasks far apart with constant scores: whatever is drawn within them, nothing changes.
+def test_the_bootstrap_draws_replicates_within_workloads() -> None:
+    # Two workloads far apart with constant scores: whatever is drawn within them, nothing changes.
     scores = np.array([[0.1, 0.9], [0.1, 0.9], [0.1, math.nan]])
     drawn: list[np.ndarray] = []
 
@@ -62,11 +62,11 @@ def test_average_ranks_are_scipys_and_ties_share() -> None:
         average_ranks([[0.9, math.nan]])
 
 
-@pytest.mark.parametrize("tasks", [5, 8, 12])
-def test_signed_ranks_are_scipys_and_scikit_posthocs(tasks: int) -> None:
+@pytest.mark.parametrize("workloads", [5, 8, 12])
+def test_signed_ranks_are_scipys_and_scikit_posthocs(workloads: int) -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is not installed")
     posthocs = pytest.importorskip("scikit_posthocs", reason="scikit-posthocs is not installed")
-    means = np.random.default_rng(tasks).normal([0.9, 0.95, 0.92, 1.0], 0.05, (tasks, 4))
+    means = np.random.default_rng(workloads).normal([0.9, 0.95, 0.92, 1.0], 0.05, (workloads, 4))
     ours = wilcoxon_holm(means, baseline_index=1)
     assert math.isnan(ours[1])
     others = [0, 2, 3]
@@ -89,5 +89,5 @@ def test_signed_ranks_where_there_is_little_to_rank() -> None:
     means = np.array([[0.5, 0.5, 0.6, math.nan], [0.7, 0.7, math.nan, math.nan]])
     p = wilcoxon_holm(means, 0)
     assert p[1] == 1.0  # equal everywhere
-    assert p[2] == 1.0  # one task in common
-    assert math.isnan(p[0]) and math.isnan(p[3])  # itself, and no task in common
+    assert p[2] == 1.0  # one workload in common
+    assert math.isnan(p[0]) and math.isnan(p[3])  # itself, and no workload in common

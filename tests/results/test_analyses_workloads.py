@@ -1,4 +1,4 @@
-"""Checks the figures across tasks by hand, what counts as a task, and that few tasks claim nothing."""
+"""Checks the figures across workloads by hand, what counts as a workload, and that few workloads claim nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from normlib.results.analyses.tasks import Summary, analyse, tasks
-from normlib.results.analyses.tasks_sheet import sheets
+from normlib.results.analyses.workloads import Summary, analyse, workloads
+from normlib.results.analyses.workloads_sheet import sheets
 from normlib.results.record import Record
 from normlib.results.study import Study
 from tests.results.factories import make_record, study_of
@@ -37,34 +37,34 @@ def test_interquartile_mean_and_ranks_by_hand() -> None:
     # Sorted: m1 0.887 to 0.890, m0 0.897 to 0.900; the middle four of eight are 0.889, 0.890, 0.897, 0.898.
     assert batch.mean == pytest.approx(0.8935, abs=ROUNDING)
     assert batch.low < batch.mean < batch.high
-    assert batch.tasks == ("model=m0", "model=m1")
+    assert batch.workloads == ("model=m0", "model=m1")
     assert {arm: summary.rank for arm, summary in summaries.items()} == {"batch": 2, "group": 1, "layer": 3}
     assert _by_arm(study)["batch"].low == batch.low  # the same random numbers every time
 
 
-def test_two_tasks_cannot_show_anything() -> None:
+def test_two_workloads_cannot_show_anything() -> None:
     study = study_of(_records({"batch": 0.9, "group": 0.95}))
     group = _by_arm(study)["group"]
-    assert (group.p_holm, group.tasks_needed) == (0.5, 6)
+    assert (group.p_holm, group.workloads_needed) == (0.5, 6)
     (sheet,) = sheets(study)
-    assert sheet.lines[1].entries[5].text == "2 tasks cannot show it; 6 needed"
+    assert sheet.lines[1].entries[5].text == "2 workloads cannot show it; 6 needed"
     assert not sheet.lines[1].entries[5].strong and sheet.lines[0].entries[5].text == "–"
 
 
-def test_six_tasks_can() -> None:
+def test_six_workloads_can() -> None:
     study = study_of(_records({"batch": 0.9, "group": 0.95}, models=6, seeds=2))
     assert _by_arm(study)["group"].p_holm == 2 / 2**6
     (sheet,) = sheets(study)
     assert sheet.lines[1].entries[5].strong and sheet.lines[1].entries[5].text == "0.031"
 
 
-def test_batch_sizes_and_rates_are_no_tasks() -> None:
+def test_batch_sizes_and_rates_are_no_workloads() -> None:
     assert analyse(study_of([make_record(batch_size=size) for size in (2, 8)])) == ()
     rates = [make_record(spec={"optimizer": {"name": "sgd", "lr": lr}}) for lr in (0.1, 0.01)]
     assert analyse(study_of(rates)) == () and sheets(study_of(rates)) == []
 
 
-def test_widths_of_one_model_are_one_task() -> None:
+def test_widths_of_one_model_are_one_workload() -> None:
     """Six widths of one network on one dataset are no six draws of what an arm may meet."""
     records = [
         make_record(
@@ -76,14 +76,14 @@ def test_widths_of_one_model_are_one_task() -> None:
     ]
     study = study_of(records)
     assert analyse(study) == () and sheets(study) == []
-    assert tasks(study)["model.width=8"] == {"": "model.width=8"}
+    assert workloads(study)["model.width=8"] == {"": "model.width=8"}
 
 
-def test_splits_of_the_data_are_no_tasks() -> None:
+def test_splits_of_the_data_are_no_workloads() -> None:
     assert analyse(study_of([make_record(seed=seed, spec={"data": split(32, seed % 2)}) for seed in range(4)])) == ()
 
 
-def test_a_model_and_a_dataset_make_a_task_and_widths_group_the_tables() -> None:
+def test_a_model_and_a_dataset_make_a_workload_and_widths_group_the_tables() -> None:
     records = [
         make_record(
             model=model, labels={"norm": "batch", "model": model, "data": data, "optimizer": "sgd"},
@@ -94,26 +94,26 @@ def test_a_model_and_a_dataset_make_a_task_and_widths_group_the_tables() -> None
         for width in (8, 16)
     ]  # fmt: skip
     study = study_of(records)
-    assert {group: len(found) for group, found in tasks(study).items()} == {"model.width=8": 4, "model.width=16": 4}
-    assert analyse(study)[0].tasks[0] == "model=convnet, data=clothes"
+    assert {group: len(found) for group, found in workloads(study).items()} == {"model.width=8": 4, "model.width=16": 4}
+    assert analyse(study)[0].workloads[0] == "model=convnet, data=clothes"
 
 
-def test_what_varies_beside_the_tasks_makes_sheets_of_its_own() -> None:
+def test_what_varies_beside_the_workloads_makes_sheets_of_its_own() -> None:
     records = [
         make_record(model=model, spec={"optimizer": {"name": "sgd", "lr": lr}})
         for model in ("mlp", "convnet")
         for lr in (0.1, 0.01)
     ]
     study = study_of(records)
-    assert tasks(study)["optimizer.lr=0.1"] == {
+    assert workloads(study)["optimizer.lr=0.1"] == {
         "model=convnet": "model=convnet, optimizer.lr=0.1", "model=mlp": "model=mlp, optimizer.lr=0.1",
     }  # fmt: skip
     assert [sheet.title for sheet in sheets(study)] == [
-        "Test accuracy across tasks, optimizer.lr=0.01", "Test accuracy across tasks, optimizer.lr=0.1",
+        "Test accuracy across workloads, optimizer.lr=0.01", "Test accuracy across workloads, optimizer.lr=0.1",
     ]  # fmt: skip
 
 
-def test_an_arm_that_lacks_a_task_is_left_out_by_name() -> None:
+def test_an_arm_that_lacks_a_workload_is_left_out_by_name() -> None:
     records = _records({"batch": 0.9, "group": 0.95})
     records += _records({"instance": 0.99}, models=1)
     records += [make_record(norm="instance", model="m1", status="skipped", reason="no positions")]
@@ -122,13 +122,13 @@ def test_an_arm_that_lacks_a_task_is_left_out_by_name() -> None:
     assert summaries["instance"].why_none == "skipped in model=m1" and math.isnan(summaries["instance"].rank)
     assert summaries["group"].rank == 1 and summaries["group"].ranked == 2
     (sheet,) = sheets(study)
-    assert "Left out where they lack a task: instance." in sheet.notes
+    assert "Left out where they lack a workload: instance." in sheet.notes
 
 
 @pytest.mark.parametrize("baseline", ["batch", "group"])
 def test_a_control_takes_no_rank_whatever_the_baseline(baseline: str) -> None:
     records = _records({"batch": 0.9, "group": 0.85})
-    records += _records({"batch_control": 0.95}, norm_settings={"gamma_noise": 1e-6})
+    records += _records({"batch": 0.95}, norm_settings={"gamma_noise": 1e-6}, control=True)
     study = study_of(records, baseline=baseline)
     assert {arm: summary.rank for arm, summary in _by_arm(study).items()} == {"batch": 1, "group": 2}
 
@@ -145,7 +145,7 @@ def test_a_norm_that_is_only_called_a_control_has_its_rank() -> None:
 
 def test_a_missing_baseline_and_one_that_failed_leave_nothing_tested() -> None:
     study = study_of(_records({"group": 0.95, "layer": 0.9}))
-    assert all(math.isnan(summary.p_holm) and not summary.tasks_needed for summary in analyse(study))
+    assert all(math.isnan(summary.p_holm) and not summary.workloads_needed for summary in analyse(study))
     assert any("Nothing is tested" in note for note in sheets(study)[0].notes)
     failed = _records({"batch": 0.9}, status="failed", reason="killed")
     summaries = _by_arm(study_of(_records({"group": 0.95}) + failed))
@@ -165,4 +165,4 @@ def test_one_seed_has_no_interval_and_unequal_n_is_averaged_as_it_is() -> None:
 def test_the_tidy_lines_are_unrounded() -> None:
     (sheet,) = sheets(study_of(_records({"batch": 0.9, "group": 0.95})))
     assert sheet.tidy[0]["mean"] == pytest.approx(0.8935, abs=ROUNDING)
-    assert sheet.tidy[0]["tasks"] == "model=m0; model=m1"
+    assert sheet.tidy[0]["workloads"] == "model=m0; model=m1"

@@ -1,7 +1,7 @@
-"""Summaries across tasks (a model on a dataset each): interquartile mean, average ranks, signed-rank tests.
+"""Summaries across workloads (a model on a dataset each): interquartile mean, average ranks, signed-rank tests.
 
-In: scores of one arm, (replicates, tasks), or means of several, (tasks, arms). Out: one figure an arm.
-Tasks count as independent draws of what an arm may meet; batch sizes of one task do not, and must not be given as tasks.
+In: scores of one arm, (replicates, workloads), or means of several, (workloads, arms). Out: one figure an arm.
+Workloads count as independent draws of what an arm may meet; batch sizes of one workload do not, and must not be given as workloads.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ BOOTSTRAP_SAMPLES = 2000
 
 
 def interquartile_mean(scores: ArrayLike) -> float:
-    """Mean of the middle half of all runs; `scores` is (replicates, tasks), NaN where missing (arXiv:2108.13264).
+    """Mean of the middle half of all runs; `scores` is (replicates, workloads), NaN where missing (arXiv:2108.13264).
 
-    The lowest and the highest quarter of the runs, over all tasks together, are left out, each rounded down. NaN when no
+    The lowest and the highest quarter of the runs, over all workloads together, are left out, each rounded down. NaN when no
     run is present.
     """
     array = np.asarray(scores, dtype=np.float64)
@@ -40,26 +40,26 @@ def stratified_bootstrap(
     samples: int = BOOTSTRAP_SAMPLES,
     level: float = LEVEL,
 ) -> tuple[float, float]:
-    """Percentile interval (low, high) of a statistic of scores of shape (replicates, tasks), NaN where missing.
+    """Percentile interval (low, high) of a statistic of scores of shape (replicates, workloads), NaN where missing.
 
-    Replicates are drawn with replacement within each task, as many as it has; tasks are not drawn, so that the interval
-    speaks of these tasks and of other seeds. `statistic` gets an array of the same shape.
+    Replicates are drawn with replacement within each workload, as many as it has; workloads are not drawn, so that the interval
+    speaks of these workloads and of other seeds. `statistic` gets an array of the same shape.
     """
     array = np.asarray(scores, dtype=np.float64)
     if np.isnan(array).all():
         return float("nan"), float("nan")
     drawn = np.full((samples, *array.shape), np.nan)
-    for task in range(array.shape[1]):
-        present = array[~np.isnan(array[:, task]), task]
+    for workload in range(array.shape[1]):
+        present = array[~np.isnan(array[:, workload]), workload]
         if len(present):
-            drawn[:, : len(present), task] = rng.choice(present, (samples, len(present)))
+            drawn[:, : len(present), workload] = rng.choice(present, (samples, len(present)))
     figures = [statistic(sample) for sample in drawn]
     low, high = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def average_ranks(means: ArrayLike, lower_is_better: bool = False) -> NDArray[np.float64]:
-    """The mean over tasks of each arm's rank, (arms,); `means` is (tasks, arms). Rank 1 is best, ties share theirs.
+    """The mean over workloads of each arm's rank, (arms,); `means` is (workloads, arms). Rank 1 is best, ties share theirs.
 
     A NaN is a ValueError: ranks among fewer arms are other ranks.
     """
@@ -67,19 +67,19 @@ def average_ranks(means: ArrayLike, lower_is_better: bool = False) -> NDArray[np
     if np.isnan(array).any():
         raise ValueError(
             f"average_ranks got {int(np.isnan(array).sum())} NaN of {array.size} means; every arm needs a figure in every "
-            "task: leave out the arm or the task"
+            "workload: leave out the arm or the workload"
         )
     if lower_is_better:
         array = -array
-    better = (array[:, np.newaxis, :] > array[:, :, np.newaxis]).sum(axis=2)  # (tasks, arms)
+    better = (array[:, np.newaxis, :] > array[:, :, np.newaxis]).sum(axis=2)  # (workloads, arms)
     equal = (array[:, np.newaxis, :] == array[:, :, np.newaxis]).sum(axis=2)  # itself included
     return np.asarray((better + (equal + 1) / 2).mean(axis=0))
 
 
 def wilcoxon_holm(means: ArrayLike, baseline_index: int) -> NDArray[np.float64]:
-    """Holm-corrected p of each arm's exact signed-rank test against the baseline over tasks; `means` is (tasks, arms).
+    """Holm-corrected p of each arm's exact signed-rank test against the baseline over workloads; `means` is (workloads, arms).
 
-    The result is (arms,), NaN at the baseline. Tasks that either of the two arms lacks are left out of their test, and so
+    The result is (arms,), NaN at the baseline. Workloads that either of the two arms lacks are left out of their test, and so
     are those on which both are equal (Wilcoxon's own rule). The test is the sign-flip test of signed ranks, which is exact
     with tied ranks too.
     """

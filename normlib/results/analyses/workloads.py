@@ -1,7 +1,7 @@
-"""Arms across tasks: interquartile mean, average rank, and the signed-rank test against the baseline.
+"""Arms across workloads: interquartile mean, average rank, and the signed-rank test against the baseline.
 
-In: a study whose sections differ in the model or the dataset: each pair of the two is a task. Out: figures by arm and
-condition. Widths, splits, learning rates and whatever else varies are never tasks, since they are no independent draws of
+In: a study whose sections differ in the model, the dataset or the task: each combination of the three is a workload. Out: figures by arm and
+condition. Widths, splits, learning rates and whatever else varies are never workloads, since they are no independent draws of
 what an arm may meet: each of their values has figures of its own. Controls are left out: a control is another arm once
 more, and would take a rank.
 This file draws random numbers for the bootstrap, always from the same seed.
@@ -25,12 +25,10 @@ from normlib.results.statistics import (
     stratified_bootstrap,
     wilcoxon_holm,
 )
-from normlib.results.study import ACCURACY, Condition, Study
+from normlib.results.study import Condition, Study
 
-TASK = ("model", "data")
-"""The labels that make a task."""
-CONTROL, NOISE = "_control", "norm.gamma_noise"
-"""How the label of a control ends, and the setting that sets its trajectory apart."""
+WORKLOAD = ("model", "data", "task")
+"""The labels that make a workload."""
 BOOTSTRAP_SEED, BOOTSTRAP_SAMPLES = 0, 500
 """With 500 samples the 2.5 % end of an interval lies between the 1.8 % and the 3.2 % end most of the time; more would take
 longer than all else in a report of 10,000 runs."""
@@ -38,34 +36,34 @@ longer than all else in a report of 10,000 runs."""
 
 @dataclass(frozen=True)
 class Summary:
-    """One arm in one condition, over tasks. Accuracies are fractions; NaN where there is no figure."""
+    """One arm in one condition, over workloads, in the unit that the metric is stored in; NaN where there is no figure."""
 
     group: str
-    """What varies beside model, dataset, rows and columns, such as "optimizer.lr=0.1"."""
+    """What varies beside model, dataset, task, rows and columns, such as "optimizer.lr=0.1"."""
     column: str
     arm: str
-    tasks: tuple[str, ...]
-    """The tasks of the condition."""
+    workloads: tuple[str, ...]
+    """The workloads of the condition."""
     mean: float = math.nan
-    """Interquartile mean over tasks and replicates, with its stratified bootstrap interval."""
+    """Interquartile mean over workloads and replicates, with its stratified bootstrap interval."""
     low: float = math.nan
     high: float = math.nan
     rank: float = math.nan
-    """Average rank over tasks among the arms that have every task, 1 is best."""
+    """Average rank over workloads among the arms that have every workload, 1 is best."""
     ranked: int = 0
     """How many arms that is."""
     p_holm: float = math.nan
-    """Signed-rank test against the baseline over tasks, corrected over the arms of the condition."""
-    tasks_needed: int = 0
-    """With so many tasks the smallest possible p passes the correction; 0 where nothing is compared."""
+    """Signed-rank test against the baseline over workloads, corrected over the arms of the condition."""
+    workloads_needed: int = 0
+    """With so many workloads the smallest possible p passes the correction; 0 where nothing is compared."""
     why_none: str = ""
 
 
 def analyse(study: Study) -> tuple[Summary, ...]:
-    """Every arm in every condition that has two tasks or more; empty where there is but one task."""
+    """Every arm in every condition that has two workloads or more; empty where there is but one workload."""
     return tuple(
         summary
-        for group, sections in tasks(study).items()
+        for group, sections in workloads(study).items()
         for column in study.places.column_labels
         for conditions in [_with_column(study, sections, column)]
         if len(conditions) > 1
@@ -73,8 +71,8 @@ def analyse(study: Study) -> tuple[Summary, ...]:
     )
 
 
-def tasks(study: Study) -> dict[str, dict[str, str]]:
-    """By what varies beside model and dataset: the section of each task, such as "model=mlp", or "" where none varies."""
+def workloads(study: Study) -> dict[str, dict[str, str]]:
+    """By what varies beside model, dataset and task: the section of each workload, such as "model=mlp", or "" where none varies."""
     question, places = study.question, study.places
     keys = section_keys(study.runs, question.rows, question.columns)
     found: dict[str, dict[str, str]] = {}
@@ -82,17 +80,17 @@ def tasks(study: Study) -> dict[str, dict[str, str]]:
     for section in places.sections:
         run = study.runs.loc[first.index[first == section][0]]
         labels = {key: f"{key}={as_text(run[key])}" for key in keys}
-        task = ", ".join(label for key, label in labels.items() if key in TASK)
-        group = ", ".join(label for key, label in labels.items() if key not in TASK)
-        found.setdefault(group, {})[task] = section
+        workload = ", ".join(label for key, label in labels.items() if key in WORKLOAD)
+        group = ", ".join(label for key, label in labels.items() if key not in WORKLOAD)
+        found.setdefault(group, {})[workload] = section
     return found
 
 
 def _with_column(study: Study, sections: Mapping[str, str], column: str) -> dict[str, Condition]:
-    """The conditions of one column, by task."""
+    """The conditions of one column, by workload."""
     return {
-        task: condition
-        for task, section in sections.items()
+        workload: condition
+        for workload, section in sections.items()
         for condition in study.conditions[section]
         if condition.column == column
     }
@@ -100,12 +98,14 @@ def _with_column(study: Study, sections: Mapping[str, str], column: str) -> dict
 
 def _of_column(study: Study, group: str, column: str, conditions: Mapping[str, Condition]) -> list[Summary]:
     present = {arm for condition in conditions.values() for arm in condition.arms}
-    arms = [arm for arm in study.places.row_labels if arm in present and not _is_control(study, arm)]
-    scores = {arm: [condition.array(arm, ACCURACY) for condition in conditions.values()] for arm in arms}
+    arms = [arm for arm in study.places.row_labels if arm in present and arm not in study.controls]
+    scores = {
+        arm: [condition.array(arm, study.question.on("test")) for condition in conditions.values()] for arm in arms
+    }
     missing = {arm: _missing(conditions, arm, scores[arm]) for arm in arms}
     complete = [arm for arm in arms if not missing[arm]]
-    means = np.array([[np.nanmean(own) for own in scores[arm]] for arm in complete]).T  # (tasks, arms)
-    ranks = average_ranks(means) if complete else np.zeros(0)
+    means = np.array([[np.nanmean(own) for own in scores[arm]] for arm in complete]).T  # (workloads, arms)
+    ranks = average_ranks(means, not study.question.facts.higher_is_better) if complete else np.zeros(0)
     baseline = study.question.baseline
     compared = len(complete) - 1 if baseline in complete else 0
     p = wilcoxon_holm(means, complete.index(baseline)) if compared else np.full(len(complete), math.nan)
@@ -120,30 +120,22 @@ def _of_column(study: Study, group: str, column: str, conditions: Mapping[str, C
     return [summaries.get(arm) or Summary(group, column, arm, names, why_none=missing[arm]) for arm in arms]
 
 
-def _is_control(study: Study, arm: str) -> bool:
-    """Whether an arm is another one on another trajectory, be that the baseline here or not."""
-    runs = study.runs[(study.places.rows == arm).to_numpy()]
-    return NOISE in runs and bool(
-        (runs[NOISE] > 0).all() and runs[study.question.rows].astype(str).str.endswith(CONTROL).all()
-    )
-
-
 def _missing(conditions: Mapping[str, Condition], arm: str, scores: Sequence[NDArray[np.float64]]) -> str:
-    """Which tasks an arm lacks, and why; empty where it has all."""
+    """Which workloads an arm lacks, and why; empty where it has all."""
     lacks = (
-        f"{why_none(condition, arm)} in {task}"
-        for (task, condition), own in zip(conditions.items(), scores, strict=True)
+        f"{why_none(condition, arm)} in {workload}"
+        for (workload, condition), own in zip(conditions.items(), scores, strict=True)
         if np.isnan(own).all()
     )
     return ", ".join(lacks)
 
 
 def _interquartile_mean(scores: Sequence[NDArray[np.float64]]) -> tuple[float, float, float]:
-    """Mean, low and high end; tasks may differ in their number of replicates."""
-    laid_out = np.full((max(map(len, scores)), len(scores)), math.nan)  # (replicates, tasks)
-    for task, own in enumerate(scores):
-        laid_out[: len(own), task] = own
-    if np.isfinite(laid_out).sum(axis=0).max() < 2:  # one replicate a task shows no spread
+    """Mean, low and high end; workloads may differ in their number of replicates."""
+    laid_out = np.full((max(map(len, scores)), len(scores)), math.nan)  # (replicates, workloads)
+    for workload, own in enumerate(scores):
+        laid_out[: len(own), workload] = own
+    if np.isfinite(laid_out).sum(axis=0).max() < 2:  # one replicate a workload shows no spread
         return interquartile_mean(laid_out), math.nan, math.nan
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     return interquartile_mean(laid_out), *stratified_bootstrap(laid_out, interquartile_mean, rng, BOOTSTRAP_SAMPLES)

@@ -1,0 +1,179 @@
+"""Sites in the place of a network's norms, and what surrounds them: the layer ahead, its bias, the activation behind.
+
+In come a network, its norms and what one example told of it; the network is changed in place, and what was changed is said in
+`sites.changes`. This file runs nothing and fills nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from normlib.conversion.describe import describe
+from normlib.conversion.description import Description, UnknownNorm
+from normlib.conversion.hidden import hidden_calls
+from normlib.conversion.references import beside_submodules
+from normlib.models.site import GAINS, Site, Sites
+from normlib.models.trace import LIKE_RELU, TRANSPOSED, Trace
+
+# Called a norm, but a part of the network beside its norms: ConvNeXt V2 has it between two layers of its perceptrons.
+PART_OF_THE_TRUNK = ("GlobalResponseNorm",)
+STANDARDIZE_WEIGHTS = {"StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"}
+SAME_ACTIVATION = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "GELU": "gelu"}
+MOST_LISTED = 3
+
+Norm = tuple[str, nn.Module, str, nn.Module, Description]
+"""A norm at one of its places: the path, the module around it, its name there, the norm and what it is."""
+
+
+def norms_of(network: nn.Module, measures: bool = False) -> Iterator[Norm]:
+    """Each norm at each of its places. `measures`: norms of unknown classes are known by their numbers. Raises UnknownNorm."""
+    described: dict[nn.Module, Description | None] = {}
+    within_norms: set[nn.Module] = set()
+    for path, parent in network.named_modules(remove_duplicate=False):
+        if parent in within_norms:
+            continue
+        for name, module in parent.named_children():
+            if type(module).__name__ in PART_OF_THE_TRUNK or isinstance(module, Site):
+                continue
+            place = f"{path}.{name}".lstrip(".")
+            if module not in described:
+                try:
+                    described[module] = describe(module, {} if measures else None)
+                except UnknownNorm as error:
+                    raise UnknownNorm(f"{place} {error}, so that it cannot be replaced by another norm") from error
+            description = described[module]
+            if description is not None:
+                within_norms |= set(module.modules())
+                yield place, parent, name, module, description
+
+
+def require_comparable(network: nn.Module, norms: Sequence[Norm], sites: Sites, name: str) -> None:
+    """Refuse a network without norms, with norms that cannot be replaced, and with a method on weights that every arm would keep.
+
+    Norm functions that the network calls by itself stay, and are said to. Raises ValueError.
+    """
+    if not norms and not sites.sites:
+        raise ValueError(
+            f"{name} has no normalization layer, so there is nothing to compare in it; take another architecture, or give it norms: "
+            "torch's, or what a constructor argument norm_layer makes of a number of channels"
+        )
+    on_weights = {type(module).__name__ for module in network.modules()} & STANDARDIZE_WEIGHTS
+    if on_weights:
+        raise ValueError(
+            f"{name} standardizes its weights ({', '.join(sorted(on_weights))}), which would be a part of every arm; take another "
+            "architecture, and norm.weights=weight_standardization for the method"
+        )
+    modules = {norm for _, _, _, norm, _ in norms} | set(sites.sites)
+    hidden = [place for place, module in beside_submodules(network) if module in modules]
+    if hidden:
+        raise ValueError(
+            f"{name} holds norms otherwise than as submodules ({_listed(hidden)}), where they cannot be replaced; use "
+            "nn.ModuleList or nn.ModuleDict"
+        )
+    for path, _, called in hidden_calls(network, modules):
+        sites.changes.append(f"{path or 'the network'} calls {', '.join(called)} by itself: that stays, in every arm")
+
+
+def replace_norms(network: nn.Module, norms: Sequence[Norm], sites: Sites, found: Trace, name: str) -> None:
+    """Put a site where each norm is, and tell the sites that the network has made by itself what surrounds them. ValueError."""
+    paths = {module: path for path, module in network.named_modules()}
+    dropped = [paths[layer] for layer in _drop_biases(found.ahead.values(), paths, sites)]
+    if dropped:
+        sites.changes.append(f"no bias in the layers ahead of norms: {_listed(dropped)}")
+    for site in sites.made_by_network:
+        _surround(site, sites, found, name)
+    made: dict[nn.Module, nn.Module] = {}
+    for path, parent, place, norm, description in norms:
+        if norm not in made:
+            made[norm] = _site(sites, norm, description, found, path)
+        setattr(parent, place, made[norm])
+
+
+def _site(sites: Sites, norm: nn.Module, description: Description, found: Trace, path: str) -> nn.Module:
+    """What goes where a norm was: a site, with the norm's own activation in it, or behind it where a site has no such one."""
+    layer = found.ahead.get(norm)
+    own = description.activation
+    activation: bool | str = description.own_activation or SAME_ACTIVATION.get(type(own).__name__, False)
+    if getattr(own, "approximate", "none") != "none":
+        activation = False
+    ahead = (
+        None if isinstance(layer, TRANSPOSED) else layer
+    )  # methods on weights take outputs to be the first dimension
+    apart = found.positions_apart(norm)
+    if apart:
+        _require_channels_last(description.channel_dim, path)
+    site = sites(description.num_features, ahead, activation, description.channel_dim, positions_apart=apart)
+    following = found.activation.get(norm, own)
+    if layer is not None and type(following).__name__ in LIKE_RELU:
+        sites.gains[layer] = GAINS["relu"]
+    sites.replaced[site] = path, description
+    then = [module for module in (description.drop, None if activation else own) if module is not None]
+    return nn.Sequential(site, *then) if then else site
+
+
+def _drop_biases(layers: Iterable[nn.Module], paths: Mapping[nn.Module, str], sites: Sites) -> list[nn.Module]:
+    """Take the bias off each layer ahead of a norm, but where weights to start from hold it: it then is the same in every arm."""
+    dropped: list[nn.Module] = []
+    layer: Any
+    for layer in dict.fromkeys(layers):
+        name = f"{paths[layer]}.bias"
+        known = {*sites.stored, *(() if sites.start is None else sites.start.state)}
+        held = not known.isdisjoint((name, f"network.{name}"))
+        sites.biases_stay |= held
+        if layer.bias is not None and not held:
+            layer.bias = None
+            dropped.append(layer)
+    return dropped
+
+
+def _surround(site: Site, sites: Sites, found: Trace, name: str) -> None:
+    """Tell a site that the network has made by itself where the channels are and which layer is ahead. ValueError."""
+    shape = found.shapes.get(site)
+    if shape is None:  # the example never came there
+        return
+    shown = f"(N, {', '.join(map(str, shape[1:]))})"
+    where = {dim for dim in (1, -1) if shape[dim] == site.num_features}
+    if not where:
+        raise ValueError(
+            f"{name}: norm_layer was called with {site.num_features}, but what comes there has the shape {shown}; call it with the "
+            "number of channels"
+        )
+    if sites.made_by_network[site] is None:
+        if len(where) == 2 and len(shape) > 2:
+            where = {
+                dim
+                for other, s in found.shapes.items()
+                if isinstance(other, Site) and s[1] != s[-1]
+                for dim in (1, -1)
+                if s[dim] == other.num_features
+            }
+        if (len(where) == 2 and len(shape) > 2) or not where:
+            raise ValueError(
+                f"{name}: a norm of {site.num_features} channels sees the shape {shown}, of which two dimensions could be the channels; "
+                "say which: norm_layer(channels, channel_dim=1), or -1 for the last"
+            )
+        site.channel_dim = max(where)
+    site.positions_apart = found.positions_apart(site)
+    if site.positions_apart:
+        _require_channels_last(site.channel_dim, name)
+    layer = found.ahead.get(site)
+    sites.ahead[site] = None if isinstance(layer, TRANSPOSED) else layer
+    if layer is not None and type(found.activation.get(site)).__name__ in LIKE_RELU:
+        sites.gains[layer] = GAINS["relu"]
+
+
+def _require_channels_last(channel_dim: int, where: str) -> None:
+    """Refuse a norm over channels first where outputs may not see later tokens: it would mix them. ValueError."""
+    if channel_dim != -1:
+        raise ValueError(
+            f"{where}: the network has an output for each token, which may not see later ones, so its norms take each token alone and "
+            "see channels last, (N, T, C); transpose ahead of the norm"
+        )
+
+
+def _listed(names: Collection[str]) -> str:
+    more = len(names) - MOST_LISTED
+    return ", ".join(list(names)[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,157 @@
+"""Weights that a network starts from: read from a file, held against the network by name and shape, and filled in.
+
+In come a file or a mapping of names to tensors, and a network as its authors have it, norms included; out goes the same network,
+filled, with notes of what is new and what was not used. This file downloads nothing: a model that knows weights of its own brings
+them. Files are read without running code from them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DEFAULT = "DEFAULT"
+"""The setting for weights that a model knows itself, as torchvision's."""
+WRAPPINGS = ("state_dict", "model", "model_state_dict")
+"""Keys under which checkpoints of other people's keep the weights."""
+PREFIXES = ("module.", "_orig_mod.")
+"""What DistributedDataParallel and torch.compile put ahead of every name."""
+COUNTERS = ("num_batches_tracked",)
+"""Buffers that older files lack and that decide nothing."""
+MOST_NAMED = 4
+
+
+@dataclass
+class Start:
+    """Weights to start from. `source` is the setting, `norm` the norm of the run that wrote the file, where normlib wrote it.
+
+    `new`: parameters of the last layer that start from the seed, `unused`: names that the network has no place for,
+    `loaded`: the tensors that were filled, by their ids, `kept_norms`: the sites whose norms go on with their own parameters and statistics.
+    """
+
+    source: str
+    state: Mapping[str, Tensor]
+    norm: Mapping[str, Any] | None = None
+    new: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    kept_norms: list[str] = field(default_factory=list)
+    loaded: dict[int, Tensor] = field(default_factory=dict)
+
+    def fill(self, network: nn.Module, last: nn.Module | None) -> None:
+        """Fill `network` by names. The layer `last` may be new: for other classes, say. ValueError for anything else that is.
+
+        On the meta device shapes are checked, and nothing is filled.
+        """
+        own = network.state_dict(keep_vars=True)
+        of_last = set() if last is None else {id(parameter) for parameter in last.parameters()}
+        fits = {name: name in self.state and self.state[name].shape == tensor.shape for name, tensor in own.items()}
+        last_is_new = not all(fits[name] for name, tensor in own.items() if id(tensor) in of_last)
+        missing, other = [], []
+        for name, tensor in own.items():
+            value = self.state.get(name)
+            if value is not None and fits[name] and not (last_is_new and id(tensor) in of_last):
+                self.loaded[id(tensor)] = tensor  # kept, so that no other tensor gets its id
+                if tensor.device.type != "meta":
+                    with torch.no_grad():
+                        tensor.copy_(value)
+            elif id(tensor) in of_last:
+                self.new.append(name)
+            elif value is not None:
+                other.append(f"{name} {tuple(value.shape)}, not {tuple(tensor.shape)}")
+            elif name.rpartition(".")[2] not in COUNTERS:
+                missing.append(name)
+        self.unused = [name for name in self.state if name not in own]
+        if missing or other:
+            raise ValueError(
+                f"model.weights={self.source} does not fit the network: it "
+                + " and ".join([*_words("lacks", missing), *_words("has", other)])
+                + "; only the last layer may be new. Give the model the settings that the weights were trained with, or other weights"
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of the start."""
+        return {
+            "weights": self.source,
+            "hash": state_hash(self.state),
+            "kept_norms": self.kept_norms,
+            "new": self.new,
+            "unused": self.unused,
+        }
+
+
+def read_start(source: str) -> Start:
+    """The weights in a file, .safetensors or one of torch's. Raises ValueError for a file that is not there or holds no weights."""
+    path = Path(source).expanduser().resolve()
+    if not path.is_file():
+        raise ValueError(
+            f"model.weights={source}: there is no file {path}; it is the path of a .safetensors or .pt file, or {DEFAULT}"
+        )
+    state, norm = _read(path, path.stat().st_mtime_ns)
+    return Start(source, state, norm)
+
+
+def file_hash(source: str) -> str:
+    """16 hexadecimal digits for the content of a file of weights. ValueError where there is none."""
+    read_start(source)
+    path = Path(source).expanduser().resolve()
+    return _file_hash(path, path.stat().st_mtime_ns)
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """16 hexadecimal digits for names and values, whatever file they came in."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
+    """The state in a file, and the norm that normlib wrote into it; `changed` is when it was, for the cache."""
+    norm = None
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="pt") as file:
+                state: Any = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+                told = (file.metadata() or {}).get("norm")
+            norm = None if told is None else json.loads(told)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is wrong with a file is told by errors of many kinds
+        raise ValueError(
+            f"model.weights: {path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}); it is a .safetensors "
+            "file, or one that torch.save made of a network's state_dict()"
+        ) from error
+    for key in WRAPPINGS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"model.weights: {path} holds no state_dict(), a mapping of names to tensors; save that")
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return dict(state), norm
+
+
+@functools.lru_cache(maxsize=64)
+def _file_hash(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _words(verb: str, names: Collection[str]) -> list[str]:
+    if not names:
+        return []
+    more = len(names) - MOST_NAMED
+    return [f"{verb} {', '.join(list(names)[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")]
