@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from normlib.conversion.report import conversion_report as conversion_report
     from normlib.conversion.to_torch import to_torch as to_torch
     from normlib.data import register as register_dataset
+    from normlib.data.from_torch import dataset_from as dataset_from
     from normlib.models import register as register_model
     from normlib.norms import create as create
     from normlib.norms import factory as factory
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from normlib.norms.population import precise_statistics as precise_statistics
     from normlib.norms.population import recompute_statistics as recompute_statistics
     from normlib.norms.running import RunningNorm as RunningNorm
+    from normlib.results.elsewhere.report import report as report
     from normlib.results.folders import load_results as load_results
     from normlib.results.paired import compare_arms as compare_arms
     from normlib.tasks import register as register_task
@@ -59,6 +61,7 @@ _PUBLIC = {
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
     "convert": ("normlib.conversion.convert", "convert"),
     "create": ("normlib.norms", "create"),
+    "dataset_from": ("normlib.data.from_torch", "dataset_from"),
     "factory": ("normlib.norms", "factory"),
     "fold": ("normlib.conversion.fold", "fold"),
     "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
@@ -70,6 +73,7 @@ _PUBLIC = {
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
     "register_task": ("normlib.tasks", "register"),
+    "report": ("normlib.results.elsewhere.report", "report"),
     "sweep": ("normlib.api", "sweep"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
@@ -92,6 +96,7 @@ __all__ = [
     "conversion_report",
     "convert",
     "create",
+    "dataset_from",
     "factory",
     "fold",
     "freeze_statistics",
@@ -103,6 +108,7 @@ __all__ = [
     "register_dataset",
     "register_model",
     "register_task",
+    "report",
     "sweep",
     "to_torch",
     "train",

@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         words = ("DIR|key=value", "experiments' folders, and settings that select among their runs")
+        if verb == "report":
+            words = (f"{words[0]}|FILE", f"{words[1]}; or one table of runs, such as runs.csv")
         metavar, told = words if verb in READING else ("key=value", "settings, in Hydra's override grammar")
         if verb == "check":
             metavar, told = "NAME|key=value", "norms to check, settings of theirs, and plugins"
@@ -97,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
             )  # fmt: skip
         if verb == "report":
             sub.add_argument("--open", action="store_true", help="open the page in a browser")
+            of_table = sub.add_argument_group("flags for a table of runs that was made elsewhere")
+            for name, keywords in TABLE_FLAGS.items():
+                of_table.add_argument(f"--{name.replace('_', '-')}", **keywords)
         if verb == "train":
             sub.add_argument("-m", "--multirun", action="store_true", help="Hydra's multirun, with any launcher")
             for flags, keywords in HYDRA_FLAGS.items():
@@ -164,8 +169,13 @@ def _hydra_flags(options: argparse.Namespace) -> list[str]:
 
 def _report(options: argparse.Namespace) -> int:
     from normlib.experiments.reporting import report_from_records
+    from normlib.results.elsewhere.report import files_among, report_on_file
 
-    report = report_from_records(options.overrides, options.config_dir, options.to, options.overwrite)
+    flags = {name: getattr(options, name) for name in TABLE_FLAGS}
+    if files_among(options.overrides) or any(flags.values()):
+        report = report_on_file(options.overrides, flags, options.to, options.overwrite)
+    else:
+        report = report_from_records(options.overrides, options.config_dir, options.to, options.overwrite)
     report.render(new_console())
     if options.open:
         import webbrowser
@@ -221,6 +231,24 @@ READING: dict[str, dict[str, Any]] = {
     "export": {"metavar": "FILE", "help": "the file to write: .parquet, .csv or .jsonl"},
 }
 """The verbs that read records and take folders, each with its flag --to."""
+TABLE_FLAGS: dict[str, dict[str, Any]] = {
+    "arm": {"metavar": "COLUMN", "help": "the column that names the arm, such as norm"},
+    "seed": {"metavar": "COLUMN", "help": "the column of the seed, by which runs are paired (default: seed)"},
+    "metric": {"metavar": "COLUMN", "help": "the column of the figure that is compared"},
+    "columns": {
+        "metavar": "COLUMN,...",
+        "help": "conditions: the first spans the tables, each further one has sections",
+    },
+    "baseline": {"metavar": "ARM", "help": "the arm that the others are held against (default: batch)"},
+    "unit": {"metavar": "UNIT", "help": "of the metric; with %% its numbers are fractions, shown in percent"},
+    "rope": {
+        "metavar": "NUMBER",
+        "help": "the difference that counts as equal in practice, in points where the unit is %%",
+    },
+    "higher_is_better": {"action": "store_true", "help": "more of the metric is better, where its name does not tell"},
+    "lower_is_better": {"action": "store_true", "help": "less of it is better"},
+}
+"""What says which columns of a table of runs are what."""
 VERBS: dict[str, Any] = {
     "list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report, "export": _export,
     "bench": _bench, "check": _check,

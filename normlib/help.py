@@ -11,7 +11,7 @@ SUMMARIES = {
     "plan": "show what a comparison would do: done, missing and skipped runs, and the time left",
     "compare": "do the missing runs of a comparison in parallel, then report",
     "train": "train one run (or, with -m, a Hydra multirun) and write its record",
-    "report": "make the tables, the figures and the page again from the records alone, of one folder or several",
+    "report": "make the tables, the figures and the page again from the records alone, of one folder or several, or from a table of runs",
     "bench": "time norms against torch.nn, timm, the compiled formula and a copy; write a table and a figure",
     "check": "hold norms against the contract that every norm here passes, and say what they keep and break",
     "export": "write the runs, one a row, to a Parquet, CSV or JSON lines file",
@@ -45,6 +45,7 @@ EXAMPLES = {
         "normlib report experiment=small_batch norm=batch,group rows=norm columns=data.batch_size",
         "normlib report experiment=small_batch baseline=group rope=1 target=0.9 --open",
         "normlib report results/a results/b --to results/both    # other machines, other days",
+        "normlib report runs.csv --arm norm --metric dice --columns batch_size    # made elsewhere",
     ],
     "bench": [
         "normlib bench                                    # every norm, two shapes, two means: some minutes",

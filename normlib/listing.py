@@ -36,9 +36,13 @@ def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
         )
     console.print(table)
     for group, registry in (("model", models), ("data", datasets), ("task", tasks)):
-        table = _table(group, "settings and defaults", "what it is")
+        columns = ["settings and defaults", "what it is", *(["task"] if group == "data" else [])]
+        table = _table(group, *columns)
         for entry in registry.entries():
-            table.add_row(entry.name, Text("\n".join(settings_of(entry))), Text(entry.summary.replace("`", "")))
+            row = [Text("\n".join(settings_of(entry))), Text(entry.summary.replace("`", ""))]
+            if group == "data":
+                row.append(Text("any (data.task)" if "task" in entry.settings else entry.cls.task))  # type: ignore[attr-defined]
+            table.add_row(entry.name, *row)
         console.print(table)
     arms = group_files("norm", config_dirs)
     if arms:

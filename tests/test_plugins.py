@@ -133,8 +133,8 @@ def test_an_edited_dataset_is_trained_on_in_the_same_process(place: Path) -> Non
         "training.steps=2",
     ]
     hashes = []
-    for divisor in (96, 48):
-        file.write_text(MINE.replace("/ 96", f"/ {divisor}"))
+    for version, divisor in enumerate((96, 48)):
+        file.write_text(MINE.replace("/ 96", f"/ {divisor}").replace('"1"', f'"{version}"'))
         hashes.append(normlib.train(*overrides).hashes["data"])
     assert hashes[0] != hashes[1]
 

@@ -55,6 +55,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     experiment = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      norm: batch,group8\n"
     experiment += blocks("yaml")[1]  # the tuning
     (tmp_path / "my_conf" / "experiment" / "mine.yaml").write_text(experiment)
+    (tmp_path / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "made_elsewhere.csv", tmp_path / "examples")
     return tmp_path
 
 

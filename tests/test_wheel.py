@@ -43,7 +43,7 @@ def test_everything_is_in_it_and_nothing_else(wheel: Path) -> None:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     sources = {
         f"normlib/{file.relative_to(PACKAGE).as_posix()}"
-        for pattern in ("*.py", "py.typed", "page.html.jinja", "page.css", "page.js")
+        for pattern in ("*.py", "py.typed", "*.txt", "page.html.jinja", "page.css", "page.js")
         for file in PACKAGE.rglob(pattern)
     }
     conf = REPOSITORY / "conf"

@@ -1,27 +1,36 @@
-"""What a dataset is: labelled samples in memory, a version, and fixed, stratified splits."""
+"""What a dataset is: facts about samples that are known without loading them, and a way to load or to open the samples.
+
+Splitting, standardizing and hashing are in splits.py; data that stay on disk are in streaming.py.
+"""
 
 from __future__ import annotations
 
-import abc
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from normlib.errors import NormlibError
 
+SPLITS = ("train", "validation", "test")
+EXAMPLES = {"input_shape": "(3, 32, 32)", "sizes": '{"train": 800, "validation": 100, "test": 100}', "version": '"1"'}
+"""For each fact that every dataset declares, how it is written."""
+
 
 class DataError(NormlibError, ValueError):
-    """Data that cannot be had or cannot be used; the message says what is missing and what to do."""
+    """Data that cannot be loaded or cannot be used. The message says what is wrong and how to put it right."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (n, *input_shape), real numbers or int64 token ids, and targets (n, ...), as the task of the data takes them."""
+    """Inputs (n, *input_shape), floats or token ids, and targets (n, ...), whose type and shape the task prescribes.
+
+    Classification: int64 (n,). Segmentation: int64 (n, *positions). Regression: float (n, num_targets).
+    Language modeling: int64 (n, T), the next tokens.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -33,11 +42,18 @@ class Samples:
         return Samples(self.inputs.to(device), self.targets.to(device))
 
 
-class Dataset(abc.ABC):
-    """One dataset. Its constructor's arguments are its settings; it loads nothing before `load` is called.
+class Dataset:
+    """One dataset. The arguments of its constructor are its settings. It loads nothing before `load` or `open` is called.
 
-    `input_shape` and `num_classes` describe it, `sizes` gives the number of samples of the splits "train",
-    "validation" and "test", and `version` changes whenever the data do: it enters every run's id.
+    A subclass sets these, as class attributes or in its constructor:
+    `input_shape` of one sample; `sizes`, the number of samples of "train", "validation" and "test"; and `version`, a text
+    that changes whenever the data do, because it is part of every run's id.
+
+    `task`: the task that the data are for. `num_classes` (classification and segmentation), `num_targets` (regression).
+    `vocabulary`: inputs are token ids from 0 to below it. `characters_per_token`: for bits per character; None if not known.
+    `standardize`: float inputs get mean 0 and deviation 1 on the training split, per channel (dimension 1).
+    `fixed`: the data come with a package and are known to be good; others are loaded and checked before anything is trained.
+    `streamed`: `open` gives map-style datasets that are read sample by sample, by `workers` processes (0: this one).
     """
 
     input_shape: tuple[int, ...]
@@ -49,83 +65,64 @@ class Dataset(abc.ABC):
     vocabulary: int | None = None
     characters_per_token: float | None = None
     standardize: bool = True
+    fixed: bool = False
+    streamed: bool = False
+    workers: int = 0
 
-    def prepare(self, data_dir: Path) -> None:  # noqa: B027 - most data need no preparation
-        """Fetch what is missing, once before any worker starts. Raises DataError when the data cannot be had."""
+    def prepare(self, data_dir: Path) -> None:
+        """Fetch or compute what is missing, once before any worker starts. Raises DataError when that is not possible."""
 
-    @abc.abstractmethod
     def load(self, data_dir: Path) -> Mapping[str, Samples]:
-        """The samples: {"all": ...} to be split into three, or {"train": ..., "test": ...} with a test set of its own.
+        """All samples: {"all"} to be cut into three splits, {"train", "test"}, or {"train", "validation", "test"}.
 
-        Raises DataError when they cannot be had.
+        Without "validation", it is cut from "train". A split that is given whole keeps its order. Raises DataError.
         """
+        raise DataError(f"{type(self).__name__} has no method load, which gives the samples")
 
+    def open(self, data_dir: Path) -> Mapping[str, Any]:
+        """Like `load`, but map-style datasets with items (input, target), read from disk one by one (`streamed`).
 
-def load_splits(dataset: Dataset, split_seed: int, data_dir: Path) -> dict[str, Samples]:
-    """The splits "train", "validation" and "test" of a dataset, stratified, inputs as float32 standardized per channel.
-
-    The mean and deviation are those of the training split. A test set of the dataset's own is never mixed in.
-    """
-    parts = dict(dataset.load(data_dir))
-    sizes = dict(dataset.sizes)
-    if "test" in parts:
-        test = parts["test"]
-        rest = parts["train"]
-        train, validation = stratified_split(rest.targets, [sizes["train"], sizes["validation"]], split_seed)
-        chosen = {"train": _take(rest, train), "validation": _take(rest, validation), "test": test}
-    else:
-        rest = parts["all"]
-        indices = stratified_split(rest.targets, [sizes["train"], sizes["validation"], sizes["test"]], split_seed)
-        chosen = dict(zip(("train", "validation", "test"), (_take(rest, part) for part in indices), strict=True))
-    mean, deviation = _per_channel(chosen["train"].inputs)
-    return {
-        name: Samples((part.inputs.float() - mean) / deviation, part.targets.long()) for name, part in chosen.items()
-    }
-
-
-def stratified_split(targets: Tensor, sizes: list[int], split_seed: int) -> list[Tensor]:
-    """Disjoint indices of the given sizes, each with the classes in proportion (largest remainders), by `split_seed`.
-
-    Raises DataError when the sizes together exceed the samples.
-    """
-    labels = targets.cpu().numpy()
-    if sum(sizes) > len(labels):
+        One with an attribute `targets`, the class numbers of all its items, is split by class without being read.
+        """
         raise DataError(
-            f"the splits together need {sum(sizes)} samples, but the data have {len(labels)}; make them smaller"
+            f"{type(self).__name__} is streamed, but has no method open, which gives the map-style datasets"
         )
-    random = np.random.Generator(np.random.PCG64(split_seed))
-    left = {label: random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)}
-    parts = []
-    for size in sizes:
-        total = sum(map(len, left.values()))
-        share = {label: size * len(indices) / max(total, 1) for label, indices in left.items()}
-        count = {label: int(value) for label, value in share.items()}
-        by_remainder = sorted(share, key=lambda label: (count[label] - share[label], label))
-        for label in by_remainder[: size - sum(count.values())]:
-            count[label] += 1
-        parts.append(np.sort(np.concatenate([indices[: count[label]] for label, indices in left.items()])))
-        left = {label: indices[count[label] :] for label, indices in left.items()}
-    return [torch.from_numpy(part) for part in parts]
+
+    def fingerprint(self, data_dir: Path) -> str | None:
+        """A hash of everything that `open` reads. None: normlib hashes 256 items of each part instead."""
+        return None
+
+    def check_declaration(self) -> None:
+        """Refuse a dataset that does not declare what normlib has to know before it loads anything. Raises DataError."""
+        name = type(self).__name__
+        for fact, example in EXAMPLES.items():
+            if not hasattr(self, fact):
+                raise DataError(
+                    f"a dataset declares {', '.join(EXAMPLES)}, but {name} has no {fact}: set {fact} = {example} in the class "
+                    "or in its constructor"
+                )
+        shape, sizes, version = self.input_shape, self.sizes, self.version
+        if not isinstance(shape, tuple | list) or not shape or not all(_is_count(side) for side in shape):
+            raise DataError(
+                f"{name}: input_shape is the shape of one sample, positive whole numbers as in {EXAMPLES['input_shape']}, got {shape!r}"
+            )
+        if not isinstance(sizes, Mapping) or set(sizes) != set(SPLITS) or not all(map(_is_count, sizes.values())):
+            raise DataError(
+                f"{name}: sizes gives the number of samples, at least 1, of train, validation and test, got {sizes!r}"
+            )
+        if not isinstance(version, str) or not version:
+            raise DataError(f"{name}: version is a text that changes whenever the data do, got {version!r}")
+        for fact in ("num_classes", "num_targets", "vocabulary"):
+            value = getattr(self, fact)
+            if value is not None and not _is_count(value):
+                raise DataError(f"{name}: {fact} is a positive whole number or None, got {value!r}")
+        method = "open" if self.streamed else "load"
+        if getattr(type(self), method) is getattr(Dataset, method):
+            raise DataError(
+                f"{name} has no method {method}, which gives the samples: def {method}(self, data_dir): "
+                'return {"train": ..., "test": ...}'
+            )
 
 
-def content_hash(splits: Mapping[str, Samples]) -> str:
-    """16 hexadecimal digits of the very numbers that are trained and tested on, split by split."""
-    digest = hashlib.sha256()
-    for name in sorted(splits):
-        for tensor in (splits[name].inputs, splits[name].targets):
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _take(samples: Samples, indices: Tensor) -> Samples:
-    return Samples(samples.inputs[indices], samples.targets[indices])
-
-
-def _per_channel(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation per channel of images (n, C, H, W), of everything together for other shapes."""
-    inputs = inputs.double()
-    dims = (0, 2, 3) if inputs.dim() == 4 else tuple(range(inputs.dim()))
-    mean = inputs.mean(dims, keepdim=True)
-    deviation = inputs.std(dims, keepdim=True).clamp_min(1e-8)  # constant inputs stay constant
-    return mean.float(), deviation.float()
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -18,6 +18,7 @@ class Digits(Dataset):
     num_classes = 10
     sizes = {"train": 1297, "validation": 200, "test": 300}
     version = "uci-digits-1797"
+    fixed = True
 
     def load(self, data_dir: Path) -> dict[str, Samples]:
         from sklearn.datasets import load_digits

@@ -18,6 +18,8 @@ class Synthetic(Dataset):
     `shape` is the shape of one input, e.g. [3, 32, 32] or [64]; the sizes of the three splits are settings.
     """
 
+    fixed = True
+
     def __init__(
         self,
         shape: list[int] = [3, 32, 32],  # noqa: B006 - read, never changed

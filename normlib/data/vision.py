@@ -15,6 +15,7 @@ class TorchvisionDataset(Dataset):
 
     torchvision_name: str
     num_classes = 10
+    fixed = True
 
     def prepare(self, data_dir: Path) -> None:
         for train in (True, False):
@@ -53,4 +54,4 @@ class TorchvisionDataset(Dataset):
             inputs = inputs.unsqueeze(1)  # (n, 28, 28) -> (n, 1, 28, 28)
         else:
             inputs = inputs.permute(0, 3, 1, 2).contiguous()  # (n, 32, 32, 3) -> (n, 3, 32, 32)
-        return Samples(inputs, torch.as_tensor(dataset.targets).long())
+        return Samples(inputs.float(), torch.as_tensor(dataset.targets).long())

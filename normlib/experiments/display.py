@@ -125,7 +125,7 @@ def duration(seconds: float) -> str:
 
 def _work(run: Run) -> float:
     """Relative work of a run: its steps, each with a fixed part (about 16 samples' worth) and a part by samples."""
-    return max(run.planned_steps, 1) * (16 + (run.spec["data"]["batch_size"] or 0))
+    return max(run.planned_steps, 1) * (16 + (run.spec["data"].get("batch_size") or 0))
 
 
 def _value(record: Record, key: str) -> Any:

@@ -15,7 +15,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_of
 from normlib.experiments.multiply import axes_of, check_keys, multiply
-from normlib.experiments.resolve import LABELLED, resolve
+from normlib.experiments.resolve import LABELLED, forget_datasets, resolve
 from normlib.experiments.schema import Root
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_code import check_user_code, names_user_code, written_out
@@ -61,6 +61,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     `comparison`: what `compare` does; false for Hydra's multirun, which has no default experiment, control or tuning.
     Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
     """
+    forget_datasets()
     overrides = written_out(overrides)
     if (
         comparison
@@ -201,6 +202,7 @@ def _check_baseline(settings: Mapping[str, Any], runs: Sequence[Run]) -> None:
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
     """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
+    forget_datasets()
     overrides = written_out(overrides)
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)

@@ -31,7 +31,7 @@ from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
 from normlib.training.surroundings import standard_surroundings
 
 TRAINING_FILES = (
-    "data/dataset.py", "models/site.py", "norms/running.py", "norms/population.py", "training/batches.py",
+    "data/dataset.py", "data/splits.py", "data/streaming.py", "models/site.py", "norms/running.py", "norms/population.py", "training/batches.py",
     "training/evaluation.py", "training/feeding.py", "training/fitted.py", "training/inputs.py", "training/installation.py",
     "training/loop.py", "training/network.py", "training/record.py", "training/run.py", "training/schedule.py",
     "training/seeding.py", "training/setup.py", "training/spec.py", "training/surroundings.py", "training/trainer.py",
@@ -91,6 +91,7 @@ def resolve(
     code = dict(_code(tuple(classes.items()), typed))
     labels = {group: str(choices.get(group) or registered_name(spec[group])) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "task", "site")}
+    examined["data_version"] = dataset.version  # an edited file of data may have other shapes
     examined["evaluation"] = {"statistics": spec["evaluation"]["statistics"]}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
@@ -106,6 +107,11 @@ def resolve(
         skip_reason=_examine(json.dumps(examined, sort_keys=True), tuple(classes.values()), typed),
         planned_steps=total_steps,
     )
+
+
+def forget_datasets() -> None:
+    """Make every dataset again when it is next asked for: a file of data may have been edited since the last plan."""
+    _dataset.cache_clear()
 
 
 @functools.lru_cache(maxsize=1024)

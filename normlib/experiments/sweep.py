@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from normlib.experiments.complaints import ConfigError
+from normlib.experiments.data_check import check_data
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, look
@@ -33,7 +34,8 @@ class Display(Protocol):
 def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     """Where runs are done, with everything they need in place before the first one starts.
 
-    Raises StoreError when the results folder cannot be written, DataError when data cannot be had.
+    Raises StoreError when the results folder cannot be written, DataError when data cannot be had, do not suit the
+    task, or were edited under an old version.
     """
     store = Store(settings["results_dir"], runs[0].experiment)
     store.prepare()
@@ -44,6 +46,7 @@ def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
         if not run.sources
     }:
         make_dataset(json.loads(data)).prepare(data_dir)
+    check_data(runs, store, data_dir)
     return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], settings["logger"])
 
 

@@ -13,6 +13,8 @@ MACHINE = "machine"
 REINITIALIZED = "reinitialized"
 """The trunk's parameters that a run's norm started anew, a JSON list; where no run has any there is no such column."""
 
+BATCH_SIZES = ("data.batch_size", "batch_size")
+"""How the setting is called that says how many samples an optimizer step takes: here, and in tables made elsewhere."""
 ARM = "norm"
 """The label that names the arm."""
 CONTROL = "control"
@@ -21,6 +23,11 @@ METRIC_FACTS = "metric_facts"
 """The facts of the run's metrics, the main one first: a JSON list, empty where a run never had any."""
 CHANGES = "changes"
 """What was switched off or changed in the network, a JSON list; where no run has any there is no such column."""
+
+UNKNOWN_SPLIT = "measured"
+"""Where a split would stand in a figure's column, as test.accuracy: of figures that were made elsewhere it is not known."""
+STEP = "step"
+"""Behind such a split, the step to which its figures are rounded, 0 where they are not."""
 
 SCALARS_AHEAD = ("id", "experiment", "status", "reason")
 SCALARS_BEHIND = (
@@ -36,7 +43,7 @@ _NOT_SETTINGS = frozenset((*SCALARS_AHEAD, *LISTS, *SCALARS_BEHIND))
 
 def is_setting(column: str) -> bool:
     """Whether a column of the frame was chosen by the experimenter, not measured: a label or a key of the spec."""
-    return column not in _NOT_SETTINGS and column.partition(".")[0] not in RESULT_GROUPS
+    return column not in _NOT_SETTINGS and column.partition(".")[0] not in (*RESULT_GROUPS, UNKNOWN_SPLIT)
 
 
 def arm_label(label: str, control: bool = True) -> str:

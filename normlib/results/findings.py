@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from normlib.results.analyses.sheets import analysis_sheets
 from normlib.results.comparison import Comparison
+from normlib.results.identity import NOT_VERIFIED
 from normlib.results.metrics import metrics_of
 from normlib.results.paired import paired
 from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
@@ -45,6 +46,8 @@ def find(study: Study, view: str = "", heading: str = "") -> Findings:
     sheets = [*map(main_sheet, tables), *differences, *paired_sheets(study, comparisons)]
     sheets += [main_sheet(table, METRICS) for metric in others for table in comparison(study, metric)]
     sheets += analysis_sheets(study)
+    if not study.hashed:
+        sheets = [dataclasses.replace(sheet, notes=(*sheet.notes, NOT_VERIFIED)) for sheet in sheets]
     if view:
         sheets = [
             dataclasses.replace(sheet, title=f"{sheet.title} ({view})", notes=(f"{heading}.", *sheet.notes))

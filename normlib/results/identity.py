@@ -35,6 +35,10 @@ NO_BATCHES = "[]"
 """The hashes of the batches, as text, of a run that ended in its first epoch."""
 
 
+NOT_VERIFIED = "Pairing not verified: the runs carry no hashes, so nothing shows that runs of one seed share their start and their batches."
+"""What is said of runs that were made elsewhere, wherever those of records have their hashes."""
+
+
 class IdentityError(NormlibError, ValueError):
     """Runs that claim to be paired and are not."""
 
@@ -42,10 +46,12 @@ class IdentityError(NormlibError, ValueError):
 def check_paired(runs: pd.DataFrame) -> None:
     """Refuse runs whose settings agree in all but the norm's and whose hashes do not; only trained runs have any.
 
+    Runs of which none carries any hash are let through: their tables say that nothing verified them (`NOT_VERIFIED`).
+
     `runs` is a frame as `frame` makes it. Raises IdentityError for the first pair that is found.
     """
     trained = _trained(runs)
-    if not len(trained):
+    if not len(trained) or not has_hashes(runs):
         return
     # The run that saw the most epochs holds the prefix of every other one.
     epochs = [len(_epochs(text)) for text in _hashes(trained, "batches")]
@@ -59,6 +65,17 @@ def check_paired(runs: pd.DataFrame) -> None:
         position, name, difference = found
         run, other = first[others[position]], others[position]
         raise IdentityError(_message(name, difference, trained.iloc[run], trained.iloc[other], trained))
+
+
+def has_hashes(runs: pd.DataFrame) -> bool:
+    """Whether any trained run carries a hash; runs that were made elsewhere, or by a function of the user's own, carry none.
+
+    Where no run was trained there is nothing to verify, which is as good.
+    """
+    trained = _trained(runs)
+    return not len(trained) or any(
+        isinstance(text, str) and text not in ("", NO_BATCHES) for name in MEANING for text in _hashes(trained, name)
+    )
 
 
 def pairing(a: pd.DataFrame, b: pd.DataFrame) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from normlib.registry import unknown_name
 from normlib.results.axes import ReportError
-from normlib.results.columns import METRIC_FACTS
+from normlib.results.columns import METRIC_FACTS, UNKNOWN_SPLIT
 from normlib.results.record import TRAINED
 from normlib.results.sheet import ANALYSES, EMPTY
 from normlib.tasks.metric import Metric, known_metric
@@ -54,7 +54,7 @@ def figure(value: float, metric: Metric, sign: bool = False, decimals: int = 1, 
 
 def title(value: str, metric: Metric) -> str:
     """A column with a measured number as a reader says it: `test.top1` is "test top1", `seconds_per_step` "seconds per step"."""
-    split = value.rpartition(".")[0].replace(".", " ")
+    split = value.rpartition(".")[0].replace(".", " ").replace(UNKNOWN_SPLIT, "")
     return f"{split} {metric.title}" if split else metric.title
 
 

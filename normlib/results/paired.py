@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from normlib.results.absence import why_none, why_unpaired
 from normlib.results.axes import ReportError
 from normlib.results.comparison import Comparison, judged
+from normlib.results.elsewhere.own import asked_rows
+from normlib.results.elsewhere.rows import Asked, columns_named
 from normlib.results.identity import check_paired
 from normlib.results.shown import one_view
 from normlib.results.statistics import (
@@ -27,7 +31,7 @@ from normlib.results.statistics import (
     welch_difference,
     welch_p,
 )
-from normlib.results.study import Condition, Question, Study
+from normlib.results.study import Condition, Study
 from normlib.results.tables import check_value
 
 
@@ -52,29 +56,40 @@ def paired(study: Study) -> list[Comparison]:
 
 def compare_arms(
     frame: pd.DataFrame,
-    baseline: str = "batch",
-    rows: str = "norm",
-    columns: str = "data.batch_size",
-    value: str = "",
+    arm: str | None = None,
+    seed: str | None = None,
+    value: str | None = None,
+    columns: str | Sequence[str] = (),
+    baseline: str | None = None,
+    higher_is_better: bool | None = None,
+    unit: str | None = None,
     rope: float | None = None,
     view: str = "tuned",
 ) -> pd.DataFrame:
-    """The paired table of a frame of runs (`normlib.load_results`): one row for each arm and condition but the baseline's.
+    """The paired table of a frame of runs: one row for each arm and condition but the baseline's.
 
-    Columns are the fields of `Comparison`: differences are arm minus `baseline` of `value`, by default the runs' main metric on
-    the test split (a fraction where its unit is %), `low` and `high` the ends of the 95 % interval; `rope` is in the metric's
-    unit, percentage points where that is %.
+    Of normlib's own runs (`normlib.load_results`) everything is known: `arm` is the norm, `columns` the batch size, `value` the
+    main metric on the test split, and hashes verify that runs of one seed are pairs. Of any other frame, with a row a run,
+    `arm`, `seed` and `value` name its columns, `columns` those of conditions, `higher_is_better` says what the name of the
+    metric does not tell, and runs of one seed are taken as pairs on trust. `baseline` is "batch" where none is named.
+
+    Columns of the result are the fields of `Comparison`: differences are arm minus `baseline`, as the values are stored
+    (fractions where the `unit` is %), `low` and `high` the ends of the 95 % interval; `rope` is in the metric's unit,
+    percentage points where that is %.
     Of an experiment with tuning `view` says which runs are compared: "tuned", every arm at its chosen value, or "fixed", all
     at one. It has no effect where nothing was tuned, and trials are never compared.
-    IdentityError where runs claim to be paired and are not; ReportError for axes, values, a baseline or a view that are not
-    there.
+    IdentityError where runs claim to be paired and are not; TableError and ReportError for columns, values, a baseline or a
+    view that are not there, and for what could give a wrong figure.
     """
-    of_view = one_view(frame, view)
-    question = Question(rows=rows, columns=columns, value=value, baseline=baseline, rope=rope)
-    study = Study(of_view.runs, question, verified=of_view.verified)
+    asked = Asked(arm, seed, value, columns_named(columns), baseline, higher_is_better, unit, rope)
+    rows = asked_rows(frame, asked)
+    for message in rows.messages:
+        warnings.warn(message, stacklevel=2)
+    of_view = one_view(rows.frame, view)
+    study = Study(of_view.runs, rows.question, verified=of_view.verified)
     check_value(of_view.runs, study.question.value)
     check_baseline(study)
-    check_paired(frame)
+    check_paired(rows.frame)
     fields = [field.name for field in dataclasses.fields(Comparison)]
     return pd.DataFrame([dataclasses.asdict(comparison) for comparison in paired(study)], columns=fields)
 

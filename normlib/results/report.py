@@ -102,16 +102,47 @@ def write_report(
     kept, superseded = latest(planned)
     of_plan = frame(kept)
     all_runs = of_plan if ids is None else frame(records)
+    others = []
+    if len(planned) < len(records):
+        count = runs(len(records) - len(planned))
+        others.append(
+            f"{count} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
+        )
+    curves = {run_name(record): record.curves for record in kept}
+    return report_on_frame(
+        folder, of_plan, question, all_runs=all_runs, curves=curves, problems=problems, superseded=superseded, filters=filters,
+        command=command, warnings=warnings, notes=others, staged=staged, overwrite=overwrite,
+    )  # fmt: skip
+
+
+def report_on_frame(
+    folder: Path,
+    table: pd.DataFrame,
+    question: Question,
+    *,
+    command: str,
+    all_runs: pd.DataFrame | None = None,
+    curves: Mapping[str, Any] | None = None,
+    problems: Sequence[RecordError] = (),
+    superseded: int = 0,
+    filters: Filters | None = None,
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    staged: bool = True,
+    overwrite: bool = False,
+) -> Report:
+    """The same of a frame of runs, whoever made it. `all_runs` goes to runs.csv, by default `table`; `curves` are by the runs'
+    names; `notes` are the last messages."""
+    all_runs = table if all_runs is None else all_runs
     rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
     try:
-        chosen = shown(of_plan, filters or {}, staged, question.metric)
+        chosen = shown(table, filters or {}, staged, question.metric)
         if chosen.axis in (question.rows, question.columns):
             raise ReportError(
                 f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns"
             )
         check_paired(chosen.runs)
-        curves = {run_name(record): record.curves for record in kept}
-        found = tuple(_find(view, question, curves) for view in chosen.views)
+        found = tuple(_find(view, question, curves or {}) for view in chosen.views)
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
@@ -119,11 +150,7 @@ def write_report(
     drawn = _figures(found)
     no_figure = bool(found) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
-    if len(planned) < len(records):
-        others = runs(len(records) - len(planned))
-        messages.append(
-            f"{others} in this folder are of other settings or older code; `normlib report` shows what is newest of all"
-        )
+    messages += notes
     contents: dict[str, str | bytes] = {
         **rows,
         **_tables(sheets),

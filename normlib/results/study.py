@@ -19,8 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlib.results.axes import Order, Places, ReportError, places
-from normlib.results.columns import CONTROL, SEED
+from normlib.results.columns import CONTROL, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.frame import run_names
+from normlib.results.identity import has_hashes
 from normlib.results.metrics import SPLITS, metric_of, metric_of_value, scale
 from normlib.results.record import DIVERGED, TRAINED
 from normlib.tasks.metric import Metric
@@ -78,7 +79,9 @@ class Question:
         return self.metric if isinstance(self.metric, Metric) else NO_METRIC
 
     def on(self, split: str) -> str:
-        """The column of the metric on another split."""
+        """The column of the metric on another split. Of figures that were made elsewhere no split is known, and they stand for "test"."""
+        if split == "test" and self.value.startswith(f"{UNKNOWN_SPLIT}."):
+            return self.value
         return f"{split}.{self.facts.name}"
 
     @property
@@ -140,8 +143,13 @@ class Condition:
         return self._by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
     def resolution(self, value: str, metric: Metric) -> float:
-        """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric."""
+        """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
+
+        Of figures that were made elsewhere the column `measured.step` has it.
+        """
         split, _, _ = value.rpartition(".")
+        if f"{split}.{STEP}" in self.runs:
+            return float(self.runs[f"{split}.{STEP}"].max())
         if not metric.step or f"{split}.samples" not in self.runs:
             return 0.0
         samples = min(self.runs[f"{split}.samples"].dropna(), default=0)
@@ -181,6 +189,11 @@ class Study:
         """Let the runs say what the question leaves open. ReportError where they do not tell."""
         if len(self.runs):
             object.__setattr__(self, "question", self.question.asked_of(self.runs))
+
+    @cached_property
+    def hashed(self) -> bool:
+        """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
+        return has_hashes(self.runs)
 
     @cached_property
     def places(self) -> Places:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from normlib.results import anew, metrics
+from normlib.results.columns import UNKNOWN_SPLIT
 from normlib.results.metrics import difference_unit, figure, in_unit, scale, table_name, with_unit
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 from normlib.results.tables import Cell, Table
@@ -95,7 +96,7 @@ class _Text:
     def notes(self) -> list[str]:
         """What the numbers are, in the order in which a reader will ask."""
         table, cells = self.table, list(self.table.cells.values())
-        notes = []
+        notes, elsewhere = [], table.value.startswith(f"{UNKNOWN_SPLIT}.")
         if any(cell.n for cell in cells):
             width = "" if all(cell.n < 2 for cell in cells) else " ± half-width of its 95 % t interval"
             unless = "" if all(cell.n in (0, self.usual_n) for cell in cells) else ", unless a cell says otherwise"
@@ -111,9 +112,11 @@ class _Text:
             scored = "they count with what the broken network scores" + (
                 "" if all_count else ", where that is a number"
             )
-            notes.append(f"diverged k/n: in k of n trained runs the loss was no longer finite; {scored}.")
+            what = "the figure is no finite number" if elsewhere else "the loss was no longer finite"
+            notes.append(f"diverged k/n: in k of n trained runs {what}; {scored}.")
         if any(cell.failed for cell in cells):
-            notes.append("failed k/n: k of n runs stopped with an error and have no figures; `compare` tries again.")
+            again = "" if elsewhere else "; `compare` tries again"
+            notes.append(f"failed k/n: k of n runs stopped with an error and have no figures{again}.")
         notes += [f"{mark} skipped: {reason}" for reason, mark in self.reasons.items()]
         if table.test_samples and table.value.startswith("test."):
             step = f"{scale(table.metric) * table.metric.step / table.test_samples:.2g}"

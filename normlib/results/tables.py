@@ -97,7 +97,7 @@ def _table(study: Study, section: str, constant: Mapping[str, str], value: str, 
     for condition in conditions:
         found = _column(condition, value, metric)
         cells |= {(arm, condition.column): cell for arm, cell in found.items()}
-        planned = condition.runs["planned_steps"]
+        planned = condition.runs.get("planned_steps", pd.Series(dtype=float))
         if len(steps := set(planned[planned > 0])) == 1:
             updates[condition.column] = int(steps.pop())
     rows = study.arms(section)

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from normlib.results.columns import BATCH_SIZES
 from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
 from normlib.results.metrics import bracketed, difference_unit, direction, figure, scale, with_unit
 from normlib.results.sheet import p_value
@@ -108,7 +109,7 @@ def _diverged(comparison: Comparison) -> str:
 
 
 def condition_words(axis: str, column: str) -> str:
-    return f"batch {column}" if axis == "data.batch_size" else f"{axis}={column}"
+    return f"batch {column}" if axis in BATCH_SIZES else f"{axis}={column}"
 
 
 def amount(value: float, question: Question, unit: bool = True, sign: bool = False, width: float = math.nan) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from normlib.results.comparison import Comparison
 from normlib.results.digest import digest
 from normlib.results.findings import Findings
+from normlib.results.identity import NOT_VERIFIED
 from normlib.results.study import Question
 from normlib.results.tuning import TUNED
 from normlib.results.verdicts import headline, verdicts, what_p_is
@@ -50,7 +51,8 @@ def verdicts_file(found: Sequence[Findings], notes: Sequence[str] = ()) -> str:
     """The text of verdicts.md. Its first line is the headline, if there is one; `notes` on what is shown come last."""
     last = ["\n".join(["Of the runs shown:", "", *(f"- {markdown_text(note)}" for note in notes), ""])] if notes else []
     texts = [
-        verdicts_markdown(findings.comparisons, findings.study.question, findings.view == TUNED) for findings in found
+        verdicts_markdown(findings.comparisons, findings.study.question, findings.view == TUNED, findings.study.hashed)
+        for findings in found
     ]
     if not found or not found[0].view:
         return "\n".join([*texts, *last])
@@ -59,12 +61,15 @@ def verdicts_file(found: Sequence[Findings], notes: Sequence[str] = ()) -> str:
     return "\n".join([f"{markdown_text(first)}\n"] * bool(first) + parts + last)
 
 
-def verdicts_markdown(comparisons: Sequence[Comparison], question: Question, tuned: bool = False) -> str:
-    """The headline, a line for each condition, then every comparison, as Markdown."""
+def verdicts_markdown(
+    comparisons: Sequence[Comparison], question: Question, tuned: bool = False, hashed: bool = True
+) -> str:
+    """The headline, a line for each condition, then every comparison, as Markdown. `hashed`: whether hashes verify the pairs."""
     said, lines = verdicts(comparisons, question), []
     first = headline(comparisons, question)
     lines += [markdown_text(first), ""] if first else []
     lines += [what_p_is(question), ""] if comparisons else []
+    lines += [] if hashed else [NOT_VERIFIED, ""]
     for section, digested in digest(comparisons, question, tuned).items():
         lines += [f"## {markdown_text(section)}" if section else "## Verdicts", ""]
         lines += [f"- {markdown_text(line)}" for line in digested]

@@ -5,7 +5,7 @@ In come splits and sample numbers, out go inputs and targets. The order is decid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from normlib.data.dataset import DataError, Samples
+from normlib.data.streaming import MOMENTS_FROM, evenly_spaced
 from normlib.training.seeding import global_stream, stream_seed
 
 QUEUED_PER_WORKER = 2  # batches that each loader worker has ready; torch's default
@@ -33,6 +34,9 @@ class Feed(Protocol):
 
     def train_inputs(self, indices: Tensor) -> Tensor:
         """Inputs of training samples, (B, ...), at any time."""
+
+    def examples(self) -> Samples:
+        """The training split, or evenly spaced samples of one that does not fit in memory: for a task's constants."""
 
     def parts(self, split: str, batch_size: int) -> Iterator[Samples]:
         """A whole split in parts of at most `batch_size` samples."""
@@ -55,6 +59,9 @@ class MemoryFeed:
     def train_inputs(self, indices: Tensor) -> Tensor:
         return self._train.inputs[indices.to(self._train.inputs.device)]
 
+    def examples(self) -> Samples:
+        return self._train
+
     def parts(self, split: str, batch_size: int) -> Iterator[Samples]:
         samples = self.splits[split]
         num_parts = -(-len(samples) // batch_size)
@@ -67,11 +74,19 @@ class LoaderFeed:
     """Splits too large for memory, read sample by sample through a DataLoader.
 
     A sample of an epoch is read under a random stream of its own, seeded from (seed, split, epoch, number). What the dataset
-    draws for it (augmentation) is then the same for every norm and any number of `workers`.
+    draws for it (augmentation) is then the same for every norm and any number of `workers`. `check(samples, split)` refuses
+    batches that the task does not take.
     """
 
-    def __init__(self, splits: Mapping[str, Dataset[Any]], seed: int, device: torch.device, workers: int) -> None:
-        self.splits = splits
+    def __init__(
+        self,
+        splits: Mapping[str, Dataset[Any]],
+        seed: int,
+        device: torch.device,
+        workers: int,
+        check: Callable[[Samples, str], None],
+    ) -> None:
+        self.splits, self.check = splits, check
         self.sizes: Mapping[str, int] = {name: len(split) for name, split in splits.items()}  # type: ignore[arg-type]
         self.seed, self.device, self.workers = seed, device, workers
         self._batches: Iterator[Any] = iter(())
@@ -84,6 +99,9 @@ class LoaderFeed:
 
     def train_inputs(self, indices: Tensor) -> Tensor:
         return next(self._read("train", "statistics", [indices.tolist()])).inputs
+
+    def examples(self) -> Samples:
+        return next(self._read("train", "examples", [evenly_spaced(self.sizes["train"], MOMENTS_FROM)]))
 
     def parts(self, split: str, batch_size: int) -> Iterator[Samples]:
         num_parts = -(-self.sizes[split] // batch_size)
@@ -101,6 +119,7 @@ class LoaderFeed:
             generator=torch.Generator().manual_seed(stream_seed(self.seed, "loader", split, epoch)),
         )
         for inputs, targets in loader:
+            self.check(Samples(inputs, targets), split)
             yield Samples(inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from normlib.data.dataset import Dataset
+from normlib.data.dataset import Dataset, Samples
 from normlib.tasks.task import Task
 from normlib.training.batches import BatchPlan
 from normlib.training.environment import PeakMemory
-from normlib.training.feeding import Feed, MemoryFeed
-from normlib.training.inputs import make_dataset, make_task, splits_on_device
+from normlib.training.feeding import Feed, LoaderFeed, MemoryFeed
+from normlib.training.inputs import make_dataset, make_task, splits_on_device, streamed_splits
 from normlib.training.network import Network, NetworkShape, build_network
 from normlib.training.schedule import learning_rate_factors
 from normlib.training.spec import Run, samples_per_step, scaled_learning_rate
@@ -55,9 +55,9 @@ def set_up(run: Run, data_dir: Path) -> Setup:
     data, optimizer = spec["data"], spec["optimizer"]
     device = torch.device(spec["accelerator"])
     dataset, task = make_dataset(data), make_task(spec["task"])
-    splits, data_hash = splits_on_device(data, spec["task"], data_dir, device)
+    feed, data_hash = _feed(spec, dataset, task, data_dir, device)
     task.metrics_on(dataset)
-    task.prepare(splits["train"])
+    task.prepare(feed.examples())
     memory = PeakMemory(spec["accelerator"])
     plan = BatchPlan(
         spec["seed"], dataset.sizes["train"], samples_per_step(spec), run.planned_steps, data["flip"], data["crop"]
@@ -72,7 +72,7 @@ def set_up(run: Run, data_dir: Path) -> Setup:
         dataset=dataset,
         task=task,
         plan=plan,
-        feed=MemoryFeed(splits),
+        feed=feed,
         data_hash=data_hash,
         network=network,
         factors=learning_rate_factors(spec["schedule"], run.planned_steps),
@@ -80,3 +80,18 @@ def set_up(run: Run, data_dir: Path) -> Setup:
         onednn=network.prefers_onednn(data["batch_size"]) if onednn is None else onednn,
         memory=memory,
     )
+
+
+def _feed(
+    spec: Mapping[str, Any], dataset: Dataset, task: Task, data_dir: Path, device: torch.device
+) -> tuple[Feed, str]:
+    """The splits in memory or through a loader, as the dataset asks for, and the hash of their content."""
+    if dataset.streamed:
+        streams, data_hash = streamed_splits(spec["data"], data_dir)
+
+        def check(samples: Samples, split: str) -> None:
+            task.check_samples(samples, dataset, split)
+
+        return LoaderFeed(streams, spec["seed"], device, dataset.workers, check), data_hash
+    splits, data_hash = splits_on_device(spec["data"], spec["task"], data_dir, device)
+    return MemoryFeed(splits), data_hash

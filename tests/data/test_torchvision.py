@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from normlib.data import datasets, names
-from normlib.data.dataset import DataError, load_splits
+from normlib.data.dataset import DataError
+from normlib.data.splits import load_splits
 from normlib.data.vision import TorchvisionDataset
 
 NAMES = [name for name in names() if issubclass(datasets[name].cls, TorchvisionDataset)]

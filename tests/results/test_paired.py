@@ -191,7 +191,7 @@ def test_compare_arms_is_a_frame_and_refuses_what_it_cannot_answer() -> None:
     with pytest.raises(ReportError, match="did you mean 'group'.*There are batch, group"):
         compare_arms(frame(records), baseline="grup")
     with pytest.raises(ReportError, match="optimizer.lr"):
-        compare_arms(frame(records), rows="lr")
+        compare_arms(frame(records), arm="lr")
     with pytest.raises(ReportError, match="test.accuracy"):
         compare_arms(frame(records), value="acuracy")
     records[0] = Record(**{**records[0].to_dict(), "hashes": {**records[0].hashes, "trunk": "0123"}})

@@ -187,7 +187,7 @@ def test_folders_without_permission(place: Path, capsys: pytest.CaptureFixture[s
 
 def test_in_python_bad_questions_are_errors_of_ours(place: Path) -> None:
     runs = normlib.load_results("results/small_batch")
-    for wrong in ({"baseline": "bach"}, {"rope": -1}, {"rows": "nrm"}, {"value": "test.acuracy"}, {"columns": "seed"}):
+    for wrong in ({"baseline": "bach"}, {"rope": -1}, {"arm": "nrm"}, {"value": "test.acuracy"}, {"columns": "seed"}):
         with pytest.raises(ReportError):
             normlib.compare_arms(runs, **wrong)  # type: ignore[arg-type]
     assert isinstance(normlib.compare_arms(runs), pd.DataFrame)

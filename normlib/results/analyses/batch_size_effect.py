@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from normlib.results.absence import why_none, why_unpaired
 from normlib.results.analyses.against_baseline import Against, against_baseline
+from normlib.results.columns import BATCH_SIZES
 from normlib.results.statistics import areas, mean_interval, slopes
 from normlib.results.study import Condition, Study
 from normlib.tasks.metric import Metric
 
-BATCH_SIZE = "data.batch_size"
 TOLERANCE = 0.01
 """An arm stays with its best as long as its mean is within one point of it or, where the metric's unit is not %, one percent."""
 
@@ -47,7 +47,7 @@ class Effect:
 
 def analyse(study: Study) -> tuple[Effect, ...]:
     """Every arm of every section with two batch sizes or more; empty where the columns are another setting."""
-    if study.question.columns != BATCH_SIZE:
+    if study.question.columns not in BATCH_SIZES:
         return ()
     return tuple(
         effect

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from normlib.results.analyses.against_baseline import Against, difference_entry, p_entry
 from normlib.results.analyses.batch_size_effect import TOLERANCE, Effect, analyse
 from normlib.results.analyses.divergence import divergence_notes
-from normlib.results.metrics import bracketed, difference_unit, figure
+from normlib.results.metrics import bracketed, difference_unit, figure, title
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
 from normlib.results.study import Study
 from normlib.tasks.metric import Metric
@@ -33,7 +33,7 @@ def _sheet(study: Study, section: str, effects: Sequence[Effect]) -> Sheet:
     unit = difference_unit(metric)
     return Sheet(
         name="batch_size_effect",
-        title=f"Effect of the batch size on test {metric.title}" + (f", {section}" if section else ""),
+        title=f"Effect of the batch size on {title(study.question.on('test'), metric)}" + (f", {section}" if section else ""),
         header=(
             study.question.rows, bracketed("slope", f"{unit} a doubling".strip()), f"slope − that of {baseline}",
             "p of the slope (Holm)", bracketed("area", metric.unit), bracketed(f"area − that of {baseline}", unit),

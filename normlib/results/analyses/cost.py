@@ -53,7 +53,9 @@ def analyse(study: Study) -> tuple[Cost, ...]:
 
 
 def sheets(study: Study) -> list[Sheet]:
-    """A sheet a section."""
+    """A sheet a section; none of runs that nobody measured."""
+    if not any(name in study.runs for name in ("seconds_per_step", "peak_memory_bytes", *COUNTS)):
+        return []
     by_section: dict[str, list[Cost]] = {}
     for cost in analyse(study):
         by_section.setdefault(cost.section, []).append(cost)

@@ -52,7 +52,7 @@ class Environment:
 def summary(study: Study, everything: Study) -> str:
     """How much was run, in one line; `everything` has the runs of trials and of other views too."""
     conditions = [condition for section in study.conditions.values() for condition in section]
-    replicates = sorted({int(seed) for seed in study.runs["seed"]}) if len(study.runs) else []
+    replicates = set(study.runs["seed"]) if len(study.runs) else set()
     counts = [
         (len(study.runs), "run"), (len(study.places.row_labels), "arm"), (len(conditions), "condition"),
         (len(replicates), "seed"),
@@ -62,7 +62,7 @@ def summary(study: Study, everything: Study) -> str:
     if others > 0:
         text = f"{text}, and " if len(study.runs) else ""
         text += f"{others:,} run{'' if others == 1 else 's'} of trials and other views"
-    days = sorted({str(day)[:10] for day in everything.runs["started"]}) if len(everything.runs) else []
+    days = sorted({str(day)[:10] for day in everything.runs["started"]}) if "started" in everything.runs else []
     made = "" if not days else f"; made {days[0]}" if len(days) == 1 else f"; made {days[0]} to {days[-1]}"
     return text + made
 
@@ -117,7 +117,7 @@ def limits(study: Study) -> list[str]:
             f"{splits} splits of the data, each in a place of its own: the intervals speak of the seed alone. With "
             "'data.split_seed=${seed}' they would include what the split adds."
         )
-    else:
+    elif study.hashed:
         said.append(
             "One split of the data: the intervals speak of the seed alone (initial values, order of the data), not of "
             "other data or another split."

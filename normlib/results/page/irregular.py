@@ -42,7 +42,7 @@ def irregular_runs(study: Study) -> Sheet | None:
         name="irregular", title="Runs by status, arm and reason",
         header=("status", question.rows, "section", question.columns, "runs", "seeds", "reason"), lines=tuple(lines),
         notes=(
-            "failed: stopped with an error and has no figures. diverged: the loss was no longer finite; the run counts "
+            f"failed: stopped with an error and has no figures. diverged: the {'loss was' if study.hashed else 'figure is'} no longer finite; the run counts "
             "with what the broken network scores. skipped: makes no sense and was not tried.",
         ), num_labels=4,
     )  # fmt: skip
@@ -50,7 +50,8 @@ def irregular_runs(study: Study) -> Sheet | None:
 
 def _seeds(group: pd.DataFrame) -> str:
     seeds = sorted(set(group["seed"].tolist()))
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+    numbered = all(isinstance(seed, int) for seed in seeds)  # elsewhere a seed may be a word
+    if numbered and len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"
     rest = f" and {len(seeds) - MOST_NAMED} more" if len(seeds) > MOST_NAMED else ""
     return ", ".join(map(str, seeds[:MOST_NAMED])) + rest

@@ -19,6 +19,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from normlib.results.comparison import Comparison
+from normlib.results.identity import NOT_VERIFIED
 from normlib.results.page import facts
 from normlib.results.page.by_column import cost, gap, metric_plot
 from normlib.results.page.curves import curves
@@ -91,12 +92,14 @@ def page(content: PageContent) -> str:
     verified = study if len(study.runs) else everything
     return template.from_string(_own("page.html.jinja")).render(
         content=content,
+        study=study,
+        not_verified=NOT_VERIFIED,
         summary=facts.summary(study, everything),
         arms=looks,
         numbers={arm: number for number, arm in enumerate(arms)},
         row_axis=words(study.question.rows),
         column_axis=words(study.question.columns),
-        parts=parts(content.sheets, plots),
+        parts=parts(content.sheets, plots, study.hashed),
         irregular=[irregular] if irregular else [],
         hashes=facts.hashes(verified),
         num_trained=facts.num_trained(verified),

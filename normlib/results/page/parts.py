@@ -54,6 +54,11 @@ OUTLINE = (
     ("cost", "Cost", "What a norm takes in time, memory and parameters, on the machines named below."),
 )  # fmt: skip
 """Parts in order: the name that their sheets have, heading, introduction."""
+ON_TRUST = (
+    "Differences are taken between runs of one seed, on trust: no hash shows that they share their start and their batches. p is "
+    "exact, from all ways to flip the differences' signs, and corrected (Holm) over the table."
+)
+"""The introduction of the paired tables where runs carry no hashes."""
 SHARED = {"differences": "paired"}
 """Sheets that are in a part of another name."""
 PLOTS = {METRIC: MAIN, "differences": "paired", "curves": "speed", "gap": "gap", "cost": "cost"}
@@ -61,8 +66,8 @@ PLOTS = {METRIC: MAIN, "differences": "paired", "curves": "speed", "gap": "gap",
 OTHERS = ("others", "Further tables", "Other analyses of the same runs.")
 
 
-def parts(sheets: Sequence[Sheet], plots: Sequence[Plot]) -> list[Part]:
-    """The parts that have something to show."""
+def parts(sheets: Sequence[Sheet], plots: Sequence[Plot], hashed: bool = True) -> list[Part]:
+    """The parts that have something to show. `hashed`: whether runs carry hashes, by which pairs are verified."""
     known = {name for name, _, _ in OUTLINE}
     by_part: dict[str, list[Sheet]] = {}
     for sheet in sheets:
@@ -70,6 +75,7 @@ def parts(sheets: Sequence[Sheet], plots: Sequence[Plot]) -> list[Part]:
         by_part.setdefault(name if name in known else OTHERS[0], []).append(sheet)
     made = [
         Part(name, heading, introduction, by_part.get(name, []), [plot for plot in plots if PLOTS[plot.name] == name])
-        for name, heading, introduction in (*OUTLINE, OTHERS)
+        for name, heading, told in (*OUTLINE, OTHERS)
+        for introduction in [told if hashed or name != "paired" else ON_TRUST]
     ]
     return [part for part in made if part.sheets or part.plots]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from normlib.results.columns import BATCH_SIZES
 from normlib.results.study import Study
 
 DODGE = 0.18
@@ -95,7 +96,7 @@ def column_axis(study: Study) -> Axis:
     shown = [escaped(label) for label in labels]
     if len(set(numbers)) < 2 or min(numbers) <= 0 or not all(map(math.isfinite, numbers)):
         return Axis(escaped(words(name)), [float(place) for place in range(len(labels))], shown, False)
-    unit = "samples, " if name == "data.batch_size" else ""
+    unit = "samples, " if name in BATCH_SIZES else ""
     return Axis(f"{escaped(words(name))} ({unit}log scale)", numbers, shown, True)
 
 

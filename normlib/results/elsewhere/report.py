@@ -1,0 +1,129 @@
+"""A report on numbers that were made elsewhere: every table, figure and the page, from a file or a frame of runs.
+
+In: a table, and which of its columns are arm, seed, metric and conditions. Out: a folder with the files of a report.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from normlib.results.elsewhere.frames import TableError
+from normlib.results.elsewhere.own import asked_rows
+from normlib.results.elsewhere.read import READERS, read_table
+from normlib.results.elsewhere.rows import Asked, columns_named
+from normlib.results.places import user_path
+
+if TYPE_CHECKING:
+    from normlib.results.report import Report
+
+
+def report(
+    runs: pd.DataFrame | str | os.PathLike[str],
+    *,
+    arm: str | None = None,
+    seed: str | None = None,
+    metric: str | None = None,
+    columns: str | Sequence[str] = (),
+    baseline: str | None = None,
+    higher_is_better: bool | None = None,
+    unit: str | None = None,
+    rope: float | None = None,
+    to: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Every table, figure and the page of runs that were made elsewhere, written to the folder `to`.
+
+    `runs` is a frame with a row a run, or a file (.csv, .tsv, .parquet, .jsonl, .json), whose report goes beside it by default.
+    `arm`, `seed` and `metric` name columns, with or without what W&B and MLflow put before names (`config.`, `params.`,
+    `metrics.`, ...); `columns` those of conditions: the first spans the tables, each further one has sections of its own.
+    `baseline` is the arm that the others are held against, by default "batch". `higher_is_better` is needed where the metric's
+    name does not tell. Numbers are shown as they are; with `unit="%"` they are fractions, shown in percent. `rope` is the
+    difference that counts as equal in practice. Of a table of normlib's own all of this is known, and hashes verify the pairs;
+    of any other the report says in every table that nothing verified them.
+
+    TableError for what could give a wrong figure, StoreError where files are in the way that no report wrote.
+    """
+    asked = Asked(arm, seed, metric, columns_named(columns), baseline, higher_is_better, unit, rope)
+    given = {name: value for name, value in vars(asked).items() if value not in (None, ())} | (
+        {"to": str(to)} if to else {}
+    )
+    words = [
+        "runs" if isinstance(runs, pd.DataFrame) else repr(str(runs)),
+        *(f"{name}={value!r}" for name, value in given.items()),
+    ]
+    return _report(runs, asked, to, overwrite, f"normlib.report({', '.join(words)})")
+
+
+def files_among(arguments: Sequence[str]) -> list[str]:
+    """Which words of a command line name a table of runs: those that end like one, and are no setting and no folder."""
+    tables = [each for each in arguments if Path(each).suffix.lower() in READERS]
+    return [each for each in tables if ("=" not in each and not os.path.isdir(each)) or os.path.isfile(each)]
+
+
+def report_on_file(
+    arguments: Sequence[str], flags: Mapping[str, str | bool | None], to: str | None, overwrite: bool
+) -> Report:
+    """`normlib report FILE` with its flags, by name. TableError for words beside the file, and flags without one."""
+    files = files_among(arguments) or [each for each in arguments if os.path.isfile(each)]
+    if len(files) != 1:
+        came = f"{', '.join(files)} were named" if files else "none was named"
+        raise TableError(
+            f"the flags --arm, --seed, --metric, ... speak of one table of runs, such as runs.csv, and {came}"
+        )
+    if others := [each for each in arguments if each not in files]:
+        raise TableError(
+            f"with a table of runs settings are flags, such as --baseline group, and {' '.join(others)} is none; to leave runs out, "
+            "take their rows out of the table"
+        )
+    lower, higher = bool(flags["lower_is_better"]), bool(flags["higher_is_better"])
+    if lower and higher:
+        raise TableError("more of a metric is better or less: leave out --lower-is-better or --higher-is-better")
+    texts = {name: str(value) for name, value in flags.items() if value is not None and not isinstance(value, bool)}
+    try:
+        rope = float(texts["rope"]) if "rope" in texts else None
+    except ValueError:
+        raise TableError(
+            f"--rope is a number, the difference that counts as equal in practice, got {texts['rope']}"
+        ) from None
+    asked = Asked(
+        texts.get("arm"), texts.get("seed"), texts.get("metric"), columns_named(texts.get("columns", "").split(",")),
+        texts.get("baseline"), higher if lower or higher else None, texts.get("unit"), rope,
+    )  # fmt: skip
+    words = [word for name, value in texts.items() for word in (f"--{name}", value)] + (
+        ["--to", to] if to is not None else []
+    )
+    words += [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is True]
+    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *words]))
+
+
+def _report(
+    runs: pd.DataFrame | str | os.PathLike[str],
+    asked: Asked,
+    to: str | os.PathLike[str] | None,
+    overwrite: bool,
+    command: str,
+) -> Report:
+    """Write the report; `command` is what makes it again, for the page."""
+    from normlib.results.report import report_on_frame
+
+    if isinstance(runs, pd.DataFrame):
+        if to is None:
+            raise TableError("a report on a frame is written to a folder: name it with to=...")
+        folder, table = user_path(to, "to"), runs
+        name = folder.name
+    else:
+        path = user_path(runs, "a table of runs")
+        table, name = read_table(path), path.stem
+        folder = user_path(to, "--to") if to is not None else path.with_name(f"{path.stem}_report")
+    if folder.exists() and not folder.is_dir():
+        raise TableError(f"a report goes to a folder, and {folder} is a file; name another with --to")
+    rows = asked_rows(table, asked, name)
+    return report_on_frame(
+        folder, rows.frame, rows.question, command=command, warnings=rows.messages, overwrite=overwrite,
+    )  # fmt: skip
