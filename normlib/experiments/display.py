@@ -15,6 +15,7 @@ from normlib.experiments.execute import Outcome
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
 from normlib.results.columns import ARM, arm_label
+from normlib.results.metrics import SPLITS
 from normlib.results.record import DIVERGED, FAILED, Record
 from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import Run
@@ -31,6 +32,7 @@ class SweepDisplay:
         self.live: Live | None = None
 
     def start(self, state: State) -> None:
+        self.metric = state.plan.settings["metric"]
         self.total = len(state.missing)
         self.jobs = min(number_of_jobs(state.plan.settings["jobs"]), max(self.total, 1))
         self.done = self.failed = self.diverged = 0
@@ -108,9 +110,17 @@ class SweepDisplay:
         if record.status == FAILED:
             return f"{' '.join(where)}: failed: {record.reason}"
         note = " (diverged)" if record.status == DIVERGED else ""
-        metric = Metric.from_facts(record.metric_facts[0])
-        figure = f"{metric.title} {shown(metric, record.metrics['test'].get(metric.name))}"
-        return f"{' '.join(where)}: {figure} on test{note}"
+        return f"{' '.join(where)}: {self._figure(record)}{note}"
+
+    def _figure(self, record: Record) -> str:
+        """The metric that is compared, on the test split, or where it was measured."""
+        known = {facts["name"]: Metric.from_facts(facts) for facts in record.metric_facts}
+        name = self.metric or next(iter(known), None)
+        split = next((each for each in SPLITS if name in record.metrics[each]), None)
+        if name is None or split is None:
+            return "done"
+        metric = known.get(name, Metric(name))
+        return f"{metric.title} {shown(metric, record.metrics[split][name])} on {split}"
 
 
 def duration(seconds: float) -> str:

@@ -83,7 +83,9 @@ def _show_time(console: Console, state: State, stages: Mapping[str, State]) -> N
         left[STAGES[TUNED]] = state.estimate_undecided()
     rough = sum(each.rough_runs for each in left.values())
     basis = "from records of runs like these"
-    if rough:
+    if rough and state.missing[0].sources:
+        basis = f"{rough} of the missing runs have no record of their like yet, and how long your own code takes shows with the first"
+    elif rough:
         basis = f"roughly, from operation counts: {rough} of the missing runs have no record of their like yet"
     seconds = sum(each.seconds for each in left.values()) / jobs
     parts = "" if len(left) == 1 else f": {_parts(left, jobs)}"
