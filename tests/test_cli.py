@@ -30,7 +30,7 @@ def test_train_prints_the_run_and_writes_its_record(place: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.startswith("done: norm=layer model=mlp data=synthetic seed=3\n")
     for split in ("train", "validation", "test"):
-        assert re.search(rf"{split} +accuracy +\d+\.\d\d %   loss \d+\.\d{{4}}", shown)
+        assert re.search(rf"{split} +accuracy \d+\.\d\d %, calibration error \d", shown)
     (run_id,) = contents(place / "results", "train")
     assert f"record: results/train/runs/{run_id}.json" in shown
     before = contents(place / "results", "train")

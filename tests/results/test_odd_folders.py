@@ -97,7 +97,7 @@ def test_a_link_to_a_record_is_read(place: Path) -> None:
 
 
 TEXTS = {
-    "deep": "[" * 200_000, "newer": signed({"format": 2, "environment": {"normlib": "9.0"}}), "surrogate": '"\\ud800"',
+    "deep": "[" * 200_000, "newer": signed({"format": 3, "environment": {"normlib": "9.0"}}), "surrogate": '"\\ud800"',
     "string": signed({**make_record().to_dict(), "steps": "200"}), "twenty digits": signed({**make_record().to_dict(), "samples": 10**20}),
     "dict for a list": signed({**make_record().to_dict(), "reinitialized": {}}),
 }  # fmt: skip
