@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from normlib.experiments.config import as_added, as_given, config_dir, configuration, plain_settings
+from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
@@ -37,7 +37,7 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     with configuration(own, config_dirs):  # plugins and schema
         pass
     with search_path(config_dirs):
-        _call_hydra([*flags, *(["-m"] if sweep else []), *map(as_added, overrides)], _task(list(config_dirs)))
+        _call_hydra([*flags, *(["-m"] if sweep else []), *overrides], _task(list(config_dirs)))
     if plan is None:
         return []
     _tidy(Path(plan.settings["results_dir"]) / ".hydra")
@@ -67,9 +67,7 @@ def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:
             load_plugin(plugin)
         hydra_config = HydraConfig.get()
         plain = plain_settings(config)
-        run = resolve(
-            plain, hydra_config.runtime.choices, [as_given(text) for text in hydra_config.overrides.task], config_dirs
-        )
+        run = resolve(plain, hydra_config.runtime.choices, list(hydra_config.overrides.task), config_dirs)
         place = place_of([run], plain)
         outcome = do_run(run, place)
         console = Console()

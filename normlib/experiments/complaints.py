@@ -63,6 +63,7 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     text = " ".join(
         dict.fromkeys(line.strip() for part in texts for line in part.splitlines() if _says_something(line))
     )
+    text = in_plain_words(text)
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read {short(error.override)}: {error.message.splitlines()[0]}. Settings are key=value in Hydra's override "
@@ -83,6 +84,13 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     if key:
         return f"there is no setting {_blamed(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
     return text
+
+
+def in_plain_words(text: str) -> str:
+    """What OmegaConf says of its own classes, for people who do not know them."""
+    return text.replace(
+        "Cannot merge DictConfig with ListConfig", "it takes arguments by name, as in .width=32, and a list came"
+    )
 
 
 def _says_something(line: str) -> bool:

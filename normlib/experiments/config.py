@@ -18,14 +18,13 @@ from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from normlib.experiments.complaints import ConfigError, clear_errors
+from normlib.experiments.complaints import ConfigError, clear_errors, in_plain_words
 from normlib.experiments.folders import check_config_dirs, check_files, check_folder_name, experiment_file, search_path
 from normlib.help import config_dir
 from normlib.plugins import load_plugin
 from normlib.results.places import user_path
 
 DEFAULT_EXPERIMENT = "small_batch"
-OPEN = ("model.args", "module.args", "datamodule.args")
 PATHS = ("results_dir", "data_dir")
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
 
@@ -63,7 +62,7 @@ class Composer:
         `where_there`: overrides of settings that not every choice of a group has; one that is not there is left out.
         """
         with clear_errors(overrides):
-            config = compose("config", overrides=list(map(as_added, overrides)), return_hydra_config=True)
+            config = compose("config", overrides=list(overrides), return_hydra_config=True)
             choices = dict(config.hydra.runtime.choices)
             params = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create({}))
             OmegaConf.set_readonly(config, False)
@@ -98,28 +97,12 @@ def set_value(config: DictConfig, override: Override) -> Any:
     key, text = override.get_key_element(), str(override.input_line)
     with clear_errors([text]):
         try:
-            OmegaConf.update(config, key, override.value(), merge=True, force_add=is_open(key))
+            OmegaConf.update(config, key, override.value(), merge=True)
             return OmegaConf.select(config, key, throw_on_missing=True)
         except MissingMandatoryValue as error:
             raise ConfigError(f"{text}: every setting has a value, and {key} has none; name one") from error
         except OmegaConfBaseException as error:
-            raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
-
-
-def is_open(key: str) -> bool:
-    """Whether a key is an argument of something of the user's own, of which normlib knows no list: model.args.width, say."""
-    return key.startswith(tuple(f"{each}." for each in OPEN))
-
-
-def as_added(override: str) -> str:
-    """An override of an argument of the user's own in Hydra's words, which ask for ++ ahead of what has no value yet."""
-    return f"++{override}" if is_open(override) else override
-
-
-def as_given(override: str) -> str:
-    """The override that `as_added` has changed."""
-    given = override.removeprefix("++")
-    return given if is_open(given) else override
+            raise ConfigError(f"{text}: {in_plain_words(str(error).splitlines()[0])}") from error
 
 
 def plain_settings(config: DictConfig) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
 from normlib.experiments.complaints import ConfigError, clear_errors, closest_names
-from normlib.experiments.config import Composed, Composer, has_setting, is_open, listed_values, set_value
+from normlib.experiments.config import Composed, Composer, has_setting, listed_values, set_value
 from normlib.experiments.control import CONTROL_OVERRIDE
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS, Run
@@ -175,7 +175,7 @@ def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
         config = copy.deepcopy(base.config)
         for value in values:
             key = ".".join(value.path)
-            OmegaConf.update(config, key, value.given, merge=True, force_add=is_open(key))
+            OmegaConf.update(config, key, value.given, merge=True)
         settings = OmegaConf.to_container(config, resolve=True)
         assert isinstance(settings, dict)
         return {str(key): node for key, node in settings.items()}

@@ -154,6 +154,8 @@ def settings_node(group: str, entry: Entry, common: type | None) -> type:
     for setting in entry.settings.values():
         if isinstance(setting.default, list):
             default = field(default_factory=lambda value=setting.default: copy.copy(value))  # type: ignore[misc]
+        elif (group, entry.name, setting.name) == ("model", "module", "args"):
+            default = field(default_factory=open_mapping)
         else:
             default = field(default=setting.default)
         fields.append((setting.name, setting.type, default))

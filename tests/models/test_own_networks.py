@@ -315,7 +315,6 @@ def test_a_run_of_a_file_says_what_was_changed(in_folder: Path) -> None:
         ("my_net.py:WIDTH", "", "names a class that inherits from torch.nn.Module, or a function"),
         ("my_net.py:names", "", "which is no torch.nn.Module"),
         ("my_net.py:Net", "{widht: 3}", "no argument of Net is named 'widht'; did you mean 'width'"),
-        ("my_net.py:Net", "[3]", "model.args are the arguments of my_net.py:Net by name"),
     ],
 )
 def test_wrong_paths_and_arguments_are_refused(in_folder: Path, make_run, path: str, args: str, message: str) -> None:

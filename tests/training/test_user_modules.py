@@ -151,6 +151,7 @@ BAD: list[tuple[list[str], str]] = [
     ([f"module={FILE}:Plain", "module.args.widht=1"], "module.args.widht: no argument of Plain .*did you mean 'width'"),
     ([f"module={FILE}:Plain", "data.batch_size=4"], "Plain has none; add one"),
     ([f"module={FILE}:Plain", "trainer.max_epoch=4"], "no setting of the Trainer .*did you mean 'max_epochs'"),
+    ([f"module={FILE}:Plain", "module.args=[3]"], "it takes arguments by name"),
     ([f"module={FILE}:Plain", "trainer.devices=2"], "trainer.devices is normlib's to set"),
     (["trainer.max_epochs=2"], "for a LightningModule of your own: name it with module="),
 ]
