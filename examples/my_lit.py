@@ -17,7 +17,7 @@ def discs(count: int, seed: int):
     return TensorDataset(images.unsqueeze(1), mask.unsqueeze(1))
 
 
-class Photos(pl.LightningDataModule):
+class Discs(pl.LightningDataModule):
     def __init__(self, batch_size: int = 4, samples: int = 96):
         super().__init__()
         self.batch_size, self.samples = batch_size, samples

@@ -133,7 +133,7 @@ def test_models_and_datasets_travel_as_norms_do(notebook: tuple[Typing, dict[str
         "data": {"name": "digits"},
         "task": {"name": "classification"},
     }
-    parcels = pack([SimpleNamespace(spec=spec)])  # type: ignore[list-item]
+    parcels = pack([SimpleNamespace(spec=spec, sources={})])  # type: ignore[list-item]
     assert [(parcel.group, parcel.name, parcel.attribute) for parcel in parcels] == [("model", "typed_model", "Typed")]
     models._entries.pop("typed_model")
     unpack(pickle.loads(pickle.dumps(parcels)))

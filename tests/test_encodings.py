@@ -17,6 +17,10 @@ from tests.results.factories import make_record
 BY_LOCALE = ("open", "read_text", "write_text")
 
 
+NO_FILES = ("os", "webbrowser", "Image", "archive", "dataset", "self")
+"""Whose `open` is no opening of a text file."""
+
+
 def without_encoding(source: str) -> list[int]:
     """The lines of calls that would read or write text in the locale's encoding."""
     lines = []
@@ -30,7 +34,7 @@ def without_encoding(source: str) -> list[int]:
                 for each in node.args[:2]
             )
             named = any(keyword.arg == "encoding" for keyword in node.keywords)
-            if name in BY_LOCALE and owner not in ("os", "webbrowser") and not binary and not named:
+            if name in BY_LOCALE and owner not in NO_FILES and not binary and not named:
                 lines.append(node.lineno)
     return lines
 

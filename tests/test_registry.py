@@ -196,6 +196,7 @@ def test_the_groups_of_entry_points_are_documented_names() -> None:
         "normlib.norms",
         "normlib.models",
         "normlib.data",
+        "normlib.tasks",
     }
 
 

@@ -106,7 +106,7 @@ class Folder(Dataset):
         if hashes != known:
             known_file.parent.mkdir(parents=True, exist_ok=True)
             temporary = known_file.with_name(f".{known_file.name}.{os.getpid()}")
-            temporary.write_text(json.dumps(hashes))
+            temporary.write_text(json.dumps(hashes), encoding="utf-8")
             os.replace(temporary, known_file)
         content = repr([(name, digest) for name, (_, digest) in hashes.items()])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -188,7 +188,7 @@ def _images(root: Path, folder: Path, target: int) -> Iterator[ImageFile]:
 
 def _known_hashes(file: Path) -> Mapping[str, Any]:
     try:
-        known = json.loads(file.read_text())
+        known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -38,21 +38,21 @@ class ConvNet(nn.Module):
             )
         self.layers = nn.ModuleList()
         self.sites = nn.ModuleList()
-        channels, side = width, min(sides)
+        channels = width
         for index in range(depth):
-            halve = index % 2 == 1 and side >= 2 * GRID
+            halve = index % 2 == 1 and min(sides) >= 2 * GRID
             if halve:
-                channels, side = 2 * channels, (side + 1) // 2
+                channels, sides = 2 * channels, [(side + 1) // 2 for side in sides]
             layer = CONVOLUTION[len(sides)](in_channels, channels, 3, stride=2 if halve else 1, padding=1, bias=False)
             self.layers.append(layer)
             self.sites.append(sites(channels, ahead=layer))
             in_channels = channels
+        self.average = any(side != GRID for side in sides)
         self.classifier = sites.classifier = nn.Linear(in_channels * GRID ** len(sides), num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, site in zip(self.layers, self.sites, strict=True):
             x = site(layer(x))  # (N, channels, *sides)
-        sides = x.shape[2:]
-        if any(side != GRID for side in sides):
-            x = AVERAGE_TO_GRID[len(sides)](x, GRID)
+        if self.average:
+            x = AVERAGE_TO_GRID[x.dim() - 2](x, GRID)
         return self.classifier(x.flatten(1))

@@ -124,8 +124,8 @@ def _read(path: Path, changed: int) -> tuple[Mapping[str, Tensor], Mapping[str, 
 
             with safe_open(path, framework="pt") as file:
                 state: Any = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-                told = (file.metadata() or {}).get("norm")
-            norm = None if told is None else json.loads(told)
+                told = json.loads((file.metadata() or {}).get("normlib", "{}"))
+            norm = json.loads(told["norm"]) if "norm" in told else None
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is wrong with a file is told by errors of many kinds

@@ -18,6 +18,8 @@ SUFFIX = ".safetensors"
 LENGTH_BYTES = 8
 """A file starts with the length of its header, little-endian; the header is JSON, and behind it are the values."""
 CHECKSUM = "sha256"
+METADATA = "normlib"
+"""The entry of a file's metadata that is ours, JSON."""
 
 
 def write_weights(state: Mapping[str, Any], path: Path, facts: Mapping[str, str] | None = None) -> None:
@@ -32,8 +34,9 @@ def write_weights(state: Mapping[str, Any], path: Path, facts: Mapping[str, str]
     values = {
         name: value.detach().cpu().contiguous().clone() for name, value in state.items()
     }  # some share their memory
-    facts = dict(facts or {})
-    content = save(values, facts | {CHECKSUM: _checksum(save(values, facts))[0]})
+    # One entry, because the format's writer puts several in any order, and the same weights are to be the same file.
+    told = dict(facts or {}) | {CHECKSUM: _checksum(save(values))[0]}
+    content = save(values, {METADATA: json.dumps(told, sort_keys=True)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
@@ -56,7 +59,7 @@ def are_sound(path: Path) -> bool:
         return False
     try:
         checksum, metadata = _checksum(path.read_bytes())
-        return bool(metadata[CHECKSUM] == checksum)
+        return bool(json.loads(metadata[METADATA])[CHECKSUM] == checksum)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -94,7 +94,7 @@ def test_weights_that_cannot_be_saved_leave_the_record(tmp_path: Path, capsys: p
     assert f"{weights}" in complaint and "done: " in shown and len(complaint.splitlines()) == 1
     weights.unlink()
     assert main([*words, "save_weights=true"]) == 0
-    file = weights / f"{run_id}.pt"
+    file = weights / f"{run_id}.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     assert main([*words, "save_weights=true"]) == 0

@@ -91,7 +91,16 @@ def with_norm(run: Run, norm: str) -> Run:
     """The run with another norm at its defaults, as the plan makes it; composing anew would take most of the time."""
     section = dataclasses.asdict(settings_node("norm", norms[norm], COMMON["norm"])())
     return resolve(
-        {**run.spec, "norm": section, "module": {"path": None}, "function": {"path": None}, "plugins": []}, {}, ()
+        {
+            **run.spec,
+            "norm": section,
+            "name": None,
+            "module": {"path": None},
+            "function": {"path": None},
+            "plugins": [],
+        },
+        {},
+        (),
     )
 
 

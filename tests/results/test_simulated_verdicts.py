@@ -10,6 +10,7 @@ from benchmarks.statistics_family import judged as judged_at_once
 from normlib.results.comparison import Comparison, judged
 from normlib.results.statistics import paired_difference, sign_flip_p
 from normlib.results.study import Question
+from normlib.tasks.metric import Metric
 
 
 def test_no_claim_of_the_simulation_is_contradicted_by_the_share_of_wins() -> None:
@@ -51,7 +52,7 @@ def test_the_simulation_judges_as_the_report_does() -> None:
                 Comparison("", "", "group", "batch", n=n, wins=n, difference=m, low=m - w, high=m + w, p=one)
                 for m, w, one in zip(mean, width, p[table].ravel())
             ]
-            ours = [words[each.verdict] for each in judged(made, Question())]
+            ours = [words[each.verdict] for each in judged(made, Question(metric=Metric("share", "%")))]
             theirs = [next(v for v in VERDICTS if at_once[v][table].ravel()[place]) for place in range(len(ours))]
             assert ours == theirs
             met |= set(ours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_runs_weights_are_a_start_for_another(tmp_path: Path) -> None:
     record = trained(tmp_path, *SMALL, "model=convnet", "norm=group")
     file = tmp_path / record.experiment / "weights" / f"{record.id}.safetensors"
     with safe_open(file, framework="pt") as opened:
-        assert opened.metadata()["run"] == record.id
+        assert json.loads(opened.metadata()["normlib"])["run"] == record.id
     again = [
         trained(tmp_path, *SMALL, "model=convnet", f"model.weights={file}", f"norm={norm}")
         for norm in ("group", "batch")

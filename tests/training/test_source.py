@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import normlib.norms
+from normlib.experiments import user_code
 from normlib.experiments.plan import make_run as plan_run
 from normlib.experiments.resolve import TRAINING_FILES
 from normlib.norms import norms
@@ -162,8 +163,9 @@ def test_files_of_the_training_count_and_exist() -> None:
         "training/source.py",
         "training/weights.py",
     }
-    assert trained_with - blind == {name for name in TRAINING_FILES if name.startswith("training/")}
-    assert all((root / name).is_file() for name in TRAINING_FILES)
+    counted = {*TRAINING_FILES, *user_code.TRAINING_FILES, *user_code.FUNCTION_FILES}
+    assert trained_with - blind == {name for name in counted if name.startswith("training/")}
+    assert all((root / name).is_file() for name in counted)
 
 
 PLUGIN = '''

@@ -18,12 +18,14 @@ from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.norms.none import NoNorm
 from normlib.norms.place import CannotEnter
+from normlib.training.inputs import make_dataset, make_task
 from normlib.training.network import Network, NetworkShape, build_network
 from normlib.training.seeding import generator, global_stream, stream_seed
 
-IMAGE = (1, 8, 8)
 # Collections of architectures (they have a setting called name) need extras, and have test files of their own.
 MODELS = [name for name in model_names() if not {"name", "path"} & set(models[name].settings)]
+DATA = {"gpt": "characters", "unet": "shapes"}
+"""Of models that are not for digits, what they are for."""
 # Everything that is random in a run: order, flips, crops, dropout; two epochs, the second cut short.
 ALL_RANDOM = (
     "model=convnet", "model.width=8", "model.depth=2", "data.batch_size=100", "data.flip=true", "data.crop=1",
@@ -58,7 +60,13 @@ def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = No
     spec = json.loads(json.dumps(make_run(*overrides).spec))
     if norm is not None:
         spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None}
-    return build_network(spec, NetworkShape(IMAGE, 10), total_steps=10)
+    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
+    return build_network(spec, shape, total_steps=10)
+
+
+def small_of(model: str) -> tuple[str, ...]:
+    """A small network of a kind, on data that it takes."""
+    return f"model={model}", "model.width=8", f"data={DATA.get(model, 'digits')}"
 
 
 def trunk(of: Network) -> dict[str, Tensor]:
@@ -72,11 +80,11 @@ def without_seconds(curves: dict[str, dict[str, list]]) -> dict[str, dict[str, l
 @pytest.mark.parametrize("model", MODELS)
 def test_the_trunk_is_the_same_for_every_norm(model: str, registered, make_run) -> None:
     registered(norms, f"draws_{model}")(Draws)
-    reference = network(make_run, f"model={model}", "model.width=8", norm="none")
+    reference = network(make_run, *small_of(model), norm="none")
     refused = []
     for norm in norms.names():
         try:
-            other = network(make_run, f"model={model}", "model.width=8", norm=norm)
+            other = network(make_run, *small_of(model), norm=norm)
         except CannotEnter:
             refused.append(norm)
             continue
@@ -149,7 +157,7 @@ def test_training_leaves_the_global_random_numbers_as_they_were(registered, trai
 
 @pytest.mark.parametrize("model", MODELS)
 def test_seeds_differ_in_every_weight(model: str, make_run) -> None:
-    one, other = (trunk(network(make_run, f"model={model}", "model.width=8", f"seed={seed}")) for seed in (0, 1))
+    one, other = (trunk(network(make_run, *small_of(model), f"seed={seed}")) for seed in (0, 1))
     for name in one:
         assert torch.equal(one[name], other[name]) == name.endswith(".bias"), name  # biases start at zero
 
