@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # A sweep of the README is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
+TINY_MODULE = ["trainer.max_epochs=1", "datamodule.args.samples=16", "data.batch_size=8", "seed=0", "jobs=1"]
 TINY_BENCH = ["bench.shapes=[4x8x16x16]", "bench.blocks=2", "bench.rounds=2", "bench.compile=false"]
 FIRST_COMMAND = "pip install -e . && normlib compare"
 TEST_COMMAND = 'pip install -e ".[test]" && pytest -n 2'
@@ -36,6 +37,13 @@ def commands() -> list[str]:
     inline = [text.replace("\n", " ") for text in re.findall(r"`(normlib [a-z]+\s[^`]+)`", README)]
     found = {tuple(shlex.split(line, comments=True)): line for line in reversed([*lines, *inline])}
     return [line for line in reversed(found.values()) if line.startswith("normlib ")]
+
+
+def tiny_for(command: str) -> list[str]:
+    """The settings of TINY that a command's network and data can have."""
+    left_out = {"norm=batch,l1_layer": ("model.width",), "experiment=language": ("data.batch_size",)}
+    without = [key for words, keys in left_out.items() if words in command for key in keys]
+    return [setting for setting in TINY if setting.partition("=")[0] not in without]
 
 
 def reads_records(command: str) -> bool:
@@ -56,7 +64,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     experiment += blocks("yaml")[1]  # the tuning
     (tmp_path / "my_conf" / "experiment" / "mine.yaml").write_text(experiment)
     (tmp_path / "examples").mkdir()
-    shutil.copy(ROOT / "examples" / "made_elsewhere.csv", tmp_path / "examples")
+    for name in ("made_elsewhere.csv", "my_lit.py"):
+        shutil.copy(ROOT / "examples" / name, tmp_path / "examples")
     return tmp_path
 
 
@@ -77,7 +86,7 @@ def test_every_command_runs(project: Path, capsys: pytest.CaptureFixture[str], m
         if arguments[0] == "bench":
             arguments += TINY_BENCH
         if arguments[0] == "compare" or "-m" in arguments:
-            arguments += [setting for setting in TINY if "norm=batch,l1_layer" not in command or "model" not in setting]
+            arguments += TINY_MODULE if "module=" in command else tiny_for(command)
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
     assert len(opened) == 1
 
