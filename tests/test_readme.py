@@ -43,7 +43,13 @@ def tiny_for(command: str) -> list[str]:
     """The settings of TINY that a command's network and data can have."""
     left_out = {"norm=batch,l1_layer": ("model.width",), "experiment=language": ("data.batch_size",)}
     without = [key for words, keys in left_out.items() if words in command for key in keys]
-    return [setting for setting in TINY if setting.partition("=")[0] not in without]
+    few = (
+        ["norm=layer,none", "control=false"]
+        if re.search("experiment=(regression|segmentation|language)", command)
+        else []
+    )
+    few += ["model.norm_placement=pre"] if "experiment=language" in command else []
+    return [setting for setting in TINY if setting.partition("=")[0] not in without] + few
 
 
 def reads_records(command: str) -> bool:
