@@ -141,7 +141,7 @@ def compare_on(
     from normlib.experiments.reporting import report_on_state
     from normlib.experiments.state import look
     from normlib.experiments.sweep import run_missing
-    from normlib.results.report import check_folder
+    from normlib.results.contents import check_folder
     from normlib.results.store import Store
 
     plan = make_plan(overrides, config_dirs)

@@ -5,16 +5,19 @@ Builds nothing: what a norm or a model refuses of its own settings is not known 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normlib.data.dataset import Dataset
 from normlib.experiments.complaints import ConfigError
+from normlib.names import unknown_name
 from normlib.norms import norms
-from normlib.registry import unknown_name
 from normlib.results.quoting import short
-from normlib.training.spec import CHOICES, planned_steps
+from normlib.training.budget import planned_steps
+from normlib.training.environment import resolve_accelerator
+from normlib.training.spec import CHOICES
 
 LARGEST = 2**63 - 1
 """The largest whole number that a record holds."""
@@ -105,6 +108,15 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
             f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
             f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
         )
+
+
+@functools.cache
+def known_accelerator(name: str) -> str:
+    """The device that a name stands for on this machine. ConfigError."""
+    try:
+        return resolve_accelerator(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def check_seed(seed: int) -> None:

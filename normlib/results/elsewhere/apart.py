@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from normlib.names import listed
 from normlib.results.axes import as_text
 from normlib.results.columns import SEED
 from normlib.results.elsewhere.columns import bare, may_be_setting
 from normlib.results.elsewhere.frames import TableError
 from normlib.results.frame import settings
+from normlib.results.question import Question
 from normlib.results.record import TRAINED
-from normlib.results.study import Question
 from normlib.tasks.metric import known_metric
 
 MOST_NAMED = 8
@@ -60,9 +61,7 @@ def messages_on_settings(table: pd.DataFrame, named: Sequence[str]) -> list[str]
     ]  # fmt: skip
     if not others:
         return []
-    names = ", ".join(others[:MOST_NAMED]) + (
-        f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-    )
+    names = listed(others, MOST_NAMED)
     one = len(others) == 1
     return [
         f"warning: the column{'' if one else 's'} {names} {'varies' if one else 'vary'} and {'is' if one else 'are'} not named; "
