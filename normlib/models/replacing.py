@@ -71,7 +71,7 @@ def replace_norms(network: nn.Module, norms: Found, sites: Sites, found: Trace, 
     require_replaceable(network, norms.layers, new, [])
     notes = [Notes() for _ in new]
     swap(network, norms.layers, new, notes)
-    sites.changes += [words for note in notes for words in note.changed]
+    sites.changes += dict.fromkeys(words for note in notes for words in note.changed)
     sites.changes += [f"{path or 'the network'} stays, in every arm: {why}" for path, (_, why) in norms.others.items()]
 
 
