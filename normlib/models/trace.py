@@ -58,7 +58,7 @@ def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_
             found.shapes.setdefault(module, tuple(inputs[0].shape))
             if isinstance(source, LAYERS):
                 found.ahead.setdefault(module, source)
-        elif source in places and type(module).__name__ in LIKE_RELU:
+        elif source is not None and source in places and type(module).__name__ in LIKE_RELU:
             found.activation.setdefault(source, module)
 
     def leaves(module: nn.Module, _: Any, output: Any) -> None:

@@ -18,14 +18,9 @@ def samples_per_step(spec: Mapping[str, Any]) -> int:
     return int(spec["data"]["batch_size"]) * int(spec["training"]["accumulate"])
 
 
-def batch_sizes(spec: Mapping[str, Any]) -> dict[str, int]:
+def batch_sizes(forward: int, accumulate: int, site: Mapping[str, Any]) -> dict[str, int]:
     """Samples of an optimizer step, of a forward pass, and of what a batch-dependent norm takes statistics over."""
-    forward = int(spec["data"]["batch_size"])
-    return {
-        "step": samples_per_step(spec),
-        "forward": forward,
-        "statistics": spec["site"]["norm_batch_size"] or forward,
-    }
+    return {"step": forward * accumulate, "forward": forward, "statistics": site["norm_batch_size"] or forward}
 
 
 def planned_steps(spec: Mapping[str, Any], num_train: int) -> int:

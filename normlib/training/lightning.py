@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from normlib.plugins import load_named
 from normlib.results.record import finite_or_none
 from normlib.tasks.metric import Metric, column_name, known_metric
+from normlib.training.budget import batch_sizes
 from normlib.training.environment import PeakMemory
 from normlib.training.fitted import Fitted
 from normlib.training.loaders import combined, seed_loaders
@@ -78,7 +79,7 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
                 "schedule": recorder.schedule_hash(),
                 "data": _hash_of_evaluation(digests),
             },
-            batch_sizes=_batch_sizes(spec, recorder.batch_size),
+            batch_sizes=batch_sizes(recorder.batch_size, _accumulated(spec["trainer"]), spec["site"]),
             environment={},
             planned_steps=recorder.planned_steps,
             steps=steps,
@@ -116,9 +117,8 @@ def try_module(run: Run) -> tuple[str, ...]:
 
 def _record(run: Run, user: UserModule) -> tuple[Recorder, dict[str, dict[str, dict[int, str]]]]:
     """The recorder of a fit, and the digests that the seeded loaders fill."""
-    source: Any = user.datamodule if user.datamodule is not None else user.module
     norms = [norm for site in user.network.sites.values() for norm in site.norms]
-    digests = seed_loaders(source, run.spec["seed"], lambda: user.module.trainer.current_epoch)
+    digests = seed_loaders(user.data_source, run.spec["seed"], lambda: user.module.trainer.current_epoch)
     return Recorder(run.spec["seed"], norms, digests), digests
 
 
@@ -142,21 +142,17 @@ def _own_callbacks(trainer: Mapping[str, Any]) -> list[pl.Callback]:
 def _evaluated(trainer: pl.Trainer, user: UserModule) -> dict[str, dict[str, float]]:
     """What the module logs in validation and in testing, with the weights as they are now."""
     found: dict[str, dict[str, float]] = {"validation": {}, "test": {}}
-    source: Any = user.datamodule if user.datamodule is not None else user.module
+    kind = pl.LightningModule if user.datamodule is None else pl.LightningDataModule
     stages = (
         ("validation", "validation_step", "val_dataloader", trainer.validate),
         ("test", "test_step", "test_dataloader", trainer.test),
     )
     for split, step, loader, evaluate in stages:
-        own = is_overridden(step, user.module) and is_overridden(loader, source, _base_of(source))
+        own = is_overridden(step, user.module) and is_overridden(loader, user.data_source, kind)
         if own:
             for figures in evaluate(user.module, datamodule=user.datamodule, verbose=False):
                 found[split] |= figures
     return found
-
-
-def _base_of(source: Any) -> type:
-    return pl.LightningDataModule if isinstance(source, pl.LightningDataModule) else pl.LightningModule
 
 
 def _by_split(
@@ -188,10 +184,7 @@ def _hash_of_evaluation(digests: Mapping[str, Mapping[str, dict[int, str]]]) -> 
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _batch_sizes(spec: Mapping[str, Any], forward: int) -> dict[str, int]:
-    accumulate = spec["trainer"].get("accumulate_grad_batches", 1)
-    return {
-        "step": forward * (accumulate if isinstance(accumulate, int) else 1),
-        "forward": forward,
-        "statistics": spec["site"]["norm_batch_size"] or forward,
-    }
+def _accumulated(trainer: Mapping[str, Any]) -> int:
+    """Batches that make one update; 1 where the user's Trainer has a schedule for them."""
+    batches = trainer.get("accumulate_grad_batches", 1)
+    return batches if isinstance(batches, int) else 1

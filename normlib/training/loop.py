@@ -25,11 +25,11 @@ def fit_loop(setup: Setup, loggers: Sequence[Any], steps_per_chunk: int = STEPS_
 
     RuntimeError where something outside ended the training early.
     """
-    module = StepLoop(setup, steps_per_chunk)
-    precision = setup.spec["training"]["precision"]
+    module, spec = StepLoop(setup, steps_per_chunk), setup.spec
+    precision = spec["training"]["precision"]
     with quiet_lightning():
         trainer = make_trainer(setup.device, precision, max_epochs=setup.plan.num_epochs, logger=list(loggers) or False)
-        with global_stream(setup.spec["seed"], "training"):  # for norms that draw random numbers; nothing else does
+        with global_stream(spec["seed"], "training"):  # for norms that draw random numbers; nothing else does
             fit(trainer, module)
             module.to(setup.device)
             metrics = module.evaluate(*SPLITS)
@@ -50,7 +50,7 @@ def fit_loop(setup: Setup, loggers: Sequence[Any], steps_per_chunk: int = STEPS_
             "schedule": shape_hash(setup.factors),
             "data": setup.data_hash,
         },
-        batch_sizes=batch_sizes(setup.spec),
+        batch_sizes=batch_sizes(spec["data"]["batch_size"], spec["training"]["accumulate"], spec["site"]),
         environment={"onednn": setup.onednn},
         planned_steps=planned,
         steps=module.steps_done,

@@ -44,6 +44,11 @@ class UserModule:
     datamodule: pl.LightningDataModule | None
     network: Network
 
+    @property
+    def data_source(self) -> Any:
+        """Whose hooks return the data loaders."""
+        return self.module if self.datamodule is None else self.datamodule
+
 
 def build_user_module(run: Run) -> UserModule:
     """Build module and DataModule under the seed, and let the norms of the run's arm move in.
