@@ -141,8 +141,8 @@ def _check_evaluation(evaluation: Mapping[str, Any]) -> None:
     )
     _require(
         statistics != "batch" or evaluation["batch_size"] >= 3,
-        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and those of one sample, "
-        "which an odd rest of a split may be, are no batch's; set evaluation.batch_size to 3 or more",
+        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and batches of less than 3 may leave "
+        "a single sample over, which has none; set evaluation.batch_size to 3 or more",
     )
 
 

@@ -1,7 +1,7 @@
-"""What data and network tell of a run before it is trained: the declared facts, whether both suit the task, and what the norm refuses.
+"""What is known of a run before it is trained: facts of its data, whether they suit the task, whether the norm fits the network.
 
-In: sections of a spec. Out: a dataset, which has loaded nothing, or a reason to skip the run, or ConfigError. Networks are built
-on the meta device, without memory.
+In: sections of a spec. Out: a dataset that has loaded nothing, a reason to skip the run, or ConfigError. Networks are built on
+the meta device, without memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings where a module or a function of the user's own is compared: short keys written out, and those refused that nothing would heed.
+"""The settings of a comparison on a module or a function of the user's own: short keys are written out, useless ones refused.
 
 In: overrides and composed settings. Out: overrides, or ConfigError. Loads no file of the user's.
 """
@@ -48,7 +48,7 @@ def names_user_code(overrides: Sequence[str]) -> bool:
 
 
 def check_user_code(settings: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Refuse settings that nothing would heed, with a module or a function of the user's own and without. ConfigError."""
+    """Refuse settings that would change nothing, with a module or a function of the user's own and without. ConfigError."""
     module, function = settings["module"]["path"], settings["function"]["path"]
     if module and function:
         raise ConfigError(f"module={module} function={function}: a run trains one of them; leave the other out")

@@ -26,10 +26,11 @@ SUPPLIED = ("norm_layer", "input_shape", "in_channels", "num_outputs", "num_clas
 
 
 class NormLayer:
-    """What a network gets as `norm_layer`: called with a number of channels it makes a site, an nn.Module.
+    """What a network gets as `norm_layer`: called with a number of channels, it makes a site.
 
-    Where the channels are is seen from what comes there, the first dimension behind the samples or the last; where that cannot be
-    told, `channel_dim` does. Other arguments, such as eps, are the arm's to say: they are passed by, which `changes` tells.
+    The channels are the first dimension behind the samples, or the last. An example that runs through the network tells which;
+    `channel_dim` says so where it does not, and 1 is taken without an example. Other arguments, such as eps, belong to the arm:
+    they are left out, and `changes` says so.
     """
 
     def __init__(self, sites: Sites) -> None:

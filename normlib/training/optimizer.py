@@ -1,4 +1,4 @@
-"""The optimizer of a run: all parameters of a network in, a torch optimizer out. Knows norms by their parameters' names alone."""
+"""The optimizer of a run. In: a network and the names of its norms' parameters. Out: a torch optimizer."""
 
 from __future__ import annotations
 

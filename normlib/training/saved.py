@@ -27,7 +27,7 @@ from normlib.training.weights import SUFFIX, are_sound, read_weights
 
 
 class SavedWeightsError(NormlibError, ValueError):
-    """A record whose network cannot be had; the message says why and what to do."""
+    """A record whose network cannot be loaded; the message says why and what to do."""
 
 
 def load_network(record: Record | str | os.PathLike[str], results_dir: str | os.PathLike[str] = "results") -> nn.Module:

@@ -1,4 +1,4 @@
-"""A trunk's numbers: filled from the seed, hashed, and what two samples tell of it. Knows no norm and no site's content."""
+"""A trunk's numbers: they are filled from the seed, hashed, and examined with an example. This file knows no norm."""
 
 from __future__ import annotations
 
