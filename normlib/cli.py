@@ -74,9 +74,9 @@ def _list(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from normlib.experiments.plan import make_plan
     from normlib.experiments.plan_display import show_state
-    from normlib.experiments.state import look
+    from normlib.experiments.state import progress_of
 
-    show_state(new_console(), look(make_plan(options.overrides, options.config_dir)))
+    show_state(new_console(), progress_of(make_plan(options.overrides, options.config_dir)))
     return 0
 
 

@@ -66,18 +66,7 @@ def resolve_module(
     constructor_settings(spec, module_class, datamodule_class)  # refuses arguments that they do not take
     code = {kind: source.class_hash(cls) for kind, cls in classes.items()}
     code["training"] = source.files_hash(TRAINING_FILES)
-    labels = {"norm": str(choices.get("norm")), "model": spec["model"]["name"], "data": spec["data"]["name"]}
-    return Run(
-        id=run_id(spec, code, ""),
-        experiment=experiment,
-        labels=labels,
-        spec=spec,
-        code=code,
-        data_version="",
-        command=command,
-        plugins=(*plain["plugins"], *(path.rpartition(":")[0] for path in sources.values())),
-        sources=sources,
-    )
+    return _run(plain, choices, command, experiment, spec, code, sources)
 
 
 def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None], command: str, experiment: str) -> Run:
@@ -110,16 +99,29 @@ def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None]
         "model": source.class_hash(function),
         "training": source.files_hash(FUNCTION_FILES),
     }
+    return _run(plain, choices, command, experiment, spec, code, {"function": path})
+
+
+def _run(
+    plain: Mapping[str, Any],
+    choices: Mapping[str, str | None],
+    command: str,
+    experiment: str,
+    spec: Mapping[str, Any],
+    code: Mapping[str, str],
+    sources: Mapping[str, str],
+) -> Run:
+    """A run of the user's own code. Its version is a part of `code`, so the data have none of their own."""
     return Run(
         id=run_id(spec, code, ""),
         experiment=experiment,
-        labels={"norm": str(choices.get("norm")), "model": name, "data": name},
+        labels={"norm": str(choices.get("norm")), "model": spec["model"]["name"], "data": spec["data"]["name"]},
         spec=spec,
         code=code,
         data_version="",
         command=command,
-        plugins=(*plain["plugins"], path.rpartition(":")[0]),
-        sources={"function": path},
+        plugins=(*plain["plugins"], *(path.rpartition(":")[0] for path in sources.values())),
+        sources=sources,
     )
 
 
