@@ -45,7 +45,6 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
     memory = PeakMemory(spec["accelerator"])
     recorder, digests = _record(run, user)
     callbacks: list[pl.Callback] = [*_own_callbacks(spec["trainer"]), recorder]
-    last = None
     if checkpoints is not None:
         callbacks.append(
             ModelCheckpoint(
@@ -56,13 +55,7 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
                 enable_version_counter=False,
             )
         )
-        last = max(checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, default=None)
-    with quiet_lightning(), global_stream(spec["seed"], "training"):
-        trainer = _trainer(run, loggers, callbacks, {}, checkpoints)
-        fit(trainer, user.module, datamodule=user.datamodule, ckpt_path=last, weights_only=False if last else None)
-        logged = numbers(trainer.callback_metrics)
-        steps = trainer.global_step
-        found = _evaluated(trainer, user)
+    logged, found, steps = _fit(run, user, loggers, callbacks, {}, checkpoints)
     metrics = _by_split(logged, found, recorder)
     facts = _facts(metrics)
     network = user.network
@@ -100,11 +93,7 @@ def try_module(run: Run) -> tuple[str, ...]:
     user = build_user_module(run)
     recorder, _ = _record(run, user)
     try:
-        with quiet_lightning(), global_stream(run.spec["seed"], "training"):
-            trainer = _trainer(run, [], [*_own_callbacks(run.spec["trainer"]), recorder], ONE_BATCH, None)
-            fit(trainer, user.module, datamodule=user.datamodule)
-            logged = numbers(trainer.callback_metrics)
-            found = _evaluated(trainer, user)
+        logged, found, _ = _fit(run, user, [], [*_own_callbacks(run.spec["trainer"]), recorder], ONE_BATCH, None)
     except (KeyboardInterrupt, UserModuleError):
         raise
     except Exception as error:
@@ -122,16 +111,32 @@ def _record(run: Run, user: UserModule) -> tuple[Recorder, dict[str, dict[str, d
     return Recorder(run.spec["seed"], norms, digests), digests
 
 
-def _trainer(
-    run: Run, loggers: Sequence[Any], callbacks: Sequence[pl.Callback], instead: Mapping[str, Any], root: Path | None
-) -> pl.Trainer:
+def _fit(
+    run: Run,
+    user: UserModule,
+    loggers: Sequence[Any],
+    callbacks: Sequence[pl.Callback],
+    instead: Mapping[str, Any],
+    checkpoints: Path | None,
+) -> tuple[dict[str, float], dict[str, dict[str, float]], int]:
+    """Fit from the last checkpoint and evaluate: what was logged meanwhile, what is logged at the end by split, and the steps.
+
+    `instead`: settings of the Trainer that take the place of the user's.
+    """
     settings = {key: value for key, value in run.spec["trainer"].items() if key != "callbacks"} | dict(instead)
     precision = str(settings.pop("precision", "32-true"))
-    root_dir = {} if root is None else {"default_root_dir": root}
-    return make_trainer(
-        torch.device(run.spec["accelerator"]), precision, logger=list(loggers) or False, callbacks=list(callbacks),
-        enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks), **root_dir, **settings,
-    )  # fmt: skip
+    last = None
+    if checkpoints is not None:
+        settings["default_root_dir"] = checkpoints
+        last = max(checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, default=None)
+    with quiet_lightning(), global_stream(run.spec["seed"], "training"):
+        trainer = make_trainer(
+            torch.device(run.spec["accelerator"]), precision, logger=list(loggers) or False, callbacks=list(callbacks),
+            enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks), **settings,
+        )  # fmt: skip
+        fit(trainer, user.module, datamodule=user.datamodule, ckpt_path=last, weights_only=False if last else None)
+        logged, steps = numbers(trainer.callback_metrics), trainer.global_step
+        return logged, _evaluated(trainer, user), steps
 
 
 def _own_callbacks(trainer: Mapping[str, Any]) -> list[pl.Callback]:
