@@ -27,10 +27,10 @@ def train_bare(specs: list[dict[str, Any]]) -> None:
     from torch.nn import functional as F
 
     from normlib.training.batches import BatchPlan
-    from normlib.training.inputs import make_dataset, make_task, splits_on_device
-    from normlib.training.network import NetworkShape, build_network
+    from normlib.training.budget import planned_steps, scaled_learning_rate
+    from normlib.training.inputs import NetworkShape, make_dataset, make_task, splits_on_device
+    from normlib.training.network import build_network
     from normlib.training.schedule import learning_rate_factors
-    from normlib.training.spec import planned_steps, scaled_learning_rate
 
     torch.set_num_threads(1)
     for spec in specs:

@@ -139,16 +139,16 @@ def compare_on(
     from normlib.experiments.folders import config_dir_flags
     from normlib.experiments.plan import make_plan
     from normlib.experiments.reporting import report_on_state
-    from normlib.experiments.state import look
+    from normlib.experiments.state import progress_of
     from normlib.experiments.sweep import run_missing
-    from normlib.results.report import check_folder
+    from normlib.results.contents import check_folder
     from normlib.results.store import Store
 
     plan = make_plan(overrides, config_dirs)
     check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, plan.metrics, overwrite)
     swept = run_missing(plan, SweepDisplay(console))
     command = shlex.join(["normlib", "compare", *config_dir_flags(config_dirs), *overrides])
-    report = report_on_state(look(plan), command, overwrite)
+    report = report_on_state(progress_of(plan), command, overwrite)
     report.render(console)
     for problem in swept.problems:
         console.print(Text(problem))

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from normlib.arguments import HYDRA_FLAGS, TABLE_FLAGS, make_parser
 from normlib.errors import NormlibError
-from normlib.help import epilog, summary
 from normlib.stopping import Stopped, ignore_signals, stop_on_signals
 from normlib.terminal import new_console, show_anything
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from normlib.hydra_app import complete
 
         return complete(arguments)
-    parser = _parser()
+    parser = make_parser(VERBS)
     options, rest = parser.parse_known_args(arguments)
     if options.verb is None:
         parser.print_help()
@@ -62,53 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code if isinstance(error, NormlibError) else 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="normlib",
-        description="Compare normalization layers: identical networks that differ in nothing but the norm.",
-        epilog=epilog(None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(dest="verb", metavar="verb", title="verbs")
-    for verb in VERBS:
-        sub = verbs.add_parser(
-            verb,
-            help=summary(verb),
-            description=f"{summary(verb)[0].upper()}{summary(verb)[1:]}.",
-            epilog=epilog(verb),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        words = ("DIR|key=value", "experiments' folders, and settings that select among their runs")
-        if verb == "report":
-            words = (f"{words[0]}|FILE", f"{words[1]}; or one table of runs, such as runs.csv")
-        metavar, told = words if verb in READING else ("key=value", "settings, in Hydra's override grammar")
-        if verb == "check":
-            metavar, told = "NAME|key=value", "norms to check, settings of theirs, and plugins"
-        sub.add_argument("overrides", nargs="*", metavar=metavar, help=told)
-        sub.add_argument(
-            "--config-dir", action="append", default=[], metavar="DIR",
-            help="a folder with experiments and arms of your own (experiment/*.yaml, norm/*.yaml); may be repeated",
-        )  # fmt: skip
-        if verb in READING:
-            sub.add_argument("--to", **READING[verb])
-        if verb in ("report", "compare", "bench"):
-            sub.add_argument(
-                "--overwrite", action="store_true",
-                help="replace files in the way that normlib did not write; files with other names stay in any case",
-            )  # fmt: skip
-        if verb == "report":
-            sub.add_argument("--open", action="store_true", help="open the page in a browser")
-            of_table = sub.add_argument_group("flags for a table of runs that was made elsewhere")
-            for name, keywords in TABLE_FLAGS.items():
-                of_table.add_argument(f"--{name.replace('_', '-')}", **keywords)
-        if verb == "train":
-            sub.add_argument("-m", "--multirun", action="store_true", help="Hydra's multirun, with any launcher")
-            for flags, keywords in HYDRA_FLAGS.items():
-                sub.add_argument(*flags, **keywords)
-    return parser
-
-
 def _list(options: argparse.Namespace) -> int:
     from normlib.experiments.config import configuration
     from normlib.listing import show
@@ -121,9 +74,9 @@ def _list(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from normlib.experiments.plan import make_plan
     from normlib.experiments.plan_display import show_state
-    from normlib.experiments.state import look
+    from normlib.experiments.state import progress_of
 
-    show_state(new_console(), look(make_plan(options.overrides, options.config_dir)))
+    show_state(new_console(), progress_of(make_plan(options.overrides, options.config_dir)))
     return 0
 
 
@@ -211,44 +164,6 @@ def _exit_code(statuses: Sequence[str]) -> int:
 
 
 SIGPIPE = 13  # Windows has no such signal, and its pipes break all the same
-SIGPIPE = 13  # Windows has no such signal, and its pipes break all the same
-HYDRA_FLAGS: dict[tuple[str, ...], dict[str, Any]] = {
-    ("--cfg", "-c"): {
-        "choices": ("job", "hydra", "all"),
-        "help": "print the composed configuration instead of training",
-    },
-    ("--package", "-p"): {"metavar": "KEY", "help": "with --cfg: only this part of it"},
-    ("--resolve",): {"action": "store_true", "help": "with --cfg: interpolations resolved"},
-    ("--info", "-i"): {
-        "nargs": "?",
-        "const": "all",
-        "choices": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
-        "help": "print what Hydra knows instead of training",
-    },
-}
-READING: dict[str, dict[str, Any]] = {
-    "report": {"metavar": "DIR", "help": "write here (default: the experiment's own folder; for several, merged/)"},
-    "export": {"metavar": "FILE", "help": "the file to write: .parquet, .csv or .jsonl"},
-}
-"""The verbs that read records and take folders, each with its flag --to."""
-TABLE_FLAGS: dict[str, dict[str, Any]] = {
-    "arm": {"metavar": "COLUMN", "help": "the column that names the arm, such as norm"},
-    "seed": {"metavar": "COLUMN", "help": "the column of the seed, by which runs are paired (default: seed)"},
-    "metric": {"metavar": "COLUMN", "help": "the column of the figure that is compared"},
-    "columns": {
-        "metavar": "COLUMN,...",
-        "help": "conditions: the first spans the tables, each further one has sections",
-    },
-    "baseline": {"metavar": "ARM", "help": "the arm that the others are held against (default: batch)"},
-    "unit": {"metavar": "UNIT", "help": "of the metric; with %% its numbers are fractions, shown in percent"},
-    "rope": {
-        "metavar": "NUMBER",
-        "help": "the difference that counts as equal in practice, in points where the unit is %%",
-    },
-    "higher_is_better": {"action": "store_true", "help": "more of the metric is better, where its name does not tell"},
-    "lower_is_better": {"action": "store_true", "help": "less of it is better"},
-}
-"""What says which columns of a table of runs are what."""
 VERBS: dict[str, Any] = {
     "list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report, "export": _export,
     "bench": _bench, "check": _check,

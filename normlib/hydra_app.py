@@ -18,7 +18,7 @@ from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
 from normlib.experiments.resolve import resolve
-from normlib.experiments.state import look
+from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import place_of
 from normlib.listing import show_record
 from normlib.plugins import load_plugin, safe_path
@@ -41,7 +41,7 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     if plan is None:
         return []
     _tidy(Path(plan.settings["results_dir"]) / ".hydra")
-    return [record.status for record in look(plan).records.values()]
+    return [record.status for record in progress_of(plan).records.values()]
 
 
 def complete(arguments: Sequence[str]) -> int:

@@ -12,16 +12,16 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from normlib.finder import Finder
+from normlib.names import unknown_name
 from normlib.project import NORMLIB, Project, file_of, own_files, project_of, shadowed
-from normlib.registry import RegistryError, unknown_name
+from normlib.registry import RegistryError
 
 
 @dataclass
@@ -171,39 +171,6 @@ def safe_path() -> Iterator[None]:
             os.environ[SAFE_PATH] = before
 
 
-class _Finder(MetaPathFinder):
-    """Finds modules in a project's folders, for imports by the project's own files; the last one that Python asks."""
-
-    def __init__(self) -> None:
-        self.folders: dict[Project, tuple[Path, ...]] = {}
-
-    def serve(self, project: Project, folders: Sequence[Path]) -> None:
-        self.folders[project] = tuple(folders)
-        if self not in sys.meta_path:
-            sys.meta_path.append(self)
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if path is not None:  # of a package, which knows its own folder
-            return None
-        importer = _importing_file()
-        for project, folders in self.folders.items():
-            by_name = importer == THIS_FILE and folders == (Path.cwd(),)
-            if importer is not None and (by_name or project.has(importer)):
-                found = PathFinder.find_spec(name, [os.fspath(folder) for folder in folders], target)
-                if found is not None:
-                    return found
-        return None
-
-
-def _importing_file() -> Path | None:
-    """The file whose code asks for an import."""
-    frame = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(("importlib", "_frozen_importlib")):
-        frame = frame.f_back  # type: ignore[assignment]
-    file = frame.f_globals.get("__file__") if frame is not None else None
-    return Path(file).resolve() if isinstance(file, str) else None
-
-
 def _refuse_shadowed(plugin: str, loaded: _Plugin) -> None:
     """Refuse a plugin that has a module of its own which it cannot get, since another one is loaded under the name."""
     project = loaded.project
@@ -226,5 +193,4 @@ def _digest(path: Path) -> bytes:
         return b""
 
 
-THIS_FILE = Path(__file__).resolve()
-_finder = _Finder()
+_finder = Finder(Path(__file__).resolve())

@@ -7,7 +7,6 @@ This module never imports torch, Hydra or any other part of normlib.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import importlib
 import importlib.metadata
@@ -17,22 +16,16 @@ import pkgutil
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from normlib.errors import NormlibError
+from normlib.names import read_as, unknown_name
 
 T = TypeVar("T")
 
 PLAIN_TYPES = (bool, int, float, str)
-
-NO_NAMES = {
-    "a number": ("nan", "inf", "infinity"),
-    "no value": ("null", "na"),
-    "a truth value": ("true", "false", "yes", "no", "on", "off"),
-}
-"""Words that the command line, YAML files or tables of results read as something else, in whatever case."""
 
 
 class RegistryError(NormlibError, ValueError):
@@ -187,26 +180,6 @@ class Registry:
             hint = hints.get(argument.name, Any if argument.default is None else type(argument.default))
             settings[argument.name] = Setting(argument.name, _plain(hint, where), argument.default, _literals(hint))
         return settings
-
-
-def read_as(name: str) -> str | None:
-    """What a name is read as instead of a name, such as "a number"; None for a name that stays one."""
-    for reading, words in NO_NAMES.items():
-        if name.lower() in words:
-            return reading
-    try:
-        float(name)
-    except ValueError:
-        return None
-    return "a number"
-
-
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not registered: the closest names first, then all."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
-    return f"no {kind} is named {name!r}{hint} Known: {', '.join(known)}"
 
 
 def _definition(entry: Entry) -> tuple[str, str]:

@@ -1,12 +1,12 @@
 """The normalization layers of a model, each with all the places where it stands.
 
-In come a model and the paths to skip; out go the layers in the model's order. Raises ValueError that names every norm which
-cannot be converted. This file changes nothing.
+In come a model and what to leave as it is; out go the layers in the model's order. Every norm that cannot be replaced is named
+in one error. This file changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -47,8 +47,17 @@ class Found:
     others: dict[str, tuple[nn.Module, str]]
 
 
-def find(model: nn.Module, skip: tuple[str, ...], known: Mapping[type, str]) -> Found:
-    """Every norm that the model reaches. `known` are classes of which the user says which method they are."""
+def find(
+    model: nn.Module,
+    skip: tuple[str, ...] | None,
+    known: Mapping[type, str] | None,
+    leave: Collection[nn.Module] = (),
+) -> Found:
+    """Every norm that the model reaches. Raises UnknownNorm, with all that cannot be replaced.
+
+    `skip` are paths, and `leave` modules, that stay as they are. `skip` is None for a network whose norms all have to go: the
+    model itself then is no norm. `known` is as in `describe`.
+    """
     found: dict[int, Layer] = {}
     left: dict[str, nn.Module] = {}
     problems: list[str] = []
@@ -56,11 +65,13 @@ def find(model: nn.Module, skip: tuple[str, ...], known: Mapping[type, str]) -> 
     for path, parent, name, module, below in _walk(model, "", None, ""):
         if type(module).__name__ in WRAPPERS:
             problems.append(f"{path or 'the model'} is wrapped in {type(module).__name__}: convert before wrapping")
-        matching = {pattern for pattern in skip if fnmatchcase(path, pattern)}
-        if matching:
+        matching = {pattern for pattern in skip or () if fnmatchcase(path, pattern)}
+        if matching or module in leave:
             used |= matching
             left[path] = module
             below.clear()
+            continue
+        if module is model and skip is None:  # a network is no norm, whatever its class is called
             continue
         try:
             description = found[id(module)].description if id(module) in found else describe(module, known)
@@ -86,12 +97,12 @@ def find(model: nn.Module, skip: tuple[str, ...], known: Mapping[type, str]) -> 
         if id(module) in found:
             found[id(module)].beside.append(place)
     if problems:
-        raise ValueError(
-            "some norms cannot be converted; nothing was changed:\n  "
+        raise UnknownNorm(
+            "some norms cannot be replaced; nothing was changed:\n  "
             + "\n  ".join(problems)
-            + "\nTo leave such a module as it is, name it in skip=[...]"
+            + ("" if skip is None else "\nTo leave such a module as it is, name it in skip=[...]")
         )
-    if set(skip) - used:
+    if skip and set(skip) - used:
         raise ValueError(f"skip names {sorted(set(skip) - used)}, but no module of the model has such a path")
     return Found(list(found.values()), left, _others(model, {layer.module for layer in found.values()}, skipped))
 
@@ -100,7 +111,7 @@ def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -
     """Calls of norm functions, and modules that say norm and have no numbers of their own, as timm's SimpleNorm(affine=False)."""
     passed_by = found | {inner for module in skipped for inner in module.modules()}
     others = {
-        path: (module, f"it calls {', '.join(called)}, a function, which convert does not replace")
+        path: (module, f"it calls {', '.join(called)}, a function, which cannot be replaced")
         for path, module, called in hidden_calls(model, passed_by)
     }
     for path, module in model.named_modules():

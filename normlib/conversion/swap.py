@@ -24,7 +24,7 @@ def require_replaceable(
         raise ValueError(
             "some norms cannot be replaced wherever the model holds them; nothing was changed:\n  "
             + "\n  ".join(problems)
-            + "\nHold the module itself there, or name it in skip=[...]"
+            + "\nHold the module itself there, or leave it as it is: normlib.convert has skip=[...]"
         )
 
 

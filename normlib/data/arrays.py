@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from normlib.data import register
-from normlib.data.cutting import cut_sizes
+from normlib.data.cutting import SPLIT_NAMES, cut_sizes
 from normlib.data.dataset import DataError, Dataset, Samples
 
 INPUTS, TARGETS = ("inputs", "x"), ("targets", "y")
-SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from normlib.data.dataset import DataError
 
+SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+"""What splits are called in files and folders."""
+
 
 def cut_sizes(lengths: Mapping[str, int], validation: float, test: float, where: str) -> dict[str, int]:
     """The sizes of train, validation and test, from the parts that there are: "all", "train" and "test", or all three.

@@ -15,17 +15,10 @@ import torch
 from torch import Tensor
 
 from normlib.data import register
-from normlib.data.cutting import cut_sizes
+from normlib.data.cutting import SPLIT_NAMES, cut_sizes
 from normlib.data.dataset import DataError, Dataset, Samples
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-SPLIT_FOLDERS = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
 LARGEST_IN_MEMORY = 2**30  # bytes of float32 images; more are streamed unless `in_memory` says otherwise
 
 
@@ -133,9 +126,8 @@ class Images:
         except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as an image ({error}); remove or replace it") from error
         values = np.asarray(fitted, dtype=np.float32) / 255  # (side, side) or (side, side, 3)
-        return torch.from_numpy(values).reshape(*self.shape[1:], self.shape[0]).permute(
-            2, 0, 1
-        ).contiguous(), self.targets[number]
+        pixels = torch.from_numpy(values).reshape(*self.shape[1:], self.shape[0])
+        return pixels.permute(2, 0, 1).contiguous(), self.targets[number]  # (C, side, side)
 
 
 def _listing(root: Path) -> tuple[list[str], dict[str, list[ImageFile]]]:
@@ -143,7 +135,7 @@ def _listing(root: Path) -> tuple[list[str], dict[str, list[ImageFile]]]:
     if not root.is_dir():
         raise DataError(f"data.path={root} is not a folder; name one that has a folder of images for each class")
     folders = _folders(root)
-    by_split = {SPLIT_FOLDERS[name]: name for name in folders if name in SPLIT_FOLDERS}
+    by_split = {SPLIT_NAMES[name]: name for name in folders if name in SPLIT_NAMES}
     if "train" not in by_split or len(by_split) < len(folders):
         by_split = {"all": ""}
     elif set(by_split) == {"train", "validation"}:

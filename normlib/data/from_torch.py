@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from normlib.data import datasets
 from normlib.data.cutting import cut_sizes
 from normlib.data.dataset import DataError, Dataset, Samples
-from normlib.data.streaming import as_tensor, read_item, require_map_style
+from normlib.data.streaming import as_pair, read_item, require_map_style, stacked
 from normlib.project import file_of
+
+SHARE = (int, float)
+"""What a part may be in place of a dataset of its own: a share of the others."""
 
 
 def dataset_from(
@@ -50,8 +51,8 @@ def dataset_from(
             "into a file, my_data.py, and name that with plugins=[my_data.py]"
         )
     parts = _parts(data, validation, test, name)
-    value, target = (as_tensor(each, f"dataset_from: {name!r}, item 0") for each in _pair(data[0], name))
-    shares = {key: share for key, share in (("validation", validation), ("test", test)) if _is_share(share)}
+    value, target = as_pair(data[0], f"dataset_from: {name!r}, item 0")
+    shares = {key: share for key, share in (("validation", validation), ("test", test)) if isinstance(share, SHARE)}
     if task == "classification" and num_classes is None:
         if not hasattr(data, "classes"):
             raise DataError(f"dataset_from: {name!r} does not say how many classes it has; give num_classes=")
@@ -89,7 +90,10 @@ class TorchData(Dataset):
     parts: Mapping[str, Any] = {}
 
     def load(self, data_dir: Path) -> dict[str, Samples]:
-        return {part: _collected(self, part, items) for part, items in self.parts.items()}
+        return {
+            part: stacked(read_item(self, part, items, number) for number in range(len(items)))
+            for part, items in self.parts.items()
+        }
 
     def open(self, data_dir: Path) -> Mapping[str, Any]:
         return self.parts
@@ -98,31 +102,14 @@ class TorchData(Dataset):
 def _parts(data: Any, validation: Any, test: Any, name: str) -> dict[str, Any]:
     """The torch datasets by the names of `Dataset.load`, each map-style and not empty."""
     parts = {"all": data}
-    if not _is_share(test):
+    if not isinstance(test, SHARE):
         parts = {"train": data, "test": test}
-        if not _is_share(validation):
+        if not isinstance(validation, SHARE):
             parts["validation"] = validation
-    elif not _is_share(validation):
+    elif not isinstance(validation, SHARE):
         raise DataError(f"dataset_from: {name!r} has a validation set of its own but no test set; give test= too")
     for part, items in parts.items():
         require_map_style(items, f"dataset_from: {name!r}, {part}")
         if not len(items):
             raise DataError(f"dataset_from: {name!r}, {part} has no samples; leave it out, or fill it")
     return parts
-
-
-def _collected(dataset: Dataset, part: str, items: Any) -> Samples:
-    pairs = [read_item(dataset, part, items, number) for number in range(len(items))]
-    return Samples(torch.stack([value for value, _ in pairs]), torch.stack([target for _, target in pairs]))
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _pair(item: Any, name: str) -> tuple[Any, Any]:
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(
-            f"dataset_from: {name!r} has items of type {type(item).__name__}, and an item is a pair (input, target)"
-        )
-    return item[0], item[1]

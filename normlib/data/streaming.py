@@ -7,7 +7,7 @@ This file shuffles nothing and starts no processes: the order, the batches and t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,7 @@ class StreamedSplit(MapStyle[Any]):
 
     def examples(self, most: int) -> Samples:
         """At most `most` of the samples, evenly spaced."""
-        items = [self[number] for number in evenly_spaced(len(self), most)]
-        return Samples(torch.stack([value for value, _ in items]), torch.stack([target for _, target in items]))
+        return stacked(self[number] for number in evenly_spaced(len(self), most))
 
 
 def open_splits(dataset: Dataset, split_seed: int, data_dir: Path) -> dict[str, StreamedSplit]:
@@ -99,28 +98,35 @@ def require_map_style(items: Any, where: str) -> None:
 
 def read_item(dataset: Dataset, name: str, items: Any, number: int) -> tuple[Tensor, Tensor]:
     """One checked sample: input (*input_shape) and target (...), as float32 or int64. Raises DataError."""
-    item = items[number]
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(
-            f"{type(dataset).__name__}, {name!r}: an item is a pair (input, target), got {type(item).__name__}; return both, "
-            "inputs as tensors or arrays"
-        )
-    value, target = (as_tensor(each, f"{type(dataset).__name__}, {name!r}, item {number}") for each in item)
+    value, target = as_pair(items[number], f"{type(dataset).__name__}, {name!r}, item {number}")
     check_tensors(dataset, value.unsqueeze(0), target.unsqueeze(0), f"{name}, item {number}")
     if dataset.task == "regression" and target.dim() == 0:
         target = target.unsqueeze(0)  # one target of (num_targets,)
     return as_trained(value), as_trained(target)
 
 
-def as_tensor(value: Any, where: str) -> Tensor:
-    """A tensor, array, list or number as a tensor. Raises DataError for anything else, such as an image object."""
-    try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+def as_pair(item: Any, where: str) -> tuple[Tensor, Tensor]:
+    """An item of a map-style dataset as two tensors, from tensors, arrays, lists or numbers. Raises DataError for anything else."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
         raise DataError(
-            f"{where}: inputs and targets are tensors, arrays or numbers, got {type(value).__name__}; convert it, for images "
-            "with transform=torchvision.transforms.ToTensor()"
-        ) from error
+            f"{where}: an item is a pair (input, target), got {type(item).__name__}; return both, inputs as tensors or arrays"
+        )
+    tensors = []
+    for value in item:
+        try:
+            tensors.append(torch.as_tensor(value))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(
+                f"{where}: inputs and targets are tensors, arrays or numbers, got {type(value).__name__}; convert it, for images "
+                "with transform=torchvision.transforms.ToTensor()"
+            ) from error
+    return tensors[0], tensors[1]
+
+
+def stacked(pairs: Iterable[tuple[Tensor, Tensor]]) -> Samples:
+    """Pairs (input, target) of one shape as samples."""
+    inputs, targets = zip(*pairs, strict=True)
+    return Samples(torch.stack(inputs), torch.stack(targets))
 
 
 def _class_numbers(items: Any) -> Tensor | None:

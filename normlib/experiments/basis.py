@@ -1,8 +1,7 @@
 """What a comparison starts from, and the folder that its records lie in.
 
-In: the settings that were asked for, or the commands in records. Out: the experiment that they start from, what they change
-of it, and the name of a folder. A comparison that asks for some of an experiment's own arms, conditions and any seeds is
-part of it and changes nothing. Composes and reads no file.
+In: the settings that were asked for, or the commands in records. Out: the experiment that they start from, and what they change
+of it. A part of an experiment's own arms and conditions, with any seeds, is no change. Composes and reads no file.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from normlib.results.tuning import TUNING
 from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS
 
 COMPARISON = "comparison"
-"""The folder of comparisons that have no name, and are no part of the experiment that they start from."""
+"""The folder of comparisons without a name that change the experiment they start from."""
 LONGEST_CHANGES = 300
 """Characters of changes that a note shows; a glob may stand for many norms."""
 
@@ -52,7 +51,7 @@ def note(experiment: str | None, folder: str, changed: Sequence[str]) -> str | N
 
 
 def asked_by(records: Iterable[Record]) -> dict[str, list[str]]:
-    """What the commands in records ask for, each value once; what the control and tuning add is not asked for."""
+    """What the commands in records ask for, each value once. What the control and tuning add is left out."""
     asked: dict[str, dict[str, None]] = {}
     for record in records:
         for word in _words(record.command):

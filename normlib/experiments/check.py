@@ -5,16 +5,19 @@ Builds nothing: what a norm or a model refuses of its own settings is not known 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normlib.data.dataset import Dataset
 from normlib.experiments.complaints import ConfigError
+from normlib.names import unknown_name
 from normlib.norms import norms
-from normlib.registry import unknown_name
 from normlib.results.quoting import short
-from normlib.training.spec import CHOICES, planned_steps
+from normlib.training.budget import planned_steps
+from normlib.training.environment import resolve_accelerator
+from normlib.training.spec import CHOICES
 
 LARGEST = 2**63 - 1
 """The largest whole number that a record holds."""
@@ -107,6 +110,15 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         )
 
 
+@functools.cache
+def known_accelerator(name: str) -> str:
+    """The device that a name stands for on this machine. ConfigError."""
+    try:
+        return resolve_accelerator(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def check_seed(seed: int) -> None:
     """Refuse a seed that no record holds. Raises ConfigError."""
     rule = f"seed is a whole number from 0 to 2**63 - 1, the largest of 64 bits, got {short(seed)}"
@@ -129,8 +141,8 @@ def _check_evaluation(evaluation: Mapping[str, Any]) -> None:
     )
     _require(
         statistics != "batch" or evaluation["batch_size"] >= 3,
-        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and those of one sample, "
-        "which an odd rest of a split may be, are no batch's; set evaluation.batch_size to 3 or more",
+        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and batches of less than 3 may leave "
+        "a single sample over, which has none; set evaluation.batch_size to 3 or more",
     )
 
 

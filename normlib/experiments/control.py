@@ -1,8 +1,8 @@
 """The control: the baseline a second time, on another trajectory. A rule, and nothing trained.
 
 It starts from the same trunk and is fed the same batches as the baseline; only noise far below anything that matters, on
-the scales of the norm, sets the two apart. What a comparison says of it is what chance alone says. Its runs have the baseline's labels, and say in a field that they are the control's
-(`Run.control`); what tables call it is `results.columns.arm_label`.
+the scales of the norm, sets the two apart. What a comparison says of it is what chance alone says. Its runs have the
+baseline's labels and a field that marks them (`Run.control`); `results.columns.arm_label` is what tables call it.
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from normlib.training.inputs import make_dataset, make_task
-    from normlib.training.network import NetworkShape, build_network
+    from normlib.training.inputs import NetworkShape, make_dataset, make_task
+    from normlib.training.network import build_network
 
     shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
     with torch.device("meta"), torch.no_grad():

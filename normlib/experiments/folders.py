@@ -22,7 +22,8 @@ from yaml import YAMLError
 
 from normlib.experiments.complaints import ConfigError
 from normlib.help import config_dir
-from normlib.registry import Registry, read_as
+from normlib.names import read_as
+from normlib.registry import Registry
 from normlib.results.places import check_path
 
 GLOBAL = "# @package _global_"

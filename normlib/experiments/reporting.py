@@ -17,12 +17,13 @@ from hydra.core.override_parser.types import Glob
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.folders import config_dir_flags, sweep_params
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
-from normlib.registry import unknown_name
+from normlib.names import unknown_name
 from normlib.results.axes import as_text
 from normlib.results.frame import frame
 from normlib.results.places import user_path
+from normlib.results.question import Question
 from normlib.results.store import Store
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 
 if TYPE_CHECKING:
     from normlib.experiments.state import State

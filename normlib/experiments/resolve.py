@@ -1,7 +1,4 @@
-"""One configuration to one run: the spec, its id, whether it makes sense, and the command that makes it again.
-
-Builds networks only on the meta device, without memory, to learn what a norm or a model refuses.
-"""
+"""One configuration to one run: the spec, its id, whether it makes sense, and the command that makes it again."""
 
 from __future__ import annotations
 
@@ -11,33 +8,28 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from normlib.data import datasets
-from normlib.data.dataset import Dataset
-from normlib.experiments.check import check, check_seed
+from normlib.experiments.check import check, check_seed, known_accelerator
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
+from normlib.experiments.examine import check_task, declared_dataset, examine, task_of_data
 from normlib.experiments.folders import config_dir_flags, experiment_file
 from normlib.experiments.user_code import resolve_function, resolve_module
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.start import DEFAULT, file_hash
 from normlib.norms import norms
-from normlib.norms.place import CannotEnter
 from normlib.tasks import tasks
 from normlib.training import source
-from normlib.training.environment import resolve_accelerator
-from normlib.training.inputs import make_dataset, make_task
-from normlib.training.network import NetworkShape, build_network
-from normlib.training.spec import SCALARS, SECTIONS, Run, planned_steps, run_id
-from normlib.training.surroundings import standard_surroundings
+from normlib.training.budget import planned_steps
+from normlib.training.spec import SCALARS, SECTIONS, Run, run_id
 
 TRAINING_FILES = (
     "data/dataset.py", "data/splits.py", "data/streaming.py", "models/site.py", "models/start.py", "norms/running.py",
-    "norms/population.py", "training/batches.py",
+    "norms/population.py", "training/batches.py", "training/budget.py",
     "training/evaluation.py", "training/feeding.py", "training/fitted.py", "training/inputs.py", "training/installation.py",
-    "training/loop.py", "training/network.py", "training/pretrained.py", "training/record.py", "training/run.py", "training/schedule.py",
-    "training/seeding.py", "training/setup.py", "training/spec.py", "training/surroundings.py", "training/trainer.py",
+    "training/loop.py", "training/network.py", "training/optimizer.py", "training/pretrained.py", "training/record.py",
+    "training/run.py", "training/schedule.py", "training/seeding.py", "training/setup.py", "training/spec.py",
+    "training/step_loop.py", "training/surroundings.py", "training/trainer.py", "training/trunk.py",
     "tasks/task.py",
 )  # fmt: skip
 LABELLED = ("norm", "model", "data", "task", "optimizer", "schedule")
@@ -79,15 +71,15 @@ def resolve(
         file = experiment_file(str(choices.get("experiment")), config_dirs) if choices.get("experiment") else {}
         given = "batch_size" in (file.get("data") or {}) or any(o.startswith("data.batch_size=") for o in overrides)
         return resolve_module(plain, choices, _command(overrides, config_dirs), folder, given)
-    plain = {**plain, "task": plain["task"] or _task_of_data(plain["data"])}
+    plain = {**plain, "task": plain["task"] or task_of_data(plain["data"])}
     spec = {section: dict(plain[section]) for section in SECTIONS} | {key: plain[key] for key in SCALARS}
     if spec["training"]["steps"] is not None:
         spec["training"]["epochs"] = None
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), datasets[spec["data"]["name"]].cls)
+    dataset = declared_dataset(spec["data"])
     check(spec, dataset)
-    _meet(json.dumps([spec["task"], spec["data"]], sort_keys=True), tasks[spec["task"]["name"]].cls, dataset)
+    check_task(spec["task"], spec["data"], dataset)
     classes = _classes(spec)
-    spec["accelerator"] = _accelerator(spec["accelerator"])
+    spec["accelerator"] = known_accelerator(spec["accelerator"])
     total_steps = planned_steps(spec, dataset.sizes["train"])
     typed = source.typed_texts(classes.values())
     start = _start_version(spec["model"])
@@ -99,7 +91,7 @@ def resolve(
     examined["evaluation"] = {"statistics": spec["evaluation"]["statistics"]}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
-    skip_reason, changes = _examine(json.dumps(examined, sort_keys=True), tuple(classes.values()), typed)
+    skip_reason, changes = examine(json.dumps(examined, sort_keys=True), tuple(classes.values()), typed)
     return Run(
         id=run_id(spec, code, dataset.version),
         experiment=folder,
@@ -113,47 +105,6 @@ def resolve(
         planned_steps=total_steps,
         changes=changes,
     )
-
-
-def forget_datasets() -> None:
-    """Make every dataset again when it is next asked for: a file of data may have been edited since the last plan."""
-    _dataset.cache_clear()
-
-
-@functools.lru_cache(maxsize=1024)
-def _dataset(data: str, cls: type) -> Dataset:
-    """The dataset of a spec; `cls` is only there so that an edited plugin, loaded again, is not answered from the cache."""
-    try:
-        return make_dataset(json.loads(data))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(str(error)) from error
-
-
-def _task_of_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The task that the data are for, as they declare it, with its defaults."""
-    name = _dataset(json.dumps(data, sort_keys=True), datasets[data["name"]].cls).task
-    return {"name": name} | {setting.name: setting.default for setting in tasks[name].settings.values()}
-
-
-@functools.lru_cache(maxsize=1024)
-def _meet(sections: str, task_class: type, dataset: Dataset) -> None:
-    """Refuse data that do not declare what the task needs. ConfigError. The class is there for the cache, as for `_dataset`."""
-    task, data = json.loads(sections)
-    try:
-        made = make_task(task)
-        made.num_outputs(dataset)
-        if data["crop"] and made.targets_are_positions:
-            made.padding_target()
-    except (ValueError, TypeError) as error:
-        raise ConfigError(str(error)) from error
-
-
-@functools.cache
-def _accelerator(name: str) -> str:
-    try:
-        return resolve_accelerator(name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
 
 
 def _classes(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,13 +135,9 @@ def _start_version(section: Mapping[str, Any]) -> dict[str, str]:
         return {}
     model: Any = models[registered_name(section)].cls
     try:
-        if weights != DEFAULT:
-            return {"start": file_hash(weights)}
-        if not hasattr(model, "default_weights_version"):
-            raise ValueError(
-                f"model.weights={DEFAULT}: {registered_name(section)} knows no weights of its own; name a file"
-            )
-        return {"start": model.default_weights_version(**constructor_settings(section))}
+        if weights == DEFAULT and hasattr(model, "default_weights_version"):
+            return {"start": model.default_weights_version(**constructor_settings(section))}
+        return {"start": file_hash(weights, registered_name(section))}
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
 
@@ -200,58 +147,6 @@ def _code(classes: tuple[tuple[str, type], ...], typed: tuple[str, ...]) -> Mapp
     """`typed`, the sources from a notebook, are there for the cache: a class may use a cell that was edited."""
     hashes = {kind: source.class_hash(cls) for kind, cls in classes}
     return hashes | {"training": source.files_hash(TRAINING_FILES)}
-
-
-@functools.lru_cache(maxsize=65536)
-def _examine(examined: str, classes: tuple[type, ...], typed: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """Why a run cannot make sense, or None, and what the model changes in a network of other people's, in words.
-
-    `classes` are those of `_classes`, and `typed` as for `_code`, for the cache: an edited plugin or cell is examined again.
-    """
-    with standard_surroundings(torch.get_num_threads()):
-        return _reason_to_skip(examined)
-
-
-def _reason_to_skip(examined: str) -> tuple[str | None, tuple[str, ...]]:
-    """Build the network without memory and run one batch through it: why this cannot make sense, or None.
-
-    A norm says so with a ValueError when it is called; a ValueError on construction is a wrong setting (ConfigError).
-    """
-    spec = json.loads(examined) | {"seed": 0, "init": {"scheme": "he", "scale": 1.0}}
-    dataset = _dataset(json.dumps(spec["data"], sort_keys=True), datasets[spec["data"]["name"]].cls)
-    task = make_task(spec["task"])
-    shape = NetworkShape.of(dataset, task)
-    try:
-        with torch.device("meta"):
-            network = build_network(spec, shape, total_steps=1)
-    except CannotEnter as error:
-        return str(error), ()
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{error} (norm={spec['norm']['name']}, model={registered_name(spec['model'])})") from error
-    except Exception:
-        return None, ()  # as below: a constructor that reads a value cannot run without memory
-    try:
-        with torch.no_grad():
-            outputs = network.module(shape.example(spec["data"]["batch_size"], "meta"))
-    except ValueError as error:
-        return str(error), network.changes
-    except Exception:
-        return (
-            None,
-            network.changes,
-        )  # not every operation runs without memory; a real fault shows in the run, with its traceback
-    _check_outputs(spec, outputs, task.output_shape(dataset))
-    return None, network.changes
-
-
-def _check_outputs(spec: Mapping[str, Any], outputs: Any, wanted: tuple[int, ...]) -> None:
-    """Refuse a network whose outputs are not what the task reads. ConfigError."""
-    came = tuple(outputs.shape[1:]) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-    if came != wanted:
-        raise ConfigError(
-            f"task={spec['task']['name']} on data={spec['data']['name']} needs outputs of shape {wanted} for a sample, and "
-            f"model={registered_name(spec['model'])} gives {came}; choose a model that is made for this task"
-        )
 
 
 def _command(overrides: Sequence[str], config_dirs: Sequence[str]) -> str:

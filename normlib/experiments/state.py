@@ -70,7 +70,7 @@ class State:
         return State(plan, self.scan, records, of_stages(self.missing), of_stages(self.skipped))
 
 
-def look(plan: Plan) -> State:
+def progress_of(plan: Plan) -> State:
     """Hold a plan against the store. NewerRecordError where a newer normlib has done a run of the plan."""
     store = Store(plan.settings["results_dir"], plan.experiment)
     scan = store.scan()

@@ -13,7 +13,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.data_check import check_data
 from normlib.experiments.execute import Outcome, Place, do_run, work_through
 from normlib.experiments.plan import Plan
-from normlib.experiments.state import State, look
+from normlib.experiments.state import State, progress_of
 from normlib.experiments.user_code import try_metrics
 from normlib.results.record import FAILED, Record
 from normlib.results.store import Store
@@ -77,13 +77,13 @@ def run_missing(plan: Plan, display: Display) -> Swept:
     """
     jobs = number_of_jobs(plan.settings["jobs"])
     place = place_of(plan.runs, plan.settings)
-    state = look(plan)
+    state = progress_of(plan)
     if state.missing and "module" in state.missing[0].sources:
         try_metrics(state.missing, plan.settings["metric"])
     if plan.tuning is None:
         return _work(state, place, jobs, display)
-    tried = _work(look(plan).only(TRIAL), place, jobs, display)
-    evaluated = _work(look(plan).only(FIXED, TUNED), place, jobs, display)
+    tried = _work(progress_of(plan).only(TRIAL), place, jobs, display)
+    evaluated = _work(progress_of(plan).only(FIXED, TUNED), place, jobs, display)
     return Swept(tried.records | evaluated.records, tried.problems + evaluated.problems)
 
 

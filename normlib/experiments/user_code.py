@@ -6,43 +6,24 @@ In: overrides and composed settings that name a module. Out: runs, or a refusal.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from normlib.experiments.check import known_accelerator
 from normlib.experiments.complaints import ConfigError
+from normlib.experiments.user_settings import check_trainer
+from normlib.names import unknown_name
 from normlib.norms import norms
 from normlib.plugins import load_named
-from normlib.registry import unknown_name
 from normlib.training import source
-from normlib.training.environment import resolve_accelerator
 from normlib.training.spec import SCALARS, Run, run_id
 from normlib.training.user_module import BATCH_SIZE, constructor_settings
 
-SHORT = {
-    "module": "module.path",
-    "datamodule": "datamodule.path",
-    "function": "function.path",
-    "metric.higher_is_better": "higher_is_better",
-}
-"""What a user writes, and the setting that it stands for."""
-OPEN = ("norm", "module", "datamodule", "trainer", "data.batch_size", "site.norm_batch_size", "site.horizon")
-"""The settings of a run that a module leaves open; it brings everything else itself."""
-NOT_OF_A_RUN = ("model", "data", "task", "site", "init", "optimizer", "schedule", "training", "evaluation")
-OURS = {
-    "logger": "set logger=csv and the like instead",
-    "enable_checkpointing": "a run keeps a checkpoint of its last epoch, so that it goes on after a stop",
-    "default_root_dir": "a run's files lie in results_dir",
-    "accelerator": "set accelerator= instead",
-    "devices": "a run takes one device; several runs go on side by side with jobs=",
-    "num_nodes": "a run takes one device",
-}
-"""Settings of Lightning's Trainer that are normlib's to set, and what to do instead."""
 TRAINING_FILES = (
-    "models/site.py", "norms/running.py", "training/installation.py", "training/lightning.py", "training/loaders.py",
+    "models/site.py", "norms/running.py", "training/budget.py", "training/installation.py", "training/lightning.py", "training/loaders.py",
     "training/network.py", "training/record.py", "training/recorder.py", "training/run.py", "training/seeding.py",
-    "training/spec.py", "training/surroundings.py", "training/trainer.py", "training/user_module.py",
+    "training/spec.py", "training/surroundings.py", "training/trainer.py", "training/trunk.py", "training/user_module.py",
 )  # fmt: skip
 FUNCTION_FILES = (
     "norms/running.py",
@@ -51,48 +32,6 @@ FUNCTION_FILES = (
     "training/surroundings.py",
     "training/user_function.py",
 )
-
-
-def written_out(overrides: Sequence[str]) -> list[str]:
-    """The overrides with short keys written out: `module=` is `module.path=`."""
-    found = []
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        found.append(f"{SHORT[key]}={value}" if equals and key in SHORT else override)
-    return found
-
-
-def names_user_code(overrides: Sequence[str]) -> bool:
-    """Whether written-out overrides compare on a module or a function of the user's own."""
-    return any(override.startswith(("module.path=", "function.path=")) for override in overrides)
-
-
-def check_user_code(settings: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Refuse settings that nothing would heed, with a module or a function of the user's own and without. ConfigError."""
-    module, function = settings["module"]["path"], settings["function"]["path"]
-    if module and function:
-        raise ConfigError(f"module={module} function={function}: a run trains one of them; leave the other out")
-    if function and settings["save_weights"]:
-        raise ConfigError("save_weights=true: a function of your own keeps its networks to itself; let it save them")
-    for key in keys:
-        section = key.partition(".")[0]
-        if section in ("module", "datamodule", "trainer") and not module:
-            raise ConfigError(f"{key} is for a LightningModule of your own: name it with module=my_file.py:MyModule")
-        if section in ("function", "condition") and not function:
-            raise ConfigError(f"{key} is for a training function of your own: name it with function=my_file.py:train")
-        if function and section in NOT_OF_A_RUN:
-            raise ConfigError(
-                f"{key}: with function= everything but the norm and the seed is the function's own, so this would change nothing; "
-                f"hand it to the function with condition.{key.rpartition('.')[2]}="
-            )
-    for key in keys if module else ():
-        section = key.lstrip("+~").partition(".")[0]
-        if section in NOT_OF_A_RUN and key not in OPEN:
-            raise ConfigError(
-                f"{key}: with module= the model, the data, the optimizer and the training are the module's own, so this would change "
-                f"nothing; set arguments of its constructor with module.args.{key.rpartition('.')[2]}=, those of its data with "
-                "datamodule.args.*, and the Trainer's with trainer.*"
-            )
 
 
 def resolve_module(
@@ -105,7 +44,7 @@ def resolve_module(
     sources = {key: plain[key]["path"] for key in ("module", "datamodule") if plain[key]["path"]}
     module_class = _class("module", sources["module"])
     datamodule_class = _class("datamodule", sources["datamodule"]) if "datamodule" in sources else None
-    _check_trainer(plain["trainer"])
+    check_trainer(plain["trainer"])
     asked = plain["data"]["batch_size"] if batch_size_given else None
     spec: dict[str, Any] = {
         "norm": dict(plain["norm"]),
@@ -120,25 +59,14 @@ def resolve_module(
         "trainer": dict(plain["trainer"]),
         **{key: plain[key] for key in SCALARS},
     }
-    spec["accelerator"] = _accelerator(spec["accelerator"])
+    spec["accelerator"] = known_accelerator(spec["accelerator"])
     classes = {"norm": norms[spec["norm"]["name"]].cls, "model": module_class, "data": datamodule_class or module_class}
     if spec["norm"]["weights"] is not None:
         classes["weights"] = norms[spec["norm"]["weights"]].cls
     constructor_settings(spec, module_class, datamodule_class)  # refuses arguments that they do not take
     code = {kind: source.class_hash(cls) for kind, cls in classes.items()}
     code["training"] = source.files_hash(TRAINING_FILES)
-    labels = {"norm": str(choices.get("norm")), "model": spec["model"]["name"], "data": spec["data"]["name"]}
-    return Run(
-        id=run_id(spec, code, ""),
-        experiment=experiment,
-        labels=labels,
-        spec=spec,
-        code=code,
-        data_version="",
-        command=command,
-        plugins=(*plain["plugins"], *(path.rpartition(":")[0] for path in sources.values())),
-        sources=sources,
-    )
+    return _run(plain, choices, command, experiment, spec, code, sources)
 
 
 def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None], command: str, experiment: str) -> Run:
@@ -165,22 +93,35 @@ def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None]
         "condition": dict(plain["condition"]),
         **{key: plain[key] for key in SCALARS},
     }
-    spec["accelerator"] = _accelerator(spec["accelerator"])
+    spec["accelerator"] = known_accelerator(spec["accelerator"])
     code = {
         "norm": source.class_hash(norms[spec["norm"]["name"]].cls),
         "model": source.class_hash(function),
         "training": source.files_hash(FUNCTION_FILES),
     }
+    return _run(plain, choices, command, experiment, spec, code, {"function": path})
+
+
+def _run(
+    plain: Mapping[str, Any],
+    choices: Mapping[str, str | None],
+    command: str,
+    experiment: str,
+    spec: Mapping[str, Any],
+    code: Mapping[str, str],
+    sources: Mapping[str, str],
+) -> Run:
+    """A run of the user's own code. Its version is a part of `code`, so the data have none of their own."""
     return Run(
         id=run_id(spec, code, ""),
         experiment=experiment,
-        labels={"norm": str(choices.get("norm")), "model": name, "data": name},
+        labels={"norm": str(choices.get("norm")), "model": spec["model"]["name"], "data": spec["data"]["name"]},
         spec=spec,
         code=code,
         data_version="",
         command=command,
-        plugins=(*plain["plugins"], path.rpartition(":")[0]),
-        sources={"function": path},
+        plugins=(*plain["plugins"], *(path.rpartition(":")[0] for path in sources.values())),
+        sources=sources,
     )
 
 
@@ -204,19 +145,6 @@ def try_metrics(runs: Sequence[Run], metric: str | None) -> None:
         raise ConfigError(f"metric={metric}: {unknown_name('figure that the module logs', metric, logged)}")
 
 
-def _check_trainer(settings: Mapping[str, Any]) -> None:
-    import pytorch_lightning as pl
-
-    known = inspect.signature(pl.Trainer).parameters
-    for name in settings:
-        if name not in known:
-            raise ConfigError(f"trainer.{name}: {unknown_name('setting of the Trainer', name, known)}")
-        if name in OURS:
-            raise ConfigError(f"trainer.{name} is normlib's to set: {OURS[name]}")
-    if not {"max_epochs", "max_steps", "max_time"} & set(settings):
-        raise ConfigError("a run needs a budget: set trainer.max_epochs or trainer.max_steps")
-
-
 def _default_batch_size(*classes: type | None) -> int | None:
     """What the constructor of the DataModule, or of the module, has as its batch size where none is asked for."""
     for cls in reversed(classes):
@@ -234,11 +162,3 @@ def _class(key: str, path: str) -> type:
             f"{key}={path}: a class is needed, and this is a {type(found).__name__}; name the class itself"
         )
     return found
-
-
-@functools.cache
-def _accelerator(name: str) -> str:
-    try:
-        return resolve_accelerator(name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error

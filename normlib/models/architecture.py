@@ -55,9 +55,9 @@ class Architecture(nn.Module):
         try:
             with torch.device("cpu") if measures else torch.device(torch.get_default_device()):
                 self.network = make()  # by numbers, which there are none of on the meta device
-                norms = list(norms_of(self.network, measures))
+                norms = norms_of(self.network, measures)
             self.network.to(torch.get_default_device())
-            places = {norm for _, _, _, norm, _ in norms} | set(sites.sites)
+            places = {layer.module for layer in norms.layers} | set(sites.sites)
             found = trace(self, example.to(torch.get_default_device()), places, num_outputs)
         except (UnknownNorm, _WrongOutput):
             raise
@@ -71,7 +71,7 @@ class Architecture(nn.Module):
         sites.start = _start(sites.weights, default_weights, name)
         if sites.start is not None and sites.start.norm is None:
             sites.start.fill(self.network, found.last)
-            norms = list(norms_of(self.network, measures))  # with the numbers that they have now
+            norms = norms_of(self.network, measures)  # with the numbers that they have now
             if sites.keeps_reference:
                 sites.reference = copy.deepcopy(self)
         replace_norms(self.network, norms, sites, found, name)
@@ -109,10 +109,8 @@ def _start(weights: str | None, default_weights: Callable[[], Mapping[str, Tenso
     """The weights that a setting names; None where a plan, which looks at the network alone, would have to fetch them."""
     if weights is None:
         return None
-    if weights != DEFAULT:
-        return read_start(weights)
-    if default_weights is None:
-        raise ValueError(f"{name} knows no weights of its own, so model.weights={DEFAULT} names none: name a file")
+    if weights != DEFAULT or default_weights is None:
+        return read_start(weights, name)
     return None if torch.get_default_device().type == "meta" else Start(weights, default_weights())
 
 

@@ -18,17 +18,19 @@ from torch import nn
 
 from normlib.models.architecture import Architecture
 from normlib.models.site import Site, Sites
-from normlib.registry import is_settable, unknown_name
+from normlib.names import unknown_argument
+from normlib.registry import is_settable
 
 SUPPLIED = ("norm_layer", "input_shape", "in_channels", "num_outputs", "num_classes", "vocabulary")
 """What a constructor gets from normlib where it has an argument of that name: both of the last layer's names mean its outputs."""
 
 
 class NormLayer:
-    """What a network gets as `norm_layer`: called with a number of channels it makes a site, an nn.Module.
+    """What a network gets as `norm_layer`: called with a number of channels, it makes a site.
 
-    Where the channels are is seen from what comes there, the first dimension behind the samples or the last; where that cannot be
-    told, `channel_dim` does. Other arguments, such as eps, are the arm's to say: they are passed by, which `changes` tells.
+    The channels are the first dimension behind the samples, or the last. An example that runs through the network tells which;
+    `channel_dim` says so where it does not, and 1 is taken without an example. Other arguments, such as eps, belong to the arm:
+    they are left out, and `changes` says so.
     """
 
     def __init__(self, sites: Sites) -> None:
@@ -66,7 +68,7 @@ class OwnNetwork(Architecture):
         } | ({"in_channels": input_shape[0]} if input_shape and vocabulary is None else {})
         parameters = inspect.signature(make).parameters
         arguments = {key: value for key, value in supplied.items() if key in parameters} | dict(settings)
-        _check_arguments(name, parameters, arguments)
+        _check_arguments(make, arguments)
 
         def build() -> nn.Module:
             network = make(**arguments)
@@ -129,12 +131,11 @@ def own_model(make: Any) -> type[OwnNetwork]:
     return type(make.__name__, (OwnNetwork,), members)
 
 
-def _check_arguments(name: str, parameters: Mapping[str, inspect.Parameter], given: Mapping[str, Any]) -> None:
+def _check_arguments(make: Callable[..., Any], given: Mapping[str, Any]) -> None:
     """Refuse arguments that a constructor does not have, and one that it needs and did not get. ValueError."""
-    takes_any = any(each.kind == each.VAR_KEYWORD for each in parameters.values())
-    unknown = [key for key in given if key not in parameters]
-    if unknown and not takes_any:
-        raise ValueError(f"model.args: {unknown_name(f'argument of {name}', unknown[0], parameters)}")
+    if unknown := unknown_argument(make, given, "model.args"):
+        raise ValueError(unknown)
+    name, parameters = make.__qualname__, inspect.signature(make).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     missing = [
         key

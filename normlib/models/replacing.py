@@ -6,17 +6,19 @@ In come a network, its norms and what one example told of it; the network is cha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
-from normlib.conversion.describe import describe
-from normlib.conversion.description import Description, UnknownNorm
-from normlib.conversion.hidden import hidden_calls
+from normlib.conversion.carry import Notes
+from normlib.conversion.description import Description
+from normlib.conversion.find import Found, find
 from normlib.conversion.references import beside_submodules
+from normlib.conversion.swap import require_replaceable, swap
 from normlib.models.site import GAINS, Site, Sites
 from normlib.models.trace import LIKE_RELU, TRANSPOSED, Trace
+from normlib.names import listed
 
 # Called a norm, but a part of the network beside its norms: ConvNeXt V2 has it between two layers of its perceptrons.
 PART_OF_THE_TRUNK = ("GlobalResponseNorm",)
@@ -24,38 +26,16 @@ STANDARDIZE_WEIGHTS = {"StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledS
 SAME_ACTIVATION = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "GELU": "gelu"}
 MOST_LISTED = 3
 
-Norm = tuple[str, nn.Module, str, nn.Module, Description]
-"""A norm at one of its places: the path, the module around it, its name there, the norm and what it is."""
+
+def norms_of(network: nn.Module, measures: bool = False) -> Found:
+    """The norms of a network. `measures`: norms of unknown classes are known by their numbers. Raises UnknownNorm."""
+    stay = [m for m in network.modules() if isinstance(m, Site) or type(m).__name__ in PART_OF_THE_TRUNK]
+    return find(network, None, {} if measures else None, stay)
 
 
-def norms_of(network: nn.Module, measures: bool = False) -> Iterator[Norm]:
-    """Each norm at each of its places. `measures`: norms of unknown classes are known by their numbers. Raises UnknownNorm."""
-    described: dict[nn.Module, Description | None] = {}
-    within_norms: set[nn.Module] = set()
-    for path, parent in network.named_modules(remove_duplicate=False):
-        if parent in within_norms:
-            continue
-        for name, module in parent.named_children():
-            if type(module).__name__ in PART_OF_THE_TRUNK or isinstance(module, Site):
-                continue
-            place = f"{path}.{name}".lstrip(".")
-            if module not in described:
-                try:
-                    described[module] = describe(module, {} if measures else None)
-                except UnknownNorm as error:
-                    raise UnknownNorm(f"{place} {error}, so that it cannot be replaced by another norm") from error
-            description = described[module]
-            if description is not None:
-                within_norms |= set(module.modules())
-                yield place, parent, name, module, description
-
-
-def require_comparable(network: nn.Module, norms: Sequence[Norm], sites: Sites, name: str) -> None:
-    """Refuse a network without norms, with norms that cannot be replaced, and with a method on weights that every arm would keep.
-
-    Norm functions that the network calls by itself stay, and are said to. Raises ValueError.
-    """
-    if not norms and not sites.sites:
+def require_comparable(network: nn.Module, norms: Found, sites: Sites, name: str) -> None:
+    """Refuse a network without norms, with norms that no site can replace, and with a method on weights in every arm. ValueError."""
+    if not norms.layers and not sites.sites:
         raise ValueError(
             f"{name} has no normalization layer, so there is nothing to compare in it; take another architecture, or give it norms: "
             "torch's, or what a constructor argument norm_layer makes of a number of channels"
@@ -66,30 +46,33 @@ def require_comparable(network: nn.Module, norms: Sequence[Norm], sites: Sites, 
             f"{name} standardizes its weights ({', '.join(sorted(on_weights))}), which would be a part of every arm; take another "
             "architecture, and norm.weights=weight_standardization for the method"
         )
-    modules = {norm for _, _, _, norm, _ in norms} | set(sites.sites)
+    modules = {layer.module for layer in norms.layers} | set(sites.sites)
     hidden = [place for place, module in beside_submodules(network) if module in modules]
     if hidden:
         raise ValueError(
-            f"{name} holds norms otherwise than as submodules ({_listed(hidden)}), where they cannot be replaced; use "
+            f"{name} holds norms otherwise than as submodules ({listed(hidden, MOST_LISTED)}), where they cannot be replaced; use "
             "nn.ModuleList or nn.ModuleDict"
         )
-    for path, _, called in hidden_calls(network, modules):
-        sites.changes.append(f"{path or 'the network'} calls {', '.join(called)} by itself: that stays, in every arm")
 
 
-def replace_norms(network: nn.Module, norms: Sequence[Norm], sites: Sites, found: Trace, name: str) -> None:
-    """Put a site where each norm is, and tell the sites that the network has made by itself what surrounds them. ValueError."""
+def replace_norms(network: nn.Module, norms: Found, sites: Sites, found: Trace, name: str) -> None:
+    """Put a site where each norm is, and tell the sites that the network has made by itself what surrounds them. ValueError.
+
+    What stays as it is in every arm, a norm function that a module calls for example, is said. Without an example the trace is
+    empty: no layer ahead and no activation behind is known, and biases stay.
+    """
     paths = {module: path for path, module in network.named_modules()}
     dropped = [paths[layer] for layer in _drop_biases(found.ahead.values(), paths, sites)]
     if dropped:
-        sites.changes.append(f"no bias in the layers ahead of norms: {_listed(dropped)}")
+        sites.changes.append(f"no bias in the layers ahead of norms: {listed(dropped, MOST_LISTED)}")
     for site in sites.made_by_network:
         _surround(site, sites, found, name)
-    made: dict[nn.Module, nn.Module] = {}
-    for path, parent, place, norm, description in norms:
-        if norm not in made:
-            made[norm] = _site(sites, norm, description, found, path)
-        setattr(parent, place, made[norm])
+    new = [_site(sites, layer.module, layer.description, found, layer.places[0][0]) for layer in norms.layers]
+    require_replaceable(network, norms.layers, new, [])
+    notes = [Notes() for _ in new]
+    swap(network, norms.layers, new, notes)
+    sites.changes += dict.fromkeys(words for note in notes for words in note.changed)
+    sites.changes += [f"{path or 'the network'} stays, in every arm: {why}" for path, (_, why) in norms.others.items()]
 
 
 def _site(sites: Sites, norm: nn.Module, description: Description, found: Trace, path: str) -> nn.Module:
@@ -172,8 +155,3 @@ def _require_channels_last(channel_dim: int, where: str) -> None:
             f"{where}: the network has an output for each token, which may not see later ones, so its norms take each token alone and "
             "see channels last, (N, T, C); transpose ahead of the norm"
         )
-
-
-def _listed(names: Collection[str]) -> str:
-    more = len(names) - MOST_LISTED
-    return ", ".join(list(names)[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

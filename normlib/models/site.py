@@ -129,11 +129,11 @@ class Sites:
     A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
     `classifier` to its last layer: there are methods that start these anew.
 
-    A model that puts sites into a network of other people's says in `changes`, in words, what it has switched off or changed,
-    in `replaced` which norm stood where a site is now, in `made_by_network` which sites the network has made by itself (with
-    the `channel_dim` that it gave), and in `reference`, if asked to keep one, what the network was with its
-    own norms where it starts from `weights` (models/start.py). Layers ahead then keep the biases that are among the weights (`biases_stay`), or among the names
-    of a `stored` state of the same network.
+    A model that puts sites into a network of other people's fills in more. `changes`: what it has switched off or changed, in words.
+    `replaced`: which norm stood where a site is now. `made_by_network`: the sites that the network has made by itself, with the
+    `channel_dim` that it gave. `reference`: a copy with the network's own norms, if `keeps_reference` asks for it and the network
+    starts from `weights` (models/start.py). Layers ahead keep the biases that are among the weights or among the names of a `stored`
+    state of the same network (`biases_stay`).
     """
 
     def __init__(

@@ -10,13 +10,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from normlib.names import listed
 
 DEFAULT = "DEFAULT"
 """The setting for weights that a model knows itself, as torchvision's."""
@@ -70,9 +72,12 @@ class Start:
                 missing.append(name)
         self.unused = [name for name in self.state if name not in own]
         if missing or other:
+            words = [
+                f"{verb} {listed(names, MOST_NAMED)}" for verb, names in (("lacks", missing), ("has", other)) if names
+            ]
             raise ValueError(
                 f"model.weights={self.source} does not fit the network: it "
-                + " and ".join([*_words("lacks", missing), *_words("has", other)])
+                + " and ".join(words)
                 + "; only the last layer may be new. Give the model the settings that the weights were trained with, or other weights"
             )
 
@@ -87,8 +92,13 @@ class Start:
         }
 
 
-def read_start(source: str) -> Start:
-    """The weights in a file, .safetensors or one of torch's. Raises ValueError for a file that is not there or holds no weights."""
+def read_start(source: str, model: str) -> Start:
+    """The weights in a file, .safetensors or one of torch's.
+
+    Raises ValueError for a file that does not exist or holds no weights, and for the weights of a `model` that has none itself.
+    """
+    if source == DEFAULT:
+        raise ValueError(f"model.weights={DEFAULT}: {model} knows no weights of its own; name a file")
     path = Path(source).expanduser().resolve()
     if not path.is_file():
         raise ValueError(
@@ -98,9 +108,9 @@ def read_start(source: str) -> Start:
     return Start(source, state, norm)
 
 
-def file_hash(source: str) -> str:
-    """16 hexadecimal digits for the content of a file of weights. ValueError where there is none."""
-    read_start(source)
+def file_hash(source: str, model: str) -> str:
+    """16 hexadecimal digits for the content of a file of weights. ValueError as of `read_start`."""
+    read_start(source, model)
     path = Path(source).expanduser().resolve()
     return _file_hash(path, path.stat().st_mtime_ns)
 
@@ -148,10 +158,3 @@ def _read(path: Path, changed: int) -> tuple[Mapping[str, Tensor], Mapping[str, 
 def _file_hash(path: Path, changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _words(verb: str, names: Collection[str]) -> list[str]:
-    if not names:
-        return []
-    more = len(names) - MOST_NAMED
-    return [f"{verb} {', '.join(list(names)[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")]

@@ -24,9 +24,9 @@ LIKE_RELU = ("ReLU", "ReLU6", "LeakyReLU", "GELU", "GELUTanh", "SiLU", "Swish", 
 
 @dataclass
 class Trace:
-    """What was found. `shapes`: of the first input of each place; a place that the example never reached has none.
+    """What was found, by the places. `ahead`: the layer whose output enters. `activation`: what acts like ReLU behind it.
 
-    `answers_each_token`: inputs are token ids, and there is an output for each, as in language models.
+    `shapes`: of the first input; a place that the example never reached has none. `answers_each_token`: inputs are token ids, and there is an output for each, as in language models.
 
     A tensor is known again by its memory and by how often that was written to: views of an output are still that output,
     and what an activation wrote over it is not.
@@ -56,9 +56,9 @@ def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_
         source = made_by.get(_identity(inputs[0]))
         if module in places:
             found.shapes.setdefault(module, tuple(inputs[0].shape))
-        if isinstance(source, LAYERS):
-            found.ahead.setdefault(module, source)
-        elif source is not None and type(module).__name__ in LIKE_RELU:
+            if isinstance(source, LAYERS):
+                found.ahead.setdefault(module, source)
+        elif source is not None and source in places and type(module).__name__ in LIKE_RELU:
             found.activation.setdefault(source, module)
 
     def leaves(module: nn.Module, _: Any, output: Any) -> None:

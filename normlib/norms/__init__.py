@@ -7,7 +7,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from normlib.registry import Registry, RegistryError, Setting, unknown_name
+from normlib.names import unknown_name
+from normlib.registry import Registry, RegistryError, Setting
 
 
 def _as_norm(registered: Any) -> Any:

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from normlib.results.question import Question
 from normlib.results.statistics import holm, replicates_needed, smallest_sign_flip_p
-from normlib.results.study import Question
 
 SIGNIFICANCE = 0.05
 """Of a whole table, after Holm's correction."""

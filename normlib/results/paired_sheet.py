@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.metrics import bracketed, difference_unit, figure, in_unit
+from normlib.results.question import Question
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, p_value, sorted_by
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from normlib.results.table_sheet import title
 from normlib.results.verdicts import region_words
 

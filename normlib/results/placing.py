@@ -13,6 +13,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from normlib.names import listed
 from normlib.results.claims import wait_for
 from normlib.results.files import StoreError, remove_strays, unwritable, write_atomically
 from normlib.results.manifest import MANIFEST, Manifest, hash_of, hash_of_file
@@ -92,8 +93,7 @@ def _plain(path: Path) -> bool:
 
 
 def _listed(folder: Path, names: list[str]) -> str:
-    shown = ", ".join(str(folder / name) for name in names[:MOST_NAMED])
-    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
+    return listed((folder / name for name in names), MOST_NAMED)
 
 
 def _make(folder: Path) -> None:

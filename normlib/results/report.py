@@ -15,29 +15,25 @@ import pandas as pd
 
 from normlib.errors import NormlibError
 from normlib.results.axes import ReportError
+from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
 from normlib.results.digest import digest
 from normlib.results.findings import Findings, filed_apart, find
 from normlib.results.frame import frame, latest, run_name
 from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
-from normlib.results.metrics import table_name
-from normlib.results.placing import check_place, place
+from normlib.results.placing import place
+from normlib.results.question import Question
 from normlib.results.record import Record, RecordError
-from normlib.results.sheet import ANALYSES, Sheet
+from normlib.results.sheet import Sheet
 from normlib.results.shown import Filters, Shown, View, shown
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from normlib.results.tuning import FIXED
 from normlib.results.tuning_sheet import tuning_sheets
-from normlib.results.view_verdicts import details, digests, main_headline, verdicts_file
-from normlib.results.writers import latex, markdown, terminal, tidy_csv
-from normlib.tasks.metric import Metric
+from normlib.results.view_verdicts import verdicts_file
+from normlib.results.writers import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
-IMAGE_KINDS = ("png", "svg")
-WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
 
 
 @dataclass(frozen=True)
@@ -146,90 +142,30 @@ def report_on_frame(
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
-    sheets = (*(sheet for findings in found for sheet in findings.sheets), *_tuning(chosen))
-    drawn = _figures(found)
+    sheets = (*(sheet for findings in found for sheet in findings.sheets), *_tuning_sheets(chosen))
+    drawn = figures_of(found)
     no_figure = bool(found) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     messages += notes
     contents: dict[str, str | bytes] = {
         **rows,
-        **_tables(sheets),
+        **tables_of(sheets),
         VERDICTS: verdicts_file(found, chosen.messages),
         **drawn,
     }
     if len(chosen.runs):
-        contents[PAGE] = _page(Study(chosen.runs, question), found, sheets, messages, command)
+        contents[PAGE] = page_of(Study(chosen.runs, question), found, sheets, messages, command)
     files = place(folder, contents, overwrite)
     return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
 
 
-def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
-    """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have;
-    `metrics` are those of the runs to come. StoreError."""
-    from normlib.results.figures import DIFFERENCES, LEARNING_CURVES
-
-    named = [table_name(metric) for metric in metrics]
-    tables = [f"{name}{view}" for name in (*ANALYSES, *named) for view in ("", f"_{FIXED}")]
-    check_place(
-        folder,
-        [
-            *(ROWS, VERDICTS, PAGE),
-            *(f"{TABLES}/{name}{end}" for name in tables for end in WRITERS),
-            *(f"{FIGURES}/{name}.{kind}" for name in (*named, DIFFERENCES, LEARNING_CURVES) for kind in IMAGE_KINDS),
-        ],
-        overwrite,
-    )
+def _tuning_sheets(chosen: Shown) -> tuple[Sheet, ...]:
+    if chosen.axis is None or chosen.metric is None:
+        return ()
+    return tuning_sheets(chosen.axis, chosen.choices, chosen.metric)
 
 
 def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings:
     """What is found out about a view; the files of the fixed one say so by their names."""
     findings = find(Study(view.runs, question, curves, view.verified), view.name, view.heading)
     return filed_apart(findings) if view.name == FIXED else findings
-
-
-def _tuning(chosen: Shown) -> tuple[Sheet, ...]:
-    if chosen.axis is None or chosen.metric is None:
-        return ()
-    return tuning_sheets(chosen.axis, chosen.choices, chosen.metric)
-
-
-def _tables(sheets: Sequence[Sheet]) -> dict[str, str]:
-    """Each group of sheets as Markdown, CSV and LaTeX."""
-    by_name: dict[str, list[Sheet]] = {}
-    for sheet in sheets:
-        by_name.setdefault(sheet.name, []).append(sheet)
-    return {f"{TABLES}/{name}{end}": write(own) for name, own in by_name.items() for end, write in WRITERS.items()}
-
-
-def _figures(found: Sequence[Findings]) -> dict[str, bytes]:
-    """Every figure of the main findings that can be drawn, in both forms."""
-    from normlib.results import figures  # matplotlib takes a third of a second to import
-
-    return {
-        f"{FIGURES}/{name}.{kind}": figures.image(figure, kind)
-        for findings in found[:1]
-        for name, figure in figures.figures(findings.study, findings.tables, findings.comparisons).items()
-        for kind in IMAGE_KINDS
-    }
-
-
-def _page(
-    everything: Study, found: Sequence[Findings], sheets: Sequence[Sheet], messages: Sequence[str], command: str
-) -> str:
-    """The page of the main findings with the tables of all."""
-    from normlib.results.page import PageContent, page  # plotly and jinja2 take a third of a second to import
-
-    return page(
-        PageContent(
-            experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
-            study=found[0].study if found else Study(everything.runs.iloc[:0], everything.question),
-            everything=everything,
-            sheets=sheets,
-            comparisons=found[0].comparisons if found else (),
-            headline=main_headline(found),
-            verdicts=digests(found),
-            details=details(found),
-            messages=messages,
-            commands=[command],
-        )
-    )

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from normlib.results import anew, metrics
+from normlib.results import metrics, reinitialized
 from normlib.results.columns import UNKNOWN_SPLIT
 from normlib.results.metrics import difference_unit, figure, in_unit, scale, table_name, with_unit
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet
@@ -122,7 +122,7 @@ class _Text:
             step = f"{scale(table.metric) * table.metric.step / table.test_samples:.2g}"
             one = f", one is {with_unit(step, difference_unit(table.metric))}" if table.metric.step else ""
             notes.append(f"Test set: {table.test_samples:,} samples{one}.")
-        notes += _parameters("Trunk", table.trunk_parameters) + anew.notes(table.started_anew)
+        notes += _parameters("Trunk", table.trunk_parameters) + reinitialized.notes(table.reinitialized_by_row)
         notes += _parameters("Norm", table.norm_parameters)
         if table.constant:
             notes.append("The same in all runs: " + ", ".join(f"{k}={v}" for k, v in table.constant.items()) + ".")

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from normlib.results.anew import started_anew
 from normlib.results.axes import ReportError
 from normlib.results.columns import is_setting
 from normlib.results.record import DIVERGED, FAILED, SKIPPED, TRAINED
+from normlib.results.reinitialized import reinitialized_by_row
 from normlib.results.statistics import mean_interval, not_worse_than_best
 from normlib.results.study import Condition, Study
 from normlib.tasks.metric import Metric
@@ -64,7 +64,7 @@ class Table:
     """By row: the smallest and the largest number of trunk parameters among its runs."""
     norm_parameters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By row: the same for the parameters of the norms."""
-    started_anew: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    reinitialized_by_row: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """By row: the names of the trunk's parameters that its norm started anew, each different list among its runs."""
     controls: frozenset[str] = frozenset()
     """The rows that are a control."""
@@ -107,7 +107,7 @@ def _table(study: Study, section: str, constant: Mapping[str, str], value: str, 
         constant=constant, test_samples=_one(part, "test.samples"), controls=study.controls & set(rows),
         trunk_parameters=_ranges(part, row, "parameters.trunk", rows),
         norm_parameters=_ranges(part, row, "parameters.norm", rows),
-        started_anew=started_anew(part, row, rows),
+        reinitialized_by_row=reinitialized_by_row(part, row, rows),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from normlib.results.comparison import Comparison
 from normlib.results.digest import digest
 from normlib.results.findings import Findings
 from normlib.results.identity import NOT_VERIFIED
-from normlib.results.study import Question
+from normlib.results.question import Question
 from normlib.results.tuning import TUNED
 from normlib.results.verdicts import headline, verdicts, what_p_is
 from normlib.results.writers import markdown_text

@@ -7,7 +7,6 @@ and knows neither norms nor models.
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -110,8 +109,3 @@ def check_class_numbers(targets: Tensor, num_classes: int, where: str, ignored: 
 def shape_of(tensor: Tensor) -> str:
     """The shape in words of a message."""
     return "(" + ", ".join(map(str, tensor.shape)) + ")"
-
-
-def finite_figures(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Figures as a record holds them: None for what is not finite."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

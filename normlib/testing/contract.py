@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import nn
 
+from normlib.names import unknown_name
 from normlib.norms.base import Norm
 from normlib.norms.declarations import INVARIANCES
-from normlib.registry import unknown_name
 from normlib.testing import (
     checkpointing,
     compiled,

@@ -32,6 +32,10 @@ class Chunk(NamedTuple):
             None if self.shifts is None else self.shifts.to(device),
         )
 
+    def steps(self) -> Iterator[Chunk]:
+        """The steps one by one: sample numbers (B,), flips (B,), shifts (B, 2)."""
+        return map(Chunk, *(part if part is not None else itertools.repeat(None) for part in self))
+
     def split(self, batch_size: int) -> Iterator[Chunk]:
         """One step in parts of `batch_size` samples, as it is accumulated."""
         parts = (part.split(batch_size) if part is not None else itertools.repeat(None) for part in self)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from normlib.data.dataset import Samples
 from normlib.norms.population import measure_population, population_in_place, stateful_norms
-from normlib.tasks.task import Task, finite_figures
+from normlib.results.record import finite_or_none
+from normlib.tasks.task import Task
 from normlib.training.feeding import Feed
 from normlib.training.seeding import generator
 
@@ -59,4 +60,5 @@ def score(network: nn.Module, task: Task, parts: Iterable[Samples]) -> dict[str,
         sums = task.sums(network(samples.inputs), samples.targets)
         totals = {name: totals[name] + value if name in totals else value for name, value in sums.items()}
     totals = {name: value.cpu() for name, value in totals.items()}
-    return finite_figures(task.figures(totals)) | {"samples": int(totals["samples"])}
+    figures = {name: finite_or_none(value) for name, value in task.figures(totals).items()}
+    return figures | {"samples": int(totals["samples"])}

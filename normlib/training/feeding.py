@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from normlib.data.dataset import DataError, Samples
+from normlib.data.dataset import Samples
 from normlib.data.streaming import MOMENTS_FROM, evenly_spaced
 from normlib.training.seeding import global_stream, stream_seed
 
@@ -132,10 +132,4 @@ class _Seeded(Dataset[Any]):
     def __getitem__(self, number: int) -> Any:
         seed, *names = self.stream
         with global_stream(seed, "sample", *names, number):
-            sample = self.dataset[number]
-        if not isinstance(sample, tuple | list) or len(sample) != 2:
-            raise DataError(
-                f"a sample of a streamed dataset is (input, target), got {type(sample).__name__} for number {number}; return two "
-                "tensors from __getitem__"
-            )
-        return torch.as_tensor(sample[0]), torch.as_tensor(sample[1])
+            return self.dataset[number]

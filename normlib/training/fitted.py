@@ -13,9 +13,10 @@ from normlib.tasks.metric import Metric
 class Fitted:
     """Figures, curves and hashes of a run that was trained.
 
-    `metrics`: by split and name, None where not finite. `metric_facts`: the first is what tables show. `hashes`: of
-    the trunk, of the batches (one for each epoch that was fed to its end), of the schedule and of the data; none where nothing is known. `broken`: why the run counts as diverged, None where it does not. `state`: the
-    network's final state. `environment`: what the record says of the surroundings beside the machine.
+    `metrics`: by split and name, None where not finite. `metric_facts`: the first is what tables show. `hashes`: of the trunk, of
+    the batches (one for each epoch that was fed to its end), of the schedule and of the data; empty where nothing is known.
+    `broken`: why the run counts as diverged, None where it does not. `state`: the network's final state. `environment`: what the
+    record says of the surroundings beside the machine.
     """
 
     metrics: Mapping[str, Mapping[str, float | None]]

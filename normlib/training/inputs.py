@@ -1,10 +1,14 @@
-"""The dataset and the task of a spec: made without loading, or loaded once a process onto a device and checked."""
+"""The dataset and the task of a spec: made without loading, or loaded once a process onto a device and checked.
+
+The shape of the networks for them follows from both.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,28 @@ from normlib.training.seeding import global_stream
 
 EXAMINED = 64  # samples of each split of a streamed dataset that are shown to the task before training
 COMMON_SETTINGS = ("name", "batch_size", "split_seed", "flip", "crop")
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a network takes in and gives out: the shape of one input, the outputs of its last layer, the number of tokens.
+
+    `vocabulary` is None where inputs are real numbers; else they are token ids.
+    """
+
+    input_shape: tuple[int, ...]
+    num_outputs: int
+    vocabulary: int | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, task: Task) -> NetworkShape:
+        """The shape for a task on a dataset."""
+        return cls(tuple(dataset.input_shape), task.num_outputs(dataset), dataset.vocabulary)
+
+    def example(self, samples: int, device: str = "cpu") -> torch.Tensor:
+        """An input of zeros, (samples, *input_shape)."""
+        dtype = torch.float32 if self.vocabulary is None else torch.int64
+        return torch.zeros(samples, *self.input_shape, dtype=dtype, device=device)
 
 
 def make_dataset(data: Mapping[str, Any]) -> Dataset:

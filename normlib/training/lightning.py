@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from normlib.plugins import load_named
 from normlib.results.record import finite_or_none
 from normlib.tasks.metric import Metric, column_name, known_metric
+from normlib.training.budget import batch_sizes
 from normlib.training.environment import PeakMemory
 from normlib.training.fitted import Fitted
 from normlib.training.loaders import combined, seed_loaders
@@ -44,7 +45,6 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
     memory = PeakMemory(spec["accelerator"])
     recorder, digests = _record(run, user)
     callbacks: list[pl.Callback] = [*_own_callbacks(spec["trainer"]), recorder]
-    last = None
     if checkpoints is not None:
         callbacks.append(
             ModelCheckpoint(
@@ -55,13 +55,7 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
                 enable_version_counter=False,
             )
         )
-        last = max(checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, default=None)
-    with quiet_lightning(), global_stream(spec["seed"], "training"):
-        trainer = _trainer(run, loggers, callbacks, {}, checkpoints)
-        fit(trainer, user.module, datamodule=user.datamodule, ckpt_path=last, weights_only=False if last else None)
-        logged = numbers(trainer.callback_metrics)
-        steps = trainer.global_step
-        found = _evaluated(trainer, user)
+    logged, found, steps = _fit(run, user, loggers, callbacks, {}, checkpoints)
     metrics = _by_split(logged, found, recorder)
     facts = _facts(metrics)
     network = user.network
@@ -78,7 +72,7 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
                 "schedule": recorder.schedule_hash(),
                 "data": _hash_of_evaluation(digests),
             },
-            batch_sizes=_batch_sizes(spec, recorder.batch_size),
+            batch_sizes=batch_sizes(recorder.batch_size, _accumulated(spec["trainer"]), spec["site"]),
             environment={},
             planned_steps=recorder.planned_steps,
             steps=steps,
@@ -99,11 +93,7 @@ def try_module(run: Run) -> tuple[str, ...]:
     user = build_user_module(run)
     recorder, _ = _record(run, user)
     try:
-        with quiet_lightning(), global_stream(run.spec["seed"], "training"):
-            trainer = _trainer(run, [], [*_own_callbacks(run.spec["trainer"]), recorder], ONE_BATCH, None)
-            fit(trainer, user.module, datamodule=user.datamodule)
-            logged = numbers(trainer.callback_metrics)
-            found = _evaluated(trainer, user)
+        logged, found, _ = _fit(run, user, [], [*_own_callbacks(run.spec["trainer"]), recorder], ONE_BATCH, None)
     except (KeyboardInterrupt, UserModuleError):
         raise
     except Exception as error:
@@ -116,22 +106,37 @@ def try_module(run: Run) -> tuple[str, ...]:
 
 def _record(run: Run, user: UserModule) -> tuple[Recorder, dict[str, dict[str, dict[int, str]]]]:
     """The recorder of a fit, and the digests that the seeded loaders fill."""
-    source: Any = user.datamodule if user.datamodule is not None else user.module
     norms = [norm for site in user.network.sites.values() for norm in site.norms]
-    digests = seed_loaders(source, run.spec["seed"], lambda: user.module.trainer.current_epoch)
+    digests = seed_loaders(user.data_source, run.spec["seed"], lambda: user.module.trainer.current_epoch)
     return Recorder(run.spec["seed"], norms, digests), digests
 
 
-def _trainer(
-    run: Run, loggers: Sequence[Any], callbacks: Sequence[pl.Callback], instead: Mapping[str, Any], root: Path | None
-) -> pl.Trainer:
+def _fit(
+    run: Run,
+    user: UserModule,
+    loggers: Sequence[Any],
+    callbacks: Sequence[pl.Callback],
+    instead: Mapping[str, Any],
+    checkpoints: Path | None,
+) -> tuple[dict[str, float], dict[str, dict[str, float]], int]:
+    """Fit from the last checkpoint and evaluate: what was logged meanwhile, what is logged at the end by split, and the steps.
+
+    `instead`: settings of the Trainer that take the place of the user's.
+    """
     settings = {key: value for key, value in run.spec["trainer"].items() if key != "callbacks"} | dict(instead)
     precision = str(settings.pop("precision", "32-true"))
-    root_dir = {} if root is None else {"default_root_dir": root}
-    return make_trainer(
-        torch.device(run.spec["accelerator"]), precision, logger=list(loggers) or False, callbacks=list(callbacks),
-        enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks), **root_dir, **settings,
-    )  # fmt: skip
+    last = None
+    if checkpoints is not None:
+        settings["default_root_dir"] = checkpoints
+        last = max(checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, default=None)
+    with quiet_lightning(), global_stream(run.spec["seed"], "training"):
+        trainer = make_trainer(
+            torch.device(run.spec["accelerator"]), precision, logger=list(loggers) or False, callbacks=list(callbacks),
+            enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks), **settings,
+        )  # fmt: skip
+        fit(trainer, user.module, datamodule=user.datamodule, ckpt_path=last, weights_only=False if last else None)
+        logged, steps = numbers(trainer.callback_metrics), trainer.global_step
+        return logged, _evaluated(trainer, user), steps
 
 
 def _own_callbacks(trainer: Mapping[str, Any]) -> list[pl.Callback]:
@@ -142,21 +147,17 @@ def _own_callbacks(trainer: Mapping[str, Any]) -> list[pl.Callback]:
 def _evaluated(trainer: pl.Trainer, user: UserModule) -> dict[str, dict[str, float]]:
     """What the module logs in validation and in testing, with the weights as they are now."""
     found: dict[str, dict[str, float]] = {"validation": {}, "test": {}}
-    source: Any = user.datamodule if user.datamodule is not None else user.module
+    kind = pl.LightningModule if user.datamodule is None else pl.LightningDataModule
     stages = (
         ("validation", "validation_step", "val_dataloader", trainer.validate),
         ("test", "test_step", "test_dataloader", trainer.test),
     )
     for split, step, loader, evaluate in stages:
-        own = is_overridden(step, user.module) and is_overridden(loader, source, _base_of(source))
+        own = is_overridden(step, user.module) and is_overridden(loader, user.data_source, kind)
         if own:
             for figures in evaluate(user.module, datamodule=user.datamodule, verbose=False):
                 found[split] |= figures
     return found
-
-
-def _base_of(source: Any) -> type:
-    return pl.LightningDataModule if isinstance(source, pl.LightningDataModule) else pl.LightningModule
 
 
 def _by_split(
@@ -188,10 +189,7 @@ def _hash_of_evaluation(digests: Mapping[str, Mapping[str, dict[int, str]]]) -> 
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _batch_sizes(spec: Mapping[str, Any], forward: int) -> dict[str, int]:
-    accumulate = spec["trainer"].get("accumulate_grad_batches", 1)
-    return {
-        "step": forward * (accumulate if isinstance(accumulate, int) else 1),
-        "forward": forward,
-        "statistics": spec["site"]["norm_batch_size"] or forward,
-    }
+def _accumulated(trainer: Mapping[str, Any]) -> int:
+    """Batches that make one update; 1 where the user's Trainer has a schedule for them."""
+    batches = trainer.get("accumulate_grad_batches", 1)
+    return batches if isinstance(batches, int) else 1

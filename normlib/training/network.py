@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,18 +11,15 @@ import torch
 from torch import nn
 
 from normlib.conversion.description import Description
-from normlib.data.dataset import Dataset
 from normlib.errors import NormlibError
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.site import Site, Sites
-from normlib.models.start import DEFAULT, Start, read_start
+from normlib.models.start import Start, read_start
 from normlib.norms import norms
-from normlib.tasks.task import Task
+from normlib.training.inputs import NetworkShape
 from normlib.training.installation import install_norms
-from normlib.training.seeding import NetworkStream, drawn_from, generator, global_stream
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
+from normlib.training.seeding import NetworkStream, generator, global_stream
+from normlib.training.trunk import examine_trunk, fill_trunk, hash_state, hash_tensor
 
 SMALL_CONVOLUTION = 1_000_000  # multiplications
 
@@ -84,28 +79,6 @@ class Network:
         return counts
 
 
-@dataclass(frozen=True)
-class NetworkShape:
-    """What a network takes in and gives out: the shape of one input, the outputs of its last layer, the number of tokens.
-
-    `vocabulary` is None where inputs are real numbers; else they are token ids.
-    """
-
-    input_shape: tuple[int, ...]
-    num_outputs: int
-    vocabulary: int | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset, task: Task) -> NetworkShape:
-        """The shape for a task on a dataset."""
-        return cls(tuple(dataset.input_shape), task.num_outputs(dataset), dataset.vocabulary)
-
-    def example(self, samples: int, device: str = "cpu") -> torch.Tensor:
-        """An input of zeros, (samples, *input_shape)."""
-        dtype = torch.float32 if self.vocabulary is None else torch.int64
-        return torch.zeros(samples, *self.input_shape, dtype=dtype, device=device)
-
-
 def build_trunk(spec: Mapping[str, Any], shape: NetworkShape, stored: Collection[str] = ()) -> tuple[nn.Module, Sites]:
     """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
 
@@ -127,12 +100,8 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape, stored: Collection
             f"model {name!r} made a site that is not part of the network: keep every site as an attribute"
         )
     if sites.weights is not None and not hasattr(models[name].cls, "default_weights_version"):
-        if sites.weights == DEFAULT:
-            raise ValueError(
-                f"model {name!r} knows no weights of its own, so model.weights={DEFAULT} names none: name a file"
-            )
-        sites.start = sites.start or read_start(sites.weights)
-    # A network of other people's was filled with its own norms in place.
+        sites.start = sites.start or read_start(sites.weights, name)
+    # A network of other people's has been filled already, with its own norms in place.
     if sites.start is not None and not sites.start.loaded:
         sites.start.fill(trunk, sites.classifier)
     return trunk, sites
@@ -150,15 +119,8 @@ def build_network(
     trunk_hash, largest_convolution = "", 0
     draws: tuple[str, ...] = ()
     if next(iter(trunk.parameters())).device.type != "meta":
-        _fill(
-            trunk,
-            sites,
-            {} if sites.start is None else sites.start.loaded,
-            spec["seed"],
-            spec["init"]["scheme"],
-            spec["init"]["scale"],
-        )
-        largest_convolution, draws = _examine_trunk(trunk, shape, spec["seed"])
+        fill_trunk(trunk, sites, spec["init"], spec["seed"])
+        largest_convolution, draws = examine_trunk(trunk, shape.example(2), spec["seed"])
         trunk_hash = hash_state(trunk)
     return move_in(trunk, sites, spec, total_steps, trunk_hash, largest_convolution, draws)
 
@@ -178,7 +140,7 @@ def move_in(
     Raises CannotEnter where the norm has no place, IdenticalTrunkError for one that changes the trunk undeclared.
     """
     parameters = dict(trunk.named_parameters())
-    before = {name: _hash_tensor(value) for name, value in parameters.items()}
+    before = {name: hash_tensor(value) for name, value in parameters.items()}
     buffers = {id(buffer) for buffer in trunk.buffers()}
     named_sites = install_norms(trunk, sites, spec, total_steps)
     of_trunk = {id(parameter) for parameter in parameters.values()}
@@ -227,67 +189,10 @@ def _reinitialized(
             f"norm {norm!r} has replaced the trunk's {', '.join(lost)}: a method that works on weights keeps the layer's own "
             "parameter as the original of its parametrization (torch.nn.utils.parametrize)"
         )
-    changed = tuple(name for name, parameter in trunk.items() if _hash_tensor(parameter) != before[name])
+    changed = tuple(name for name, parameter in trunk.items() if hash_tensor(parameter) != before[name])
     if changed and "reinitializes" not in norms[norm].metadata:
         raise IdenticalTrunkError(
             f"norm {norm!r} has changed the trunk's {', '.join(changed)}, but does not declare it: say which trunk parameters "
             "it starts anew with register(..., reinitializes=...), and tables print it"
         )
     return changed
-
-
-def _fill(
-    trunk: nn.Module, sites: Sites, loaded: Mapping[int, torch.Tensor], seed: int, scheme: str, scale: float
-) -> None:
-    """Fill each parameter from its own stream, but those that pretrained weights were `loaded` into, by the tensors' ids."""
-    for module_name, module in trunk.named_modules():
-        if any(id(parameter) in loaded for parameter in module.parameters(recurse=False)):
-            continue
-        if isinstance(module, FILLED_BY_FAN_IN):
-            fan_in = module.weight[0].numel()
-            bound = 1 / math.sqrt(fan_in)  # torch.nn's default: uniform within 1/sqrt(fan_in), weights and biases
-            deviation = sites.gains.get(module, 1.0) / math.sqrt(fan_in)
-            for name, parameter in module.named_parameters(recurse=False):
-                source = generator(seed, "init", f"{module_name}.{name}")
-                with torch.no_grad():
-                    if scheme == "torch":
-                        parameter.uniform_(-bound, bound, generator=source)
-                    elif name == "weight":
-                        parameter.normal_(0, deviation, generator=source)
-                    else:
-                        parameter.zero_()
-                    parameter.mul_(scale if name == "weight" else 1.0)
-        elif hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None:
-            with global_stream(seed, "init", module_name):
-                module.reset_parameters()
-
-
-def _examine_trunk(trunk: nn.Module, shape: NetworkShape, seed: int) -> tuple[int, tuple[str, ...]]:
-    """Run two samples through the trunk: the size of its largest convolution, and the global generators that it draws from."""
-    found = [0]
-
-    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        found.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
-
-    hooks = [layer.register_forward_hook(count) for layer in trunk.modules() if isinstance(layer, CONVOLUTIONS)]
-    with torch.no_grad():
-        draws = drawn_from(seed, lambda: trunk(shape.example(2)))
-    for hook in hooks:
-        hook.remove()
-    return max(found), draws
-
-
-def _hash_tensor(value: torch.Tensor) -> str:
-    """A hash of a parameter's values; on the meta device there are none."""
-    if value.device.type == "meta":
-        return ""
-    return hashlib.sha256(value.detach().contiguous().numpy().tobytes()).hexdigest()
-
-
-def hash_state(trunk: nn.Module) -> str:
-    """16 hexadecimal digits for the names, shapes, types and values of a trunk's parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, value in sorted(trunk.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -19,15 +19,15 @@ from normlib.models import models, registered_name
 from normlib.norms import norms
 from normlib.results.record import Record
 from normlib.results.store import Store
-from normlib.training.inputs import make_dataset, make_task
-from normlib.training.network import NetworkShape, build_network
+from normlib.training.inputs import NetworkShape, make_dataset, make_task
+from normlib.training.network import build_network
 from normlib.training.source import class_hash
 from normlib.training.surroundings import standard_surroundings
 from normlib.training.weights import SUFFIX, are_sound, read_weights
 
 
 class SavedWeightsError(NormlibError, ValueError):
-    """A record whose network cannot be had; the message says why and what to do."""
+    """A record whose network cannot be loaded; the message says why and what to do."""
 
 
 def load_network(record: Record | str | os.PathLike[str], results_dir: str | os.PathLike[str] = "results") -> nn.Module:

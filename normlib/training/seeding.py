@@ -17,6 +17,22 @@ import numpy as np
 import torch
 from torch import nn
 
+_Generator = tuple[Callable[[], Any], Callable[[Any], Any], Callable[[int], Any]]
+"""How the state of a global generator is read, written, and started from a number."""
+_GLOBAL: dict[str, _Generator] = {
+    "torch": (
+        torch.default_generator.get_state,
+        torch.default_generator.set_state,
+        torch.default_generator.manual_seed,
+    ),
+    "numpy": (np.random.get_state, np.random.set_state, lambda number: np.random.seed(number % 2**32)),  # noqa: NPY002
+    "python": (random.getstate, random.setstate, random.seed),
+}
+_ON_DEVICE: dict[str, _Generator] = {
+    "cuda": (torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.manual_seed),
+    "mps": (torch.mps.get_rng_state, torch.mps.set_rng_state, torch.mps.manual_seed),
+}
+
 
 def stream_seed(seed: int, *stream: object) -> int:
     """A 63-bit seed for one stream, e.g. ``stream_seed(3, "order", epoch)``; streams of other names are unrelated."""
@@ -32,13 +48,13 @@ def generator(seed: int, *stream: object, device: torch.device | str = "cpu") ->
 @contextlib.contextmanager
 def global_stream(seed: int, *stream: object) -> Iterator[None]:
     """Seed the global generators of torch, numpy and Python from one stream inside the block, and put them back afterwards."""
-    before = _read_global()
+    before = _read(_GLOBAL.values())
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     start_global(seed, *stream)
     try:
         yield
     finally:
-        _write_global(before)
+        _write(_GLOBAL.values(), before)
         if on_gpu:
             torch.cuda.set_rng_state_all(on_gpu)
 
@@ -51,46 +67,36 @@ class Stream:
 
     def __init__(self, seed: int, *stream: object) -> None:
         self.number = stream_seed(seed, *stream)
-        self._inside: tuple[Any, Any, Any] | None = None
+        self._inside: list[Any] | None = None
 
     def __enter__(self) -> None:
-        self._outside = _read_global()
+        self._outside = _read(_GLOBAL.values())
         if self._inside is None:
-            torch.default_generator.manual_seed(self.number)
-            np.random.seed(self.number % 2**32)  # noqa: NPY002
-            random.seed(self.number)
+            for _, _, start in _GLOBAL.values():
+                start(self.number)
         else:
-            _write_global(self._inside)
+            _write(_GLOBAL.values(), self._inside)
 
     def __exit__(self, *error: object) -> None:
-        self._inside = _read_global()
-        _write_global(self._outside)
+        self._inside = _read(_GLOBAL.values())
+        _write(_GLOBAL.values(), self._outside)
 
 
 def start_global(seed: int, *stream: object) -> None:
     """Start the global generators, those of the devices too, at the beginning of a stream, and leave them there."""
     number = stream_seed(seed, *stream)
     torch.manual_seed(number)
-    np.random.seed(number % 2**32)  # noqa: NPY002
-    random.seed(number)
-
-
-def _read_global() -> tuple[Any, Any, Any]:
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-
-
-def _write_global(states: tuple[Any, Any, Any]) -> None:
-    torch.set_rng_state(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
-    random.setstate(states[2])
+    for _, _, start in _GLOBAL.values():
+        start(number)
 
 
 def drawn_from(seed: int, call: Callable[[], Any]) -> tuple[str, ...]:
     """Which global generators a call draws from: of "torch" (on the CPU), "numpy" and "python". Afterwards they are as before."""
     with global_stream(seed, "examination"):
-        before = {name: read() for name, (read, _, _) in _GLOBAL.items()}
+        before = _read(_GLOBAL.values())
         call()
-        return tuple(name for name, (read, _, _) in _GLOBAL.items() if not _same(before[name], read()))
+        after = _read(_GLOBAL.values())
+        return tuple(name for name, *states in zip(_GLOBAL, before, after, strict=True) if not _same(*states))
 
 
 class NetworkStream:
@@ -111,6 +117,11 @@ class NetworkStream:
         self._outside: list[Any] = []
         self._inside: list[Any] = []
 
+    @property
+    def _generators(self) -> list[_Generator]:
+        """Not kept: a network that holds generators could not be copied."""
+        return [*(_GLOBAL[name] for name in self.draws), *([_ON_DEVICE[self.on_device]] if self.on_device else [])]
+
     def attach(self, network: nn.Module, places_of_norms: Iterable[nn.Module]) -> None:
         """Have the network draw from this stream from now on, but within `places_of_norms`."""
         network.register_forward_pre_hook(self._enter)
@@ -120,54 +131,35 @@ class NetworkStream:
             place.register_forward_hook(self._leave_norm, always_call=True)
 
     def _enter(self, network: nn.Module, inputs: Any) -> None:
-        self._outside = self._read()
+        self._outside = _read(self._generators)
         in_training = network.training and torch.is_grad_enabled()
         number = stream_seed(self.seed, "dropout", "network", self.passes if in_training else "evaluation")
         self.passes += in_training
-        for _, _, start in self._generators():
+        for _, _, start in self._generators:
             start(number)
 
     def _leave(self, network: nn.Module, inputs: Any, output: Any) -> None:
-        self._write(self._outside)
+        _write(self._generators, self._outside)
 
     def _enter_norm(self, place: nn.Module, inputs: Any) -> None:
-        self._inside = self._read()
-        self._write(self._outside)
+        self._inside = _read(self._generators)
+        _write(self._generators, self._outside)
 
     def _leave_norm(self, place: nn.Module, inputs: Any, output: Any) -> Any:
-        self._outside = self._read()
-        self._write(self._inside)
+        self._outside = _read(self._generators)
+        _write(self._generators, self._inside)
         if isinstance(output, torch.Tensor) and output.shape == inputs[0].shape:
             return _in_format_of(inputs[0], output)
         return None
 
-    def _generators(self) -> list[_Generator]:
-        on_device = [] if self.on_device is None else [_ON_DEVICE[self.on_device]]
-        return [*(_GLOBAL[name] for name in self.draws), *on_device]
 
-    def _read(self) -> list[Any]:
-        return [read() for read, _, _ in self._generators()]
-
-    def _write(self, states: list[Any]) -> None:
-        for (_, write, _), state in zip(self._generators(), states, strict=True):
-            write(state)
+def _read(generators: Iterable[_Generator]) -> list[Any]:
+    return [read() for read, _, _ in generators]
 
 
-_Generator = tuple[Callable[[], Any], Callable[[Any], Any], Callable[[int], Any]]
-"""How the state of a global generator is read, written, and started from a number."""
-_GLOBAL: dict[str, _Generator] = {
-    "torch": (
-        torch.default_generator.get_state,
-        torch.default_generator.set_state,
-        torch.default_generator.manual_seed,
-    ),
-    "numpy": (np.random.get_state, np.random.set_state, lambda number: np.random.seed(number % 2**32)),  # noqa: NPY002
-    "python": (random.getstate, random.setstate, random.seed),
-}
-_ON_DEVICE: dict[str, _Generator] = {
-    "cuda": (torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.manual_seed),
-    "mps": (torch.mps.get_rng_state, torch.mps.set_rng_state, torch.mps.manual_seed),
-}
+def _write(generators: Iterable[_Generator], states: Iterable[Any]) -> None:
+    for (_, write, _), state in zip(generators, states, strict=True):
+        write(state)
 
 
 def _same(one: Any, other: Any) -> bool:

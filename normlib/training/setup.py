@@ -12,14 +12,15 @@ import torch
 from normlib.data.dataset import Dataset, Samples
 from normlib.tasks.task import Task
 from normlib.training.batches import BatchPlan
+from normlib.training.budget import samples_per_step, scaled_learning_rate
 from normlib.training.environment import PeakMemory
 from normlib.training.evaluation import precise_batches
 from normlib.training.feeding import Feed, LoaderFeed, MemoryFeed
-from normlib.training.inputs import make_dataset, make_task, splits_on_device, streamed_splits
-from normlib.training.network import Network, NetworkShape, build_network
+from normlib.training.inputs import NetworkShape, make_dataset, make_task, splits_on_device, streamed_splits
+from normlib.training.network import Network, build_network
 from normlib.training.pretrained import fit_norms
 from normlib.training.schedule import learning_rate_factors
-from normlib.training.spec import Run, samples_per_step, scaled_learning_rate
+from normlib.training.spec import Run
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "training.precision": ("32", "bf16-mixed"),
     "evaluation.statistics": ("running", "precise", "batch", "weighed"),
 }
-BASE_BATCH_SIZE = 32
 SECTIONS = ("norm", "model", "data", "task", "site", "init", "optimizer", "schedule", "training", "evaluation")
 USER_SECTIONS = ("module", "datamodule", "trainer", "function", "condition")
 """What a spec has in the place of most sections where a LightningModule or a function of the user's own is compared."""
@@ -213,37 +212,3 @@ def run_id(spec: Mapping[str, Any], code: Mapping[str, str], data_version: str) 
     """16 hexadecimal digits that stand for the resolved spec, the code that runs it and the data's version."""
     text = json.dumps([spec, code, data_version], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def steps_per_epoch(num_train: int, batch_size: int) -> int:
-    """Optimizer steps in one pass over the training set; an incomplete last batch is dropped."""
-    return num_train // batch_size
-
-
-def samples_per_step(spec: Mapping[str, Any]) -> int:
-    """Samples that one optimizer step sees: the batches that it accumulates, together."""
-    return int(spec["data"]["batch_size"]) * int(spec["training"]["accumulate"])
-
-
-def batch_sizes(spec: Mapping[str, Any]) -> dict[str, int]:
-    """Samples of an optimizer step, of a forward pass, and of what a batch-dependent norm takes statistics over."""
-    forward = int(spec["data"]["batch_size"])
-    return {
-        "step": samples_per_step(spec),
-        "forward": forward,
-        "statistics": spec["site"]["norm_batch_size"] or forward,
-    }
-
-
-def planned_steps(spec: Mapping[str, Any], num_train: int) -> int:
-    """Optimizer steps of the whole run: `training.steps`, or `training.epochs` passes."""
-    training = spec["training"]
-    if training["steps"] is not None:
-        return int(training["steps"])
-    return int(training["epochs"]) * steps_per_epoch(num_train, samples_per_step(spec))
-
-
-def scaled_learning_rate(lr: float, batch_size: int, rule: str) -> float:
-    """The peak learning rate at `batch_size`, from the one at batch size 32 (linear: arXiv:1706.02677; sqrt: arXiv:1404.5997)."""
-    ratio = batch_size / BASE_BATCH_SIZE
-    return lr * {"linear": ratio, "sqrt": ratio**0.5, "constant": 1.0}[rule]

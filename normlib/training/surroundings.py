@@ -64,6 +64,17 @@ def standard_surroundings(threads: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def onednn(enabled: bool) -> Iterator[None]:
+    """Convolutions on the CPU through oneDNN, or through torch's own kernels."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
 def _put(flag: _Flag, value: Any) -> None:
     if flag.read() != value:
         flag.write(value)

@@ -16,16 +16,17 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import nn
 
-from normlib.conversion.carry import Notes
-from normlib.conversion.find import find
-from normlib.conversion.swap import require_replaceable, swap
 from normlib.errors import NormlibError
-from normlib.models.site import Site, Sites
+from normlib.models.own_network import NormLayer
+from normlib.models.replacing import norms_of, replace_norms
+from normlib.models.site import Sites
+from normlib.models.trace import Trace
+from normlib.names import unknown_argument
 from normlib.plugins import load_named
-from normlib.registry import unknown_name
-from normlib.training.network import Network, hash_state, move_in
+from normlib.training.network import Network, move_in
 from normlib.training.seeding import global_stream
 from normlib.training.spec import Run
+from normlib.training.trunk import hash_state
 
 NORM_LAYER = "norm_layer"
 BATCH_SIZE = "batch_size"
@@ -43,6 +44,11 @@ class UserModule:
     datamodule: pl.LightningDataModule | None
     network: Network
 
+    @property
+    def data_source(self) -> Any:
+        """Whose hooks return the data loaders."""
+        return self.module if self.datamodule is None else self.datamodule
+
 
 def build_user_module(run: Run) -> UserModule:
     """Build module and DataModule under the seed, and let the norms of the run's arm move in.
@@ -53,9 +59,8 @@ def build_user_module(run: Run) -> UserModule:
     module_class, datamodule_class = classes_of(run.sources)
     settings = constructor_settings(spec, module_class, datamodule_class)
     sites = Sites()
-    notes: list[str] = []
     takes_norm_layer = NORM_LAYER in inspect.signature(module_class).parameters
-    supplied = {NORM_LAYER: _site_factory(sites, notes)} if takes_norm_layer else {}
+    supplied = {NORM_LAYER: NormLayer(sites)} if takes_norm_layer else {}
     with global_stream(spec["seed"], "construction"):
         module = module_class(**settings[0], **supplied)
     _check_kind(module, pl.LightningModule, "module", module_class)
@@ -65,10 +70,10 @@ def build_user_module(run: Run) -> UserModule:
             datamodule = datamodule_class(**settings[1])
         _check_kind(datamodule, pl.LightningDataModule, "datamodule", datamodule_class)
     if not takes_norm_layer:
-        notes += _replace_norms(module, sites)
+        _replace_norms(module, sites, _name(module_class))
     _check_sites(module, sites, module_class, takes_norm_layer)
     as_evaluated = {**spec, "evaluation": {"statistics": "running"}}
-    network = move_in(module, sites, as_evaluated, 1, hash_state(module), changes=tuple(notes))
+    network = move_in(module, sites, as_evaluated, 1, hash_state(module))
     return UserModule(module, datamodule, network)
 
 
@@ -90,11 +95,8 @@ def constructor_settings(
             arguments.append(own)
             continue
         known = inspect.signature(cls).parameters
-        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-        unknown = [name for name in own if name not in known]
-        if unknown and not takes_any:
-            where = f"{key}.args.{unknown[0]}"
-            raise UserModuleError(f"{where}: {unknown_name(f'argument of {_name(cls)}', unknown[0], known)}")
+        if unknown := unknown_argument(cls, own, f"{key}.args"):
+            raise UserModuleError(unknown)
         if batch_size is not None and BATCH_SIZE in known and BATCH_SIZE not in own:
             own[BATCH_SIZE] = batch_size
         arguments.append(own)
@@ -106,34 +108,12 @@ def constructor_settings(
     return arguments[0], arguments[1]
 
 
-def _site_factory(sites: Sites, notes: list[str]) -> Callable[..., Site]:
-    def norm_layer(num_features: int, channel_dim: int = 1, **others: Any) -> Site:
-        """An empty site for (N, num_features, *positions); other arguments of a norm are the arm's to choose."""
-        if others:
-            said = f"norm_layer was called with {', '.join(sorted(others))}, which the arm's own settings take the place of"
-            notes.append(said) if said not in notes else None
-        return sites(num_features, None, activation=False, channel_dim=channel_dim)
-
-    return norm_layer
-
-
-def _replace_norms(module: pl.LightningModule, sites: Sites) -> list[str]:
-    """A site in every place where the module has a norm; what changed beside that, in words."""
+def _replace_norms(module: pl.LightningModule, sites: Sites, name: str) -> None:
+    """A site in every place where the module has a norm. There is no example to run, so what surrounds the norms stays as it is."""
     try:
-        found = find(module, (), {})
+        replace_norms(module, norms_of(module, measures=True), sites, Trace(), name)
     except ValueError as error:
         raise UserModuleError(str(error)) from error
-    new: list[nn.Module] = []
-    for layer in found.layers:
-        told = layer.description
-        site = sites(told.num_features, None, activation=told.own_activation, channel_dim=told.channel_dim)
-        behind = [each for each in (told.drop, told.activation) if each is not None and not told.own_activation]
-        new.append(nn.Sequential(site, *behind) if behind else site)
-    notes = [Notes() for _ in new]
-    require_replaceable(module, found.layers, new, [])
-    swap(module, found.layers, new, notes)
-    others = [f"{path or 'the module'} stays in every arm: {reason}" for path, (_, reason) in found.others.items()]
-    return [*(words for note in notes for words in note.changed), *others]
 
 
 def _check_sites(module: nn.Module, sites: Sites, module_class: Callable[..., Any], takes_norm_layer: bool) -> None:

@@ -121,7 +121,7 @@ class CallsFunctions(nn.Module):
 def test_calls_of_norm_functions_are_named() -> None:
     report = normlib.conversion_report(normlib.convert(nn.Sequential(CallsFunctions()), "group"))
     assert [(row.path, row.changed) for row in report.left] == [
-        ("0", ("it calls F.layer_norm, F.batch_norm, a function, which convert does not replace",))
+        ("0", ("it calls F.layer_norm, F.batch_norm, a function, which cannot be replaced",))
     ]
     alone = CallsFunctions()
     alone.bn = nn.Identity()  # type: ignore[assignment]

@@ -15,7 +15,8 @@ from normlib.experiments.config import configuration
 from normlib.experiments.folders import check_config_dirs, config_dir_flags
 from normlib.experiments.plan import make_plan
 from normlib.hydra_app import multirun
-from normlib.registry import NO_NAMES, RegistryError
+from normlib.names import NO_NAMES
+from normlib.registry import RegistryError
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TASK, TINY
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from normlib.experiments.display import SweepDisplay, duration
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import make_plan
-from normlib.experiments.state import State, look
+from normlib.experiments.state import State, progress_of
 from normlib.results.record import DIVERGED, DONE, FAILED
 from tests.experiments.tiny_sweeps import TINY
 from tests.results.factories import make_record
@@ -21,7 +21,7 @@ from tests.results.factories import make_record
 def state(tmp_path_factory: pytest.TempPathFactory) -> State:
     results: Path = tmp_path_factory.mktemp("results")
     axes = ["norm=layer,none,instance", "data.batch_size=8,16", "seed=0", "jobs=2", f"results_dir={results}"]
-    return look(make_plan([*TINY, *axes]))
+    return progress_of(make_plan([*TINY, *axes]))
 
 
 def sweep(state: State, terminal: bool) -> str:

@@ -11,7 +11,7 @@ import pytest
 from normlib.cli import main
 from normlib.experiments.execute import WorkersError
 from normlib.experiments.plan import Plan, make_plan
-from normlib.experiments.sweep import look, run_missing
+from normlib.experiments.sweep import progress_of, run_missing
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, ids, statuses, write_plugin
 
@@ -58,7 +58,7 @@ def test_a_broken_record_is_set_aside_and_its_run_done_again(tmp_path: Path) -> 
     store = Store(tmp_path, "comparison")
     store.path(cut).write_bytes(before[cut][:700])
     store.path(edited).write_bytes(before[edited].replace(b'"steps": 3', b'"steps": 4', 1))
-    assert {run.id for run in look(plan).missing} == {cut, edited}
+    assert {run.id for run in progress_of(plan).missing} == {cut, edited}
     assert set(work(plan).ended_runs) == {cut, edited}
     assert set(statuses(tmp_path).values()) == {"done"} and contents(tmp_path)[whole] == before[whole]
     for run_id in (cut, edited):
@@ -71,7 +71,7 @@ def test_a_skipped_run_leaves_a_record_and_is_never_trained(tmp_path: Path) -> N
     assert statuses(tmp_path) == {("instance", 0): "skipped", ("layer", 0): "done"}
     record = next(r for r in Store(tmp_path, "comparison").scan().records if r.status == "skipped")
     assert "only one value" in str(record.reason) and record.steps == 0
-    assert look(plan).counts == {"done": 1, "skipped": 1}
+    assert progress_of(plan).counts == {"done": 1, "skipped": 1}
 
 
 def compare_with_misfortune(folder: Path, *more: str) -> int:

@@ -14,7 +14,7 @@ import pytest
 from normlib.cli import main
 from normlib.experiments.execute import Place, do_run
 from normlib.experiments.plan import make_plan, make_run
-from normlib.experiments.state import look
+from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import run_missing
 from normlib.results.record import Record
 from normlib.results.store import Store
@@ -141,7 +141,7 @@ def test_labels_are_changed_on_the_record_that_stands(tmp_path: Path) -> None:
         done, status="failed", reason="boom", labels={**done.labels, "norm": "old"}, hashes={}, metrics={}, curves={}
     )
     store.path(done.id).write_text(failed.to_json())
-    old = look(plan)
+    old = progress_of(plan)
     store.write(done)
     from normlib.experiments.sweep import _relabelled
 

@@ -226,7 +226,7 @@ def test_what_can_change_a_number_is_in_the_id(override: str) -> None:
 
 def test_the_device_is_in_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, _ = make_run([*TINY, "norm=layer"])
-    monkeypatch.setattr("normlib.experiments.resolve._accelerator", lambda name: "cuda")
+    monkeypatch.setattr("normlib.experiments.resolve.known_accelerator", lambda name: "cuda")
     assert make_run([*TINY, "norm=layer"])[0].id != cpu.id
 
 

@@ -16,7 +16,7 @@ from normlib.cli import main
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import Plan, make_plan
 from normlib.experiments.reporting import report_on_state
-from normlib.experiments.state import State, look
+from normlib.experiments.state import State, progress_of
 from normlib.experiments.sweep import run_missing
 from normlib.experiments.tuning import FIRST_TUNING_SEED
 from normlib.results.columns import arm_label
@@ -88,7 +88,7 @@ def test_trials_choose_on_validation_and_the_chosen_values_are_evaluated(
     plan = plan_in(results)
     chosen = best_rates(list(records.values()))
     tuned = {arm: rate for arm, rate in chosen.items() if rate != 0.005}
-    assert stages(look(plan).plan) == Counter({TRIAL: TRIALS, FIXED: EVALUATIONS, TUNED: 2 * len(tuned)})
+    assert stages(progress_of(plan).plan) == Counter({TRIAL: TRIALS, FIXED: EVALUATIONS, TUNED: 2 * len(tuned)})
     evaluated = {
         (record.labels["norm"], record.spec["optimizer"]["lr"], record.spec["seed"])
         for record in records.values()
@@ -140,7 +140,7 @@ def test_a_stop_at_any_time_costs_nothing(
     records = run_missing(plan, Watcher()).records
     after = contents(tmp_path)
     assert {key: after[key] for key in before} == before, "nothing is done twice"
-    assert set(after) == set(records) == {run.id for run in look(plan).plan.runs}
+    assert set(after) == set(records) == {run.id for run in progress_of(plan).plan.runs}
     assert {key: record.metrics for key, record in records.items()} == {
         key: record.metrics for key, record in finished[1].items()
     }
@@ -227,9 +227,9 @@ def test_a_plan_without_tuning_leaves_the_stages_and_shows_its_runs_as_one_compa
     after = contents(tmp_path)
     assert {key: after[key] for key in before} == before and len(after) == len(before) + 2
     assert Counter(record.labels.get("stage") for record in records.values()) == {FIXED: EVALUATIONS, None: 2}
-    report = report_on_state(look(plan), "normlib compare")
+    report = report_on_state(progress_of(plan), "normlib compare")
     assert len(report.frame) == 6 and [findings.view for findings in report.findings] == [""]
-    report = report_on_state(look(plan_in(tmp_path)), "normlib compare")
+    report = report_on_state(progress_of(plan_in(tmp_path)), "normlib compare")
     assert [findings.view for findings in report.findings] == ["tuned", "fixed"]
 
 

@@ -203,7 +203,44 @@ def test_what_is_passed_to_norm_layer_and_what_is_called_stands_in_the_changes()
 
     changes = built(Calls)[1].changes
     assert "norm_layer was called with eps=0.001: that is the arm's to say" in changes
-    assert any("calls F.layer_norm by itself: that stays, in every arm" in words for words in changes)
+    assert any("stays, in every arm: it calls F.layer_norm" in words for words in changes)
+
+
+def test_only_a_layer_whose_output_enters_a_norm_loses_its_bias() -> None:
+    def make(num_outputs: int) -> nn.Module:
+        head = [nn.Linear(4 * 6 * 6, 5), nn.ReLU(), nn.Dropout(0.1), nn.Linear(5, num_outputs)]
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), *head)
+
+    network, sites = built(make)
+    assert sites.changes == ["no bias in the layers ahead of norms: 0"]
+    assert [name for name, _ in network.named_parameters() if name.endswith("bias")] == [
+        "network.4.bias",
+        "network.7.bias",
+    ]
+
+
+def test_torchs_encoder_layers_are_evaluated_with_the_norms_that_they_have() -> None:
+    class Rows(nn.Module):
+        """Reads an image row by row; in eval mode torch's encoder has a fast path that computes layer norm by itself."""
+
+        def __init__(self, num_outputs: int) -> None:
+            super().__init__()
+            self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), 1)
+            self.head = nn.Linear(8, num_outputs)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.encoder(x[:, 0]).mean(1))
+
+    network, sites = built(Rows)
+    assert [change for change in sites.changes if "fast path" in change] == [
+        "the fast path of TransformerEncoderLayer, which is for layer norm only, is off"
+    ]
+    x = torch.randn(2, *IMAGE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        trained = network(x)
+        evaluated = network.eval()(x)
+    # Without norms and dropout both modes are one function; attention alone is computed another way in eval mode.
+    torch.testing.assert_close(trained, evaluated)
 
 
 def without_norms(num_outputs: int) -> nn.Module:

@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.plugins.precision import MixedPrecision
 
 import normlib
-from normlib.training import loop
+from normlib.training import step_loop
 
 # Two epochs, the second cut short; chunks that do not divide them; evaluations in the middle of chunks.
 EVERYTHING = (
@@ -89,7 +89,7 @@ def test_weights_that_autocast_remembers_are_renewed_with_every_step(
 @pytest.mark.usefixtures("remembering_autocast")
 def test_planted_stale_weights_of_autocast_are_found(train, monkeypatch: pytest.MonkeyPatch) -> None:
     forgetful = types.SimpleNamespace(**{**vars(torch), "clear_autocast_cache": lambda: None})
-    monkeypatch.setattr(loop, "torch", forgetful)  # there alone: autocast itself clears at its end
+    monkeypatch.setattr(step_loop, "torch", forgetful)  # there alone: autocast itself clears at its end
     planted = {steps: figures(train(*HALF, steps_per_chunk=steps)) for steps in (1, 7, 50)}
     for steps in (7, 50):
         assert planted[steps]["hashes"] == planted[1]["hashes"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from normlib.norms import norms
-from normlib.training.loop import make_optimizer
 from normlib.training.network import Network, NetworkShape, build_network
+from normlib.training.optimizer import make_optimizer
 
 SHORT = ("model=resnet", "model.width=4", "data.batch_size=100", "training.steps=2")
 ON_WEIGHTS = [entry.name for entry in norms.entries() if entry.cls.slot == "weight"]

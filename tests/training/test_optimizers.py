@@ -11,10 +11,12 @@ from torch.nn import functional as F
 
 from normlib.data.digits import Digits
 from normlib.training.batches import BatchPlan
+from normlib.training.budget import scaled_learning_rate
 from normlib.training.inputs import splits_on_device
-from normlib.training.loop import make_optimizer, milestones
 from normlib.training.network import NetworkShape, build_network
-from normlib.training.spec import CHOICES, OPTIMIZERS, scaled_learning_rate
+from normlib.training.optimizer import make_optimizer
+from normlib.training.spec import CHOICES, OPTIMIZERS
+from normlib.training.step_loop import milestones
 from normlib.training.weights import read_weights
 
 SMALL = ("model.width=8", "model.depth=2")

@@ -184,7 +184,7 @@ def test_frozen_norms_stay_as_the_weights_have_them(
         assert record.start["kept_norms"] == ["network.bn1", "network.bn2"]
         from normlib.models.start import read_start
 
-        state = read_start(str(final)).state
+        state = read_start(str(final), "mlp").state
         for name, value in trained.bn1.state_dict().items():
             assert torch.equal(state[f"network.bn1.norm.{name}"], value) == (name not in moving), (frozen, name)
 

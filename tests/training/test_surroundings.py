@@ -17,7 +17,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from normlib.training.loop import StepLoop
+from normlib.training.step_loop import StepLoop
 from normlib.training.surroundings import STANDARD_PRECISION, standard_surroundings
 
 RUN = (

@@ -17,9 +17,9 @@ from normlib.data.digits import Digits
 from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.results.record import Record
-from normlib.training.loop import TRAIN_CURVE_POINTS, StepLoop
 from normlib.training.network import NetworkShape, build_network
 from normlib.training.setup import set_up
+from normlib.training.step_loop import TRAIN_CURVE_POINTS, StepLoop
 from normlib.training.trainer import EXPECTED_WARNINGS
 from normlib.training.weights import read_weights
 

@@ -104,14 +104,14 @@ def test_planted_difference_in_the_trunk_changes_its_hash(make_run, monkeypatch:
     reference = network(make_run, *small).trunk_hash
     from normlib.training import network as module
 
-    fill = module._fill
+    fill = module.fill_trunk
 
     def shifted(trunk: nn.Module, *rest: Any) -> None:
         fill(trunk, *rest)
         with torch.no_grad():
             next(trunk.parameters())[0, 0] += 1e-6
 
-    monkeypatch.setattr(module, "_fill", shifted)
+    monkeypatch.setattr(module, "fill_trunk", shifted)
     assert network(make_run, *small).trunk_hash != reference
 
 

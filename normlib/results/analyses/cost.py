@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from normlib.results.absence import why_none
 from normlib.results.analyses.divergence import divergence_notes
-from normlib.results.anew import notes_of_section
+from normlib.results.reinitialized import notes_of_section
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
 from normlib.results.study import Condition, Study
 

@@ -11,8 +11,9 @@ from normlib.results.analyses.divergence import divergence_notes
 from normlib.results.analyses.speed import SHARE_OF_BASELINE, Speed, analyse
 from normlib.results.analyses.wording import amount_with_interval
 from normlib.results.metrics import bracketed, figure, scale, with_unit
+from normlib.results.question import Question
 from normlib.results.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from normlib.tasks.metric import Metric
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from normlib.names import listed
 from normlib.results.axes import as_text
 from normlib.results.columns import SEED
 from normlib.results.elsewhere.columns import bare, may_be_setting
 from normlib.results.elsewhere.frames import TableError
 from normlib.results.frame import settings
+from normlib.results.question import Question
 from normlib.results.record import TRAINED
-from normlib.results.study import Question
 from normlib.tasks.metric import known_metric
 
 MOST_NAMED = 8
@@ -36,10 +37,8 @@ def check_apart(table: pd.DataFrame, frame: pd.DataFrame, named: Sequence[str]) 
     lines = table.loc[[table.index[number] for number in twice.index]]
     group = twice.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
     varying = [
-        name for name in table.columns
-        if name not in named and may_be_setting(table, name) and known_metric(bare(name)) is None
-        and lines[name].astype(str).groupby(group).nunique().max() > 1
-    ]  # fmt: skip
+        name for name in _unnamed_settings(table, named) if lines[name].astype(str).groupby(group).nunique().max() > 1
+    ]
     if varying:
         told = f"columns that vary there and are not named: {', '.join(varying[:MOST_NAMED])}; add what is a condition with --columns, "
         told += "or keep the rows of one value"
@@ -54,15 +53,10 @@ def check_apart(table: pd.DataFrame, frame: pd.DataFrame, named: Sequence[str]) 
 
 def messages_on_settings(table: pd.DataFrame, named: Sequence[str]) -> list[str]:
     """A warning on columns that vary and were not named: what they do to the figures is not taken apart."""
-    others = [
-        name for name in table.columns
-        if name not in named and may_be_setting(table, name) and known_metric(bare(name)) is None
-    ]  # fmt: skip
+    others = _unnamed_settings(table, named)
     if not others:
         return []
-    names = ", ".join(others[:MOST_NAMED]) + (
-        f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-    )
+    names = listed(others, MOST_NAMED)
     one = len(others) == 1
     return [
         f"warning: the column{'' if one else 's'} {names} {'varies' if one else 'vary'} and {'is' if one else 'are'} not named; "
@@ -91,3 +85,12 @@ def messages_on_seeds(frame: pd.DataFrame, question: Question) -> list[str]:
         return []
     told = "; ".join(found[:MOST_NAMED]) + (f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else "")
     return [f"a seed that an arm or {question.baseline} has no figure for is left out of their difference: {told}"]
+
+
+def _unnamed_settings(table: pd.DataFrame, named: Sequence[str]) -> list[str]:
+    """The columns that nobody named and that may be settings."""
+    return [
+        name
+        for name in table.columns
+        if name not in named and may_be_setting(table, name) and known_metric(bare(name)) is None
+    ]

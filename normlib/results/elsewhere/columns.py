@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
+from normlib.names import listed
 from normlib.results.columns import MACHINE, SEED, is_setting
 from normlib.results.elsewhere.frames import TableError
 from normlib.results.tuning import STAGE, TUNING
@@ -82,10 +83,6 @@ def _refused(names: Sequence[str], typed: str, flag: str) -> str:
     close += [name for name in by_bare if typed.lower() in name and name not in close][:3]
     found = list(dict.fromkeys(by_bare[name] for name in close))
     hint = f"did you mean {' or '.join(found)}? " if found else ""
-    raise TableError(f"{flag} names a column of the table, and {typed!r} is none: {hint}There are {listed(names)}")
-
-
-def listed(names: Iterable[str]) -> str:
-    """The names of columns in a message, the first ones of many."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+    raise TableError(
+        f"{flag} names a column of the table, and {typed!r} is none: {hint}There are {listed(names, MOST_NAMES)}"
+    )

@@ -53,13 +53,6 @@ def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: _column([row.get(name) for row in flat]) for name in names})
 
 
-def frame_of_columns(columns: Mapping[str, list[Any]]) -> pd.DataFrame:
-    """Columns out of a text; where cells hold whole mappings, each of their keys gets a column."""
-    if any(isinstance(value, Mapping) for column in columns.values() for value in column):
-        return frame_of_rows([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
-    return pd.DataFrame({name: _column(values) for name, values in columns.items()})
-
-
 def check_names(names: Sequence[str]) -> None:
     """Refuse two columns of one name. TableError."""
     for name in names:
@@ -69,11 +62,11 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def typed(name: str, cells: Sequence[Any]) -> list[Any]:
+def typed(name: str, cells: Sequence[str]) -> Sequence[Any]:
     """The texts of one column of a CSV: all numbers, or all truth values, or texts. Empty cells are None."""
     texts = [None if cell == "" else cell for cell in cells]
     present = [text for text in texts if text is not None]
-    if name == "id" or name.startswith(ALWAYS_TEXT) or not all(isinstance(text, str) for text in present):
+    if name == "id" or name.startswith(ALWAYS_TEXT):
         return texts
     if present and all(text in TRUTHS for text in present):
         return [None if text is None else TRUTHS[text] for text in texts]
@@ -101,7 +94,7 @@ def number_in(text: str) -> int | float | None:
         return None
 
 
-def unfolded(cell: str) -> Any:
+def _unfolded(cell: str) -> Any:
     """A cell that holds a whole mapping, as JSON or as Python writes it; any other text as it is."""
     if cell[:1] != "{" or cell[-1:] != "}":
         return cell
@@ -122,7 +115,7 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and set(value) in WRAPPED:
             value = value["value"]
         if isinstance(value, str) and value[:1] == "{":
-            value = unfolded(value)
+            value = _unfolded(value)
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{name}.")
         else:

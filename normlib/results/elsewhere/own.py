@@ -14,8 +14,8 @@ from normlib.results.elsewhere.frames import TableError, plain_frame
 from normlib.results.elsewhere.rows import Asked, Rows, rows_of
 from normlib.results.identity import NORM
 from normlib.results.metrics import metrics_of
+from normlib.results.question import Question
 from normlib.results.quoting import short
-from normlib.results.study import Question
 
 COLUMNS = ("id", "experiment", "status", "reason", NORM, SEED, "planned_steps", METRIC_FACTS)
 """What a table of normlib's has in any case."""

@@ -18,11 +18,9 @@ import pandas as pd
 from normlib.results.elsewhere.frames import (
     TableError,
     check_names,
-    frame_of_columns,
     frame_of_rows,
     plain_frame,
     typed,
-    unfolded,
 )
 from normlib.results.quoting import short
 
@@ -68,9 +66,8 @@ def _separated(path: Path, separator: str) -> pd.DataFrame:
         name or f"column {place}" for place, name in enumerate(names, 1)
     ]  # the index that pandas writes has no name
     check_names(names)
-    cells = zip(*([unfolded(cell) for cell in row] for row in rows), strict=True) if rows else [[]] * len(names)
-    columns = {name: typed(name, column) for name, column in zip(names, cells, strict=True)}
-    return frame_of_columns(columns)
+    columns = [typed(name, cells) for name, cells in zip(names, zip(*rows, strict=True), strict=False)]
+    return frame_of_rows([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
 
 
 def _json_lines(path: Path) -> pd.DataFrame:

@@ -15,15 +15,23 @@ from typing import Any
 
 import pandas as pd
 
+from normlib.names import listed
 from normlib.results.axes import as_text
 from normlib.results.columns import METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.elsewhere.apart import check_apart, messages_on_seeds, messages_on_settings
-from normlib.results.elsewhere.columns import FIGURE_PREFIXES, SETTING_PREFIXES, bare, column_of, listed, setting_names
+from normlib.results.elsewhere.columns import (
+    FIGURE_PREFIXES,
+    MOST_NAMES,
+    SETTING_PREFIXES,
+    bare,
+    column_of,
+    setting_names,
+)
 from normlib.results.elsewhere.figures import figure_in, metric_named, step_of
 from normlib.results.elsewhere.frames import TableError, number_in
 from normlib.results.elsewhere.status import UNFINISHED, status_column, statuses
+from normlib.results.question import Question
 from normlib.results.record import DIVERGED, DONE, TRAINED
-from normlib.results.study import Question
 from normlib.tasks.metric import Metric
 
 BASELINE = "batch"
@@ -112,7 +120,7 @@ def _named(table: pd.DataFrame, asked: Asked) -> list[str]:
     if missing or asked.arm is None or asked.metric is None:
         raise TableError(
             f"a table that normlib did not make does not say which columns are what: add {' and '.join(missing)} (in Python arm= and "
-            f"metric=, or value=), each with the name of a column; there are {listed(table.columns)}"
+            f"metric=, or value=), each with the name of a column; there are {listed(table.columns, MOST_NAMES)}"
         )
     found = [
         column_of(table, asked.arm, "--arm", SETTING_PREFIXES),

@@ -17,7 +17,9 @@ NAMES_SHOWN = 3
 """More names than that are counted; runs.csv and the records have them all."""
 
 
-def started_anew(runs: pd.DataFrame, row: pd.Series, rows: Sequence[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def reinitialized_by_row(
+    runs: pd.DataFrame, row: pd.Series, rows: Sequence[str]
+) -> dict[str, tuple[tuple[str, ...], ...]]:
     """By row, the different lists of names among its runs, the longest first; rows that start nothing anew are left out."""
     if REINITIALIZED not in runs:
         return {}
@@ -40,7 +42,7 @@ def notes(by_row: Mapping[str, tuple[tuple[str, ...], ...]]) -> list[str]:
 def notes_of_section(study: Study, section: str) -> list[str]:
     """The same for one section of a study."""
     inside = (study.places.section == section).to_numpy()
-    return notes(started_anew(study.runs[inside], study.places.rows[inside], study.arms(section)))
+    return notes(reinitialized_by_row(study.runs[inside], study.places.rows[inside], study.arms(section)))
 
 
 def _counted(lists: tuple[tuple[str, ...], ...]) -> str:

@@ -1,0 +1,95 @@
+"""The words of the command line, verb by verb: flags, metavars and help. Reads no word and does no work."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from normlib.help import epilog, summary
+
+HYDRA_FLAGS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("--cfg", "-c"): {
+        "choices": ("job", "hydra", "all"),
+        "help": "print the composed configuration instead of training",
+    },
+    ("--package", "-p"): {"metavar": "KEY", "help": "with --cfg: only this part of it"},
+    ("--resolve",): {"action": "store_true", "help": "with --cfg: interpolations resolved"},
+    ("--info", "-i"): {
+        "nargs": "?",
+        "const": "all",
+        "choices": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+        "help": "print what Hydra knows instead of training",
+    },
+}
+READING: dict[str, dict[str, Any]] = {
+    "report": {"metavar": "DIR", "help": "write here (default: the experiment's own folder; for several, merged/)"},
+    "export": {"metavar": "FILE", "help": "the file to write: .parquet, .csv or .jsonl"},
+}
+"""The verbs that read records and take folders, each with its flag --to."""
+TABLE_FLAGS: dict[str, dict[str, Any]] = {
+    "arm": {"metavar": "COLUMN", "help": "the column that names the arm, such as norm"},
+    "seed": {"metavar": "COLUMN", "help": "the column of the seed, by which runs are paired (default: seed)"},
+    "metric": {"metavar": "COLUMN", "help": "the column of the figure that is compared"},
+    "columns": {
+        "metavar": "COLUMN,...",
+        "help": "conditions: the first spans the tables, each further one has sections",
+    },
+    "baseline": {"metavar": "ARM", "help": "the arm that the others are held against (default: batch)"},
+    "unit": {"metavar": "UNIT", "help": "of the metric; with %% its numbers are fractions, shown in percent"},
+    "rope": {
+        "metavar": "NUMBER",
+        "help": "the difference that counts as equal in practice, in points where the unit is %%",
+    },
+    "higher_is_better": {"action": "store_true", "help": "more of the metric is better, where its name does not tell"},
+    "lower_is_better": {"action": "store_true", "help": "less of it is better"},
+}
+"""What says which columns of a table of runs are what."""
+
+
+def make_parser(verb_names: Iterable[str]) -> argparse.ArgumentParser:
+    """The parser of all verbs; settings without a flag are in `overrides`."""
+    parser = argparse.ArgumentParser(
+        prog="normlib",
+        description="Compare normalization layers: identical networks that differ in nothing but the norm.",
+        epilog=epilog(None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", title="verbs")
+    for verb in verb_names:
+        sub = verbs.add_parser(
+            verb,
+            help=summary(verb),
+            description=f"{summary(verb)[0].upper()}{summary(verb)[1:]}.",
+            epilog=epilog(verb),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        words = ("DIR|key=value", "experiments' folders, and settings that select among their runs")
+        if verb == "report":
+            words = (f"{words[0]}|FILE", f"{words[1]}; or one table of runs, such as runs.csv")
+        metavar, told = words if verb in READING else ("key=value", "settings, in Hydra's override grammar")
+        if verb == "check":
+            metavar, told = "NAME|key=value", "norms to check, settings of theirs, and plugins"
+        sub.add_argument("overrides", nargs="*", metavar=metavar, help=told)
+        sub.add_argument(
+            "--config-dir", action="append", default=[], metavar="DIR",
+            help="a folder with experiments and arms of your own (experiment/*.yaml, norm/*.yaml); may be repeated",
+        )  # fmt: skip
+        if verb in READING:
+            sub.add_argument("--to", **READING[verb])
+        if verb in ("report", "compare", "bench"):
+            sub.add_argument(
+                "--overwrite", action="store_true",
+                help="replace files in the way that normlib did not write; files with other names stay in any case",
+            )  # fmt: skip
+        if verb == "report":
+            sub.add_argument("--open", action="store_true", help="open the page in a browser")
+            of_table = sub.add_argument_group("flags for a table of runs that was made elsewhere")
+            for name, keywords in TABLE_FLAGS.items():
+                of_table.add_argument(f"--{name.replace('_', '-')}", **keywords)
+        if verb == "train":
+            sub.add_argument("-m", "--multirun", action="store_true", help="Hydra's multirun, with any launcher")
+            for flags, keywords in HYDRA_FLAGS.items():
+                sub.add_argument(*flags, **keywords)
+    return parser
