@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from normlib import help as help_texts
-from normlib.experiments.config import Composer, configuration
+from normlib.experiments.config import configuration
 from normlib.experiments.plan import make_plan, make_run
 from normlib.experiments.schema import GROUPS
 from normlib.training.spec import OPTIMIZERS, SCHEDULES
@@ -36,12 +38,11 @@ def test_every_choice_composes(group: str) -> None:
             composed = composer.compose([f"{group}={choice}"])
             assert composed.choices[group] == choice
             if group in (*ROOMS, "optimizer", "schedule"):
-                _is_complete(composer, group, choice)
+                _is_complete(composed.plain[group], group, choice)
 
 
-def _is_complete(composer: Composer, group: str, choice: str) -> None:
+def _is_complete(node: dict[str, Any], group: str, choice: str) -> None:
     """The node of a choice holds a name and every setting of the class that is registered under it."""
-    node = composer.compose([f"{group}={choice}"]).plain[group]
     if group in GROUPS:
         registered = node.get("registered", node["name"])  # a model may have a setting called name
         assert set(GROUPS[group][registered].settings) < set(node)
@@ -91,3 +92,16 @@ def test_every_arm_is_labelled_by_its_file(arm: str) -> None:
     assert run.labels["norm"] == arm != run.spec["norm"]["name"]
     plain, _ = make_run([f"norm={run.spec['norm']['name']}"])
     assert run.id != plain.id, "an arm that changes nothing is no arm"
+
+
+def test_composing_copies_no_other_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra copies its sources for each composition; with the nodes of every choice, a plan of many arms would take twice as long."""
+
+    class Uncopied:
+        def __deepcopy__(self, memo: object) -> None:
+            pytest.fail("the store was copied")
+
+    with configuration([]) as composer:
+        monkeypatch.setitem(ConfigStore.instance().repo["norm"], "planted.yaml", Uncopied())
+        assert composer.compose(["norm=layer"]).plain["norm"]["name"] == "layer"
+        assert "layer" in composer.group_choices("norm")

@@ -38,6 +38,9 @@ with contextlib.redirect_stdout(io.StringIO()):
 stage("report")
 normlib.BatchNorm
 stage("a norm")
+with contextlib.redirect_stdout(io.StringIO()):
+    main(["plan", "norm=layer", "model=mlp", "model.width=8", "seed=0"])
+stage("plan")
 print(json.dumps([found, shown]))
 """
 
@@ -96,6 +99,12 @@ def test_reporting_imports_no_torch(stages: tuple[dict[str, list[str]], dict[str
     assert found["exit code"] == 0
     assert {"torch", "pytorch_lightning"}.isdisjoint(found["report"]) and "pandas" in found["report"]
     assert "torch" in found["a norm"], "or nothing would be seen above either"
+
+
+def test_planning_imports_no_lightning(stages: tuple[dict[str, list[str]], dict[str, str]]) -> None:
+    """It takes seconds, which each process of a sweep and each command would take."""
+    found, _ = stages
+    assert "pytorch_lightning" not in found["plan"] and "hydra" in found["plan"]
 
 
 def test_every_verb_shows_examples_and_choices(stages: tuple[dict[str, list[str]], dict[str, str]]) -> None:

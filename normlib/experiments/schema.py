@@ -119,7 +119,6 @@ _stored: dict[tuple[str, str], Entry] = {}
 def store_schema() -> None:
     """Put a node for every registered class, and the root, where Hydra finds them."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Root, provider=PROVIDER)
     for group, registry in GROUPS.items():
         for entry in registry.entries():
             there = f"{entry.name}.yaml" in store.repo.get(group, {})
@@ -129,6 +128,10 @@ def store_schema() -> None:
                 node = settings_node(group, entry, COMMON.get(group))
                 store.store(group=group, name=entry.name, node=node, provider=PROVIDER)
                 _stored[group, entry.name] = entry
+    root = store.repo.get("schema.yaml")
+    if root is not None and root.provider == PROVIDER:  # what comes from no registry never changes
+        return
+    store.store(name="schema", node=Root, provider=PROVIDER)
     for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         for name, node in choices.items():
             store.store(group=group, name=name, node=node, provider=PROVIDER)

@@ -11,9 +11,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 from torch import nn
 
 from normlib.errors import NormlibError
@@ -27,6 +26,9 @@ from normlib.training.network import Network, move_in
 from normlib.training.seeding import global_stream
 from normlib.training.spec import Run
 from normlib.training.trunk import hash_state
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 NORM_LAYER = "norm_layer"
 BATCH_SIZE = "batch_size"
@@ -55,6 +57,8 @@ def build_user_module(run: Run) -> UserModule:
 
     UserModuleError where that cannot be, CannotEnter where the norm has no place in the module.
     """
+    import pytorch_lightning as pl  # takes seconds, and a plan needs this file too
+
     spec = run.spec
     module_class, datamodule_class = classes_of(run.sources)
     settings = constructor_settings(spec, module_class, datamodule_class)

@@ -188,7 +188,7 @@ class Noisy(Dataset):
 
 normlib.dataset_from(Noisy(), name="my_noisy", num_classes=2, in_memory={in_memory}, workers={workers})
 '''
-RUN = "plugins=[my_noisy.py] data=my_noisy model=mlp model.width=8 norm=batch data.batch_size=4 training.steps=100 accelerator=cpu"
+RUN = "plugins=[my_noisy.py] data=my_noisy model=mlp model.width=8 norm=batch data.batch_size=4 training.steps=36 accelerator=cpu"
 
 
 @pytest.mark.parametrize(("in_memory", "workers"), [(True, 0), (False, 0), (False, 1)])

@@ -156,14 +156,14 @@ def test_a_name_without_records_is_refused_and_the_others_are_named(
 
 
 @pytest.mark.parametrize("seed", ["2**64", "18446744073709551616", "9223372036854775808", "-1", "-9223372036854775809", "1.5", "1e3", "nan", "true", "null", "[1]", "0,-1", "0,2**64"])  # fmt: skip
-@pytest.mark.parametrize("verb", ["plan", "train"])
 def test_a_seed_is_a_whole_number_of_at_most_64_bits(
-    seed: str, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*verb.split(), *TINY, "norm=layer", f"seed={seed}"]) == 2
-    complaint = capsys.readouterr().err
-    assert len(complaint.splitlines()) == 1 and "seed" in complaint
+    for verb in ("plan", "train") if seed in ("2**64", "-1", "nan") else ("plan",):
+        assert main([verb, *TINY, "norm=layer", f"seed={seed}"]) == 2
+        complaint = capsys.readouterr().err
+        assert len(complaint.splitlines()) == 1 and "seed" in complaint
     assert not list(tmp_path.iterdir())
 
 

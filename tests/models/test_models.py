@@ -139,6 +139,8 @@ def layers_with_bias_ahead_of_sites(model: nn.Module, example: Tensor) -> list[s
 def test_every_norm_trains_a_step_or_is_refused_with_the_reason(
     variant: str, few_data, make_run, tmp_path: Path
 ) -> None:
+    """Every norm is planned in every variant, and trained in the first variant of each model; a few are trained in all."""
+    trained = norm_names() if variant in OWN else ("batch", "layer", "none", "weight_norm")
     base = make_run(*small(variant), "norm=none", "training.steps=1")
     _, sites = build(variant)
     lacking = {"weight": None in sites.ahead.values(), "branch": not sites.branches}
@@ -146,11 +148,12 @@ def test_every_norm_trains_a_step_or_is_refused_with_the_reason(
         lacking["site"] = True
     for norm in norm_names():
         run = with_norm(base, norm)
-        record = train_run(run, tmp_path).record
-        if run.skip_reason is None:
-            assert (record.status, record.steps) == ("done", 1), record.traceback
-        else:
-            assert record.reason.removeprefix("ValueError: ") == run.skip_reason, "the plan and the run disagree"
+        if norm in trained:
+            record = train_run(run, tmp_path).record
+            if run.skip_reason is None:
+                assert (record.status, record.steps) == ("done", 1), record.traceback
+            else:
+                assert record.reason.removeprefix("ValueError: ") == run.skip_reason, "the plan and the run disagree"
         slot = norms[norm].cls.slot
         if slot in lacking:
             assert (run.skip_reason is not None) == lacking[slot], (norm, run.skip_reason)
