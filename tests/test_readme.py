@@ -20,7 +20,9 @@ README = (ROOT / "README.md").read_text()
 # A sweep of the README is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
 TINY_MODULE = ["trainer.max_epochs=1", "datamodule.args.samples=16", "data.batch_size=8", "seed=0", "jobs=1"]
-TINY_BENCH = ["bench.shapes=[4x8x16x16]", "bench.blocks=2", "bench.rounds=2", "bench.compile=false"]
+TINY_BENCH = [
+    "bench.shapes=[4x8x16x16]", "bench.blocks=2", "bench.rounds=2", "bench.compile=false", "bench.threads=[1]", "bench.passes=[forward]",
+]  # fmt: skip
 FIRST_COMMAND = "pip install -e . && normlib compare"
 TEST_COMMAND = 'pip install -e ".[test]" && pytest -n 2'
 
@@ -91,7 +93,7 @@ def test_every_command_runs(project: Path, capsys: pytest.CaptureFixture[str], m
         arguments = shlex.split(command, comments=True)[1:]
         if arguments[0] == "bench":
             arguments += TINY_BENCH
-        if arguments[0] == "compare" or "-m" in arguments:
+        if arguments[0] in ("compare", "train"):
             arguments += TINY_MODULE if "module=" in command else tiny_for(command)
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
     assert len(opened) == 1

@@ -80,11 +80,10 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
     ("plan tuning={axis:optimizer.lr,values:[0.1,1],replicates:3} seed=1000002", ("seed=1000002", "1000000 to 1000002")),
     ("plan tuning={axis:optimizer.lr,values:[0.1,1],replicates:3} data.split_seed=${seed}", ("follows the seed",)),
     ("plan tuning={axis:[optimizer.lr],values:[0.1,1],replicates:3}", ("tuning.axis", "one setting", "['optimizer.lr']")),
-    # A setting that is no axis is not swept in silence; plan and compare say the same before anything trains.
+    # A setting that is no axis is not swept in silence. All three verbs make the same plan, so a few settings show that.
     *[
         (f"{verb} {setting}", expected)
-        for verb in ("plan", "compare", "train -m")
-        for setting, expected in {
+        for number, (setting, expected) in enumerate({
             "results_dir=a,b": ("results_dir=a,b", "one value"),
             "data_dir=a,b": ("data_dir=a,b", "one value"),
             "save_weights=true,false": ("save_weights=true,false", "one value"),
@@ -102,12 +101,12 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
             "~norm": ("~norm", "leave out the '~'"),
             "~optimizer.lr": ("~optimizer.lr", "leave out the '~'"),
             "jobs=0": ("jobs", "at least 1", "got 0"),
-        }.items()
+        }.items())
+        for verb in (("plan", "compare", "train -m") if number % 4 == 0 else ("plan",))
     ],
     *[
         (f"{verb} {setting}", expected)
-        for verb in ("plan", "compare")
-        for setting, expected in {
+        for number, (setting, expected) in enumerate({
             "columns=norm": ("two different settings", "norm"),
             "rows=seed": ("'seed'", "replicates"),
             "seed=range(0,1,0)": ("seed=range(0,1,0)", "zero"),
@@ -126,7 +125,8 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
             "data_dir='~nosuchuser/x'": ("data_dir", "~nosuchuser"),
             f"plugins=[{'a' * 300}.py]": ("plugins", "too long"),
             "plugins=['~nosuchuser/a.py']": ("plugins", "home"),
-        }.items()
+        }.items())
+        for verb in (("plan", "compare") if number % 4 == 0 else ("plan",))
     ],
     ("train +bogus=1", ("+bogus=1", "leave out")),
     ("train norm=batch norm=group", ("norm=batch norm=group", "chosen twice")),

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def record_of(name: str, *words: str, data: str | None = "Points", **options: An
     return record
 
 
-ARMS = ("batch", "group norm.num_groups=2", "layer", "batch_renorm", "none", "instance")
+ARMS = ("batch", "group norm.num_groups=2", "layer", "batch_renorm", "none")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,8 @@ ARMS = ("batch", "group norm.num_groups=2", "layer", "batch_renorm", "none", "in
     [("Plain", "Points"), ("WithFactory", "Points"), ("Gan", "Points"), ("Loaded", None), ("Draws", None)],
 )
 def test_arms_have_one_trunk_one_order_and_one_schedule(name: str, data: str | None) -> None:
-    records = [record_of(name, *f"norm={arm}".split(), data=data) for arm in ARMS[:5]]
+    arms = ARMS if name == "Plain" else ARMS[:3]
+    records = [record_of(name, *f"norm={arm}".split(), data=data) for arm in arms]
     hashes = [record.hashes for record in records]
     assert all(each == hashes[0] for each in hashes) and len(hashes[0]["batches"]) == 2
     assert len(set(hashes[0]["batches"])) == 2, "each epoch has an order of its own"
@@ -113,7 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
         f"module={FILE}:Plain",
         f"datamodule={FILE}:Points",
         "norm=batch",
-        "trainer.max_epochs=16",
+        "trainer.max_epochs=12",
         "accelerator=cpu",
     ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -125,11 +127,12 @@ def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
     checkpoints = killed / "train" / "checkpoints"
     while not [file for file in checkpoints.glob("*/*.ckpt") if int(file.stem.partition("=")[2]) >= 2]:
         assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not list((killed / "train" / "runs").glob("*.json"))
     reached = max(int(file.stem.partition("=")[2]) for file in checkpoints.glob("*/*.ckpt"))
-    assert 2 <= reached < 15
+    assert 2 <= reached < 11
     assert main(["train", *words, f"results_dir={killed}"]) == 0
     one, two = (Store(results, "train").scan().records[0] for results in (whole, killed))
     assert (one.metrics, one.hashes, one.steps, one.samples) == (two.metrics, two.hashes, two.steps, two.samples)
