@@ -83,10 +83,10 @@ def test_a_broken_contract_is_seen(
     broken = tmp_path / "contracts.ini"
     broken.write_text(
         "[importlinter]\nroot_package = normlib\n[importlinter:contract:1]\nname = Planted\ntype = forbidden\n"
-        "source_modules =\n    normlib.cli\nforbidden_modules =\n    normlib.help\n"
+        "source_modules =\n    normlib.arguments\nforbidden_modules =\n    normlib.help\n"
     )
     assert lint_imports(config_filename=str(broken), no_cache=True) == EXIT_STATUS_ERROR
-    assert "normlib.cli -> normlib.help" in capsys.readouterr().out
+    assert "normlib.arguments -> normlib.help" in capsys.readouterr().out
 
 
 def test_importing_and_helping_import_nothing_heavy(stages: tuple[dict[str, list[str]], dict[str, str]]) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from normlib.results.frame import frame
+from normlib.results.question import Question
 from normlib.results.record import DIVERGED, DONE, Record
 from normlib.results.sheet import Sheet
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from normlib.results.table_sheet import main_sheet
 from normlib.results.tables import Table, comparison
 from normlib.tasks.metric import Metric

@@ -8,8 +8,9 @@ from normlib.results.analyses import cost
 from normlib.results.columns import REINITIALIZED
 from normlib.results.frame import frame, settings
 from normlib.results.page import PageContent, page
+from normlib.results.question import Question
 from normlib.results.record import Record
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from tests.results.factories import make_record, sheets_of, study_of
 
 NAMES = [f"blocks.{index}.conv{layer}.weight" for index in range(2) for layer in (1, 2)] + ["classifier.weight"]

@@ -21,8 +21,9 @@ from normlib.results.elsewhere.rows import Asked, rows_of
 from normlib.results.elsewhere.status import WORDS
 from normlib.results.frame import frame
 from normlib.results.paired import paired
+from normlib.results.question import Question
 from normlib.results.record import FAILED, TRAINED
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from tests.results.factories import make_record
 
 ASKED = Asked(arm="norm", seed="seed", metric="dice", columns=("batch_size",))

@@ -13,12 +13,13 @@ import pytest
 
 import normlib
 from normlib.cli import main
-from normlib.results import report
+from normlib.results import contents
+from normlib.results.contents import check_folder
 from normlib.results.files import StoreError
 from normlib.results.identity import IdentityError
 from normlib.results.manifest import MANIFEST, Manifest, hash_of_file
 from normlib.results.record import Record
-from normlib.results.report import check_folder, write_report
+from normlib.results.report import write_report
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TINY
 from tests.results.factories import ACCURACY, LOSS, make_record
@@ -241,7 +242,7 @@ def test_a_sweep_replaces_what_it_is_told_to(tmp_path: Path) -> None:
 
 def test_every_name_is_known_before_there_is_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: set[str] = set()
-    monkeypatch.setattr(report, "check_place", lambda folder, possible, overwrite: names.update(possible))
+    monkeypatch.setattr(contents, "check_place", lambda folder, possible, overwrite: names.update(possible))
     check_folder(tmp_path, [ACCURACY, LOSS])
     for records in (_records(), [*_records(), *_records(model="convnet")], tuned_records()):
         write_report(tmp_path, records)

@@ -13,9 +13,10 @@ from normlib.results.columns import MACHINE
 from normlib.results.frame import frame, run_name
 from normlib.results.identity import check_paired
 from normlib.results.merge import merge
+from normlib.results.question import Question
 from normlib.results.record import Record
 from normlib.results.store import Scan
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from tests.results.factories import make_record
 
 HERE = {"cpu": "EPYC", "accelerator": "cpu", "torch": "2.6.0"}

@@ -21,9 +21,10 @@ from normlib.results.metrics import figure, metric_of, metric_of_value, table_na
 from normlib.results.page.by_column import metric_plot
 from normlib.results.page.differences import differences
 from normlib.results.paired import compare_arms, paired
+from normlib.results.question import Question
 from normlib.results.record import Record
 from normlib.results.report import write_report
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from normlib.results.tables import comparison
 from normlib.results.tuning import choices
 from normlib.results.verdicts import headline
@@ -182,8 +183,8 @@ def test_the_region_of_equivalence_is_in_the_unit_of_the_metric(metric: Metric) 
     [
         ({"metric": ACCURACY, "target": 95}, "a fraction above 0 and up to 1"),
         ({"metric": BITS, "target": math.inf}, "finite"),
-        ({"metric": BITS, "rope": -1}, "0 or more"),
-        ({"metric": BITS, "rope": math.nan}, "0 or more"),
+        ({"metric": BITS, "rope": -1}, "at least 0"),
+        ({"metric": BITS, "rope": math.nan}, "at least 0"),
     ],
 )
 def test_a_question_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:

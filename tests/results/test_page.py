@@ -20,9 +20,10 @@ from normlib.results.page import PageContent, page
 from normlib.results.page.by_column import MOST_LISTED, metric_plot
 from normlib.results.page.marks import SYMBOLS, marks
 from normlib.results.page.parts import LONGEST_OPEN, parts
+from normlib.results.question import Question
 from normlib.results.record import Record
 from normlib.results.sheet import Entry, Line, Sheet
-from normlib.results.study import Question, Study
+from normlib.results.study import Study
 from normlib.results.tuning import TUNED, views
 from tests.results.factories import make_record
 from tests.results.page_content import HOSTILE, IMAGE, NORMS, content, records

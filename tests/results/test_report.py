@@ -15,10 +15,10 @@ from normlib.results.axes import ReportError
 from normlib.results.files import StoreError
 from normlib.results.identity import IdentityError
 from normlib.results.manifest import MANIFEST
+from normlib.results.question import Question
 from normlib.results.record import Record
 from normlib.results.report import Report, write_report
 from normlib.results.store import Store
-from normlib.results.study import Question
 from tests.results.factories import make_record
 
 NAMES = ("accuracy", "batch_size_effect", "cost", "differences", "gap", "loss", "paired", "speed")

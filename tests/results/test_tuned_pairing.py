@@ -6,7 +6,8 @@ import pytest
 
 from normlib.results.frame import frame
 from normlib.results.paired import paired
-from normlib.results.study import Question, Study
+from normlib.results.question import Question
+from normlib.results.study import Study
 from normlib.results.tuning import FIXED, TUNED, views
 from tests.results.tuned_records import DEPTH, RATE, tuned_records
 
