@@ -31,12 +31,7 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         section, _, name = key.partition(".")
         if spec[section][name] not in known:
             raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
-    for key, value in _numbers(spec):
-        if isinstance(value, float):
-            rule = f"{key} is a finite number, because neither training nor records can hold {value}"
-            _require(math.isfinite(value), rule)
-        else:
-            _require(abs(value) <= LARGEST, f"{key} is a whole number of at most 64 bits, got {short(value)}")
+    check_norm(spec)
     data, training, site, evaluation = spec["data"], spec["training"], spec["site"], spec["evaluation"]
     num_train = dataset.sizes["train"]
     _require(
@@ -68,10 +63,49 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         0 <= site["dropout"] < 1,
         f"site.dropout is the share of values dropped, from 0 to below 1, got {site['dropout']}",
     )
+    _check_evaluation(evaluation)
+    warmup = spec["schedule"].get("warmup", 0.0)
+    _require(0 <= warmup < 1, f"schedule.warmup is a share of the run, from 0 to below 1, got {warmup}")
+    optimizer = spec["optimizer"]
+    for name in ("lr", "weight_decay"):
+        _require(optimizer[name] >= 0, f"optimizer.{name} is not negative, got {optimizer[name]}")
+    for name in ("momentum", "beta1", "beta2"):
+        value = optimizer.get(name, 0.0)
+        _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
+    if data["flip"] or data["crop"]:
+        _require(
+            len(dataset.input_shape) == 3 and data["crop"] >= 0,
+            f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
+            f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
+        )
+
+
+def check_norm(spec: Mapping[str, Any]) -> None:
+    """Refuse settings of the norm and its sites that no run can have, whatever trains it. Raises ConfigError."""
+    for key, value in _numbers(spec):
+        if isinstance(value, float):
+            rule = f"{key} is a finite number, because neither training nor records can hold {value}"
+            _require(math.isfinite(value), rule)
+        else:
+            _require(abs(value) <= LARGEST, f"{key} is a whole number of at most 64 bits, got {short(value)}")
+    noise = spec["norm"]["gamma_noise"]
+    _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
+    frozen, batches = spec["norm"]["frozen"], spec["norm"]["fit_on_batches"]
+    _require(
+        frozen in (None, *FROZEN),
+        f"norm.frozen is what is held still, one of {', '.join(FROZEN)}, or null for nothing, got {frozen}",
+    )
+    _require(batches >= 0, f"norm.fit_on_batches is a number of batches, at least 0, got {batches}")
+    _check_slots(spec["norm"])
+    _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
+    if (site := spec.get("site")) is None:
+        return
+    batch_size = spec["data"]["batch_size"]
+    _require(batch_size is None or batch_size >= 1, f"data.batch_size is at least 1, got {batch_size}")
     group = site["norm_batch_size"]
     _require(
-        group is None or 1 <= group <= data["batch_size"],
-        f"site.norm_batch_size is at least 1 and at most data.batch_size ({data['batch_size']}), because statistics cannot "
+        group is None or (group >= 1 and (batch_size is None or group <= batch_size)),
+        f"site.norm_batch_size is at least 1 and at most data.batch_size ({batch_size}), because statistics cannot "
         f"be taken over more samples than a batch holds; got {group}",
     )
     _require(
@@ -83,31 +117,6 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
         f"site.horizon={site['horizon']} sets the momentum of running averages, so norm.momentum cannot be set as well; got "
         f"norm.momentum={spec['norm'].get('momentum')}: add site.horizon=null, or leave norm.momentum out",
     )
-    _check_evaluation(evaluation)
-    warmup = spec["schedule"].get("warmup", 0.0)
-    _require(0 <= warmup < 1, f"schedule.warmup is a share of the run, from 0 to below 1, got {warmup}")
-    optimizer = spec["optimizer"]
-    for name in ("lr", "weight_decay"):
-        _require(optimizer[name] >= 0, f"optimizer.{name} is not negative, got {optimizer[name]}")
-    for name in ("momentum", "beta1", "beta2"):
-        value = optimizer.get(name, 0.0)
-        _require(0 <= value < 1, f"optimizer.{name} is the weight of the past, from 0 to below 1, got {value}")
-    noise = spec["norm"]["gamma_noise"]
-    _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
-    frozen, batches = spec["norm"]["frozen"], spec["norm"]["fit_on_batches"]
-    _require(
-        frozen in (None, *FROZEN),
-        f"norm.frozen is what is held still, one of {', '.join(FROZEN)}, or null for nothing, got {frozen}",
-    )
-    _require(batches >= 0, f"norm.fit_on_batches is a number of batches, at least 0, got {batches}")
-    _check_slots(spec["norm"])
-    _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
-    if data["flip"] or data["crop"]:
-        _require(
-            len(dataset.input_shape) == 3 and data["crop"] >= 0,
-            f"data.flip and data.crop (at least 0) are for images (C, H, W), but {data['name']} has inputs of shape "
-            f"{tuple(dataset.input_shape)} and data.crop={data['crop']}",
-        )
 
 
 @functools.cache

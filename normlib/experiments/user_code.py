@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normlib.experiments.check import known_accelerator
+from normlib.experiments.check import check_norm, known_accelerator
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.user_settings import check_trainer
 from normlib.names import unknown_name
@@ -60,6 +60,13 @@ def resolve_module(
         **{key: plain[key] for key in SCALARS},
     }
     spec["accelerator"] = known_accelerator(spec["accelerator"])
+    check_norm(spec)
+    if spec["norm"]["fit_on_batches"]:
+        raise ConfigError(
+            "norm.fit_on_batches is for pretrained networks of model=; a module of your own starts as it builds itself"
+        )
+    if spec["site"]["horizon"] is not None and spec["data"]["batch_size"] is None:
+        raise ConfigError("site.horizon counts samples, so it needs data.batch_size, which nothing of yours takes")
     classes = {"norm": norms[spec["norm"]["name"]].cls, "model": module_class, "data": datamodule_class or module_class}
     if spec["norm"]["weights"] is not None:
         classes["weights"] = norms[spec["norm"]["weights"]].cls
@@ -81,10 +88,11 @@ def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None]
     for name in plain["condition"]:
         if name not in named and not takes_any:
             raise ConfigError(f"condition.{name}: {unknown_name(f'argument of {function.__name__}', name, named)}")
-    if plain["norm"]["weights"] is not None:
-        raise ConfigError(
-            "norm.weights needs the layer ahead of each norm, which a function of your own does not tell; leave it out"
-        )
+    for setting in ("weights", "frozen", "fit_on_batches"):
+        if plain["norm"][setting]:
+            raise ConfigError(
+                f"norm.{setting} needs to know the network around each norm, which a function of your own does not tell; leave it out"
+            )
     name = path.rpartition(":")[2]
     spec: dict[str, Any] = {
         "norm": dict(plain["norm"]),
@@ -94,6 +102,7 @@ def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None]
         **{key: plain[key] for key in SCALARS},
     }
     spec["accelerator"] = known_accelerator(spec["accelerator"])
+    check_norm(spec)
     code = {
         "norm": source.class_hash(norms[spec["norm"]["name"]].cls),
         "model": source.class_hash(function),

@@ -11,6 +11,7 @@ from typing import Any
 
 from normlib.experiments.complaints import ConfigError
 from normlib.names import unknown_name
+from normlib.tasks.metric import known_metric
 
 SHORT = {
     "module": "module.path",
@@ -52,6 +53,11 @@ def check_user_code(settings: Mapping[str, Any], keys: Sequence[str]) -> None:
     module, function = settings["module"]["path"], settings["function"]["path"]
     if module and function:
         raise ConfigError(f"module={module} function={function}: a run trains one of them; leave the other out")
+    metric = settings["metric"]
+    if (module or function) and metric and known_metric(metric) is None and settings["higher_is_better"] is None:
+        raise ConfigError(
+            f"metric={metric}: its name does not tell whether more of it is better; add metric.higher_is_better=true or =false"
+        )
     if function and settings["save_weights"]:
         raise ConfigError("save_weights=true: a function of your own keeps its networks to itself; let it save them")
     for key in keys:

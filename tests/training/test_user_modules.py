@@ -156,6 +156,13 @@ BAD: list[tuple[list[str], str]] = [
     ([f"module={FILE}:Plain", "trainer.max_epoch=4"], "no setting of the Trainer .*did you mean 'max_epochs'"),
     ([f"module={FILE}:Plain", "module.args=[3]"], "it takes arguments by name"),
     ([f"module={FILE}:Plain", "trainer.devices=2"], "trainer.devices is normlib's to set"),
+    ([f"module={FILE}:Plain", "norm.fit_on_batches=2"], "for pretrained networks of model="),
+    ([f"module={FILE}:Plain", "norm.gamma_noise=-1"], "at least 0, got -1"),
+    (
+        [f"module={FILE}:Plain", "metric=closs"],
+        "does not tell whether more of it is better; add metric.higher_is_better",
+    ),
+    ([f"module={FILE}:Plain", f"datamodule={FILE}:Points", "site.norm_batch_size=9"], r"at most data.batch_size \(8\)"),
     (["trainer.max_epochs=2"], "for a LightningModule of your own: name it with module="),
 ]
 
