@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from normlib.finder import Finder
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.project import NORMLIB, Project, file_of, own_files, project_of, shadowed
 from normlib.registry import RegistryError
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from normlib.errors import NormlibError
-from normlib.names import read_as, unknown_name
+from normlib.naming import read_as, unknown_name
 
 T = TypeVar("T")
 

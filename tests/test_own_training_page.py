@@ -52,7 +52,7 @@ def test_the_table_names_settings_that_there_are() -> None:
     import dataclasses
 
     from normlib.experiments.schema import Root
-    from normlib.experiments.user_code import SHORT
+    from normlib.experiments.user_settings import SHORT
 
     table = PAGE[PAGE.index("| you write |") :].partition("\n\n")[0]
     known = {*SHORT, *(field.name for field in dataclasses.fields(Root))}

@@ -79,3 +79,9 @@ def test_results_are_loaded_and_compared_in_two_lines(tmp_path: Path) -> None:
 def test_bad_input_is_an_error_of_ours(overrides: list[str], error: type[Exception]) -> None:
     with pytest.raises(error):
         normlib.train(*TINY, *overrides)
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Whoever imports the module would find it in the place of the function, as `normlib.names`."""
+    modules = {path.stem for path in Path(normlib.__file__).parent.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert not modules & set(normlib.__all__)

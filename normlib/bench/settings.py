@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from normlib.bench.record import LEAST_BLOCKS
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import plain_text, plugins_of
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.plugins import load_plugin
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")

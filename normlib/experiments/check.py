@@ -12,7 +12,7 @@ from typing import Any
 
 from normlib.data.dataset import Dataset
 from normlib.experiments.complaints import ConfigError
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.norms import norms
 from normlib.results.quoting import short
 from normlib.training.budget import planned_steps

@@ -76,7 +76,7 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     if missing:
         group, name = missing.groups()
         known = sorted(set(re.findall(r"^\t(\S+)$", "\n".join(texts), re.MULTILINE)))
-        from normlib.names import unknown_name
+        from normlib.naming import unknown_name
 
         own = "; one of your own comes with plugins=[its_file.py]" if group in ("norm", "model", "data") else ""
         return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text

@@ -22,7 +22,7 @@ from yaml import YAMLError
 
 from normlib.experiments.complaints import ConfigError
 from normlib.help import config_dir
-from normlib.names import read_as
+from normlib.naming import read_as
 from normlib.registry import Registry
 from normlib.results.places import check_path
 

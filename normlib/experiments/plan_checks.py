@@ -12,7 +12,7 @@ from typing import Any
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.multiply import Axes
 from normlib.experiments.schema import Root
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.results.axes import as_text, places
 from normlib.results.columns import arm_label
 from normlib.results.frame import frame

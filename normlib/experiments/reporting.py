@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Glob
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.folders import config_dir_flags, sweep_params
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.results.axes import as_text
 from normlib.results.frame import frame
 from normlib.results.places import user_path

@@ -31,7 +31,7 @@ from normlib.experiments.folders import (
     group_files,
     sweep_params,
 )
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.results.axes import as_text, check_axis, same_text
 from normlib.results.columns import SEED
 from normlib.results.folders import Merged, read_folders

@@ -14,7 +14,7 @@ from typing import Any
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import Composer
 from normlib.experiments.multiply import Axes, multiply
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.results.frame import frame
 from normlib.results.metrics import metric_of
 from normlib.results.record import SKIPPED, Record

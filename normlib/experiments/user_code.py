@@ -13,7 +13,7 @@ from typing import Any
 from normlib.experiments.check import check_norm, known_accelerator
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.user_settings import check_trainer
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.norms import norms
 from normlib.plugins import load_named
 from normlib.training import source

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normlib.experiments.complaints import ConfigError
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.tasks.metric import known_metric
 
 SHORT = {

@@ -18,7 +18,7 @@ from torch import nn
 
 from normlib.models.architecture import Architecture
 from normlib.models.site import Site, Sites
-from normlib.names import unknown_argument
+from normlib.naming import unknown_argument
 from normlib.registry import is_settable
 
 SUPPLIED = ("norm_layer", "input_shape", "in_channels", "num_outputs", "num_classes", "vocabulary")

@@ -18,7 +18,7 @@ from normlib.conversion.references import beside_submodules
 from normlib.conversion.swap import require_replaceable, swap
 from normlib.models.site import GAINS, Site, Sites
 from normlib.models.trace import LIKE_RELU, TRANSPOSED, Trace
-from normlib.names import listed
+from normlib.naming import listed
 
 # Called a norm, but a part of the network beside its norms: ConvNeXt V2 has it between two layers of its perceptrons.
 PART_OF_THE_TRUNK = ("GlobalResponseNorm",)

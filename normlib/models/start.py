@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlib.names import listed
+from normlib.naming import listed
 
 DEFAULT = "DEFAULT"
 """The setting for weights that a model knows itself, as torchvision's."""

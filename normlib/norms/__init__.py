@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.registry import Registry, RegistryError, Setting
 
 

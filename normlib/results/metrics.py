@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.results.axes import ReportError
 from normlib.results.columns import METRIC_FACTS, UNKNOWN_SPLIT
 from normlib.results.record import TRAINED

@@ -13,7 +13,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from normlib.names import listed
+from normlib.naming import listed
 from normlib.results.claims import wait_for
 from normlib.results.files import StoreError, remove_strays, unwritable, write_atomically
 from normlib.results.manifest import MANIFEST, Manifest, hash_of, hash_of_file

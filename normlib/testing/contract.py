@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from normlib.names import unknown_name
+from normlib.naming import unknown_name
 from normlib.norms.base import Norm
 from normlib.norms.declarations import INVARIANCES
 from normlib.testing import (

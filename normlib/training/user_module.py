@@ -20,7 +20,7 @@ from normlib.models.own_network import NormLayer
 from normlib.models.replacing import norms_of, replace_norms
 from normlib.models.site import Sites
 from normlib.models.trace import Trace
-from normlib.names import unknown_argument
+from normlib.naming import unknown_argument
 from normlib.plugins import load_named
 from normlib.training.network import Network, move_in
 from normlib.training.seeding import global_stream

@@ -15,7 +15,7 @@ from normlib.experiments.config import configuration
 from normlib.experiments.folders import check_config_dirs, config_dir_flags
 from normlib.experiments.plan import make_plan
 from normlib.hydra_app import multirun
-from normlib.names import NO_NAMES
+from normlib.naming import NO_NAMES
 from normlib.registry import RegistryError
 from normlib.results.store import Store
 from tests.experiments.tiny_sweeps import TASK, TINY

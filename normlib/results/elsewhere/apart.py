@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normlib.names import listed
+from normlib.naming import listed
 from normlib.results.axes import as_text
 from normlib.results.columns import SEED
 from normlib.results.elsewhere.columns import bare, may_be_setting

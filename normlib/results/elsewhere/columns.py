@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normlib.names import listed
+from normlib.naming import listed
 from normlib.results.columns import MACHINE, SEED, is_setting
 from normlib.results.elsewhere.frames import TableError
 from normlib.results.tuning import STAGE, TUNING

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from normlib.names import listed
+from normlib.naming import listed
 from normlib.results.axes import as_text
 from normlib.results.columns import METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.elsewhere.apart import check_apart, messages_on_seeds, messages_on_settings
