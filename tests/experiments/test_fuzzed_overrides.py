@@ -96,7 +96,13 @@ def test_a_plan_of_anything_is_an_answer(place: Path, words: list[str]) -> None:
     assert "Traceback" not in shown
 
 
-GROUPED = ["norm=batch,group", "norm=glob(group*)", "optimizer=sgd,adamw", "model=mlp,convnet", "schedule=constant,cosine"]
+GROUPED = [
+    "norm=batch,group",
+    "norm=glob(group*)",
+    "optimizer=sgd,adamw",
+    "model=mlp,convnet",
+    "schedule=constant,cosine",
+]
 OF_SOME = [
     "norm.num_groups", "norm.group_size", "norm.momentum", "norm.bogus", "norm.eps", "norm", "optimizer.beta1", "optimizer.momentum",
     "model.width", "model.bogus", "schedule.warmup", "columns", "rows", "name", "baseline",
