@@ -68,7 +68,10 @@ def settled(record: Record | None, place: Place) -> bool:
 
 def do_run(run: Run, place: Place) -> Outcome | None:
     """Claim a run, train it unless it has a record by now, and write the record. None: another process has it."""
-    from normlib.training.run import train_run  # takes seconds, for Lightning; ahead of the claim
+    if run.skip_reason is None:
+        from normlib.training.run import (
+            train_run,
+        )  # takes seconds, so ahead of the claim; a skipped run needs none of it
 
     with place.store.claim(run.id) as claimed:
         if claimed is None:
@@ -78,7 +81,6 @@ def do_run(run: Run, place: Place) -> Outcome | None:
             return Outcome(run, existing)
         if run.skip_reason is not None:
             return Outcome(run, claimed.write(unfinished(run, SKIPPED, run.skip_reason)))
-
         checkpoints = place.store.checkpoints / run.id if run.sources else None
         trained = train_run(run, place.data_dir, place.logger, checkpoints=checkpoints)
         record = claimed.write(trained.record)
