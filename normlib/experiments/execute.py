@@ -68,10 +68,8 @@ def settled(record: Record | None, place: Place) -> bool:
 
 def do_run(run: Run, place: Place) -> Outcome | None:
     """Claim a run, train it unless it has a record by now, and write the record. None: another process has it."""
-    if run.skip_reason is None:
-        from normlib.training.run import (
-            train_run,
-        )  # takes seconds, so ahead of the claim; a skipped run needs none of it
+    if run.skip_reason is None:  # a skipped run needs nothing that trains, and imports take seconds: ahead of the claim
+        from normlib.training.run import train_run
 
     with place.store.claim(run.id) as claimed:
         if claimed is None:

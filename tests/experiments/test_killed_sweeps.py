@@ -35,8 +35,9 @@ DISTURBANCES = [
     ("parent", "SIGKILL"), ("worker", "SIGKILL"), ("group", "SIGINT"), ("group", "SIGSTOP"), ("worker", "SIGTERM"),
     ("group", "SIGKILL"), ("parent", "SIGTERM"), ("worker", "SIGSTOP"),
 ]  # fmt: skip
+# A process that a signal ends has the code 128 + n for a shell, whether it says so itself or Python does at its very end.
 MAY_END_WITH = {
-    "SIGKILL": {0, 1, -signal.SIGKILL}, "SIGTERM": {0, 1, 128 + signal.SIGTERM}, "SIGINT": {0, 128 + signal.SIGINT},
+    "SIGKILL": {0, 1, -signal.SIGKILL}, "SIGTERM": {0, 1, 128 + signal.SIGTERM}, "SIGINT": {0, 128 + signal.SIGINT, -signal.SIGINT},
     "SIGSTOP": {0},
 }  # fmt: skip
 SEEDS = range(int(os.environ.get("NORMLIB_KILLS", "4")))
