@@ -14,17 +14,16 @@ from normlib.cli import main
 from normlib.models import models
 from normlib.models.site import ACTIVATIONS, Sites
 from normlib.plugins import load_plugin
+from tests.pages import ROOT, blocks, commands, page
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "adding_a_model.md").read_text(encoding="utf-8")
+PAGE = page("docs/adding_a_model.md")
 # A comparison of the page is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
 
 
-def blocks(language: str) -> dict[str, str]:
+def named_blocks(language: str) -> dict[str, str]:
     """The page's code blocks in one language, by their first comment where they have one."""
-    found = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return {block.split()[1]: block for block in found}
+    return {block.split()[1]: block for block in blocks(PAGE, language)}
 
 
 def rows(heading: str) -> set[str]:
@@ -37,15 +36,15 @@ def rows(heading: str) -> set[str]:
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The page's files, written where the commands look for them."""
     monkeypatch.chdir(tmp_path)
-    for name, block in blocks("python").items():
+    for name, block in named_blocks("python").items():
         (tmp_path / name).write_text(block)
-    return list(blocks("python"))
+    return list(named_blocks("python"))
 
 
 def test_the_commands_of_the_page_run(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [line for block in blocks("bash").values() for line in block.splitlines()]
-    assert len(commands) >= 3
-    for command in commands:
+    lines = commands(PAGE)
+    assert len(lines) >= 3
+    for command in lines:
         arguments = shlex.split(command)[1:]
         assert main(arguments + (TINY if arguments[0] == "compare" else [])) == 0, f"{command}: {capsys.readouterr()}"
         shown = capsys.readouterr().out

@@ -20,27 +20,23 @@ from normlib.norms.declarations import Declarations
 from normlib.norms.place import Place
 from normlib.testing import check_norm
 from normlib.testing.plain import PROMISED
+from tests.pages import ROOT, blocks, commands, page
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "adding_a_norm.md").read_text(encoding="utf-8")
+PAGE = page("docs/adding_a_norm.md")
 EXAMPLE = ROOT / "examples" / "normlib-l1-batch"
 # A comparison of the page is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_code_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for block in blocks("python"):
+    for block in blocks(PAGE, "python"):
         (tmp_path / block.split()[1]).write_text(block)
-    commands = [line for block in blocks("bash") for line in block.splitlines()]
-    assert len(commands) >= 3
-    for command in commands:
+    lines = commands(PAGE)
+    assert len(lines) >= 3
+    for command in lines:
         arguments = shlex.split(command, comments=True)[1:]
         assert main(arguments + (TINY if arguments[0] == "compare" else [])) == 0, f"{command}: {capsys.readouterr()}"
 

@@ -13,22 +13,19 @@ from normlib.results.reading import read_regular
 from normlib.results.record import Record
 from normlib.tasks import names, tasks
 from normlib.tasks.task import Task
+from tests.pages import blocks, commands, page
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "adding_a_task.md").read_text(encoding="utf-8")
+PAGE = page("docs/adding_a_task.md")
 # A comparison of the page is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=2", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1", "control=false"]
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_code_and_the_commands_of_the_page_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_ordinal.py").write_text(blocks("python")[0])
-    for command in [line for block in blocks("bash") for line in block.splitlines()]:
+    (tmp_path / "my_ordinal.py").write_text(blocks(PAGE, "python")[0])
+    for command in commands(PAGE):
         arguments = shlex.split(command)[1:]
         assert main(arguments + (TINY if arguments[0] == "compare" else [])) == 0, f"{command}: {capsys.readouterr()}"
         shown = capsys.readouterr().out

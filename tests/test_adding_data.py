@@ -12,26 +12,22 @@ import pytest
 from normlib.cli import main
 from normlib.data.dataset import Dataset
 from normlib.tasks import tasks
+from tests.pages import blocks, commands, page
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "adding_data.md").read_text(encoding="utf-8")
+PAGE = page("docs/adding_data.md")
 # A comparison of the page is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "seed=0", "model.width=8", "jobs=1", "accelerator=cpu", "control=false"]
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_code_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for block in blocks("python"):
+    for block in blocks(PAGE, "python"):
         (tmp_path / block.split()[1]).write_text(block)
-    commands = [line for block in blocks("bash") for line in block.splitlines()]
-    assert len(commands) >= 7
-    for number, command in enumerate(commands):
+    lines = commands(PAGE)
+    assert len(lines) >= 7
+    for number, command in enumerate(lines):
         program, *arguments = shlex.split(command)
         if program == "python":
             runpy.run_path(arguments[0])

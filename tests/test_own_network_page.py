@@ -15,14 +15,11 @@ from normlib.models.own_network import SUPPLIED
 from normlib.plugins import load_named
 from normlib.results.reading import read_regular
 from normlib.results.record import Record
+from tests.pages import blocks, commands, page
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "own_network.md").read_text(encoding="utf-8")
+PAGE = page("docs/own_network.md")
 # A comparison of the page is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=2", "data.batch_size=32", "seed=0", "jobs=1"]
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -30,16 +27,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The page's files, written where the commands look for them, and weights of the network."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "norm").mkdir()
-    for block in (*blocks("python"), *blocks("yaml")):
+    for block in (*blocks(PAGE, "python"), *blocks(PAGE, "yaml")):
         (tmp_path / block.split()[1]).write_text(block)
     torch.save(load_named("my_net.py:Net", "model.path")(1, 10).state_dict(), "weights.pt")
     return tmp_path
 
 
 def test_the_commands_of_the_page_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [line for block in blocks("bash") for line in block.splitlines()]
-    assert len(commands) == 4
-    for command in commands:
+    lines = commands(PAGE)
+    assert len(lines) == 4
+    for command in lines:
         arguments = shlex.split(command)[1:]
         tiny = TINY if arguments[0] == "compare" else []
         assert main(arguments + tiny) == 0, f"{command}: {capsys.readouterr()}"

@@ -11,18 +11,14 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
+from tests.pages import ROOT, blocks, commands, page
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "own_training.md").read_text(encoding="utf-8")
+PAGE = page("docs/own_training.md")
 # Run for real, but with as little training as a run can have. Later settings win.
 TINY = {
     "module": ["data.batch_size=8", "seed=0", "trainer.max_epochs=1", "datamodule.args.samples=16", "jobs=1", "control=false"],
     "function": ["seed=0", "jobs=1", "control=false"],
 }  # fmt: skip
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_code_and_the_commands_of_the_page_run(
@@ -31,11 +27,11 @@ def test_the_code_and_the_commands_of_the_page_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     shutil.copy(ROOT / "examples" / "my_lit.py", tmp_path)
-    for block in blocks("python"):
+    for block in blocks(PAGE, "python"):
         (tmp_path / block.split()[1]).write_text(block.replace("range(3)", "range(1)").replace("[0.1, 0.3]", "[0.1]"))
-    commands = [line for block in blocks("bash") for line in block.splitlines()]
-    assert len(commands) == 3
-    for command in commands:
+    lines = commands(PAGE)
+    assert len(lines) == 3
+    for command in lines:
         program, *arguments = shlex.split(command)
         if program == "python":
             runpy.run_path(str(tmp_path / arguments[0]), run_name="__main__")

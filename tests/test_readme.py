@@ -14,9 +14,10 @@ import pytest
 from normlib.cli import main
 from normlib.results.record import Record
 from results.update_readme import GALLERY, results_section, with_results
+from tests.pages import ROOT, blocks, page
+from tests.pages import commands as lines_of
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README = page("README.md")
 # A sweep of the README is run for real, but with as little training as a run can have. Later settings win.
 TINY = ["training.steps=3", "data.batch_size=32", "seed=0", "model.width=8", "jobs=1"]
 TINY_MODULE = ["trainer.max_epochs=1", "datamodule.args.samples=16", "data.batch_size=8", "seed=0", "jobs=1"]
@@ -27,15 +28,9 @@ FIRST_COMMAND = "pip install -e . && normlib compare"
 TEST_COMMAND = 'pip install -e ".[test]" && pytest -n 2'
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in one language."""
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return [text for name, text in fenced if name == language]
-
-
 def commands() -> list[str]:
     """Every `normlib` command of the README, each once, in its order."""
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    lines = lines_of(README)
     inline = [text.replace("\n", " ") for text in re.findall(r"`(normlib [a-z]+\s[^`]+)`", README)]
     found = {tuple(shlex.split(line, comments=True)): line for line in reversed([*lines, *inline])}
     return [line for line in reversed(found.values()) if line.startswith("normlib ")]
@@ -63,13 +58,13 @@ def reads_records(command: str) -> bool:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README tells to write, and records to report on."""
     monkeypatch.chdir(tmp_path)
-    own_norm = next(block for block in blocks("python") if block.startswith("# my_norm.py"))
+    own_norm = next(block for block in blocks(README, "python") if block.startswith("# my_norm.py"))
     (tmp_path / "my_norm.py").write_text(own_norm)
     for folder in ("norm", "experiment"):
         (tmp_path / "my_conf" / folder).mkdir(parents=True)
-    (tmp_path / "my_conf" / "norm" / "group8.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "my_conf" / "norm" / "group8.yaml").write_text(blocks(README, "yaml")[0])
     experiment = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      norm: batch,group8\n"
-    experiment += blocks("yaml")[1]  # the tuning
+    experiment += blocks(README, "yaml")[1]  # the tuning
     (tmp_path / "my_conf" / "experiment" / "mine.yaml").write_text(experiment)
     (tmp_path / "examples").mkdir()
     for name in ("made_elsewhere.csv", "my_lit.py"):
@@ -78,8 +73,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_two_commands_stand_in_the_first_screen() -> None:
-    assert blocks("bash")[0].strip() == FIRST_COMMAND
-    assert blocks("bash")[1].strip() == TEST_COMMAND
+    assert blocks(README, "bash")[0].strip() == FIRST_COMMAND
+    assert blocks(README, "bash")[1].strip() == TEST_COMMAND
 
 
 def test_every_command_runs(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +96,7 @@ def test_every_command_runs(project: Path, capsys: pytest.CaptureFixture[str], m
 
 def test_the_python_of_the_readme_runs(project: Path) -> None:
     names: dict[str, object] = {}
-    for block in blocks("python"):
+    for block in blocks(README, "python"):
         tiny = block.replace('"seed=range(3)"', '"seed=0"').replace('"data.batch_size=2,32"', '"data.batch_size=32"')
         if not block.startswith("# my_norm.py"):  # a file of its own, run by the commands
             exec(compile(tiny, "README.md", "exec"), names)
@@ -115,7 +110,9 @@ def test_the_python_of_the_readme_runs(project: Path) -> None:
 
 def test_links_and_the_tree_name_what_is_there() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
-    tree = re.findall(r"^(\S+/|\S+\.py) {2,}", next(b for b in blocks("") if "normlib/norms/" in b), re.MULTILINE)
+    tree = re.findall(
+        r"^(\S+/|\S+\.py) {2,}", next(b for b in blocks(README, "") if "normlib/norms/" in b), re.MULTILINE
+    )
     assert len(tree) > 8
     for name in [*links, *tree]:
         assert (ROOT / name).exists(), name

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import TABLE_FLAGS, main
+from tests.pages import ROOT, blocks, commands, page
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "results_from_elsewhere.md").read_text(encoding="utf-8")
+PAGE = page("docs/results_from_elsewhere.md")
 TABLE = Path("examples/made_elsewhere.csv")
 
 
@@ -24,16 +24,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-
-
 def test_the_command_and_the_code_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (command,) = [line for block in blocks("bash") for line in block.splitlines()]
+    (command,) = commands(PAGE)
     assert main(shlex.split(command)[1:]) == 0
     assert "pairing not verified" in capsys.readouterr().out.lower()
     assert (place / "examples" / "made_elsewhere_report" / "report.html").is_file()
-    (code,) = blocks("python")
+    (code,) = blocks(PAGE, "python")
     exec(compile(code, "results_from_elsewhere.md", "exec"), {})
     assert (place / "my_report" / "tables" / "paired.md").is_file()
 
