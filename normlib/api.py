@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from normlib.experiments.overrides import as_override, text_override
 from normlib.results.record import Record
 
 if TYPE_CHECKING:
@@ -100,16 +100,9 @@ def _written(key: str, value: Any) -> str:
         return ",".join(_written(key, each) for each in value)
     if isinstance(value, type) or inspect.isfunction(value):
         return _path_of(key, value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{name}:{_written(key, each)}" for name, each in value.items()) + "}"
-    text = str(value)
-    return (
-        text
-        if re.fullmatch(r"[A-Za-z0-9_.+-]+", text) or not isinstance(value, str)
-        else "'" + text.replace("'", "\\'") + "'"
-    )
+    return text_override(value) if isinstance(value, str) else as_override(value)
 
 
 def _path_of(key: str, thing: Any) -> str:
@@ -125,7 +118,7 @@ def _path_of(key: str, thing: Any) -> str:
             f"{key}={thing.__qualname__}: worker processes load it from a file, and it is not at the top of one; put it into a "
             "file, my_file.py, and import it from there"
         )
-    return "'" + f"{os.path.relpath(file)}:{thing.__qualname__}".replace("'", "\\'") + "'"
+    return text_override(f"{os.path.relpath(file)}:{thing.__qualname__}")
 
 
 def compare_on(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from normlib.data.dataset import DataError
+from normlib.data.dataset import SPLITS, DataError
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 """What splits are called in files and folders."""
@@ -28,7 +28,7 @@ def cut_sizes(lengths: Mapping[str, int], validation: float, test: float, where:
             round(validation * sizes["train"]) if "all" not in lengths else round(validation * lengths["all"])
         )
         sizes["train"] -= sizes["validation"]
-    sizes = {split: sizes[split] for split in ("train", "validation", "test")}
+    sizes = {split: sizes[split] for split in SPLITS}
     if min(sizes.values()) < 1:
         raise DataError(f"{where}: every split has at least one sample, got {sizes}; give more samples or other shares")
     return sizes

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from normlib.experiments.complaints import ConfigError, clear_errors, closest_names
 from normlib.experiments.config import Composed, Composer, has_setting, listed_values, set_value
 from normlib.experiments.control import CONTROL_OVERRIDE
+from normlib.experiments.overrides import text_override
 from normlib.experiments.resolve import resolve
 from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS, Run
 
@@ -59,9 +59,7 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
 
 def _as_typed(value: str, override: Override) -> str:
     """A listed value as an override has it: a glob finds files of any name, which may need quotes."""
-    if not isinstance(override.value(), Glob) or re.fullmatch(r"[\w./-]+", value, re.ASCII):
-        return value
-    return "'" + value.replace("'", "\\'") + "'"
+    return text_override(value) if isinstance(override.value(), Glob) else value
 
 
 def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import Composer
 from normlib.experiments.multiply import Axes, multiply
+from normlib.experiments.overrides import as_override
 from normlib.naming import unknown_name
 from normlib.results.frame import frame
 from normlib.results.metrics import metric_of
@@ -64,7 +65,7 @@ def read_tuning(declared: Any, settings: Mapping[str, Any], axes: Axes) -> Tunin
         raise ConfigError(
             f"tuning.axis={axis}: what is tuned for each arm cannot span the table; change rows or columns"
         )
-    return Tuning(str(axis), tuple(f"{axis}={_as_override(value)}" for value in values), replicates)
+    return Tuning(str(axis), tuple(f"{axis}={as_override(value)}" for value in values), replicates)
 
 
 def with_trials(
@@ -147,10 +148,3 @@ def _check_axis(axis: str, run: Run) -> None:
         where = f"norm={run.labels['norm']} model={run.labels['model']} data={run.labels['data']}"
         raise ConfigError(f"tuning.axis={axis}: every arm has to have the setting, but with {where} there is none; "
                           f"{unknown_name('setting', axis, known)}")  # fmt: skip
-
-
-def _as_override(value: Any) -> str:
-    """A value as an override writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return "'" + value.replace("'", "\\'") + "'" if isinstance(value, str) else str(value)

@@ -21,7 +21,7 @@ from normlib.training.spec import SCALARS, Run, run_id
 from normlib.training.user_module import BATCH_SIZE, constructor_settings
 
 TRAINING_FILES = (
-    "models/site.py", "norms/running.py", "training/budget.py", "training/installation.py", "training/lightning.py", "training/loaders.py",
+    "models/site.py", "models/start.py", "norms/running.py", "training/budget.py", "training/installation.py", "training/lightning.py", "training/loaders.py",
     "training/network.py", "training/record.py", "training/recorder.py", "training/run.py", "training/seeding.py",
     "training/spec.py", "training/surroundings.py", "training/trainer.py", "training/trunk.py", "training/user_module.py",
 )  # fmt: skip

@@ -59,7 +59,7 @@ def shown(metric: Metric, value: float | None) -> str:
 def column_name(name: str) -> str:
     """The name of a figure as a column has it: `val/dice` is `val_dice`."""
     plain = re.sub(r"\W+", "_", name).strip("_")
-    return plain if plain[:1].isalpha() else f"metric_{plain}"
+    return plain if plain[:1].isascii() and plain[:1].isalpha() else f"metric_{plain}"
 
 
 HIGHER_IS_BETTER = (

@@ -5,7 +5,7 @@ In come splits and sample numbers, out go inputs and targets. The order is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -26,7 +26,7 @@ class Feed(Protocol):
     def sizes(self) -> Mapping[str, int]:
         """Samples of each split."""
 
-    def start_epoch(self, epoch: int, batches: Sequence[Tensor]) -> None:
+    def start_epoch(self, epoch: int, batches: Iterable[Tensor]) -> None:
         """Get ready for the batches of an epoch, sample numbers (B,) each, which are then taken in this order."""
 
     def batch(self, indices: Tensor) -> Samples:
@@ -50,7 +50,7 @@ class MemoryFeed:
         self.sizes: Mapping[str, int] = {name: len(samples) for name, samples in splits.items()}
         self._train = splits["train"]
 
-    def start_epoch(self, epoch: int, batches: Sequence[Tensor]) -> None:
+    def start_epoch(self, epoch: int, batches: Iterable[Tensor]) -> None:
         pass
 
     def batch(self, indices: Tensor) -> Samples:
@@ -91,7 +91,7 @@ class LoaderFeed:
         self.seed, self.device, self.workers = seed, device, workers
         self._batches: Iterator[Any] = iter(())
 
-    def start_epoch(self, epoch: int, batches: Sequence[Tensor]) -> None:
+    def start_epoch(self, epoch: int, batches: Iterable[Tensor]) -> None:
         self._batches = self._read("train", epoch, [batch.tolist() for batch in batches])
 
     def batch(self, indices: Tensor) -> Samples:

@@ -6,7 +6,7 @@ layer ahead of it does so itself, when it enters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -36,14 +36,21 @@ def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total
                 _require_no_later_positions(norm, spec["evaluation"]["statistics"])
             _apply_batch_sizes(norm, spec, max(1, site.positions_apart), total_steps)
         if spec["norm"]["gamma_noise"]:
-            _add_noise(site, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
+            parameter = scale_or_shift(site.norm, site.shift)
+            assert parameter is not None, "a site gives a shift to a norm that has none"
+            add_noise(parameter, spec["norm"]["gamma_noise"], generator(spec["seed"], "gamma_noise", name))
     freeze(named_sites, spec["norm"], sites)
     return named_sites
 
 
+def norm_factory(settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """What makes the norms of a spec's norm section, with its settings."""
+    return factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
+
+
 def _move_in(sites: Sites, names: Mapping[Site, str], settings: Mapping[str, Any], placement: str) -> None:
     """Build a norm for every site and let it act on its surroundings. Raises CannotEnter where it has no place."""
-    make_norm = factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
+    make_norm = norm_factory(settings)
     make_weights = None if settings["weights"] is None else factory(settings["weights"])
     slot = norms[settings["name"]].cls.slot  # type: ignore[attr-defined]
     if slot == "branch" and not sites.branches:
@@ -129,12 +136,9 @@ def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], norm_samples: int, to
     norm.set_total_steps(total_steps)
 
 
-def _add_noise(site: Site, size: float, source: torch.Generator) -> None:
-    """Add `size` times standard normal noise to the norm's scales, else to its shifts, or those that the site has in their place."""
-    norm: Any = site.norm
-    parameter = next((p for p in (norm.weight, norm.bias) if p is not None), site.shift)
-    assert parameter is not None, "a site gives a shift to a norm that has none"
-    add_noise(parameter, size, source)
+def scale_or_shift(norm: Any, shift: nn.Parameter | None = None) -> nn.Parameter | None:
+    """A norm's scales, else its shifts, else the `shift` that stands in their place: what noise is added to."""
+    return next((p for p in (norm.weight, norm.bias, shift) if p is not None), None)
 
 
 def add_noise(parameter: nn.Parameter, size: float, source: torch.Generator) -> None:

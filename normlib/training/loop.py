@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from normlib.data.dataset import SPLITS
 from normlib.training.budget import batch_sizes
 from normlib.training.fitted import Fitted
 from normlib.training.schedule import shape_hash
@@ -17,7 +18,6 @@ from normlib.training.step_loop import StepLoop
 from normlib.training.trainer import fit, make_trainer, quiet_lightning
 
 STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's own cost per batch vanish
-SPLITS = ("train", "validation", "test")
 
 
 def fit_loop(setup: Setup, loggers: Sequence[Any], steps_per_chunk: int = STEPS_PER_CHUNK) -> Fitted:

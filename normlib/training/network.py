@@ -133,7 +133,6 @@ def move_in(
     trunk_hash: str,
     largest_convolution: int = 0,
     draws: tuple[str, ...] = (),
-    changes: tuple[str, ...] = (),
 ) -> Network:
     """A filled trunk with empty sites becomes a network: the norms of the spec move into the sites.
 
@@ -160,7 +159,7 @@ def move_in(
         state_size=sum(norm_state.values()),
         largest_convolution=largest_convolution,
         draws=draws,
-        changes=(*changes, *sites.changes),
+        changes=tuple(sites.changes),
         start=sites.start,
         reference=sites.reference,
         replaced=sites.replaced,

@@ -192,8 +192,8 @@ class _Epochs:
         loop, plan = self.loop, self.loop.setup_.plan
         epoch = loop.trainer.current_epoch
         chunks = EpochChunks(plan, epoch, loop.steps_per_chunk)
-        batches = [chunk.indices.view(-1, loop.spec["data"]["batch_size"]) for chunk in chunks]
-        loop.feed.start_epoch(epoch, [batch for each in batches for batch in each])
+        size = loop.spec["data"]["batch_size"]
+        loop.feed.start_epoch(epoch, (batch for chunk in chunks for batch in chunk.indices.view(-1, size)))
         return iter(chunks)
 
 

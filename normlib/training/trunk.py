@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from normlib.models.site import Sites
+from normlib.models.start import state_hash
 from normlib.training.seeding import drawn_from, generator, global_stream
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -67,8 +68,4 @@ def hash_tensor(value: Tensor) -> str:
 
 def hash_state(trunk: nn.Module) -> str:
     """16 hexadecimal digits for the names, shapes, types and values of a trunk's parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, value in sorted(trunk.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return state_hash(trunk.state_dict())

@@ -14,12 +14,11 @@ import torch
 from torch import nn
 
 from normlib.errors import NormlibError
-from normlib.norms import factory
 from normlib.plugins import load_named
 from normlib.results.record import finite_or_none
 from normlib.tasks.metric import column_name, known_metric
 from normlib.training.fitted import Fitted
-from normlib.training.installation import COMMON_NORM_SETTINGS, add_noise
+from normlib.training.installation import add_noise, norm_factory, scale_or_shift
 from normlib.training.seeding import generator, global_stream
 from normlib.training.spec import Run
 
@@ -63,16 +62,14 @@ def call_function(run: Run) -> Fitted:
 def _norm_layer(spec: Mapping[str, Any]) -> Any:
     """A factory of the arm's norms: ``norm_layer(num_features)``, with ``channel_dim=-1`` for (N, *positions, C)."""
     settings = spec["norm"]
-    make = factory(
-        settings["name"], **{key: value for key, value in settings.items() if key not in COMMON_NORM_SETTINGS}
-    )
+    make = norm_factory(settings)
     made = 0
 
     def norm_layer(num_features: int, channel_dim: int = 1, **others: Any) -> nn.Module:
         nonlocal made
         norm = make(num_features, **({} if channel_dim == 1 else {"channel_dim": channel_dim}))
         if settings["gamma_noise"]:
-            parameter = next((p for p in (norm.weight, norm.bias) if p is not None), None)
+            parameter = scale_or_shift(norm)
             if parameter is not None:
                 add_noise(parameter, settings["gamma_noise"], generator(spec["seed"], "gamma_noise", made))
         made += 1

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from normlib.data.dataset import DataError, Samples
 from normlib.tasks import tasks
-from normlib.tasks.metric import Metric, known_metric, shown
+from normlib.tasks.metric import Metric, column_name, known_metric, shown
 from normlib.tasks.task import Task
 
 N, CLASSES = 60, 5
@@ -239,6 +239,14 @@ def test_bad_targets_are_refused_by_name(name: str, spoil: Callable[[Tensor], Te
 def test_a_name_tells_a_direction_only_by_its_words(name: str, higher: bool | None) -> None:
     metric = known_metric(name)
     assert (None if metric is None else metric.higher_is_better) is higher
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("val/dice", "val_dice"), ("top-1 acc", "top_1_acc"), ("1st", "metric_1st"), ("élan", "metric_élan")],
+)
+def test_what_a_module_logs_has_a_column(name: str, column: str) -> None:
+    assert column_name(name) == column == Metric(column_name(name)).name
 
 
 def test_metrics_in_words_and_back() -> None:

@@ -79,8 +79,8 @@ def messages_on_seeds(frame: pd.DataFrame, question: Question) -> list[str]:
         place = ", ".join(f"{name}={as_text(value)}" for name, value in zip(keys, where, strict=True))
         for arm, own in paired.items():
             if missing := sorted(set().union(*paired.values()) - own):
-                listed = ", ".join(map(str, missing[:MOST_NAMED])) + (", …" if len(missing) > MOST_NAMED else "")
-                found.append(f"{arm} at {place} lacks seed {listed}")
+                seeds_named = ", ".join(map(str, missing[:MOST_NAMED])) + (", …" if len(missing) > MOST_NAMED else "")
+                found.append(f"{arm} at {place} lacks seed {seeds_named}")
     if not found:
         return []
     told = "; ".join(found[:MOST_NAMED]) + (f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else "")

@@ -6,7 +6,6 @@ In: a name, cells. Out: a `Metric`, numbers. This file refuses what is no number
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -16,7 +15,7 @@ import pandas as pd
 from normlib.results.columns import STEP
 from normlib.results.elsewhere.frames import TableError, number_in
 from normlib.results.quoting import short
-from normlib.tasks.metric import Metric, known_metric
+from normlib.tasks.metric import Metric, column_name, known_metric
 
 MOST_DECIMALS = 5
 """A figure with more decimals than that was not rounded to be read."""
@@ -31,9 +30,9 @@ def metric_named(name: str, higher_is_better: bool | None, unit: str | None) -> 
             "(in Python higher_is_better=True or False)"
         )
     higher = higher_is_better if higher_is_better is not None else known is not None and known.higher_is_better
-    plain = re.sub(r"\W+", "_", name).strip("_")
+    column = column_name(name)
     return Metric(
-        plain if plain[:1].isascii() and plain[:1].isalpha() and plain != STEP else f"metric_{plain}",
+        column if column != STEP else f"metric_{column}",
         unit=unit or "",
         higher_is_better=higher,
         title=name,
