@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pebble import ProcessPool
+from pebble import CONSTS, ProcessPool
 
 from normlib.plugins import load_plugin, safe_path
 from normlib.stopping import signals_held
 
 if TYPE_CHECKING:
     from normlib.experiments.shipping import Parcel
+
+LOCK_SECONDS = 3  # a worker holds the pool's pipe for milliseconds; one that was killed holding it holds it for good
 
 
 def warm_up() -> None:
@@ -69,6 +71,7 @@ def _start_worker(plugins: Sequence[str], path: Sequence[str], folder: str, type
     sys.path[:] = path
     os.chdir(folder)  # the server may have started in another, and files of the user's are named from here
     os.environ["OMP_NUM_THREADS"] = "1"
+    CONSTS.channel_lock_timeout = LOCK_SECONDS  # then the workers give up, and a new pool goes on
     for plugin in plugins:
         load_plugin(plugin)
     if typed:

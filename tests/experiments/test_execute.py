@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from normlib.experiments.execute import WorkersError
 from normlib.experiments.plan import Plan, make_plan
 from normlib.experiments.sweep import progress_of, run_missing
 from normlib.results.store import Store
+from tests.experiments.processes import PATIENCE_SECONDS
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, ids, statuses, write_plugin
 
 
@@ -139,6 +141,14 @@ def test_workers_that_always_die_end_in_a_message(tmp_path: Path) -> None:
     with pytest.raises(WorkersError, match="__main__"):
         work(plan)
     assert contents(tmp_path) == {}
+
+
+def test_a_death_with_the_shared_pipe_in_hand_costs_no_run_and_few_seconds(tmp_path: Path) -> None:
+    plugin = write_plugin(tmp_path, "lethal_when_done")
+    began = time.monotonic()
+    work(plan_in(tmp_path, f"plugins=[{plugin}]", "norm=lethal_when_done,layer", "seed=0,1"))
+    assert set(statuses(tmp_path).values()) == {"done"}
+    assert (tmp_path / "mended").exists() and time.monotonic() - began < PATIENCE_SECONDS
 
 
 def test_weights_asked_for_later_are_made_and_the_record_stays_the_same(tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ class Norm(normlib.Norm):
 ACTIONS = {
     "plain": "pass",
     "lethal": "if not (HERE / 'mended').exists(): os.kill(os.getpid(), signal.SIGKILL)",
+    # Once, while it hands a finished run over, which holds the pipe that all workers share.
+    "lethal_when_done": "if not (HERE / 'mended').exists():\n"
+    "                (HERE / 'mended').touch()\n"
+    "                from normlib.experiments.execute import Outcome\n"
+    "                Outcome.__reduce__ = lambda self: os.kill(os.getpid(), signal.SIGKILL)",
     "raising": "if not (HERE / 'mended').exists(): raise RuntimeError('boom from the plugin')",
     # One line for each trained run: a new module object is a new run.
     "counting": "getattr(self, 'seen', None) or (HERE / 'count').open('a').write(f'{os.getpid()}\\n'); self.seen = True",
