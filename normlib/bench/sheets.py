@@ -12,7 +12,7 @@ from typing import Any
 
 from normlib.bench.ratio import CONFIDENCE, NO_SLOWER, SLOWER, UNSURE, ratio
 from normlib.bench.record import COMPILED, OURS, TORCH, Timing
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet
+from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet
 
 NUM_LABELS = 4
 OTHERS = ("timm", COMPILED, "copy")

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from normlib.results.findings import Findings
-from normlib.results.metrics import table_name
-from normlib.results.placing import check_place
-from normlib.results.sheet import ANALYSES, Sheet
-from normlib.results.study import Study
-from normlib.results.tuning import FIXED
+from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.store.placing import check_place
+from normlib.results.study.metrics import table_name
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import FIXED
+from normlib.results.tables.sheet import ANALYSES, Sheet
 from normlib.results.view_verdicts import details, digests, main_headline
-from normlib.results.writers import latex, markdown, tidy_csv
 from normlib.tasks.metric import Metric
 
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
@@ -23,7 +23,7 @@ WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
 def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
     """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have;
     `metrics` are those of the runs to come. StoreError."""
-    from normlib.results.figures import DIFFERENCES, LEARNING_CURVES
+    from normlib.results.plots.files import DIFFERENCES, LEARNING_CURVES
 
     named = [table_name(metric) for metric in metrics]
     tables = [f"{name}{view}" for name in (*ANALYSES, *named) for view in ("", f"_{FIXED}")]
@@ -48,12 +48,12 @@ def tables_of(sheets: Sequence[Sheet]) -> dict[str, str]:
 
 def figures_of(found: Sequence[Findings]) -> dict[str, bytes]:
     """Every figure of the main findings that can be drawn, in both forms."""
-    from normlib.results import figures  # matplotlib takes a third of a second to import
+    from normlib.results.plots import files  # matplotlib takes a third of a second to import
 
     return {
-        f"{FIGURES}/{name}.{kind}": figures.image(figure, kind)
+        f"{FIGURES}/{name}.{kind}": files.image(figure, kind)
         for findings in found[:1]
-        for name, figure in figures.figures(findings.study, findings.tables, findings.comparisons).items()
+        for name, figure in files.figures(findings.study, findings.tables, findings.comparisons).items()
         for kind in IMAGE_KINDS
     }
 

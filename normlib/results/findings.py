@@ -8,16 +8,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from normlib.results.analyses.sheets import analysis_sheets
-from normlib.results.comparison import Comparison
-from normlib.results.identity import NOT_VERIFIED
-from normlib.results.metrics import metrics_of
-from normlib.results.paired import paired
-from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
-from normlib.results.sheet import Sheet
-from normlib.results.study import Study
-from normlib.results.table_sheet import METRICS, main_sheet
-from normlib.results.tables import Table, comparison
+from normlib.results.study.comparison import Comparison
+from normlib.results.study.identity import NOT_VERIFIED
+from normlib.results.study.metrics import metrics_of
+from normlib.results.study.pairing import paired
+from normlib.results.study.study import Study
+from normlib.results.tables.means import Table, comparison
+from normlib.results.tables.means_sheet import METRICS, main_sheet
+from normlib.results.tables.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
+from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.sheets import analysis_sheets
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.axes import ReportError
 from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
 from normlib.results.digest import digest
 from normlib.results.findings import Findings, filed_apart, find
-from normlib.results.frame import frame, latest, run_name
-from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
-from normlib.results.placing import place
-from normlib.results.question import Question
-from normlib.results.record import Record, RecordError
-from normlib.results.sheet import Sheet
-from normlib.results.shown import Filters, Shown, View, shown
-from normlib.results.study import Study
-from normlib.results.tuning import FIXED
-from normlib.results.tuning_sheet import tuning_sheets
+from normlib.results.render.writers import terminal
+from normlib.results.store.frame import frame, latest, run_name
+from normlib.results.store.placing import place
+from normlib.results.store.record import Record, RecordError
+from normlib.results.study.axes import ReportError
+from normlib.results.study.identity import check_paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import FIXED
+from normlib.results.study.views import Filters, Shown, View, shown
+from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.tuning_sheet import tuning_sheets
 from normlib.results.view_verdicts import verdicts_file
-from normlib.results.writers import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console

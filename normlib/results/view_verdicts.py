@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normlib.results.comparison import Comparison
 from normlib.results.digest import digest
 from normlib.results.findings import Findings
-from normlib.results.identity import NOT_VERIFIED
-from normlib.results.question import Question
-from normlib.results.tuning import TUNED
+from normlib.results.render.writers import markdown_text
+from normlib.results.study.comparison import Comparison
+from normlib.results.study.identity import NOT_VERIFIED
+from normlib.results.study.question import Question
+from normlib.results.study.tuning import TUNED
 from normlib.results.verdicts import headline, verdicts, what_p_is
-from normlib.results.writers import markdown_text
 
 Said = list[tuple[str, list[str]]]
 """Sentences under headings, in plain text."""

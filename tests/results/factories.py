@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from normlib.results.frame import frame
-from normlib.results.question import Question
-from normlib.results.record import DIVERGED, DONE, Record
-from normlib.results.sheet import Sheet
-from normlib.results.study import Study
-from normlib.results.table_sheet import main_sheet
-from normlib.results.tables import Table, comparison
+from normlib.results.store.frame import frame
+from normlib.results.store.record import DIVERGED, DONE, Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.tables.means import Table, comparison
+from normlib.results.tables.means_sheet import main_sheet
+from normlib.results.tables.sheet import Sheet
 from normlib.tasks.metric import Metric
 
 TRAIN_SAMPLES = 1296

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from normlib.results.analyses.batch_size_effect import Effect, analyse
-from normlib.results.analyses.batch_size_effect_sheet import sheets
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.record import Record
+from normlib.results.study.study import Study
+from normlib.results.tables.batch_size_effect import Effect, analyse
+from normlib.results.tables.batch_size_effect_sheet import sheets
 from tests.results.factories import make_record, study_of
 
 ROUNDING = 1e-12  # float64 on numbers near 1

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from normlib.results.analyses.cost import analyse, sheets
+from normlib.results.tables.cost import analyse, sheets
 from tests.results.factories import make_record, study_of
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from normlib.results.analyses.gap import analyse, sheets
-from normlib.results.record import Record
+from normlib.results.store.record import Record
+from normlib.results.tables.gap import analyse, sheets
 from tests.results.factories import make_record, study_of
 
 ROUNDING = 1e-12  # float64 on numbers near 1

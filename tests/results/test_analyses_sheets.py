@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.results.analyses.sheets import analysis_sheets
-from normlib.results.record import Record
-from normlib.results.writers import latex, markdown, tidy_csv
+from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.store.record import Record
+from normlib.results.tables.sheets import analysis_sheets
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from normlib.results.analyses.speed import Speed, analyse
-from normlib.results.analyses.speed_sheet import sheets
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.record import Record
+from normlib.results.study.study import Study
+from normlib.results.tables.speed import Speed, analyse
+from normlib.results.tables.speed_sheet import sheets
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from normlib.results.analyses.workloads import Summary, analyse, workloads
-from normlib.results.analyses.workloads_sheet import sheets
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.record import Record
+from normlib.results.study.study import Study
+from normlib.results.tables.workloads import Summary, analyse, workloads
+from normlib.results.tables.workloads_sheet import sheets
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import split
 

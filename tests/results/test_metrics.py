@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 
-from normlib.results.analyses import batch_size_effect, gap, speed, workloads
-from normlib.results.analyses.learning_curves import learning_curves
-from normlib.results.axes import ReportError
-from normlib.results.comparison import BETTER, WORSE
 from normlib.results.digest import digest
-from normlib.results.figures import figures
 from normlib.results.findings import find
-from normlib.results.frame import frame
-from normlib.results.metrics import figure, metric_of, metric_of_value, table_name
-from normlib.results.page.by_column import metric_plot
-from normlib.results.page.differences import differences
-from normlib.results.paired import compare_arms, paired
-from normlib.results.question import Question
-from normlib.results.record import Record
+from normlib.results.plots.by_column import metric_plot
+from normlib.results.plots.differences import differences
+from normlib.results.plots.files import figures
 from normlib.results.report import write_report
-from normlib.results.study import Study
-from normlib.results.tables import comparison
-from normlib.results.tuning import choices
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.axes import ReportError
+from normlib.results.study.comparison import BETTER, WORSE
+from normlib.results.study.learning_curves import learning_curves
+from normlib.results.study.metrics import figure, metric_of, metric_of_value, table_name
+from normlib.results.study.pairing import compare_arms, paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import choices
+from normlib.results.tables import batch_size_effect, gap, speed, workloads
+from normlib.results.tables.means import comparison
 from normlib.results.verdicts import headline
 from normlib.tasks.metric import Metric
 from tests.results.factories import ACCURACY, BITS, LOSS, METRICS, R2, make_record, study_of

@@ -14,17 +14,17 @@ from html.parser import HTMLParser
 import pytest
 from plotly import graph_objects
 
-from normlib.results.figures.style import OTHER_STYLES, STYLES
-from normlib.results.frame import frame
 from normlib.results.page import PageContent, page
-from normlib.results.page.by_column import MOST_LISTED, metric_plot
-from normlib.results.page.marks import SYMBOLS, marks
 from normlib.results.page.parts import LONGEST_OPEN, parts
-from normlib.results.question import Question
-from normlib.results.record import Record
-from normlib.results.sheet import Entry, Line, Sheet
-from normlib.results.study import Study
-from normlib.results.tuning import TUNED, views
+from normlib.results.plots.by_column import MOST_LISTED, metric_plot
+from normlib.results.plots.files.style import OTHER_STYLES, STYLES
+from normlib.results.plots.marks import SYMBOLS, marks
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import TUNED, views
+from normlib.results.tables.sheet import Entry, Line, Sheet
 from tests.results.factories import make_record
 from tests.results.page_content import HOSTILE, IMAGE, NORMS, content, records
 from tests.results.tuned_records import DEPTH, tuned_records

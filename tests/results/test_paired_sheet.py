@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
-from normlib.results.paired import paired
-from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
-from normlib.results.record import Record
-from normlib.results.writers import markdown, tidy_csv
+from normlib.results.render.writers import markdown, tidy_csv
+from normlib.results.store.record import Record
+from normlib.results.study.pairing import paired
+from normlib.results.tables.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
 from tests.results.factories import make_record, study_of
 
 BASELINE = [0.90, 0.91, 0.92, 0.90, 0.89, 0.93, 0.91]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.results.frame import frame
-from normlib.results.paired import paired
-from normlib.results.question import Question
-from normlib.results.study import Study
-from normlib.results.tuning import FIXED, TUNED, views
+from normlib.results.store.frame import frame
+from normlib.results.study.pairing import paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import FIXED, TUNED, views
 from tests.results.tuned_records import DEPTH, RATE, tuned_records
 
 

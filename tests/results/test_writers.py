@@ -7,9 +7,9 @@ import io
 
 from rich.console import Console
 
-from normlib.results.record import Record
-from normlib.results.sheet import Entry, Line, Sheet
-from normlib.results.writers import latex, markdown, terminal, tidy_csv
+from normlib.results.render.writers import latex, markdown, terminal, tidy_csv
+from normlib.results.store.record import Record
+from normlib.results.tables.sheet import Entry, Line, Sheet
 from tests.results.factories import make_record, sheets_of, tables_of
 
 REASON = "instance norm needs positions"

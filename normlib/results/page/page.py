@@ -18,18 +18,18 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup, escape
 
-from normlib.results.comparison import Comparison
-from normlib.results.identity import NOT_VERIFIED
 from normlib.results.page import facts
-from normlib.results.page.by_column import cost, gap, metric_plot
-from normlib.results.page.curves import curves
-from normlib.results.page.differences import differences
-from normlib.results.page.irregular import irregular_runs
-from normlib.results.page.marks import marks
 from normlib.results.page.parts import parts
-from normlib.results.page.plots import Plot, words
-from normlib.results.sheet import Sheet
-from normlib.results.study import Study
+from normlib.results.plots.by_column import cost, gap, metric_plot
+from normlib.results.plots.curves import curves
+from normlib.results.plots.description import Plot, words
+from normlib.results.plots.differences import differences
+from normlib.results.plots.marks import marks
+from normlib.results.study.comparison import Comparison
+from normlib.results.study.identity import NOT_VERIFIED
+from normlib.results.study.study import Study
+from normlib.results.tables.irregular import irregular_runs
+from normlib.results.tables.sheet import Sheet
 
 LONGEST_FIGURE = 44
 """Characters; a column with a longer text holds prose."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normlib.results.page.by_column import METRIC
-from normlib.results.page.plots import Plot
-from normlib.results.sheet import Sheet
-from normlib.results.table_sheet import MAIN, METRICS
+from normlib.results.plots.by_column import METRIC
+from normlib.results.plots.description import Plot
+from normlib.results.tables.means_sheet import MAIN, METRICS
+from normlib.results.tables.sheet import Sheet
 
 
 @dataclass(frozen=True)
