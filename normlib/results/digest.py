@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.study.looks import summary
 from normlib.results.study.question import Question
 from normlib.results.verdicts import amount, condition_words, verdicts
 
@@ -27,6 +28,7 @@ def digest(comparisons: Sequence[Comparison], question: Question, tuned: bool = 
         compared = {column: [each for each in found if each.verdict != NONE] for column, found in by_column.items()}
         lines[section] = [_digest_of_condition(found, question) for found in compared.values() if found]
         lines[section] += _noise_floor(mine, question, tuned) + _not_compared(mine, question)
+        lines[section] += [f"Seeds until it is decided: {said}."] if (said := summary(mine)) else []
     return lines
 
 

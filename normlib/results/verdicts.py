@@ -84,13 +84,18 @@ def headline(comparisons: Sequence[Comparison], question: Question) -> str | Non
     return section + sentence(largest, question, family)
 
 
-def what_p_is(question: Question) -> str:
-    """The line under the verdicts that says how they are come by."""
+def what_p_is(question: Question, by_looks: bool = False) -> str:
+    """The line under the verdicts that says how they are come by; `by_looks`: runs were looked at while they were made."""
     metric = question.facts
     unit = f"points of {metric.title}" if metric.percent else bracketed(metric.title, metric.unit)
+    test = (
+        "holds over all looks that were taken while seeds were added"
+        if by_looks
+        else "is that of the exact sign-flip test (where runs are unpaired, of Welch's t)"
+    )
     return (
-        f"Differences are arm − {question.baseline} in {unit}, of which {direction(metric)} is better, with 95 % intervals; p is that of the exact sign-flip test "
-        "(where runs are unpaired, of Welch's t), corrected (Holm) for all comparisons of a table."
+        f"Differences are arm − {question.baseline} in {unit}, of which {direction(metric)} is better, with 95 % intervals; p {test}, "
+        "corrected (Holm) for all comparisons of a table."
     )
 
 

@@ -68,7 +68,7 @@ def verdicts_markdown(
     said, lines = verdicts(comparisons, question), []
     first = headline(comparisons, question)
     lines += [markdown_text(first), ""] if first else []
-    lines += [what_p_is(question), ""] if comparisons else []
+    lines += [what_p_is(question, any(each.looks_planned for each in comparisons)), ""] if comparisons else []
     lines += [] if hashed else [NOT_VERIFIED, ""]
     for section, digested in digest(comparisons, question, tuned).items():
         lines += [f"## {markdown_text(section)}" if section else "## Verdicts", ""]

@@ -28,7 +28,7 @@ from normlib.results.elsewhere.columns import (
 from normlib.results.elsewhere.figures import figure_in, metric_named, step_of
 from normlib.results.elsewhere.frames import TableError, number_in
 from normlib.results.elsewhere.status import UNFINISHED, status_column, statuses
-from normlib.results.store.columns import METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
+from normlib.results.store.columns import LOOKS, METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.store.record import DIVERGED, DONE, TRAINED
 from normlib.results.study.axes import as_text
 from normlib.results.study.question import Question
@@ -99,6 +99,10 @@ def rows_of(table: pd.DataFrame, asked: Asked, name: str) -> Rows:
         **({} if columns else {ONE_CONDITION: ALL}),
         SEED: _seeds(table[seed]),
     })  # fmt: skip
+    if (
+        LOOKS in table and LOOKS not in named
+    ):  # a table that was taken from normlib's, as far as it says how it was made
+        frame[LOOKS] = table[LOOKS].to_numpy()
     frame[METRIC_FACTS] = json.dumps([metric.facts()])
     frame[f"{UNKNOWN_SPLIT}.{metric.name}"] = [
         figure if state in TRAINED and math.isfinite(figure) else math.nan

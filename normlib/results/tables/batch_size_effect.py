@@ -61,7 +61,7 @@ def _of_section(study: Study, section: str, conditions: Sequence[Condition]) -> 
     sizes = [_size(condition) for condition in conditions]
     arms, baseline, metric = study.arms(section), study.question.baseline, study.question.facts
     value = study.question.on("test")
-    curves = _curves(conditions, arms, value)
+    curves = _curves(conditions, arms, value, by_number=bool(study.looks))
     missing = {arm: _missing(conditions, arm, curve) for arm, curve in curves.items()}
     complete = [arm for arm in arms if not missing[arm]]
     by_kind = {}
@@ -72,7 +72,7 @@ def _of_section(study: Study, section: str, conditions: Sequence[Condition]) -> 
             c.resolution(value, metric) for c in conditions
         )
         unpaired = {arm: _unpaired(study, conditions, arm) for arm in complete if baseline in complete}
-        by_kind[kind] = (values, step, against_baseline(values, baseline, unpaired, step))
+        by_kind[kind] = (values, step, against_baseline(values, baseline, unpaired, step, study.looks))
     effects = []
     for arm in arms:
         if missing[arm]:
@@ -106,9 +106,12 @@ def _missing(conditions: Sequence[Condition], arm: str, curve: NDArray[np.float6
     return "; ".join(everywhere or [f"{reason} at {', '.join(columns)}" for reason, columns in reasons.items()])
 
 
-def _curves(conditions: Sequence[Condition], arms: Sequence[str], value: str) -> dict[str, NDArray[np.float64]]:
-    """The values of each arm, (replicates, conditions), over the replicates of all conditions."""
-    names = sorted({name for condition in conditions for name in condition.replicates})
+def _curves(
+    conditions: Sequence[Condition], arms: Sequence[str], value: str, by_number: bool
+) -> dict[str, NDArray[np.float64]]:
+    """The values of each arm, (replicates, conditions), over the replicates of all conditions, by name or by number."""
+    key = float if by_number else str
+    names = sorted({name for condition in conditions for name in condition.replicates}, key=key)
     place = {name: number for number, name in enumerate(names)}
     curves = {arm: np.full((len(names), len(conditions)), math.nan) for arm in arms}
     for number, condition in enumerate(conditions):

@@ -84,9 +84,12 @@ def _notes(study: Study, effects: Sequence[Effect]) -> tuple[str, ...]:
     compared = [each for effect in effects for each in (effect.slope_against, effect.area_against) if each and each.n]
     if compared:
         family = sum(bool(effect.slope_against and effect.slope_against.n) for effect in effects)
+        kind, test = "t interval", "exact two-sided sign-flip test"
+        if study.looks:
+            kind, test = "interval over all looks", "over all looks at the seeds"
         notes.append(
-            f"− that of {baseline}: mean difference, seed by seed, with its 95 % t interval. p: exact "
-            f"two-sided sign-flip test after Holm's correction, over the {family} slopes and over the {family} areas."
+            f"− that of {baseline}: mean difference, seed by seed, with its 95 % {kind}. p: {test} "
+            f"after Holm's correction, over the {family} slopes and over the {family} areas."
         )
     elif not any(effect.arm == baseline and not effect.why_none for effect in effects):
         notes.append(f"Nothing is compared: {baseline}, the baseline, has no figure here.")

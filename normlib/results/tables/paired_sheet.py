@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.study.looks import mixed, summary
 from normlib.results.study.metrics import bracketed, difference_unit, figure, in_unit
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
@@ -16,6 +17,7 @@ from normlib.results.tables.means_sheet import title
 from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet, number, p_value, sorted_by
 from normlib.results.verdicts import region_words
 
+OF_LOOKS = ("looks", "looks_planned", "seeds", "p_equal")
 WORDS = {
     BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "not told apart",
 }  # fmt: skip
@@ -92,7 +94,7 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
     text = figure(comparison.difference, metric, sign=True, width=half_width)
     if half_width == half_width:
         text += f" ± {figure(half_width, metric, width=half_width)}"
-    if study.question.counts_as_equal(comparison.within):
+    if _marked_equal(comparison, study.question):
         text += " ≈"
     if comparison.unpaired:
         text += ", unpaired"
@@ -123,38 +125,50 @@ def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
     )  # fmt: skip
 
 
+def _marked_equal(comparison: Comparison, question: Question) -> bool:
+    """Whether the interval lies within the rope. At a look that alone is no verdict, since nothing is corrected yet."""
+    return comparison.verdict == EQUAL if comparison.looks else question.counts_as_equal(comparison.within)
+
+
 def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple[str, ...]:
-    question = study.question
-    width = ", ± half-width of its 95 % t interval" if any(each.low == each.low for each in mine) else ""
+    question, by_looks = study.question, bool(study.looks)
+    kind = "95 % interval over all looks" if by_looks else "95 % t interval"
+    width = f", ± half-width of its {kind}" if any(each.low == each.low for each in mine) else ""
     notes = [
         f"Mean of arm − {question.baseline}, seed by seed{width}; n = {usual_n}"
         + (", unless a cell says otherwise." if any(each.n not in (0, usual_n) for each in mine) else ".")
     ]
     family = sum(each.p == each.p for each in mine)
+    test = "tests at the looks" if by_looks else "exact sign-flip test"
     if any(each.verdict in (BETTER, WORSE) for each in mine):
         notes.append(
-            f"Bold: differs from {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for "
+            f"Bold: differs from {question.baseline} ({test}, p ≤ {SIGNIFICANCE} after Holm's correction for "
             f"the {_comparisons(family)} of this table)."
         )
-    if any(study.question.counts_as_equal(each.within) for each in mine):
+    if any(_marked_equal(each, question) for each in mine):
         notes.append(f"≈: equal in practice, the interval lies within ± {region_words(question)}.")
-    return tuple(notes + _direction(question) + _common_notes(mine, family))
+    return tuple(notes + _direction(question) + _common_notes(study, mine, family))
 
 
 def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
     question = study.question
-    family = sum(each.p == each.p for each in mine)
+    family, by_looks = sum(each.p == each.p for each in mine), bool(study.looks)
+    kind = "95 % interval, which covers at all looks at once" if by_looks else "95 % t interval"
+    test = (
+        "two-sided, over all looks at the mean difference: each look spends its share of the error"
+        if by_looks
+        else "two-sided sign-flip test of the mean difference, exact up to 40 seeds"
+    )
     notes = [
-        f"Difference: mean of arm − {question.baseline}, seed by seed, with its 95 % t interval.",
+        f"Difference: mean of arm − {question.baseline}, seed by seed, with its {kind}.",
         "Outperforms: the share of seeds in which the arm is ahead, ties half, a diverged run as a loss; "
-        "Clopper–Pearson interval.",
-        "p: two-sided sign-flip test of the mean difference, exact up to 40 seeds; p (Holm): corrected for the "
-        f"{_comparisons(family)} of this table. r: correlation within pairs.",
+        f"Clopper–Pearson interval{' of the last look alone' if by_looks else ''}.",
+        f"p: {test}; p (Holm): corrected for the {_comparisons(family)} of this table. r: correlation within pairs.",
         f"Equal in practice: the interval lies within ± {region_words(question)} (rope={region_words(question, unit=False)})."
         if question.region is not None
         else "Nothing is equal in practice, since nobody has said which differences do not matter: rope=... does.",
     ]
-    return tuple(notes + _direction(question) + _common_notes(mine, family))
+    return tuple(notes + _direction(question) + _common_notes(study, mine, family))
 
 
 def _direction(question: Question) -> list[str]:
@@ -168,8 +182,8 @@ def _comparisons(family: int) -> str:
     return "comparison" if family == 1 else f"{family} comparisons"
 
 
-def _common_notes(mine: Sequence[Comparison], family: int) -> list[str]:
-    notes = []
+def _common_notes(study: Study, mine: Sequence[Comparison], family: int) -> list[str]:
+    notes = list(filter(None, (_about_looks(mine), mixed(study))))
     too_few = [each for each in mine if each.verdict == TOO_FEW]
     if too_few:
         notes.append(
@@ -184,8 +198,18 @@ def _common_notes(mine: Sequence[Comparison], family: int) -> list[str]:
     return notes
 
 
+def _about_looks(mine: Sequence[Comparison]) -> str:
+    """How far the looks have come, and that each line is as it was when it was decided."""
+    said = summary(mine)
+    return (
+        f"{said}. Each comparison is shown as it stood at the look that decided it, or at its last one." if said else ""
+    )
+
+
 def _tidy(each: Comparison) -> dict[str, object]:
-    return dataclasses.asdict(each)
+    """Every figure; those of looks only where the number of seeds was not fixed ahead."""
+    figures = dataclasses.asdict(each)
+    return figures if each.looks_planned else {name: figures[name] for name in figures if name not in OF_LOOKS}
 
 
 def _usual_n(mine: Sequence[Comparison]) -> int:
