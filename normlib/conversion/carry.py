@@ -71,7 +71,7 @@ def carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> No
             setattr(norm, name, state.pop(name))
             notes.carried.append(name)
     if norm.has_running_statistics and not any(name.startswith("running_") for name in notes.carried):
-        notes.changed.append("running statistics start anew")
+        notes.changed.append("running statistics are reinitialized")
     notes.lost.extend(state)
 
 

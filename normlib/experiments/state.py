@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from normlib.experiments.estimate import Estimate, estimate
-from normlib.experiments.execute import Place, settled
+from normlib.experiments.execute import RunDestination, is_final
 from normlib.experiments.plan import Plan
 from normlib.experiments.tuning import chosen, is_trial
 from normlib.results.record import SKIPPED, NewerRecordError, Record
@@ -81,9 +81,11 @@ def progress_of(plan: Plan) -> State:
         if isinstance(problem, NewerRecordError) and problem.path in planned:
             raise problem
     records = {run.id: by_id[run.id] for run in plan.runs if run.id in by_id}
-    place = Place(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
+    destination = RunDestination(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
     skipped = tuple(run for run in plan.runs if run.skip_reason is not None)
-    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), place))
+    missing = tuple(
+        run for run in plan.runs if run.skip_reason is None and not is_final(records.get(run.id), destination)
+    )
     return State(plan, scan, records, missing, skipped)
 
 

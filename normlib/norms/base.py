@@ -101,7 +101,7 @@ class Norm(Entering, Declarations, Switches):
             bias = bias.to(dtype)
         return weight, bias
 
-    def held_constant(self, value: Tensor) -> Tensor:
+    def stop_gradient(self, value: Tensor) -> Tensor:
         """`value` without its gradient. What `constant_in_gradient` speaks of goes through here, so that finite differences can hold it too."""
         return value.detach()
 

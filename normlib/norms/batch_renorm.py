@@ -128,16 +128,16 @@ class BatchRenorm(MomentsNorm):
     def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
         mean, std = statistics["mean"].detach(), statistics["std"].detach()
         bounds = running["r_max"], running["d_max"]
-        found = correction(mean, std, running["mean"], running["std"], *bounds, self.held_constant)
+        found = correction(mean, std, running["mean"], running["std"], *bounds, self.stop_gradient)
         self._count(found.wanted_r, found.wanted_d, running)
         y = self.normalize(x, **statistics) * per_channel(found.r, x) + per_channel(found.d, x)
         return self.scale_and_shift(y)
 
     def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         weight, bias = self.parameters_as(x)
-        held = self.__dict__.get("held_constant")  # where finite differences have put their own in its place
+        stop_gradient = self.__dict__.get("stop_gradient")  # where finite differences have put their own in its place
         bounds = running["r_max"], running["d_max"]
-        found = batch_renorm(x, running["mean"], running["std"], weight, bias, *bounds, self.eps, held)
+        found = batch_renorm(x, running["mean"], running["std"], weight, bias, *bounds, self.eps, stop_gradient)
         self._count(found.wanted_r, found.wanted_d, running)
         return found.y, {"mean": found.mean, "std": found.std}
 
@@ -148,8 +148,8 @@ class BatchRenorm(MomentsNorm):
         weight, bias, momentum = self._parameters["weight"], self._parameters["bias"], self.momentum
         assert mean is not None and std is not None and momentum is not None
         r_max, d_max = self.bounds()
-        held = self.__dict__.get("held_constant")
-        found = batch_renorm(x, mean, std, weight, bias, r_max, d_max, self.eps, held)
+        stop_gradient = self.__dict__.get("stop_gradient")
+        found = batch_renorm(x, mean, std, weight, bias, r_max, d_max, self.eps, stop_gradient)
         self.clip_counts.add(found.wanted_r, found.wanted_d, r_max, d_max)
         self.num_batches_tracked.add_(1)
         mean.lerp_(found.mean, momentum)

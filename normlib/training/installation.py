@@ -100,7 +100,7 @@ def _require_reference(sites: Sites, settings: Mapping[str, Any]) -> None:
 
 
 def _require_statistics(norm: Any, which: str) -> None:
-    """Raises CannotEnter where the norm keeps statistics that normlib can neither take anew nor put others in the place of."""
+    """Raises CannotEnter where the norm keeps statistics that normlib can neither recompute nor replace."""
     if which != "running" and isinstance(norm, PlainNorm) and norm.has_running_statistics:
         raise CannotEnter(
             f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.nature.moving)} is the average "

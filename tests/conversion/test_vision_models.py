@@ -188,7 +188,7 @@ def test_each_layer_of_timm_is_known_for_what_it_does(name: str, settings: dict[
     # The same formula, in other steps: roundings; timm's EvoNorm B0 keeps the unbiased variance, which is carried as it is.
     torch.testing.assert_close(new(x), layer(x), rtol=1e-4, atol=1e-4)
     report = normlib.conversion_report(new)
-    assert not report.left and "anew" not in str(report)
+    assert not report.left and "reinitialized" not in str(report)
 
 
 @pytest.mark.parametrize(("name", "method"), [("LayerNorm", "layer"), ("LayerNormFp32", "layer"), ("LayerNormAct", "layer"), ("RmsNorm", "rms"), ("RmsNormFp32", "rms"), ("RmsNormAct", "rms")])  # fmt: skip

@@ -72,7 +72,7 @@ class StopsTheGradientOfTheMean(Norm):
 class HoldsInSilence(Norm):
     def normalize(self, x):
         axes = axes_of_a_sample(x)
-        return standardize(x, axes, self.eps, self.held_constant(x.mean(axes, keepdim=True)))
+        return standardize(x, axes, self.eps, self.stop_gradient(x.mean(axes, keepdim=True)))
 
 
 class DeclaresAConstantThatIsNone(Plain):
@@ -132,7 +132,7 @@ FAULTS = [
     (StopsTheGradientOfTheMean, "gradients", "are not those of finite differences"),
     (StopsTheGradientOfLargeInputs, "gradients", r"\(large, training\)"),
     (HoldsInSilence, "gradients", "declares constant_in_gradient='', but takes"),
-    (DeclaresAConstantThatIsNone, "gradients", "takes nothing through self.held_constant"),
+    (DeclaresAConstantThatIsNone, "gradients", "takes nothing through self.stop_gradient"),
     (WeightsWithoutGradient, "gradients", "are not those of finite differences"),
     (SkipsWithoutGradient, "gradients", "are not those of finite differences"),
     (SavesItsStatistics, "second_gradients", "gradients of gradients"),

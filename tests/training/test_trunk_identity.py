@@ -175,7 +175,7 @@ def test_only_modules_with_parameters_of_their_own_reset_them(registered, make_r
 
     @registered(models, "planted_resets")
     class Resets(nn.Module):
-        """Would start its parts anew, and takes for granted that its site is a norm of torch's."""
+        """Would reinitialize its parts, and takes for granted that its site is a norm of torch's."""
 
         def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
             super().__init__()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 Bound = float | Tensor  # of rank 0
-Hold = Callable[[Tensor], Tensor]
+StopGradient = Callable[[Tensor], Tensor]
 
 
 class Correction(NamedTuple):
@@ -66,7 +66,7 @@ def correction(
     std: Tensor,
     r_max: Bound,
     d_max: Bound,
-    hold: Hold | None = None,
+    stop_gradient: StopGradient | None = None,
 ) -> Correction:
     """r and d of `batch_renorm`, from the statistics of a batch and the running ones.
 
@@ -75,7 +75,9 @@ def correction(
     wanted_r, wanted_d = own_std / std, (own_mean - mean) / std
     clamp: Any = torch.clamp  # its types know tensors or numbers, not both
     r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
-    return Correction(wanted_r, wanted_d, r if hold is None else hold(r), d if hold is None else hold(d))
+    if stop_gradient is not None:
+        r, d = stop_gradient(r), stop_gradient(d)
+    return Correction(wanted_r, wanted_d, r, d)
 
 
 def coefficients_formula(
@@ -88,11 +90,11 @@ def coefficients_formula(
     r_max: Bound,
     d_max: Bound,
     eps: float,
-    hold: Hold | None = None,
+    stop_gradient: StopGradient | None = None,
 ) -> Coefficients:
     """The coefficients in steps that autograd and every transform of torch can follow."""
     own_std = (own_var + eps).sqrt()
-    wanted_r, wanted_d, r, d = correction(own_mean, own_std, mean, std, r_max, d_max, hold)
+    wanted_r, wanted_d, r, d = correction(own_mean, own_std, mean, std, r_max, d_max, stop_gradient)
     scale, shift = (r, d) if weight is None else (weight * r, weight * d if bias is None else bias.addcmul(weight, d))
     if weight is None and bias is not None:
         shift = shift + bias

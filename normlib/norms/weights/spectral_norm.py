@@ -32,7 +32,7 @@ class DividedBySpectralNorm(WeightFunction):
     def of_rows(self, rows: Tensor) -> Tensor:
         with torch.no_grad():
             u = self._moved(rows)
-            u, v = self.held_constant(u), self.held_constant(F.normalize(rows.t() @ u, dim=0))
+            u, v = self.stop_gradient(u), self.stop_gradient(F.normalize(rows.t() @ u, dim=0))
         sigma = torch.dot(u, rows @ v)
         return rows / sigma.clamp(min=self.eps)
 
@@ -48,8 +48,8 @@ class DividedBySpectralNorm(WeightFunction):
                 self._passes.remember({"u": u})
         return u
 
-    def held_constant(self, value: Tensor) -> Tensor:
-        """As `Norm.held_constant`, for finite differences."""
+    def stop_gradient(self, value: Tensor) -> Tensor:
+        """As `Norm.stop_gradient`, for finite differences."""
         return value.detach()
 
     @staticmethod
