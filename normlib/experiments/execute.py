@@ -123,7 +123,7 @@ def work_through(
     work = _Work(list(reversed(runs)))
     typed = pack(runs)
     starts_in_vain = 0
-    while work.left:
+    while work.is_unfinished:
         before = work.done
         try:
             with worker_pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins], typed) as pool:
@@ -152,7 +152,7 @@ class _Work:
     done: int = 0
 
     @property
-    def left(self) -> bool:
+    def is_unfinished(self) -> bool:
         return bool(self.waiting or self.later or self.running)
 
 
@@ -164,7 +164,7 @@ def _work_in_pool(
     on_outcome: Callable[[Outcome], None],
     on_start: Callable[[Run], None],
 ) -> None:
-    while work.left:
+    while work.is_unfinished:
         now = time.monotonic()
         work.waiting += [run for due, run in work.later if due <= now]
         work.later = [(due, run) for due, run in work.later if due > now]

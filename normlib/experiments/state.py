@@ -10,7 +10,7 @@ from pathlib import Path
 from normlib.experiments.estimate import Estimate, estimate
 from normlib.experiments.execute import RunDestination, is_final
 from normlib.experiments.plan import Plan
-from normlib.experiments.tuning import chosen, is_trial
+from normlib.experiments.tuning import choose_tuned, is_trial
 from normlib.results.record import SKIPPED, NewerRecordError, Record
 from normlib.results.store import Scan, Store
 from normlib.results.tuning import FIXED, STAGE
@@ -57,7 +57,7 @@ class State:
         """The most work that trials may still choose."""
         return estimate(self.undecided, self.scan.records)
 
-    def only(self, *stages: str) -> State:
+    def for_stages(self, *stages: str) -> State:
         """The state of some stages alone."""
 
         def of_stages(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -94,7 +94,7 @@ def _with_choices(plan: Plan, records: Mapping[str, Record]) -> Plan:
     if plan.tuning is None:
         return plan
     trials = [run for run in plan.runs if is_trial(run)]
-    found = chosen(
+    found = choose_tuned(
         plan.tuning.axis, trials, plan.candidates, records, plan.settings["metric"], plan.settings["higher_is_better"]
     )
     return plan if found is None else replace(plan, runs=(*plan.runs, *found), candidates=())

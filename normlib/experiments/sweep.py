@@ -82,8 +82,8 @@ def run_missing(plan: Plan, display: Display) -> Swept:
         try_metrics(state.missing, plan.settings["metric"])
     if plan.tuning is None:
         return _work(state, destination, jobs, display)
-    tried = _work(progress_of(plan).only(TRIAL), destination, jobs, display)
-    evaluated = _work(progress_of(plan).only(FIXED, TUNED), destination, jobs, display)
+    tried = _work(progress_of(plan).for_stages(TRIAL), destination, jobs, display)
+    evaluated = _work(progress_of(plan).for_stages(FIXED, TUNED), destination, jobs, display)
     return Swept(tried.records | evaluated.records, tried.problems + evaluated.problems)
 
 

@@ -60,7 +60,7 @@ def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = No
     spec = json.loads(json.dumps(make_run(*overrides).spec))
     if norm is not None:
         spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None}
-    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
+    shape = NetworkShape.for_task(make_dataset(spec["data"]), make_task(spec["task"]))
     return build_network(spec, shape, total_steps=10)
 
 
