@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,12 +18,14 @@ from normlib.results.store.columns import LOOKS, SEED
 from normlib.results.store.looks import planned_looks
 from normlib.results.store.record import TRAINED
 from normlib.results.study.comparison import Comparison, judged_at_look
-from normlib.results.study.study import Condition, Study
+
+if TYPE_CHECKING:
+    from normlib.results.study.study import Condition, Study
 
 PLANNED = "planned"
 """The status of a run that has no record yet, in a frame that lays out what is to be made."""
 
-Compare = Callable[[Condition, str], Comparison]
+Compare = Callable[["Condition", str], Comparison]
 """Holds an arm against the baseline in a condition; the figures before the correction."""
 
 
