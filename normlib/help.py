@@ -68,7 +68,7 @@ EXAMPLES = {
 OTHER_SETTINGS = """seed, training.epochs, training.steps, training.precision, site.placement, site.activation, site.dropout,
 site.norm_batch_size, site.horizon, init.scheme, init.scale, evaluation.points, evaluation.statistics, accelerator, threads,
 norm.gamma_noise, norm.weights, norm.frozen, norm.fit_on_batches, model.weights, results_dir, data_dir, plugins=[file.py],
-jobs, retry_failed, save_weights, rows, columns, baseline, rope, target, control, tuning"""
+jobs, retry_failed, save_weights, rows, columns, baseline, rope, target, control, most_seeds, tuning"""
 WIDTH = 98  # columns of a terminal that few set narrower
 PACKAGE = Path(__file__).resolve().parent
 

@@ -45,6 +45,7 @@ NOT_IN_COMMANDS = (
     "rope",
     "target",
     "control",
+    "most_seeds",
     "tuning",
     "logger",
     "save_weights",

@@ -72,7 +72,8 @@ class Root:
     for practical purposes, in points where the metric is in %, else in its unit; None is half a point, and no such region for
     other units. `target`: the figure to reach on validation (a fraction where the metric is in %); None is 5 % short of the
     baseline's final one in each condition. `control`: whether the baseline runs a second time under another name, as a check of the comparison
-    itself. `tuning`: {axis: a setting, values: a list, replicates: a number} to choose that setting for each arm alike.
+    itself. `most_seeds`: the most seeds that seed=auto adds; it adds them until every comparison is decided.
+    `tuning`: {axis: a setting, values: a list, replicates: a number} to choose that setting for each arm alike.
     """
 
     norm: Any = MISSING
@@ -109,6 +110,7 @@ class Root:
     rope: float | None = None
     target: float | None = None
     control: bool = True
+    most_seeds: int = 40
     tuning: Any = None
 
 

@@ -20,6 +20,7 @@ from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
     NO_EXPERIMENT,
+    is_auto,
     listed_values,
     plain_text,
 )
@@ -46,7 +47,7 @@ PLACES = ("experiment", "name", "results_dir")
 QUESTION = ("rows", "columns", "metric", "higher_is_better", "baseline", "rope", "target")
 """What a report is asked, on the command line or in the experiment's file."""
 OTHER_VERBS_KEYS = (
-    "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning",
+    "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning", "most_seeds",
 )  # so that a line can be reused  # fmt: skip
 MOST_VALUES = 1_000_000  # a slip like seed=range(1e12) must not eat the memory
 MERGED = "merged"
@@ -105,7 +106,8 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     file = experiment_file(experiment, config_dirs) if experiment else {}
     if name is not None and file:
         found = replace(found, warnings=(*found.warnings, *_based_on(experiment, name, file, found.records)))
-    selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}
+    others = (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)
+    selecting = {key: each for key, each in given.items() if key not in others and not is_auto(each)}
     filters = {key: _values(override, found.records) for key, override in selecting.items()}
     _check_filters(filters, found.records)
     return Selection(goes_to, found, filters, asked, file)
