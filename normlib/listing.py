@@ -18,7 +18,7 @@ from normlib.models import models
 from normlib.norms import norms
 from normlib.norms.plain import PlainNorm
 from normlib.registry import Entry
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.tasks import tasks
 from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import OPTIMIZERS, SCHEDULES

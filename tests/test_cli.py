@@ -13,7 +13,7 @@ import pytest
 
 from normlib.cli import VERBS, main
 from normlib.help import EXAMPLES, choices, epilog
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in
 
 NARROW = [*TINY, "norm=layer,instance", "seed=0,1", "jobs=2"]

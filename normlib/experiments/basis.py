@@ -10,11 +10,11 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from normlib.experiments.control import CONTROL_OVERRIDE
-from normlib.results.axes import same_text
-from normlib.results.columns import SEED
-from normlib.results.quoting import cut
-from normlib.results.record import Record
-from normlib.results.tuning import TUNING
+from normlib.results.store.columns import SEED
+from normlib.results.store.quoting import cut
+from normlib.results.store.record import Record
+from normlib.results.study.axes import same_text
+from normlib.results.study.tuning import TUNING
 from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS
 
 COMPARISON = "comparison"

@@ -14,7 +14,7 @@ from normlib.data.dataset import Dataset
 from normlib.experiments.complaints import ConfigError
 from normlib.naming import unknown_name
 from normlib.norms import norms
-from normlib.results.quoting import short
+from normlib.results.store.quoting import short
 from normlib.training.budget import planned_steps
 from normlib.training.environment import resolve_accelerator
 from normlib.training.spec import CHOICES

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.errors import NormlibError
-from normlib.results.quoting import short
+from normlib.results.store.quoting import short
 
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 

@@ -14,9 +14,9 @@ from rich.text import Text
 from normlib.experiments.execute import Outcome
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
-from normlib.results.columns import ARM, arm_label
-from normlib.results.metrics import SPLITS
-from normlib.results.record import DIVERGED, FAILED, Record
+from normlib.results.store.columns import ARM, arm_label
+from normlib.results.store.record import DIVERGED, FAILED, Record
+from normlib.results.study.metrics import SPLITS
 from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import Run
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.training.spec import Run
 
 # Without any record: read off a laptop-class core, and printed as rough.

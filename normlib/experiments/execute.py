@@ -17,8 +17,8 @@ from pebble import ProcessExpired, ProcessPool
 
 from normlib.errors import NormlibError
 from normlib.experiments.workers import worker_pool
-from normlib.results.record import FAILED, SKIPPED, Record
-from normlib.results.store import Store, StoreError
+from normlib.results.store.record import FAILED, SKIPPED, Record
+from normlib.results.store.store import Store, StoreError
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 from normlib.training.weights import SUFFIX, are_sound, write_weights

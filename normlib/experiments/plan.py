@@ -29,8 +29,8 @@ from normlib.experiments.plan_checks import (
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_settings import check_user_code, names_user_code, written_out
-from normlib.results.axes import check_two_axes
-from normlib.results.columns import arm_label
+from normlib.results.store.columns import arm_label
+from normlib.results.study.axes import check_two_axes
 from normlib.tasks.metric import Metric
 from normlib.training.spec import Run
 

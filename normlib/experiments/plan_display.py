@@ -16,7 +16,7 @@ from normlib.experiments.estimate import Estimate
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
-from normlib.results.tuning import FIXED, TRIAL, TUNED
+from normlib.results.study.tuning import FIXED, TRIAL, TUNED
 
 STAGES = {TRIAL: "trials", FIXED: "at the fixed value", TUNED: "at chosen values"}
 

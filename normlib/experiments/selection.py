@@ -32,15 +32,15 @@ from normlib.experiments.folders import (
     sweep_params,
 )
 from normlib.naming import unknown_name
-from normlib.results.axes import as_text, check_axis, same_text
-from normlib.results.columns import SEED
-from normlib.results.folders import Merged, read_folders
-from normlib.results.frame import frame
 from normlib.results.messages import MOST_NAMED
-from normlib.results.places import check_path, user_path
-from normlib.results.quoting import printable
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.columns import SEED
+from normlib.results.store.folders import Merged, read_folders
+from normlib.results.store.frame import frame
+from normlib.results.store.places import check_path, user_path
+from normlib.results.store.quoting import printable
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.axes import as_text, check_axis, same_text
 
 PLACES = ("experiment", "name", "results_dir")
 QUESTION = ("rows", "columns", "metric", "higher_is_better", "baseline", "rope", "target")

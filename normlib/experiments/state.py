@@ -11,9 +11,9 @@ from normlib.experiments.estimate import Estimate, estimate
 from normlib.experiments.execute import RunDestination, is_final
 from normlib.experiments.plan import Plan
 from normlib.experiments.tuning import choose_tuned, is_trial
-from normlib.results.record import SKIPPED, NewerRecordError, Record
-from normlib.results.store import Scan, Store
-from normlib.results.tuning import FIXED, STAGE
+from normlib.results.store.record import SKIPPED, NewerRecordError, Record
+from normlib.results.store.store import Scan, Store
+from normlib.results.study.tuning import FIXED, STAGE
 from normlib.training.spec import Run
 
 

@@ -15,9 +15,9 @@ from normlib.experiments.execute import Outcome, RunDestination, do_run, work_th
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, progress_of
 from normlib.experiments.user_code import try_metrics
-from normlib.results.record import FAILED, Record
-from normlib.results.store import Store
-from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
+from normlib.results.store.record import FAILED, Record
+from normlib.results.store.store import Store
+from normlib.results.study.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
 from normlib.training.inputs import make_dataset
 from normlib.training.spec import Run
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normlib.results.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
-from normlib.results.question import Question
+from normlib.results.study.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.study.question import Question
 from normlib.results.verdicts import amount, condition_words, verdicts
 
 

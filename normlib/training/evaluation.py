@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from normlib.data.dataset import Samples
 from normlib.norms.population import measure_population, population_in_place, stateful_norms
-from normlib.results.record import finite_or_none
+from normlib.results.store.record import finite_or_none
 from normlib.tasks.task import Task
 from normlib.training.feeding import Feed
 from normlib.training.seeding import generator

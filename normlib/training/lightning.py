@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from normlib.plugins import load_named
-from normlib.results.record import finite_or_none
+from normlib.results.store.record import finite_or_none
 from normlib.tasks.metric import Metric, column_name, known_metric
 from normlib.training.budget import batch_sizes
 from normlib.training.environment import PeakMemory

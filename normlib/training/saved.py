@@ -17,8 +17,8 @@ from torch import nn
 from normlib.errors import NormlibError
 from normlib.models import models, registered_name
 from normlib.norms import norms
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from normlib.training.inputs import NetworkShape, make_dataset, make_task
 from normlib.training.network import build_network
 from normlib.training.source import class_hash

@@ -16,8 +16,8 @@ from normlib.experiments.execute import RunDestination, do_run
 from normlib.experiments.plan import make_plan, make_run
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import run_missing
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from tests.experiments.processes import started, wait_for, workers
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, statuses, write_plugin
 from tests.results.factories import make_record
@@ -161,7 +161,7 @@ def test_a_broken_file_in_place_of_a_skipped_record_is_not_lost(tmp_path: Path) 
 
 
 def test_temporary_files_of_dead_processes_go_at_once(tmp_path: Path) -> None:
-    from normlib.results.files import _machine
+    from normlib.results.store.files import _machine
 
     store = Store(tmp_path, "comparison")
     store.write(make_record())

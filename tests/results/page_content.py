@@ -8,11 +8,11 @@ from typing import Any
 
 from normlib.results.digest import digest
 from normlib.results.findings import find
-from normlib.results.frame import frame
 from normlib.results.page import PageContent
-from normlib.results.question import Question
-from normlib.results.record import DIVERGED, FAILED, SKIPPED, Record
-from normlib.results.study import Study
+from normlib.results.store.frame import frame
+from normlib.results.store.record import DIVERGED, FAILED, SKIPPED, Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
 from normlib.results.verdicts import headline, verdicts
 from tests.results.factories import make_record
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from normlib.results.analyses import cost
-from normlib.results.columns import REINITIALIZED
-from normlib.results.frame import frame, settings
 from normlib.results.page import PageContent, page
-from normlib.results.question import Question
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.columns import REINITIALIZED
+from normlib.results.store.frame import frame, settings
+from normlib.results.store.record import Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.tables import cost
 from tests.results.factories import make_record, sheets_of, study_of
 
 NAMES = [f"blocks.{index}.conv{layer}.weight" for index in range(2) for layer in (1, 2)] + ["classifier.weight"]

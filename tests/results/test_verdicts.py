@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from normlib.results.comparison import Comparison
 from normlib.results.digest import digest
-from normlib.results.metrics import figure
-from normlib.results.question import Question
-from normlib.results.sheet import p_value
+from normlib.results.study.comparison import Comparison
+from normlib.results.study.metrics import figure
+from normlib.results.study.question import Question
+from normlib.results.tables.sheet import p_value
 from normlib.results.verdicts import headline, sentence
 from normlib.results.view_verdicts import verdicts_markdown
 from tests.results.factories import ACCURACY, LOSS
