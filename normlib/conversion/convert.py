@@ -19,6 +19,7 @@ from normlib.conversion.function import explain_function_change, is_trained
 from normlib.conversion.optimizer import Change, parameters_to_add, replace_parameters
 from normlib.conversion.report import Report, Row, attach_report
 from normlib.conversion.swap import require_replaceable, swap
+from normlib.naming import unknown_name
 from normlib.norms import factory, norms
 
 
@@ -72,9 +73,7 @@ def convert(
     _check_target(norm, params, num_groups_at_most)
     for cls, method in (known or {}).items():
         if method not in norms:
-            raise ValueError(
-                f"known says that {cls.__qualname__} is {method!r}, but no norm is named so; it is one of normlib list"
-            )
+            raise ValueError(f"known={{{cls.__qualname__}: {method!r}}}: {unknown_name('norm', method, norms.names())}")
     found = find(model, tuple(skip), known or {})
     layers, skipped = found.layers, list(found.skipped.values())
     if not layers:

@@ -181,7 +181,11 @@ def test_the_largest_number_of_groups_that_fits() -> None:
         ("layer", {"num_groups_at_most": 8}, "is for norms with num_groups, which 'layer' has not"),
         ("group", {"num_groups_at_most": 0}, "a whole number from 1, got 0"),
         ("group", {"num_groups_at_most": 8, "group_size": 2}, "num_groups_at_most and group_size both say"),
-        ("group", {"known": {nn.Linear: "rmsnorm"}}, "known says that Linear is 'rmsnorm', but no norm is named so"),
+        (
+            "group",
+            {"known": {nn.Linear: "rmsnorm"}},
+            "known={Linear: 'rmsnorm'}: no norm is named 'rmsnorm'; did you mean 'rms'",
+        ),
         ("group", {"example_inputs": []}, "example_inputs is an empty list"),
     ],
 )
