@@ -29,12 +29,12 @@ def read_as(name: str) -> str | None:
     return "a number"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not registered: the closest names first, then all."""
+def unknown_name(kind: str, name: str, known: Iterable[str], most: int | None = None) -> str:
+    """The message for a name that is not registered: the closest names first, then all, or the first `most`."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
-    return f"no {kind} is named {name!r}{hint} Known: {', '.join(known)}"
+    return f"no {kind} is named {name!r}{hint} Known: {listed(known, most)}"
 
 
 def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str) -> str | None:
@@ -47,7 +47,8 @@ def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str
     return unknown and f"{key}.{unknown}: {unknown_name(f'argument of {called}', unknown, parameters)}"
 
 
-def listed(names: Iterable[object], most: int) -> str:
-    """The first names of many, and how many more there are."""
+def listed(names: Iterable[object], most: int | None = None, between: str = ", ") -> str:
+    """The first `most` of the names, and how many more there are."""
     words = [str(name) for name in names]
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    more = len(words) - most if most is not None else 0
+    return between.join(words[:most]) + (f" and {more} more" if more > 0 else "")
