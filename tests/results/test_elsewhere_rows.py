@@ -264,7 +264,7 @@ def test_a_direction_that_is_said_outweighs_the_name() -> None:
 def test_columns_that_vary_unnamed_are_told() -> None:
     """A learning rate of each arm's own is no duplicate, and nothing in the figures shows it."""
     (said,) = laid_out(runs(lr=[0.1] * 10 + [0.2] * 10, run_id=range(20), val_loss=[1, 2] * 10)).messages
-    assert "the column lr varies and is not named" in said
+    assert "columns that vary and are not named: lr;" in said
     assert not laid_out(runs(run_id=range(20))).messages
 
 

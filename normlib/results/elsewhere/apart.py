@@ -52,12 +52,10 @@ def messages_on_settings(table: pd.DataFrame, named: Sequence[str]) -> list[str]
     others = _unnamed_settings(table, named)
     if not others:
         return []
-    names = listed(others, MOST_NAMED)
-    if len(others) == 1:
-        varies, fix = f"the column {names} varies and is not named", "if it is a setting, name it with --columns"
-    else:
-        varies, fix = f"the columns {names} vary and are not named", "if they are settings, name them with --columns"
-    return [f"warning: {varies}; {fix}, or arms may differ in more than they say"]
+    return [
+        f"warning: columns that vary and are not named: {listed(others, MOST_NAMED)}; name those that are settings with --columns, or "
+        "arms may differ in more than they say"
+    ]
 
 
 def messages_on_seeds(frame: pd.DataFrame, question: Question) -> list[str]:
