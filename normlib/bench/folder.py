@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from normlib.bench.figure import draw
 from normlib.bench.record import OlderTimingError, Timing
-from normlib.bench.sheets import sheets
+from normlib.bench.tables import entries, tables
 from normlib.results.render.writers import latex, markdown, tidy_csv
 from normlib.results.store.files import unwritable, write_atomically
 from normlib.results.store.placing import check_place, place
 from normlib.results.store.reading import read_regular
 from normlib.results.store.record import RecordError
-from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.table import Table
 
 NAME = "bench"
 WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
@@ -63,12 +64,15 @@ class BenchFolder:
                         Timing.from_json(path.read_bytes(), path)
                     path.unlink(missing_ok=True)
 
-    def report(self, timings: Sequence[Timing]) -> tuple[list[Sheet], list[Path]]:
-        """Write the tables and the figure; the sheets, for the terminal, and the files."""
+    def report(self, timings: Sequence[Timing]) -> tuple[list[Table], list[Path]]:
+        """Write the tables and the figure; the tables, for the terminal, and the files."""
         from normlib.results.plots.files import image
 
-        found = sheets(timings)
-        contents: dict[str, str | bytes] = {f"{TABLE}{ending}": write(found) for ending, write in WRITERS.items()}
+        found, rows = tables(timings), [entries(timings)]
+        contents: dict[str, str | bytes] = {
+            f"{TABLE}{ending}": write(list[Any](rows if write is tidy_csv else found))
+            for ending, write in WRITERS.items()
+        }
         figure = draw(timings)
         if figure is not None:
             contents |= {f"{FIGURE}.{kind}": image(figure, kind) for kind in IMAGE_KINDS}

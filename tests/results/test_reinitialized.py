@@ -10,7 +10,7 @@ from normlib.results.store.frame import frame, settings
 from normlib.results.store.record import Record
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
-from normlib.results.tables import cost
+from normlib.results.tables.cost import cost_tables
 from tests.results.factories import make_record, sheets_of, study_of
 
 NAMES = [f"blocks.{index}.conv{layer}.weight" for index in range(2) for layer in (1, 2)] + ["classifier.weight"]
@@ -26,14 +26,14 @@ def records(**fixup: object) -> list[Record]:
 
 
 def test_the_main_table_and_the_costs_tell_which_arm_reinitializes_what() -> None:
-    for sheet in (*sheets_of(records()), *cost.sheets(study_of(records()))):
+    for sheet in (*sheets_of(records()), *cost_tables(study_of(records()))):
         assert NOTE in sheet.notes, sheet.name
 
 
 def test_the_page_tells_it_beside_the_parameters_and_beside_the_hash_of_the_trunk() -> None:
     made = records()
     study = Study(frame(made), Question(), {record.id: record.curves for record in made})
-    text = page(PageContent(experiment="small_batch", study=study, sheets=[*sheets_of(made), *cost.sheets(study)]))
+    text = page(PageContent(experiment="small_batch", study=study, sheets=[*sheets_of(made), *cost_tables(study)]))
     assert text.count(NOTE) == 2
     assert "before any norm starts some of them anew" in text
 
@@ -41,7 +41,7 @@ def test_the_page_tells_it_beside_the_parameters_and_beside_the_hash_of_the_trun
 def test_nothing_is_told_where_nothing_was_reinitialized() -> None:
     made = records(reinitialized=[])
     assert REINITIALIZED not in frame(made)
-    for sheet in (*sheets_of(made), *cost.sheets(study_of(made))):
+    for sheet in (*sheets_of(made), *cost_tables(study_of(made))):
         assert not any("anew" in note for note in sheet.notes)
     study = Study(frame(made), Question(), {record.id: record.curves for record in made})
     assert "anew" not in page(PageContent(experiment="small_batch", study=study, sheets=sheets_of(made)))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from normlib.results.study.metrics import metrics_of
 from normlib.results.study.study import Study
-from normlib.results.tables import batch_size_effect_sheet, cost, speed_sheet, workloads_sheet
 from normlib.results.tables.means import comparison
 from normlib.results.tables.means_sheet import METRICS, main_sheet
 from normlib.results.tables.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
@@ -54,44 +53,7 @@ def tuning(study: Study) -> Iterable[Sheet]:
     return tuning_sheets(found.axis, found.found, found.metric) if found else ()
 
 
-@register_table(
-    "batch_size_effect",
-    "What the batch size does",
-    "The effect of the batch size as one number for each norm.",
-    order=40,
-)
-def batch_size_effect(study: Study) -> Iterable[Sheet]:
-    return batch_size_effect_sheet.sheets(study)
-
-
-@register_table(
-    "speed",
-    "Speed",
-    "How soon a target is reached that was set beforehand. Never reaching it counts as infinite.",
-    order=50,
-)
-def speed(study: Study) -> Iterable[Sheet]:
-    return speed_sheet.sheets(study)
-
-
-@register_table(
-    "workloads",
-    "Across workloads",
-    "What holds over several workloads at once. A workload is a model on a dataset for a task.",
-    order=60,
-)
-def workloads(study: Study) -> Iterable[Sheet]:
-    return workloads_sheet.sheets(study)
-
-
 @register_table("metrics", "Other metrics", "The other metrics of the task, of the same networks.", order=80)
 def metrics(study: Study) -> Iterable[Sheet]:
     others = [metric for metric in metrics_of(study.runs) if metric.name != study.question.facts.name]
     return [main_sheet(table, METRICS) for metric in others for table in comparison(study, metric)]
-
-
-@register_table(
-    "cost", "Cost", "What a norm takes in time, memory and parameters, on the machines named below.", order=90
-)
-def costs(study: Study) -> Iterable[Sheet]:
-    return cost.sheets(study)
