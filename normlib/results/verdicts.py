@@ -13,7 +13,7 @@ from normlib.results.store.columns import BATCH_SIZES
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
 from normlib.results.study.metrics import bracketed, difference_unit, direction, figure, scale, with_unit
 from normlib.results.study.question import Question
-from normlib.results.tables.sheet import p_value
+from normlib.results.tables.model import p_value
 
 
 def sentence(comparison: Comparison, question: Question, family: int) -> str:

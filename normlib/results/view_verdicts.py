@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normlib.results.digest import digest
-from normlib.results.render.writers import markdown_text
+from normlib.results.render.markdown import markdown_text
 from normlib.results.study.comparison import Comparison
 from normlib.results.study.identity import NOT_VERIFIED
 from normlib.results.study.question import Question

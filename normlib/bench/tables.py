@@ -1,6 +1,6 @@
 """Timings as tables: one for each kind of pass, type, number of threads and device; a row a norm and input.
 
-In come `Timing`s, out go `Sheet`s for the writers. This file computes ratios through `ratio` and writes nothing.
+In come `Timing`s, out go `Table`s for the renderers. This file computes ratios through `ratio` and writes nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from normlib.bench.ratio import CONFIDENCE, NO_SLOWER, SLOWER, UNSURE, ratio
 from normlib.bench.record import COMPILED, OURS, TORCH, Timing
-from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet
+from normlib.results.study.metrics import EMPTY
+from normlib.results.tables.model import Column, Table
 
-NUM_LABELS = 4
 OTHERS = ("timm", COMPILED, "copy")
 WITH_INTERVAL = (TORCH, COMPILED)
 PASSES = {"forward": "Forward", "forward_backward": "Forward and backward"}
@@ -25,39 +25,41 @@ INPUTS_IN_WORDS = {
 }
 
 
-def sheets(timings: Sequence[Timing]) -> list[Sheet]:
-    """The tables, those of the same kind together."""
+def tables(timings: Sequence[Timing]) -> list[Table]:
+    """The tables, a row a timing, those of the same kind together."""
     kinds = dict.fromkeys((t.passes, t.dtype, t.threads, t.device) for t in timings)
     return [
-        _sheet(kind, [t for t in timings if (t.passes, t.dtype, t.threads, t.device) == kind]) for kind in sorted(kinds)
+        _table(kind, [t for t in timings if (t.passes, t.dtype, t.threads, t.device) == kind]) for kind in sorted(kinds)
     ]
 
 
-def _sheet(kind: tuple[str, str, int, str], timings: list[Timing]) -> Sheet:
+def entries(timings: Sequence[Timing]) -> Table:
+    """What the CSV holds: a row a timing and contender."""
+    return Table(name="cost", rows=[row for timing in timings for row in _entries(timing)])
+
+
+def _table(kind: tuple[str, str, int, str], timings: list[Timing]) -> Table:
     passes, dtype, threads, device = kind
     place = "CUDA" if device == "cuda" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     timed = {name for timing in timings for name in timing.seconds}
-    others = tuple(name for name in OTHERS if name in timed)
-    header = (
-        "norm",
-        "shape",
-        "inputs",
-        "cache",
-        "ms",
-        "to torch.nn",
-        "verdict",
-        *(f"to {name}" for name in others),
-        "MiB",
-        "MiB, torch.nn",
-    )
-    return Sheet(
+    return Table(
         name="cost",
         title=f"{PASSES[passes]}, {dtype}, {place}",
-        header=header,
-        lines=tuple(Line(t.norm, _cells(t, others)) for t in timings),
+        columns=(
+            Column("norm", "norm", label=True),
+            Column("shape", _shape, label=True),
+            Column("inputs", "inputs", label=True),
+            Column("cache", "cache", label=True),
+            Column("ms", lambda timing: 1e3 * _median(timing.seconds[OURS]), "{:.3f}"),
+            _ratio_to(TORCH, "to torch.nn"),
+            Column("verdict", _verdict, strong=lambda timing: _verdict(timing) in (SLOWER, UNSURE)),
+            *(_ratio_to(name, f"to {name}") for name in OTHERS if name in timed),
+            Column("MiB", lambda timing: _mebibytes(timing, OURS), "{:.2f}"),
+            Column("MiB, torch.nn", lambda timing: _mebibytes(timing, TORCH), "{:.2f}"),
+        ),
+        rows=timings,
         notes=_notes(timings),
-        tidy=tuple(line for t in timings for line in _tidy(t)),
-        num_labels=NUM_LABELS,
+        in_terminal=True,
     )
 
 
@@ -67,38 +69,31 @@ def verdicts_of(timing: Timing) -> dict[str, str]:
     return {name: ratio(seconds[OURS], seconds[name]).verdict(allowed) for name, allowed in timing.allowed.items()}
 
 
-def _cells(timing: Timing, others: Sequence[str]) -> tuple[Cell, ...]:
-    seconds = timing.seconds
-    layout = "" if timing.layout == "contiguous" else " last"
-    verdicts = verdicts_of(timing).values()
-    verdict = next((each for each in (SLOWER, UNSURE, NO_SLOWER) if each in verdicts), EMPTY)
-    return (
-        Cell(timing.norm),
-        Cell(timing.shape.replace("x", "×") + layout),
-        Cell(timing.inputs),
-        Cell(timing.cache),
-        _number(1e3 * _median(seconds[OURS]), 3),
-        _ratio(timing, TORCH),
-        Cell(verdict, strong=verdict in (SLOWER, UNSURE)),
-        *(_ratio(timing, other) for other in others),
-        *(_number(_mebibytes(timing, name), 2) for name in (OURS, TORCH)),
-    )
+def _shape(timing: Timing) -> str:
+    return timing.shape.replace("x", "×") + ("" if timing.layout == "contiguous" else " last")
 
 
-def _ratio(timing: Timing, other: str) -> Cell:
-    if other not in timing.seconds:
-        return Cell(EMPTY)
-    found = ratio(timing.seconds[OURS], timing.seconds[other])
-    spread = f" ({found.low:.2f}–{found.high:.2f})" if other in WITH_INTERVAL else ""
-    return Cell(f"{found.value:.2f}{spread}", found.value)
+def _verdict(timing: Timing) -> str:
+    """The worst verdict beside any contender."""
+    found = verdicts_of(timing).values()
+    return next((each for each in (SLOWER, UNSURE, NO_SLOWER) if each in found), EMPTY)
+
+
+def _ratio_to(other: str, heading: str) -> Column:
+    def text(timing: Timing) -> str:
+        if other not in timing.seconds:
+            return EMPTY
+        found = ratio(timing.seconds[OURS], timing.seconds[other])
+        return f"{found.value:.2f}" + (f" ({found.low:.2f}–{found.high:.2f})" if other in WITH_INTERVAL else "")
+
+    def value(timing: Timing) -> float | None:
+        return ratio(timing.seconds[OURS], timing.seconds[other]).value if other in timing.seconds else None
+
+    return Column(heading, value, text)
 
 
 def _median(seconds: Sequence[Sequence[float]]) -> float:
     return statistics.median(itertools.chain.from_iterable(seconds))
-
-
-def _number(value: float | None, decimals: int) -> Cell:
-    return Cell(EMPTY) if value is None else Cell(f"{value:.{decimals}f}", value)
 
 
 def _mebibytes(timing: Timing, name: str) -> float | None:
@@ -155,7 +150,7 @@ def _cold(timings: Sequence[Timing]) -> str:
     )
 
 
-def _tidy(timing: Timing) -> list[dict[str, Any]]:
+def _entries(timing: Timing) -> list[dict[str, Any]]:
     lines = []
     for name, seconds in timing.seconds.items():
         to_ours = ratio(timing.seconds[OURS], seconds)
