@@ -9,7 +9,6 @@ from normlib.results.study.metrics import difference_unit, figure, in_unit
 from normlib.results.study.study import Study
 from normlib.results.tables.means import title
 from normlib.results.tables.table import Column, Table, register_table, usual
-from normlib.results.verdicts import region_words
 
 DIFFERENCES = "differences"
 
@@ -109,7 +108,7 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
         )
     if any(question.counts_as_equal(each.within) for each in mine):
         notes.append(
-            f"≈: equal in practice. The interval lies within ± {region_words(question)}, the rope: smaller differences do not matter."
+            f"≈: equal in practice. The interval lies within ± {question.region_words}, the rope: smaller differences do not matter."
         )
     return Table(
         name=DIFFERENCES,

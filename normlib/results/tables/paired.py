@@ -18,7 +18,6 @@ from normlib.results.tables.differences import (
 )  # fmt: skip
 from normlib.results.tables.means import title
 from normlib.results.tables.table import Column, Table, p_value, register_table
-from normlib.results.verdicts import region_words
 
 WORDS = {BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "no clear difference"}
 
@@ -37,7 +36,7 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
         text, low, high = (figure(end, metric, sign=True, width=row.half_width) for end in ends)
         return f"{text} ({low} to {high})" if row.low == row.low else text
 
-    region = region_words(question, unit=False)
+    region = question.region_words.partition(" ")[0]
     return Table(
         name="paired",
         title=f"{title(question.value, metric, section)}: every arm against {question.baseline}",
@@ -61,7 +60,7 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
             f"{family_words(mine)}. r: correlation within pairs.",
             "No rope is set, so nothing counts as equal in practice. rope=... sets the difference that does not matter."
             if question.region is None
-            else f"Equal in practice: the interval lies within ± {region_words(question)} (rope={region}).",
+            else f"Equal in practice: the interval lies within ± {question.region_words} (rope={region}).",
             *common_notes(study, mine),
         ),
         part=DIFFERENCES,
