@@ -43,7 +43,12 @@ def test_mean_interval_and_best_by_hand() -> None:
 def test_columns_are_sorted_as_numbers_and_show_their_updates() -> None:
     table = _only([make_record(batch_size=size) for size in (128, 2, 32, 16)])
     assert table.columns == ("2", "16", "32", "128")
-    assert {column: mean.updates for (_, column), mean in table.cells.items()} == {"2": 3240, "16": 405, "32": 200, "128": 50}
+    assert {column: mean.updates for (_, column), mean in table.cells.items()} == {
+        "2": 3240,
+        "16": 405,
+        "32": 200,
+        "128": 50,
+    }
 
 
 def test_rows_follow_the_plan_then_the_alphabet() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from normlib.results.tables.model import Cell, Table
 
@@ -50,38 +50,40 @@ def _blocks(table: Table, styled: bool, width: int) -> list[RichTable]:
     """The table, or the table cut between columns, the labels ahead of each piece."""
     if not table.lines:
         return []
-    labels, places = range(table.num_labels), range(table.num_labels, len(table.header))
-    heads = [_head(name, place in labels) for place, name in enumerate(table.header)]
-    texts = [
-        [line.cells[place].text if place in labels else _text(line.cells[place], styled) for line in table.lines]
-        for place in range(len(table.header))
+    columns = [
+        [
+            _head(name, place < table.num_labels),
+            *(_text(line.cells[place], place < table.num_labels, styled) for line in table.lines),
+        ]
+        for place, name in enumerate(table.header)
     ]
-    least = [
-        _least_width([head, *own], place in labels) for place, (head, own) in enumerate(zip(heads, texts, strict=True))
-    ]
-    taken = sum(least[place] + GAP for place in labels)
-    blocks: list[list[int]] = [[]]
-    for place in places:
-        if blocks[-1] and taken + sum(least[each] + GAP for each in (*blocks[-1], place)) > width:
-            blocks.append([])
+    least = [_least_width(texts, place < table.num_labels) for place, texts in enumerate(columns)]
+    labels = list(range(table.num_labels))
+    blocks: list[list[int]] = [[*labels]]
+    for place in range(table.num_labels, len(columns)):
+        if len(blocks[-1]) > len(labels) and sum(least[each] + GAP for each in (*blocks[-1], place)) > width + GAP:
+            blocks.append([*labels])
         blocks[-1].append(place)
-    return [_grid(table, [*labels, *block], heads, texts, least) for block in blocks]
+    return [_grid(table, block, columns, least, width) for block in blocks]
 
 
-def _grid(table: Table, places: Sequence[int], heads: Sequence[str], texts: Sequence[Sequence[str]], least: Sequence[int]) -> RichTable:  # fmt: skip
+def _grid(table: Table, places: Sequence[int], columns: Sequence[Sequence[str]], least: Sequence[int], width: int) -> RichTable:  # fmt: skip
+    """Some columns beside each other; those that could use more than they need at least share what is left."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     grid = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    left = width - sum(least[place] + GAP for place in places) + GAP
     for place in places:
         is_label = place < table.num_labels
-        grid.add_column(
-            Text(heads[place]), justify="left" if is_label else "right", overflow="fold", min_width=least[place],
-            max_width=WIDEST_LABEL if is_label else None,
-        )  # fmt: skip
-    for number, line in enumerate(table.lines):
-        grid.add_row(*(Text(texts[place][number], "bold" if line.cells[place].strong else "") for place in places))
+        more = 0 if is_label else max(len(line) for text in columns[place] for line in text.split("\n")) - least[place]
+        more = max(0, min(more, left))
+        left -= more
+        side: Literal["left", "right"] = "left" if is_label else "right"
+        grid.add_column(Text(columns[place][0]), justify=side, overflow="fold", width=least[place] + more)
+    for number, line in enumerate(table.lines, 1):
+        grid.add_row(*(Text(columns[place][number], "bold" if line.cells[place].strong else "") for place in places))
     return grid
 
 
@@ -91,12 +93,11 @@ def _head(name: str, is_label: bool) -> str:
     return name.replace(" (", "\n(", 1).replace(" updates)", ")")
 
 
-def _text(cell: Cell, styled: bool) -> str:
-    """A figure with what belongs to it below; prose as it is."""
-    if len(cell.text) <= 2 * WIDEST_FIGURE:
-        text = cell.text.replace("± ", "±").replace(", ", "\n").replace(" (", "\n(", 1)
-    else:
-        text = cell.text
+def _text(cell: Cell, is_label: bool, styled: bool) -> str:
+    """A figure with what belongs to it below; labels and prose as they are."""
+    text = cell.text
+    if not is_label and len(text) <= 2 * WIDEST_FIGURE:
+        text = text.replace("± ", "±").replace(", ", "\n").replace(" (", "\n(", 1)
     return text + ("*" if cell.strong and not styled else "")
 
 
