@@ -26,8 +26,11 @@ from normlib.results.study.pairing import paired
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.study.tuning import choices
-from normlib.results.tables import batch_size_effect, gap, speed, workloads
+from normlib.results.tables.batch_size_effect import batch_size_effect_tables
+from normlib.results.tables.gap import gap_tables
 from normlib.results.tables.means import comparison
+from normlib.results.tables.speed import Speed, speed_tables
+from normlib.results.tables.workloads import workload_tables
 from normlib.results.verdicts import headline
 from normlib.tasks.metric import Metric
 from tests.results.factories import ACCURACY, BITS, LOSS, METRICS, R2, make_record, study_of
@@ -105,10 +108,14 @@ def test_each_other_metric_has_a_table_outside_the_terminal(metric: Metric, tmp_
 
 @EACH
 def test_speed_goes_the_right_way(metric: Metric) -> None:
-    found = {(each.arm, each.column): each for each in speed.analyse(study_of(_records(metric)))}
+    def speeds(**question: Any) -> dict[tuple[str, str], Speed]:
+        tables = speed_tables(study_of(_records(metric), **question))
+        return {(each.arm, each.column): each for table in tables for each in table.rows}
+
+    found = speeds()
     if metric is R2:  # the baseline is below 0, and 95 % of it would be above it
         assert all("is not above 0" in each.why_none for each in found.values())
-        found = {(e.arm, e.column): e for e in speed.analyse(study_of(_records(metric), target=-0.35))}
+        found = speeds(target=-0.35)
     else:
         mean = float(study_of(_records(metric)).conditions[""][0].array("batch", f"validation.{metric.name}").mean())
         assert found["batch", "2"].target == pytest.approx(mean * 0.95 if metric.higher_is_better else mean / 0.95)
@@ -120,11 +127,11 @@ def test_speed_goes_the_right_way(metric: Metric) -> None:
 def test_slopes_gaps_ranks_and_curves_follow_the_metric(metric: Metric) -> None:
     study = study_of(_records(metric, models=("mlp", "convnet")))
     sign = 1 if metric.higher_is_better else -1
-    effects = {effect.arm: effect for effect in batch_size_effect.analyse(study)}
-    assert sign * effects["batch"].slope == pytest.approx(0.01, abs=0.001)
+    effects = {effect.arm: effect for table in batch_size_effect_tables(study) for effect in table.rows}
+    assert sign * effects["batch"].slope_per_doubling == pytest.approx(0.01, abs=0.001)
     assert effects["batch"].smallest_batch == "32" if metric is not BITS else "2"
-    assert all(each.mean == 0 for each in gap.analyse(study))
-    ranks = {each.arm: each.rank for each in workloads.analyse(study)}
+    assert all(each.mean == 0 for table in gap_tables(study) for each in table.rows)
+    ranks = {each.arm: each.rank for table in workload_tables(study) for each in table.rows}
     assert ranks == {"good": 1, "batch": 2, "bad": 3}
     curve = learning_curves(study, "model=mlp", "2")["batch"]
     assert sign * (curve.mean[1] - curve.mean[0]) == pytest.approx(0.5)

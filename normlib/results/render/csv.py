@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
 
 from normlib.results.tables.model import Table
 
@@ -19,11 +18,7 @@ def tidy_csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _written(value) for name, value in row.items()} for row in rows)
+    writer.writerows(
+        {name: "" if value is None or value != value else value for name, value in row.items()} for row in rows
+    )
     return out.getvalue()
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None or value != value else value

@@ -169,19 +169,28 @@ def field_of(row: Row, name: str) -> Any:
 
 
 def flat(row: Row) -> dict[str, Any]:
-    """A row's fields as one level: those of a field that is itself a row follow its name, as in `slope_low`."""
-    fields = (
-        dict(row)
-        if isinstance(row, Mapping)
-        else {each.name: getattr(row, each.name) for each in dataclasses.fields(row)}
-    )
+    """A row's fields as one level, as the CSV writes them.
+
+    The fields of a field that is itself a row, or a named tuple, follow its name, as in `slope_low`. Booleans are true and
+    false; texts of a tuple are joined by "; ".
+    """
     found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    for name, value in _fields(row).items():
+        if isinstance(value, tuple) and not hasattr(value, "_fields"):
+            found[name] = "; ".join(map(str, value))
+        elif isinstance(value, tuple) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
             found |= {f"{name}_{inner}": each for inner, each in flat(value).items()}
         else:
-            found[name] = value
+            found[name] = str(value).lower() if isinstance(value, bool) else value
     return found
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    if isinstance(row, tuple):
+        return dict(zip(row._fields, row, strict=True))  # type: ignore[attr-defined]
+    if isinstance(row, Mapping):
+        return dict(row)
+    return {each.name: getattr(row, each.name) for each in dataclasses.fields(row)}
 
 
 def sort_key(value: Any) -> float | None:

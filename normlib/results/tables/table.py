@@ -122,7 +122,7 @@ def make_tables(study: Study) -> list[Table]:
     for registered in registered_tables().values():
         tables = list(registered.make(study)) if registered.own else checked(registered, study)  # type: ignore[arg-type]
         for table in tables:
-            if not table.notes and not table.lines:
+            if not table.rows and not table.notes:
                 continue
             notes, title = table.notes, table.title
             if not study.hashed:
