@@ -84,10 +84,12 @@ def test_a_frame_gives_the_same_report_and_another_metric_replaces_it(place: Pat
     asked: dict[str, Any] = {"arm": "norm", "seed": "seed", "metric": "dice", "columns": "batch_size"}
     from_file = normlib.report("runs.csv", **asked, to="a")
     from_frame = normlib.report(runs(), **asked, to="a")
-    assert from_frame.sheets == from_file.sheets and from_frame.folder == Path("a")
+    assert [each.tidy for each in from_frame.tables] == [each.tidy for each in from_file.tables]
+    assert [each.lines for each in from_frame.tables] == [each.lines for each in from_file.tables]
+    assert from_frame.folder == Path("a")
     loss = normlib.report(runs().rename(columns={"dice": "loss"}), **{**asked, "metric": "loss"}, to="a")
     assert not Path("a/tables/dice.md").exists() and Path("a/tables/loss.md").is_file()
-    assert {each.verdict for each in loss.findings[0].comparisons if each.arm == "group" and each.column == "2"} == {
+    assert {each.verdict for each in loss.studies[0].comparisons if each.arm == "group" and each.column == "2"} == {
         "worse"
     }
     with pytest.raises(TableError, match="name it with to="):

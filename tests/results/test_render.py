@@ -205,6 +205,4 @@ def test_tex_sets_every_table_within_its_column(width: Width, tmp_path: Path) ->
             text=True,
         )
         assert made.returncode == 0, made.stdout[-2000:]
-        assert not re.findall(
-            r"^Overfull \\hbox.*|^LaTeX Warning: (?:Label `|Float too).*", made.stdout, re.MULTILINE
-        )
+        assert not re.findall(r"^Overfull \\hbox.*|^LaTeX Warning: (?:Label `|Float too).*", made.stdout, re.MULTILINE)
