@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from normlib.results.elsewhere.arms import compare_arms
 from normlib.results.report import Report, write_report
 from normlib.results.store.frame import frame
 from normlib.results.store.record import Record
 from normlib.results.study.axes import ReportError
-from normlib.results.study.pairing import compare_arms
 from normlib.results.study.question import Question
 from tests.results.tuned_records import DEPTH, FIRST_TRIAL, RATE, tuned_records, tuned_run
 

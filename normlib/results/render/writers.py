@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from normlib.results.tables.sheet import Entry, Sheet
+from normlib.results.tables.sheet import Cell, Sheet
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -36,7 +36,7 @@ def markdown(sheets: Sequence[Sheet]) -> str:
         if sheet.lines:
             lines.append(_line(map(markdown_text, sheet.header)))
             lines.append("|:---" * sheet.num_labels + "|---:" * (len(sheet.header) - sheet.num_labels) + "|")
-            lines += [_line(_bold(entry) for entry in line.entries) for line in sheet.lines]
+            lines += [_line(_bold(cell) for cell in line.cells) for line in sheet.lines]
             lines.append("")
         parts.append("\n".join([*lines, *(f"- {markdown_text(note)}" for note in sheet.notes)]) + "\n")
     return "\n".join(parts)
@@ -62,7 +62,7 @@ def latex(sheets: Sequence[Sheet]) -> str:
     for sheet in (sheet for sheet in sheets if sheet.lines):
         rows = [" & ".join(map(_tex, sheet.header)) + r" \\", r"\midrule"]
         for line in sheet.lines:
-            cells = (rf"\textbf{{{_tex(entry.text)}}}" if entry.strong else _tex(entry.text) for entry in line.entries)
+            cells = (rf"\textbf{{{_tex(cell.text)}}}" if cell.strong else _tex(cell.text) for cell in line.cells)
             rows.append(" & ".join(cells) + r" \\")
         layout = "l" * sheet.num_labels + "r" * (len(sheet.header) - sheet.num_labels)
         caption = ". ".join(_tex(text.rstrip(".")) for text in (sheet.title, *sheet.notes)) + "."
@@ -91,8 +91,8 @@ def terminal(sheets: Sequence[Sheet], styled: bool = True) -> Group:
                 words = name.replace(" (", "\n(", 1).replace(" updates)", ")")
                 grid.add_column(Text(words), justify="right", overflow="fold", min_width=NARROWEST_CELL)
         for line in sheet.lines:
-            cells = [Text(entry.text) for entry in line.entries[: sheet.num_labels]]
-            cells += [_in_terminal(entry, styled) for entry in line.entries[sheet.num_labels :]]
+            cells = [Text(cell.text) for cell in line.cells[: sheet.num_labels]]
+            cells += [_in_terminal(cell, styled) for cell in line.cells[sheet.num_labels :]]
             grid.add_row(*cells)
         notes = "\n".join(note if styled else re.sub(r"^Bold:", "*:", note) for note in sheet.notes)
         shown += [
@@ -103,20 +103,20 @@ def terminal(sheets: Sequence[Sheet], styled: bool = True) -> Group:
     return Group(*shown)
 
 
-def _in_terminal(entry: Entry, styled: bool) -> Text:
+def _in_terminal(cell: Cell, styled: bool) -> Text:
     from rich.text import Text
 
-    words = entry.text.replace("± ", "±").replace(", ", "\n").replace(" (", "\n(", 1)
-    return Text(words + ("*" if entry.strong and not styled else ""), "bold" if entry.strong else "")
+    words = cell.text.replace("± ", "±").replace(", ", "\n").replace(" (", "\n(", 1)
+    return Text(words + ("*" if cell.strong and not styled else ""), "bold" if cell.strong else "")
 
 
 def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _bold(entry: Entry) -> str:
-    text = markdown_text(entry.text)
-    return f"**{text}**" if entry.strong else text
+def _bold(cell: Cell) -> str:
+    text = markdown_text(cell.text)
+    return f"**{text}**" if cell.strong else text
 
 
 def markdown_text(text: str) -> str:

@@ -21,8 +21,11 @@ from normlib.results.store.columns import CONTROL, SEED, STEP
 from normlib.results.store.frame import run_names
 from normlib.results.store.record import DIVERGED, TRAINED
 from normlib.results.study.axes import Places, ReportError, places
+from normlib.results.study.comparison import Comparison
 from normlib.results.study.identity import has_hashes
+from normlib.results.study.pairing import paired
 from normlib.results.study.question import Question
+from normlib.results.study.tuning import TUNED, Choices
 from normlib.tasks.metric import Metric
 
 
@@ -100,13 +103,28 @@ class Study:
     question: Question
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By the name of the run (`frame.run_name`), the record's curves."""
-    verified: bool = True
-    """Whether arms of norms are paired for certain (`identity.check_paired`), or hashes must tell for each comparison."""
+    view: str = ""
+    """Which view of tuned runs this is, "tuned" or "fixed"; "" where nothing was tuned."""
+    heading: str = ""
+    """What the view is, in a sentence."""
+    choices: Choices | None = None
+    """What the trials chose, for the table of it."""
 
     def __post_init__(self) -> None:
         """Let the runs say what the question leaves open. ReportError where they do not tell."""
         if len(self.runs):
             object.__setattr__(self, "question", self.question.asked_of(self.runs))
+
+    @property
+    def verified(self) -> bool:
+        """Whether arms of norms are paired for certain (`identity.check_paired`). Tuned runs have other values each, and hashes must
+        tell for each comparison."""
+        return self.view != TUNED
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every arm against the baseline in every condition; empty where the baseline is no row."""
+        return tuple(paired(self))
 
     @cached_property
     def hashed(self) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from normlib.results.stats import holm, paired_difference, replicates_needed, sign_flip_p
 from normlib.results.study.comparison import SIGNIFICANCE, attainable
 from normlib.results.study.metrics import figure
-from normlib.results.tables.sheet import EMPTY, Entry, p_value
+from normlib.results.tables.sheet import EMPTY, Cell, p_value
 from normlib.tasks.metric import Metric
 
 
@@ -72,24 +72,24 @@ def against_baseline(
     }  # fmt: skip
 
 
-def difference_entry(against: Against | None, metric: Metric, decimals: int = 1) -> Entry:
+def difference_cell(against: Against | None, metric: Metric, decimals: int = 1) -> Cell:
     """The difference with its interval, such as "+1.2 (+0.3 to +2.1)", in the metric's unit, or points where that is %."""
     if against is None or against.why_none:
-        return Entry(EMPTY)
+        return Cell(EMPTY)
     text, low, high = (
         figure(value, metric, sign=True, decimals=decimals, width=(against.high - against.low) / 2)
         for value in (against.difference, against.low, against.high)
     )
     interval = "" if math.isnan(against.low) else f" ({low} to {high})"
-    return Entry(text + interval, against.difference, against.clear)
+    return Cell(text + interval, against.difference, against.clear)
 
 
-def p_entry(against: Against | None) -> Entry:
+def p_cell(against: Against | None) -> Cell:
     """The corrected p, or why there is none: "n=5 cannot show it; 8 needed"."""
     if against is None:
-        return Entry(EMPTY)
+        return Cell(EMPTY)
     if against.why_none:
-        return Entry(against.why_none)
+        return Cell(against.why_none)
     if against.too_few:
-        return Entry(f"n={against.n} cannot show it; {against.n_needed} needed", against.p_holm)
-    return Entry(p_value(against.p_holm), against.p_holm)
+        return Cell(f"n={against.n} cannot show it; {against.n_needed} needed", against.p_holm)
+    return Cell(p_value(against.p_holm), against.p_holm)

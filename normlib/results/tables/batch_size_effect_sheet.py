@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from normlib.results.study.metrics import bracketed, difference_unit, figure, title
 from normlib.results.study.study import Study
-from normlib.results.tables.against_baseline import Against, difference_entry, p_entry
+from normlib.results.tables.against_baseline import Against, difference_cell, p_cell
 from normlib.results.tables.batch_size_effect import TOLERANCE, Effect, analyse
 from normlib.results.tables.divergence import divergence_notes
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet
 from normlib.tasks.metric import Metric
 
 SLOPE_DECIMALS = 2
@@ -39,7 +39,7 @@ def _sheet(study: Study, section: str, effects: Sequence[Effect]) -> Sheet:
             "p of the slope (Holm)", bracketed("area", metric.unit), bracketed(f"area − that of {baseline}", unit),
             "p of the area (Holm)", "n", f"smallest batch within {_tolerance(metric)}",
         ),
-        lines=tuple(Line(effect.arm, _entries(effect, metric)) for effect in effects),
+        lines=tuple(Line(effect.arm, _cells(effect, metric)) for effect in effects),
         notes=(*_notes(study, effects), *divergence_notes(study.conditions[section])),
         tidy=tuple(map(_tidy, effects)),
         in_terminal=False,
@@ -50,9 +50,9 @@ def _tolerance(metric: Metric) -> str:
     return f"{100 * TOLERANCE:g} point" if metric.percent else f"{100 * TOLERANCE:g} %"
 
 
-def _entries(effect: Effect, metric: Metric) -> tuple[Entry, ...]:
+def _cells(effect: Effect, metric: Metric) -> tuple[Cell, ...]:
     if effect.why_none:
-        return (Entry(effect.arm), Entry(effect.why_none), *[Entry(EMPTY)] * 7)
+        return (Cell(effect.arm), Cell(effect.why_none), *[Cell(EMPTY)] * 7)
     slope = figure(effect.slope, metric, sign=True, decimals=SLOPE_DECIMALS, width=effect.slope_half_width)
     slope_width = (
         ""
@@ -61,13 +61,13 @@ def _entries(effect: Effect, metric: Metric) -> tuple[Entry, ...]:
     )
     area_width = "" if effect.n < 2 else f" ± {figure(effect.area_half_width, metric, width=effect.area_half_width)}"
     return (
-        Entry(effect.arm),
-        Entry(slope + slope_width, effect.slope),
-        difference_entry(effect.slope_against, metric, SLOPE_DECIMALS), p_entry(effect.slope_against),
-        Entry(figure(effect.area, metric, width=effect.area_half_width) + area_width, effect.area),
-        difference_entry(effect.area_against, metric), p_entry(effect.area_against),
-        Entry(str(effect.n), float(effect.n)),
-        Entry(effect.smallest_batch, float(effect.smallest_batch)),
+        Cell(effect.arm),
+        Cell(slope + slope_width, effect.slope),
+        difference_cell(effect.slope_against, metric, SLOPE_DECIMALS), p_cell(effect.slope_against),
+        Cell(figure(effect.area, metric, width=effect.area_half_width) + area_width, effect.area),
+        difference_cell(effect.area_against, metric), p_cell(effect.area_against),
+        Cell(str(effect.n), float(effect.n)),
+        Cell(effect.smallest_batch, float(effect.smallest_batch)),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from normlib.results.study.absence import why_none
 from normlib.results.study.study import Condition, Study
 from normlib.results.tables.divergence import divergence_notes
 from normlib.results.tables.reinitialized import notes_of_section
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet, number, sorted_by
 
 COUNTS = ("parameters.trunk", "parameters.norm", "state_size")
 MEBIBYTE = 2**20
@@ -92,7 +92,7 @@ def _sheet(study: Study, section: str, costs: Sequence[Cost]) -> Sheet:
             question.columns, question.rows, "ms a step", f"times {question.baseline}", "peak memory (MiB)",
             "trunk parameters", "norm parameters", "state", "n",
         ),
-        lines=tuple(Line(cost.arm, _entries(cost)) for cost in costs),
+        lines=tuple(Line(cost.arm, _cells(cost)) for cost in costs),
         notes=(
             *_notes(study, costs),
             *notes_of_section(study, section),
@@ -104,25 +104,25 @@ def _sheet(study: Study, section: str, costs: Sequence[Cost]) -> Sheet:
     )  # fmt: skip
 
 
-def _entries(cost: Cost) -> tuple[Entry, ...]:
-    labels = (Entry(cost.column, number(cost.column)), Entry(cost.arm))
+def _cells(cost: Cost) -> tuple[Cell, ...]:
+    labels = (Cell(cost.column, number(cost.column)), Cell(cost.arm))
     if cost.why_none:
-        return (*labels, Entry(cost.why_none), *[Entry(EMPTY)] * 5, Entry("0", 0.0))
+        return (*labels, Cell(cost.why_none), *[Cell(EMPTY)] * 5, Cell("0", 0.0))
     return (
         *labels,
-        _entry(1000 * cost.seconds_per_step, "{:.3g}"), _entry(cost.ratio, "{:.2f}"),
+        _cell(1000 * cost.seconds_per_step, "{:.3g}"), _cell(cost.ratio, "{:.2f}"),
         _memory(cost.peak_memory_bytes / MEBIBYTE),
-        *(_entry(count, "{:,.0f}") for count in (cost.trunk_parameters, cost.norm_parameters, cost.state_size)),
-        Entry(str(cost.n), float(cost.n)),
+        *(_cell(count, "{:,.0f}") for count in (cost.trunk_parameters, cost.norm_parameters, cost.state_size)),
+        Cell(str(cost.n), float(cost.n)),
     )  # fmt: skip
 
 
-def _entry(value: float, form: str) -> Entry:
-    return Entry(EMPTY if math.isnan(value) else form.format(value), sorted_by(value))
+def _cell(value: float, form: str) -> Cell:
+    return Cell(EMPTY if math.isnan(value) else form.format(value), sorted_by(value))
 
 
-def _memory(mebibytes: float) -> Entry:
-    return Entry("< 0.1", mebibytes) if mebibytes < 0.1 else _entry(mebibytes, "{:,.1f}")
+def _memory(mebibytes: float) -> Cell:
+    return Cell("< 0.1", mebibytes) if mebibytes < 0.1 else _cell(mebibytes, "{:,.1f}")
 
 
 def _notes(study: Study, costs: Sequence[Cost]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from normlib.results.store.record import DIVERGED, FAILED, SKIPPED
 from normlib.results.study.study import Study
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet
 
 MOST_NAMED = 10
 """Of so many replicates each is named; the rest are counted."""
@@ -32,11 +32,9 @@ def irregular_runs(study: Study) -> Sheet | None:
         ):
             columns = [label for label in places.column_labels if (group["_column"] == label).any()]
             cells = (arm, section or EMPTY, ", ".join(columns), _seeds(group), reason or EMPTY)
-            number = Entry(str(len(group)), float(len(group)))
+            number = Cell(str(len(group)), float(len(group)))
             lines.append(
-                Line(
-                    str(arm), (Entry(status), *(Entry(str(cell)) for cell in cells[:3]), number, *map(Entry, cells[3:]))
-                )
+                Line(str(arm), (Cell(status), *(Cell(str(cell)) for cell in cells[:3]), number, *map(Cell, cells[3:])))
             )
     return Sheet(
         name="irregular", title="Runs by status, arm and reason",

@@ -1,12 +1,11 @@
 """The comparison: runs become tables of means with intervals, one table a section. Numbers only, no text layout.
 
-In: a study. Out: `Table`s, whose cells count every run, the ones that broke, failed or were skipped included.
+In: a study. Out: `Means`s, whose cells count every run, the ones that broke, failed or were skipped included.
 This file never formats a number and never decides what varies; see writers.py and axes.py.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,16 +14,15 @@ import numpy as np
 import pandas as pd
 
 from normlib.results.stats import mean_interval, not_worse_than_best
-from normlib.results.store.columns import is_setting
 from normlib.results.store.record import DIVERGED, FAILED, SKIPPED, TRAINED
-from normlib.results.study.axes import ReportError
+from normlib.results.study.metrics import check_value
 from normlib.results.study.study import Condition, Study
 from normlib.results.tables.reinitialized import reinitialized_by_row
 from normlib.tasks.metric import Metric
 
 
 @dataclass(frozen=True)
-class Cell:
+class Mean:
     """One arm in one condition. `n` replicates have the value; `trained` were trained, `diverged` of these broke.
 
     `mean` and `half_width` are as the value is stored (a fraction where the unit is %), NaN where n is too small.
@@ -42,7 +40,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class Means:
     """The cells of one section, by (row label, column label); rows and columns without any run are left out."""
 
     section: str
@@ -55,7 +53,7 @@ class Table:
     columns: tuple[str, ...]
     updates: Mapping[str, int]
     """By column: the optimizer steps that are planned for its runs, where that is one number."""
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[tuple[str, str], Mean]
     constant: Mapping[str, str] = field(default_factory=dict)
     """Labels that all runs of all tables share, such as data=digits."""
     test_samples: int | None = None
@@ -69,12 +67,12 @@ class Table:
     controls: frozenset[str] = frozenset()
     """The rows that are a control."""
 
-    def cell(self, row: str, column: str) -> Cell:
+    def cell(self, row: str, column: str) -> Mean:
         """The cell, which counts nothing where there is no run."""
-        return self.cells.get((row, column), Cell())
+        return self.cells.get((row, column), Mean())
 
 
-def comparison(study: Study, metric: Metric | None = None) -> list[Table]:
+def comparison(study: Study, metric: Metric | None = None) -> list[Means]:
     """One table for each combination of the settings that vary beside rows, columns and replicates.
 
     They hold the value of the question, or on the same split another `metric`.
@@ -88,11 +86,11 @@ def comparison(study: Study, metric: Metric | None = None) -> list[Table]:
     return [_table(study, section, constant, value, facts) for section in study.places.sections]
 
 
-def _table(study: Study, section: str, constant: Mapping[str, str], value: str, metric: Metric) -> Table:
+def _table(study: Study, section: str, constant: Mapping[str, str], value: str, metric: Metric) -> Means:
     where, conditions = study.places, study.conditions[section]
     inside = (where.section == section).to_numpy()
     part, row = study.runs[inside], where.rows[inside]
-    cells: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], Mean] = {}
     updates = {}
     for condition in conditions:
         found = _column(condition, value, metric)
@@ -101,7 +99,7 @@ def _table(study: Study, section: str, constant: Mapping[str, str], value: str, 
         if len(steps := set(planned[planned > 0])) == 1:
             updates[condition.column] = int(steps.pop())
     rows = study.arms(section)
-    return Table(
+    return Means(
         section, where.row_axis, where.column_axis, value, metric, rows,
         tuple(condition.column for condition in conditions), updates, cells,
         constant=constant, test_samples=_one(part, "test.samples"), controls=study.controls & set(rows),
@@ -111,7 +109,7 @@ def _table(study: Study, section: str, constant: Mapping[str, str], value: str, 
     )  # fmt: skip
 
 
-def _column(condition: Condition, value: str, metric: Metric) -> dict[str, Cell]:
+def _column(condition: Condition, value: str, metric: Metric) -> dict[str, Mean]:
     """The cells of one column, by row label: all runs of one condition."""
     status = condition.runs["status"].to_numpy()
     resolution = condition.resolution(value, metric)
@@ -121,7 +119,7 @@ def _column(condition: Condition, value: str, metric: Metric) -> dict[str, Cell]
         values[arm] = condition.array(arm, value)
         interval = mean_interval(values[arm], resolution=resolution)
         reasons = condition.runs["reason"].to_numpy()[positions[mine == SKIPPED]]
-        cells[arm] = Cell(
+        cells[arm] = Mean(
             mean=float(interval.mean), half_width=float(interval.half_width), n=int(interval.n),
             trained=int(np.isin(mine, list(TRAINED)).sum()),
             diverged=int((mine == DIVERGED).sum()), failed=int((mine == FAILED).sum()), skipped=len(reasons),
@@ -129,15 +127,7 @@ def _column(condition: Condition, value: str, metric: Metric) -> dict[str, Cell]
         )  # fmt: skip
     best = not_worse_than_best(values, not metric.higher_is_better, resolution=resolution)
     compared = sum(cell.n > 0 for cell in cells.values()) > 1  # one arm alone is not the best of anything
-    return {arm: Cell(**{**vars(cell), "in_best": compared and arm in best}) for arm, cell in cells.items()}
-
-
-def check_value(runs: pd.DataFrame, value: str) -> None:
-    """ReportError, with the closest names, for a value that is no measured number of the runs."""
-    valid = [name for name in runs if not is_setting(name) and pd.api.types.is_numeric_dtype(runs[name])]
-    if value not in valid:
-        close = difflib.get_close_matches(value, valid, n=3) or valid
-        raise ReportError(f"value must be a measured number, not {value!r}; the closest are {', '.join(close)}")
+    return {arm: Mean(**{**vars(cell), "in_best": compared and arm in best}) for arm, cell in cells.items()}
 
 
 def _constant(runs: pd.DataFrame, axes: tuple[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The main table in words: means ± half-widths, what broke, failed or was skipped, and the notes that say what they are.
 
-In: `Table`s. Out: `Sheet`s. This file never computes a statistic.
+In: `Means`s. Out: `Sheet`s. This file never computes a statistic.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 from normlib.results.store.columns import UNKNOWN_SPLIT
 from normlib.results.study import metrics
-from normlib.results.study.metrics import difference_unit, figure, in_unit, scale, table_name, with_unit
+from normlib.results.study.metrics import difference_unit, figure, in_unit, scale, with_unit
 from normlib.results.tables import reinitialized
-from normlib.results.tables.means import Cell, Table
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet
+from normlib.results.tables.means import Mean, Means
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet
+from normlib.results.tables.table import table_name
 from normlib.tasks.metric import Metric
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -25,14 +26,14 @@ MAIN, METRICS = "main", "metrics"
 """The parts of the page for the metric that was asked for, and for the others of the task."""
 
 
-def main_sheet(table: Table, part: str = MAIN) -> Sheet:
+def main_sheet(table: Means, part: str = MAIN) -> Sheet:
     """One section's table, under the name of its metric; those of other metrics are not shown in a terminal."""
     text = _Text(table)
     return Sheet(
         name=table_name(table.metric),
         title=text.title,
         header=(f"{table.row_axis} \\ {table.column_axis}", *map(text.header, table.columns)),
-        lines=tuple(Line(row, (Entry(row), *(text.entry(table.cell(row, c)) for c in table.columns))) for row in table.rows),
+        lines=tuple(Line(row, (Cell(row), *(text.cell(table.cell(row, c)) for c in table.columns))) for row in table.rows),
         notes=tuple(text.notes()),
         tidy=tuple(
             _tidy(table, row, column, table.cells[row, column])
@@ -50,7 +51,7 @@ def title(value: str, metric: Metric, section: str) -> str:
     return words[:1].upper() + words[1:] + (f", {section}" if section else "")
 
 
-def _tidy(table: Table, row: str, column: str, cell: Cell) -> Mapping[str, object]:
+def _tidy(table: Means, row: str, column: str, cell: Mean) -> Mapping[str, object]:
     mean, half_width = ("" if math.isnan(x) else x for x in (cell.mean, cell.half_width))
     return {
         "section": table.section, "row": row, "column": column, "updates": table.updates.get(column, ""),
@@ -62,7 +63,7 @@ def _tidy(table: Table, row: str, column: str, cell: Cell) -> Mapping[str, objec
 class _Text:
     """The words of one table: how its cells read, and its notes. Skip reasons are numbered as they are met."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Means) -> None:
         self.table = table
         counts = Counter(cell.n for cell in table.cells.values() if cell.n).most_common(1)
         self.usual_n = counts[0][0] if counts else 0
@@ -76,7 +77,7 @@ class _Text:
         updates = self.table.updates
         return f"{column} ({updates[column]} updates)" if column in updates else column
 
-    def entry(self, cell: Cell) -> Entry:
+    def cell(self, cell: Mean) -> Cell:
         """One cell in words; an arm that cannot be told from the best stands out."""
         parts = []
         if cell.n:
@@ -92,7 +93,7 @@ class _Text:
             only = not (cell.trained or cell.failed)
             marks = "".join(self.reasons[reason] for reason in cell.skip_reasons)
             parts.append(("skipped" if only else f"skipped {cell.skipped}") + marks)
-        return Entry(", ".join(parts) or EMPTY, cell.mean if cell.n else None, cell.in_best)
+        return Cell(", ".join(parts) or EMPTY, cell.mean if cell.n else None, cell.in_best)
 
     def notes(self) -> list[str]:
         """What the numbers are, in the order in which a reader will ask."""

@@ -13,7 +13,7 @@ from normlib.results.study.metrics import bracketed, difference_unit, figure, in
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.tables.means_sheet import title
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet, number, p_value, sorted_by
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet, number, p_value, sorted_by
 from normlib.results.verdicts import region_words
 
 WORDS = {
@@ -26,13 +26,13 @@ def difference_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[S
     sheets = []
     for section, mine in _by_section(study, comparisons).items():
         columns = tuple(dict.fromkeys(each.column for each in mine))
-        cells = {(each.arm, each.column): each for each in mine}
+        by_place = {(each.arm, each.column): each for each in mine}
         arms = tuple(arm for arm in study.arms(section) if any(each.arm == arm for each in mine))
         usual_n = _usual_n(mine)
         lines = []
         for arm in arms:
-            entries = [_grid_entry(study, cells.get((arm, column)), usual_n) for column in columns]
-            lines.append(Line(arm, (Entry(arm), *entries)))
+            cells = [_grid_cell(study, by_place.get((arm, column)), usual_n) for column in columns]
+            lines.append(Line(arm, (Cell(arm), *cells)))
         question = study.question
         sheets.append(Sheet(
             name="differences",
@@ -54,7 +54,7 @@ def paired_sheets(study: Study, comparisons: Sequence[Comparison]) -> list[Sheet
         question.columns, question.rows, bracketed("difference", difference_unit(question.facts)), "outperforms (%)", "p", "p (Holm)", "n", "r", "verdict",
     )  # fmt: skip
     for section, mine in _by_section(study, comparisons).items():
-        lines = tuple(Line(each.arm, _entries(study, each)) for each in mine)
+        lines = tuple(Line(each.arm, _cells(study, each)) for each in mine)
         heading = f"{title(question.value, question.facts, section)}: every arm against {question.baseline}"
         sheets.append(
             Sheet(
@@ -83,11 +83,11 @@ def _by_section(study: Study, comparisons: Sequence[Comparison]) -> dict[str, li
     return {section: mine for section, mine in by_section.items() if mine}
 
 
-def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> Entry:
+def _grid_cell(study: Study, comparison: Comparison | None, usual_n: int) -> Cell:
     if comparison is None:
-        return Entry(EMPTY)
+        return Cell(EMPTY)
     if comparison.verdict == NONE:
-        return Entry(_short(comparison.why_none, comparison.arm))
+        return Cell(_short(comparison.why_none, comparison.arm))
     metric, half_width = study.question.facts, comparison.half_width
     text = figure(comparison.difference, metric, sign=True, width=half_width)
     if half_width == half_width:
@@ -102,24 +102,24 @@ def _grid_entry(study: Study, comparison: Comparison | None, usual_n: int) -> En
         text += f", n={comparison.n} cannot show it; {comparison.n_needed} needed"
     elif comparison.n != usual_n:
         text += f", n={comparison.n}"
-    return Entry(text, comparison.difference, comparison.verdict in (BETTER, WORSE))
+    return Cell(text, comparison.difference, comparison.verdict in (BETTER, WORSE))
 
 
-def _entries(study: Study, each: Comparison) -> tuple[Entry, ...]:
+def _cells(study: Study, each: Comparison) -> tuple[Cell, ...]:
     if each.verdict == NONE:
-        figures = [Entry(EMPTY)] * 4 + [Entry("0", 0.0), Entry(EMPTY), Entry(_short(each.why_none, each.arm))]
-        return (Entry(each.column, number(each.column)), Entry(each.arm), *figures)
+        figures = [Cell(EMPTY)] * 4 + [Cell("0", 0.0), Cell(EMPTY), Cell(_short(each.why_none, each.arm))]
+        return (Cell(each.column, number(each.column)), Cell(each.arm), *figures)
     verdict = WORDS.get(each.verdict, f"n={each.n} cannot show it; {each.n_needed} needed")
     return (
-        Entry(each.column, number(each.column)),
-        Entry(each.arm),
-        Entry(_with_interval(study, each), each.difference, each.verdict in (BETTER, WORSE)),
-        Entry(_outperforms(each), sorted_by(each.outperforms)),
-        Entry(p_value(each.p), sorted_by(each.p)),
-        Entry(p_value(each.p_holm), sorted_by(each.p_holm)),
-        Entry(str(each.n), float(each.n)),
-        Entry(_correlation(each.correlation), sorted_by(each.correlation)),
-        Entry(verdict + _remarks(each)),
+        Cell(each.column, number(each.column)),
+        Cell(each.arm),
+        Cell(_with_interval(study, each), each.difference, each.verdict in (BETTER, WORSE)),
+        Cell(_outperforms(each), sorted_by(each.outperforms)),
+        Cell(p_value(each.p), sorted_by(each.p)),
+        Cell(p_value(each.p_holm), sorted_by(each.p_holm)),
+        Cell(str(each.n), float(each.n)),
+        Cell(_correlation(each.correlation), sorted_by(each.correlation)),
+        Cell(verdict + _remarks(each)),
     )  # fmt: skip
 
 

@@ -7,32 +7,14 @@ This file computes nothing, and knows no file format: escaping is the writers' w
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-EMPTY = "–"
-"""What stands where there is no figure."""
-ANALYSES = ("differences", "paired", "batch_size_effect", "speed", "workloads", "gap", "cost", "tuning")
-"""The names of all tables but those of metrics, which are named after their metric (`metrics.table_name`)."""
+from normlib.results.tables.table import EMPTY, Cell, Line, p_value
+from normlib.results.tables.table import sort_key as sorted_by
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One cell: its words, the number that it sorts by (None: by its words), and whether it stands out."""
-
-    text: str
-    sort: float | None = None
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of cells; `arm` is the label on the rows' axis that it speaks of, by which a reader filters."""
-
-    arm: str
-    entries: tuple[Entry, ...]
+__all__ = ["EMPTY", "Cell", "Line", "Sheet", "number", "p_value", "sorted_by"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +35,7 @@ class Sheet:
     part: str = ""
     in_terminal: bool = True
     """Whether it is shown at the end of a comparison too, or in files and on the page only."""
-
-
-def sorted_by(value: float) -> float | None:
-    """What a column is sorted by: ∞ as the largest number, since JSON has no infinity; None where there is no number."""
-    return None if math.isnan(value) else min(value, sys.float_info.max)
+    view: str = ""
 
 
 def number(label: str) -> float | None:
@@ -67,10 +45,3 @@ def number(label: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def p_value(p: float) -> str:
-    """A p value with two significant digits, down to 0.001."""
-    if p != p:
-        return EMPTY
-    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"

@@ -11,7 +11,7 @@ from normlib.results.study.metrics import bracketed, figure, scale, with_unit
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.tables.divergence import divergence_notes
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet, number, sorted_by
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet, number, sorted_by
 from normlib.results.tables.speed import SHARE_OF_BASELINE, Speed, analyse
 from normlib.results.tables.wording import amount_with_interval
 from normlib.tasks.metric import Metric
@@ -43,7 +43,7 @@ def _sheet(study: Study, section: str, speeds: Sequence[Speed]) -> Sheet:
             question.columns, question.rows, bracketed("target", question.facts.unit), "reached", "steps", "samples", "seconds",
             f"times fewer steps than {question.baseline}", f"times fewer seconds than {question.baseline}",
         ),
-        lines=tuple(Line(speed.arm, _entries(speed, question)) for speed in speeds),
+        lines=tuple(Line(speed.arm, _cells(speed, question)) for speed in speeds),
         notes=(
             *_notes(study, speeds),
             *divergence_notes(
@@ -56,24 +56,24 @@ def _sheet(study: Study, section: str, speeds: Sequence[Speed]) -> Sheet:
     )  # fmt: skip
 
 
-def _entries(speed: Speed, question: Question) -> tuple[Entry, ...]:
+def _cells(speed: Speed, question: Question) -> tuple[Cell, ...]:
     baseline = question.baseline
-    labels = (Entry(speed.column, number(speed.column)), Entry(speed.arm))
-    target = Entry(figure(speed.target, question.facts), sorted_by(speed.target))
+    labels = (Cell(speed.column, number(speed.column)), Cell(speed.arm))
+    target = Cell(figure(speed.target, question.facts), sorted_by(speed.target))
     if speed.why_none:
-        return (*labels, target, Entry(speed.why_none), *[Entry(EMPTY)] * 5)
+        return (*labels, target, Cell(speed.why_none), *[Cell(EMPTY)] * 5)
     takes = (
-        Entry(amount_with_interval(*spread), sorted_by(spread[0]))
+        Cell(amount_with_interval(*spread), sorted_by(spread[0]))
         for spread in (speed.steps, speed.samples, speed.seconds)
     )
     if speed.why_no_ratio or speed.arm == baseline:
-        ratios = [Entry(EMPTY if speed.arm == baseline else speed.why_no_ratio)] * 2
+        ratios = [Cell(EMPTY if speed.arm == baseline else speed.why_no_ratio)] * 2
     else:
         ratios = [
-            Entry(amount_with_interval(*spread), sorted_by(spread[0]))
+            Cell(amount_with_interval(*spread), sorted_by(spread[0]))
             for spread in (speed.fewer_steps, speed.fewer_seconds)
         ]
-    return (*labels, target, Entry(f"{speed.reached}/{speed.n}", speed.reached / speed.n), *takes, *ratios)
+    return (*labels, target, Cell(f"{speed.reached}/{speed.n}", speed.reached / speed.n), *takes, *ratios)
 
 
 def _notes(study: Study, speeds: Sequence[Speed]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pandas as pd
 from normlib.results.study.axes import as_text
 from normlib.results.study.metrics import bracketed, direction, figure
 from normlib.results.study.tuning import FOUND
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet, number
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet, number
 from normlib.tasks.metric import Metric
 
 
@@ -27,7 +27,7 @@ def tuning_sheets(axis: str, found: pd.DataFrame, metric: Metric) -> tuple[Sheet
     for row in found.to_dict("records"):
         labels = [as_text(row[key]) for key in keys]
         lines.append(
-            Line(labels[0], (*(Entry(label, number(label)) for label in labels), *_figures(row, values, metric)))
+            Line(labels[0], (*(Cell(label, number(label)) for label in labels), *_figures(row, values, metric)))
         )
         tidy += [
             dict(zip(keys, labels, strict=True))
@@ -48,18 +48,18 @@ def tuning_sheets(axis: str, found: pd.DataFrame, metric: Metric) -> tuple[Sheet
     )
 
 
-def _figures(row: dict[str, Any], values: list[Any], metric: Metric) -> list[Entry]:
+def _figures(row: dict[str, Any], values: list[Any], metric: Metric) -> list[Cell]:
     """The chosen value, flagged at an edge of the grid, then each value's mean."""
     chosen = (
-        Entry(as_text(row["chosen"]) + (" (edge)" if row["at_edge"] else ""))
+        Cell(as_text(row["chosen"]) + (" (edge)" if row["at_edge"] else ""))
         if not row["why_not"]
-        else Entry(row["why_not"])
+        else Cell(row["why_not"])
     )
     means = [row["means"][value] for value in values]
     return [
         chosen,
         *(
-            Entry(EMPTY) if math.isnan(mean) else Entry(figure(mean, metric), mean, strong=value == row["chosen"])
+            Cell(EMPTY) if math.isnan(mean) else Cell(figure(mean, metric), mean, strong=value == row["chosen"])
             for value, mean in zip(values, means, strict=True)
         ),
     ]

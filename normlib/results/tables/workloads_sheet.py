@@ -12,7 +12,7 @@ from normlib.results.study.comparison import SIGNIFICANCE
 from normlib.results.study.metrics import bracketed, figure
 from normlib.results.study.study import Study
 from normlib.results.tables.divergence import divergence_notes
-from normlib.results.tables.sheet import EMPTY, Entry, Line, Sheet, number, p_value, sorted_by
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet, number, p_value, sorted_by
 from normlib.results.tables.workloads import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, Summary, analyse, workloads
 from normlib.tasks.metric import Metric
 
@@ -34,7 +34,7 @@ def _sheet(study: Study, group: str, summaries: Sequence[Summary]) -> Sheet:
             question.columns, question.rows, bracketed("interquartile mean", question.facts.unit), "95 % interval", "average rank",
             f"p against {question.baseline} (Holm)", "workloads",
         ),
-        lines=tuple(Line(summary.arm, _entries(summary, question.facts)) for summary in summaries),
+        lines=tuple(Line(summary.arm, _cells(summary, question.facts)) for summary in summaries),
         notes=(
             *_notes(study, summaries),
             *divergence_notes(each for section in workloads(study)[group].values() for each in study.conditions[section]),
@@ -45,11 +45,11 @@ def _sheet(study: Study, group: str, summaries: Sequence[Summary]) -> Sheet:
     )  # fmt: skip
 
 
-def _entries(summary: Summary, metric: Metric) -> tuple[Entry, ...]:
-    labels = (Entry(summary.column, number(summary.column)), Entry(summary.arm))
-    count = Entry(str(len(summary.workloads)), float(len(summary.workloads)))
+def _cells(summary: Summary, metric: Metric) -> tuple[Cell, ...]:
+    labels = (Cell(summary.column, number(summary.column)), Cell(summary.arm))
+    count = Cell(str(len(summary.workloads)), float(len(summary.workloads)))
     if summary.why_none:
-        return (*labels, Entry(summary.why_none), Entry(EMPTY), Entry(EMPTY), Entry(EMPTY), count)
+        return (*labels, Cell(summary.why_none), Cell(EMPTY), Cell(EMPTY), Cell(EMPTY), count)
     width = (summary.high - summary.low) / 2
     interval = (
         EMPTY
@@ -58,18 +58,18 @@ def _entries(summary: Summary, metric: Metric) -> tuple[Entry, ...]:
     )
     return (
         *labels,
-        Entry(figure(summary.mean, metric, width=width), summary.mean), Entry(interval, sorted_by(summary.low)),
-        Entry(f"{summary.rank:.2f} of {summary.ranked}", summary.rank), _p_entry(summary), count,
+        Cell(figure(summary.mean, metric, width=width), summary.mean), Cell(interval, sorted_by(summary.low)),
+        Cell(f"{summary.rank:.2f} of {summary.ranked}", summary.rank), _p_cell(summary), count,
     )  # fmt: skip
 
 
-def _p_entry(summary: Summary) -> Entry:
+def _p_cell(summary: Summary) -> Cell:
     if len(summary.workloads) < summary.workloads_needed:
-        return Entry(
+        return Cell(
             f"{len(summary.workloads)} workloads cannot show it; {summary.workloads_needed} needed",
             sorted_by(summary.p_holm),
         )
-    return Entry(p_value(summary.p_holm), sorted_by(summary.p_holm), summary.p_holm <= SIGNIFICANCE)
+    return Cell(p_value(summary.p_holm), sorted_by(summary.p_holm), summary.p_holm <= SIGNIFICANCE)
 
 
 def _notes(study: Study, summaries: Sequence[Summary]) -> tuple[str, ...]:
