@@ -10,7 +10,7 @@ from normlib.results.render.writers import latex, markdown, tidy_csv
 from normlib.results.store.placing import check_place
 from normlib.results.study.study import Study
 from normlib.results.tables.table import Table, registered_tables, table_name
-from normlib.results.view_verdicts import details, digests, main_headline
+from normlib.results.verdicts import details, digests, headline
 from normlib.tasks.metric import Metric
 
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
@@ -72,7 +72,7 @@ def page_of(
             study=studies[0] if studies else Study(everything.runs.iloc[:0], everything.question),
             everything=everything,
             sheets=list[Any](tables),
-            headline=main_headline(studies),
+            headline=headline(studies),
             verdicts=digests(studies),
             details=details(studies),
             messages=messages,

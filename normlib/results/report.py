@@ -15,7 +15,6 @@ import pandas as pd
 
 from normlib.errors import NormlibError
 from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
-from normlib.results.digest import digest
 from normlib.results.messages import messages_of, runs
 from normlib.results.render.writers import terminal
 from normlib.results.store.frame import frame, latest, run_name
@@ -28,7 +27,7 @@ from normlib.results.study.study import Study
 from normlib.results.study.tuning import Choices
 from normlib.results.study.views import Filters, Shown, View, shown
 from normlib.results.tables.table import Table, make_tables
-from normlib.results.view_verdicts import verdicts_file
+from normlib.results.verdicts import digests, verdicts_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,11 +59,10 @@ class Report:
         shown: list[Any] = [table for table in self.tables if table.in_terminal]
         if shown:
             console.print(terminal(shown, styled=console.is_terminal))
-        for study in self.studies:
-            for section, lines in digest(study.comparisons, study.question).items():
-                console.print(Text(", ".join(filter(None, ("Verdicts", study.view, section))), style="bold"))
-                for line in lines:
-                    console.print(Text(f"- {line}"))
+        for heading, lines in digests(self.studies):
+            console.print(Text(", ".join(filter(None, ("Verdicts", heading))), style="bold"))
+            for line in lines:
+                console.print(Text(f"- {line}"))
         for message in self.messages:
             console.print(Text(message))
         console.print(Text(f"runs.csv, verdicts.md, {TABLES}/, {FIGURES}/ and the page: {self.page}", style="dim"))

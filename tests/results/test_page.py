@@ -145,7 +145,7 @@ def test_many_replicates_are_counted_and_not_listed() -> None:
 def test_every_part_is_there_in_order() -> None:
     headings = re.findall(r'<h2 id="(.*?)-heading">', text())
     assert headings == [
-        "verdicts", "main", "paired", "batch_size_effect", "speed", "workloads", "gap", "metrics", "cost",
+        "verdicts", "main", "differences", "batch_size_effect", "speed", "workloads", "gap", "metrics", "cost",
         "runs", "guarantees", "environment", "limits", "again",
     ]  # fmt: skip
     words = " ".join(Parts(without_plotly()).words)

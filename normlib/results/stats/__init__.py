@@ -21,17 +21,21 @@ from normlib.results.stats.intervals import (
 )
 from normlib.results.stats.multiple import holm
 from normlib.results.stats.outperformance import Proportion, outperformance
+from normlib.results.stats.sequential import Looked, look_at, looks
 from normlib.results.stats.sign_flip import replicates_needed, sign_flip_p, smallest_sign_flip_p
 from normlib.results.stats.workloads import average_ranks, interquartile_mean, stratified_bootstrap, wilcoxon_holm
 
 __all__ = [
     "LEVEL",
     "Interval",
+    "Looked",
     "Proportion",
     "areas",
     "average_ranks",
     "holm",
     "interquartile_mean",
+    "look_at",
+    "looks",
     "mean_interval",
     "median_interval",
     "not_worse_than_best",

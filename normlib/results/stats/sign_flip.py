@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EXACT_UP_TO = 40
-"""So many differences make two halves of 2^20 sums each: a quarter of a second and 16 MB."""
+"""So many differences make two halves of 2^20 sums each: a tenth of a second and 16 MB."""
 
 TIE = 1e-12
 """Sums closer than this times the sum of all |differences| are equal; adding 40 floats is 100 times more precise."""
@@ -45,7 +45,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
         return 1.0
     if n > EXACT_UP_TO:
         return float((1 + np.sum(np.abs(present @ _signs(n)) >= extreme)) / (1 + FLIPS))
-    left, right = _sums(present[: n // 2]), np.sort(_sums(present[n // 2 :]))
+    left, right = _sums(present[: n // 2]), _sums(present[n // 2 :])
     at_least = len(right) - np.searchsorted(right, extreme - left)  # by left sum: right sums that reach the extreme
     return float(2 * at_least.sum() / 2.0**n)  # the sums lie symmetrically around 0
 
@@ -76,8 +76,8 @@ def _signs(n: int) -> NDArray[np.float64]:
 
 
 def _sums(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sums of the differences under every pattern of signs, shape (2^n,)."""
+    """The sums of the differences under every pattern of signs, sorted, shape (2^n,)."""
     sums = np.zeros(1)
-    for difference in differences:
-        sums = np.concatenate([sums + difference, sums - difference])
+    for size in np.abs(differences):  # two sorted halves, which a stable sort only merges
+        sums = np.sort(np.concatenate([sums - size, sums + size]), kind="stable")
     return sums

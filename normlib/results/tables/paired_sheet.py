@@ -14,7 +14,6 @@ from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.tables.means_sheet import title
 from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet, number, p_value, sorted_by
-from normlib.results.verdicts import region_words
 
 WORDS = {
     BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "not told apart",
@@ -137,7 +136,7 @@ def _grid_notes(study: Study, mine: Sequence[Comparison], usual_n: int) -> tuple
             f"the {_comparisons(family)} of this table)."
         )
     if any(study.question.counts_as_equal(each.within) for each in mine):
-        notes.append(f"≈: equal in practice, the interval lies within ± {region_words(question)}.")
+        notes.append(f"≈: equal in practice, the interval lies within ± {question.region_words}.")
     return tuple(notes + _direction(question) + _common_notes(mine, family))
 
 
@@ -150,7 +149,7 @@ def _notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
         "Clopper–Pearson interval.",
         "p: two-sided sign-flip test of the mean difference, exact up to 40 seeds; p (Holm): corrected for the "
         f"{_comparisons(family)} of this table. r: correlation within pairs.",
-        f"Equal in practice: the interval lies within ± {region_words(question)} (rope={region_words(question, unit=False)})."
+        f"Equal in practice: the interval lies within ± {question.region_words} (rope={question.region_words.partition(' ')[0]})."
         if question.region is not None
         else "Nothing is equal in practice, since nobody has said which differences do not matter: rope=... does.",
     ]

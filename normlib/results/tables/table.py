@@ -186,9 +186,7 @@ def register_table(
     """
 
     def register(make: Make) -> Make:
-        _registered[name] = Registered(
-            name, make, heading or name.replace("_", " ").capitalize(), introduction, tuple(plots)
-        )
+        _registered[name] = Registered(name, make, heading, introduction, tuple(plots), order)
         return make
 
     return register

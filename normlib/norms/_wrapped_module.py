@@ -1,6 +1,6 @@
 """A norm whose numbers are those of a module inside: its scale and shift, its momentum, and what it can be switched to.
 
-In come `module` and its `Nature`, which a subclass sets. What the module has not is None, and what it cannot be told is
+In come `module` and its `ModuleTraits`, which a subclass sets. What the module has not is None, and what it cannot be told is
 refused. This file computes no output.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from normlib.norms._nature import Nature, nature_of
+from normlib.norms._module_traits import ModuleTraits, find_traits
 from normlib.norms.base import Norm
 from normlib.norms.switches import Switches
 
@@ -21,23 +21,23 @@ WIDTHS = (16, 32, 48, 64, 1)
 
 
 class _DependsOnBatch:
-    """Of a norm what its nature says, of the class what that of its first width with default settings says."""
+    """For a norm, what its traits say. For the class, what those of its first width with default settings say."""
 
-    def __get__(self, norm: AroundAModule | None, cls: type[AroundAModule]) -> bool:
+    def __get__(self, norm: WrappedModule | None, cls: type[WrappedModule]) -> bool:
         if norm is not None:
-            return norm.nature.depends_on_batch
-        return cls.plain is not None and cls.usual_nature().depends_on_batch
+            return norm.traits.depends_on_batch
+        return cls.plain is not None and cls.default_traits().depends_on_batch
 
 
-class AroundAModule(Norm):
+class WrappedModule(Norm):
     """What is asked of a norm, answered by the module in it."""
 
     module: Any
-    nature: Nature
+    traits: ModuleTraits
     #: The class of the module, or the function that it applies.
     plain: ClassVar[Any] = None
     depends_on_batch: ClassVar[Any] = _DependsOnBatch()
-    _natures: ClassVar[dict[str, Nature]]
+    _traits_by_settings: ClassVar[dict[str, ModuleTraits]]
 
     @classmethod
     def build_module(cls, num_features: int, settings: dict[str, Any]) -> nn.Module:
@@ -45,31 +45,31 @@ class AroundAModule(Norm):
         raise NotImplementedError
 
     @classmethod
-    def nature_for(cls, num_features: int, settings: dict[str, Any]) -> Nature:
+    def traits_for(cls, num_features: int, settings: dict[str, Any]) -> ModuleTraits:
         """What the module is with these settings. Raises ValueError where that cannot be found out.
 
         Examined once, but in a notebook each time: there the module may call a function of another cell, which was edited.
         """
         key = json.dumps([num_features, settings], sort_keys=True, default=str)
-        found = cls._natures.get(key)
+        found = cls._traits_by_settings.get(key)
         if found is None:
             try:
-                found = nature_of(lambda: cls.build_module(num_features, settings), num_features)
+                found = find_traits(lambda: cls.build_module(num_features, settings), num_features)
             except ValueError as error:
                 raise ValueError(f"{cls.__qualname__}: {error}") from error
         if hasattr(sys.modules.get(cls.__module__), "__file__"):
-            cls._natures[key] = found
+            cls._traits_by_settings[key] = found
         return found
 
     @classmethod
-    def usual_nature(cls) -> Nature:
-        """The nature with default settings, at the first of `WIDTHS` that the constructor takes."""
+    def default_traits(cls) -> ModuleTraits:
+        """The traits with default settings, at the first of `WIDTHS` that the constructor takes."""
         for width in WIDTHS[:-1]:
             try:
-                return cls.nature_for(width, {})
+                return cls.traits_for(width, {})
             except ValueError:
                 continue
-        return cls.nature_for(WIDTHS[-1], {})
+        return cls.traits_for(WIDTHS[-1], {})
 
     def _refusal(self, setting: str) -> str:
         return f"{self._name} is a plain module, so normlib cannot set {setting} for it (normlib.RunningNorm has that)"
@@ -77,17 +77,17 @@ class AroundAModule(Norm):
     @property
     def weight(self) -> Any:
         """The module's scale, None where it has none."""
-        return None if self.nature.scale is None else self.module.get_parameter(self.nature.scale)
+        return None if self.traits.scale is None else self.module.get_parameter(self.traits.scale)
 
     @property
     def bias(self) -> Any:
         """The module's shift, None where it has none: the site then adds one."""
-        return None if self.nature.shift is None else self.module.get_parameter(self.nature.shift)
+        return None if self.traits.shift is None else self.module.get_parameter(self.traits.shift)
 
     @property
     def has_running_statistics(self) -> bool:
         """Whether training moves buffers of the module."""
-        return bool(self.nature.moving)
+        return bool(self.traits.moving)
 
     @property
     def momentum(self) -> Any:
@@ -96,10 +96,10 @@ class AroundAModule(Norm):
 
     @momentum.setter
     def momentum(self, momentum: float) -> None:
-        if not self.nature.has_torch_momentum:
+        if not self.traits.has_torch_momentum:
             raise ValueError(
                 f"{self._refusal('momentum')}: it has no attribute `momentum` that weighs the new value of "
-                f"{', '.join(self.nature.moving) or 'running statistics'}, as torch.nn's does"
+                f"{', '.join(self.traits.moving) or 'running statistics'}, as torch.nn's does"
             )
         self.module.momentum = momentum
 
@@ -121,10 +121,10 @@ class AroundAModule(Norm):
         return self._statistics
 
     @statistics.setter
-    def statistics(self, which: str) -> None:
-        if self.has_running_statistics and which not in ("auto", "running"):
-            raise ValueError(f"{self._refusal('statistics')} to anything but 'auto' and 'running', got {which!r}")
-        Switches.statistics.fset(self, which)  # type: ignore[attr-defined]
+    def statistics(self, wanted: str) -> None:
+        if self.has_running_statistics and wanted not in ("auto", "running"):
+            raise ValueError(f"{self._refusal('statistics')} to anything but 'auto' and 'running', got {wanted!r}")
+        Switches.statistics.fset(self, wanted)  # type: ignore[attr-defined]
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

@@ -1,4 +1,4 @@
-"""Checks that what a norm started anew in the trunk is told below the tables, on the page and in runs.csv, and nowhere else."""
+"""Checks that trunk parameters reinitialized by a norm are named below the tables, on the page and in runs.csv, and nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def records(**fixup: object) -> list[Record]:
     return [make_record(), make_record(norm="fixup", **own), make_record(norm="none", status="skipped", reason="why")]
 
 
-def test_the_main_table_and_the_costs_tell_which_arm_starts_what_anew() -> None:
+def test_the_main_table_and_the_costs_tell_which_arm_reinitializes_what() -> None:
     for sheet in (*sheets_of(records()), *cost.sheets(study_of(records()))):
         assert NOTE in sheet.notes, sheet.name
 
@@ -38,7 +38,7 @@ def test_the_page_tells_it_beside_the_parameters_and_beside_the_hash_of_the_trun
     assert "before any norm starts some of them anew" in text
 
 
-def test_nothing_is_told_where_nothing_was_started_anew() -> None:
+def test_nothing_is_told_where_nothing_was_reinitialized() -> None:
     made = records(reinitialized=[])
     assert REINITIALIZED not in frame(made)
     for sheet in (*sheets_of(made), *cost.sheets(study_of(made))):

@@ -1,6 +1,6 @@
 """What a plain module is, found out by numbers: whether it depends on the batch, what it keeps, which parameter is its shift.
 
-In comes a function that builds the module, out goes its `Nature`. Small random inputs go through fresh modules in training
+In comes a function that builds the module, out goes its `ModuleTraits`. Small random inputs go through fresh modules in training
 mode. No module that is in use is touched, and no global random number is drawn.
 """
 
@@ -25,7 +25,7 @@ MOMENTA = (0.1, 0.2)
 
 
 @dataclass(frozen=True)
-class Nature:
+class ModuleTraits:
     """`ranks`: the numbers of dimensions of the inputs that it takes, of `RANKS`. `moving`: the floating buffers that training moves. `shift`, `scale`: the names of the parameters that are added to each
     channel of the output and that multiply it, None where there is no such parameter. `has_torch_momentum`: whether an
     attribute `momentum` weighs the new value of every moving buffer, as in torch.nn.
@@ -39,12 +39,12 @@ class Nature:
     has_torch_momentum: bool
 
 
-def nature_of(build: Callable[[], nn.Module], num_features: int) -> Nature:
-    """Find out the nature of the module that `build` makes for `num_features` channels.
+def find_traits(build: Callable[[], nn.Module], num_features: int) -> ModuleTraits:
+    """Find out the traits of the module that `build` makes for `num_features` channels.
 
     Raises ValueError where the module takes none of the inputs (6, C, 8, 4), (6, C, 8), (6, C) and (6, C, 4, 4, 2).
     """
-    with _undisturbed():
+    with _without_side_effects():
         inputs = _accepted_inputs(build, num_features)
         x = inputs[0]
         together, other = _draw(x.shape, 1), _draw(x.shape, 2)
@@ -53,11 +53,11 @@ def nature_of(build: Callable[[], nn.Module], num_features: int) -> Nature:
         moving = _moving(build, x)
         shift, scale = _shift_and_scale(build, x)
         ranks = tuple(sorted(x.dim() for x in inputs))
-        return Nature(ranks, not alone, tuple(moving), shift, scale, _has_torch_momentum(build, x, moving))
+        return ModuleTraits(ranks, not alone, tuple(moving), shift, scale, _has_torch_momentum(build, x, moving))
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def _without_side_effects() -> Iterator[None]:
     """On the CPU, without gradients and autocast, and with the global random state given back."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), torch.autocast("cpu", enabled=False):
         yield
