@@ -50,10 +50,10 @@ def test_links_between_documents_name_files_of_the_repository() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built strictly: a warning ends the build."""
+    """The site, built strictly: a warning ends the build, as long as it may be heard, so not with --quiet."""
     pytest.importorskip("mkdocs", reason='the site needs `pip install -e ".[docs]"`')
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
