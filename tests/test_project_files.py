@@ -61,6 +61,15 @@ def test_an_issue_form_is_what_github_takes(form: Path) -> None:
         assert part["type"] in ("textarea", "input", "checkboxes", "dropdown") and part["attributes"]["label"]
 
 
+def test_the_published_site_is_the_one_that_mkdocs_builds() -> None:
+    build, deploy = yaml.safe_load(page(".github/workflows/pages.yml"))["jobs"].values()
+    runs = [step["run"] for step in build["steps"] if "run" in step]
+    assert runs == ['pip install -e ".[docs]"', "mkdocs build --strict"] and "docs" in PROJECT["optional-dependencies"]
+    (uploaded,) = (step["with"]["path"] for step in build["steps"] if "upload-pages" in step.get("uses", ""))
+    assert f"\nsite_dir: {uploaded}\n" in page("mkdocs.yml") and uploaded in page(".ci/run")
+    assert deploy["needs"] == "build" and deploy["permissions"] == {"pages": "write", "id-token": "write"}
+
+
 def test_every_command_of_the_day_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
