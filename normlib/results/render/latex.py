@@ -85,7 +85,9 @@ def _set(table: Table, width: Width, label: str) -> str:
     head = [r"\toprule", " & ".join(headings) + r" \\", r"\midrule"]
     rows = [_row(line, table.num_labels, layout, form.small) for line in table.lines]
     size = [form.font, rf"\setlength{{\tabcolsep}}{{{COLUMN_SEPARATION:g}pt}}"]
-    notes = [rf"\par\smallskip\noindent\parbox{{\linewidth}}{{\raggedright\scriptsize {_notes(table)}}}"] * bool(table.notes)
+    notes = [rf"\par\smallskip\noindent\parbox{{\linewidth}}{{\raggedright\scriptsize {_notes(table)}}}"] * bool(
+        table.notes
+    )
     if len(table.lines) > LONGEST_FLOAT:
         body = [
             rf"\begin{{longtable}}{{{columns}}}", caption + r" \\", *head, r"\endfirsthead", *head, r"\endhead",
