@@ -51,7 +51,7 @@ def column_of(table: pd.DataFrame, typed: str, flag: str, prefixes: tuple[str, .
     if found:
         raise TableError(f"{flag} {typed} can be {' or '.join(found)}; write the whole name")
     known = {bare(name) for name in names if name.startswith(prefixes) or not name.startswith(PREFIXES)}
-    raise TableError(f"{flag}: {unknown_name('column', typed, known, MOST_NAMES)}")
+    raise TableError(f"{flag}: {unknown_name('column', typed, known)}")
 
 
 def setting_names(columns: Sequence[str]) -> dict[str, str]:
