@@ -8,8 +8,7 @@ import pytest
 
 from normlib.results.store.record import Record
 from normlib.results.study.study import Study
-from normlib.results.tables.workloads import Summary, analyse, workloads
-from normlib.results.tables.workloads_sheet import sheets
+from normlib.results.tables.workloads import Summary, workload_tables, workloads
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import split
 
@@ -26,8 +25,12 @@ def _records(norms: dict[str, float], models: int = 2, seeds: int = 4, **over: o
     ]
 
 
+def _summaries(study: Study) -> list[Summary]:
+    return [summary for table in workload_tables(study) for summary in table.rows]
+
+
 def _by_arm(study: Study) -> dict[str, Summary]:
-    return {summary.arm: summary for summary in analyse(study)}
+    return {summary.arm: summary for summary in _summaries(study)}
 
 
 def test_interquartile_mean_and_ranks_by_hand() -> None:
@@ -46,22 +49,22 @@ def test_two_workloads_cannot_show_anything() -> None:
     study = study_of(_records({"batch": 0.9, "group": 0.95}))
     group = _by_arm(study)["group"]
     assert (group.p_holm, group.workloads_needed) == (0.5, 6)
-    (sheet,) = sheets(study)
-    assert sheet.lines[1].cells[5].text == "2 workloads cannot show it; 6 needed"
-    assert not sheet.lines[1].cells[5].strong and sheet.lines[0].cells[5].text == "–"
+    (table,) = workload_tables(study)
+    assert table.lines[1].cells[5].text == "too few workloads (2 of 6)"
+    assert not table.lines[1].cells[5].strong and table.lines[0].cells[5].text == "–"
 
 
 def test_six_workloads_can() -> None:
     study = study_of(_records({"batch": 0.9, "group": 0.95}, models=6, seeds=2))
     assert _by_arm(study)["group"].p_holm == 2 / 2**6
-    (sheet,) = sheets(study)
-    assert sheet.lines[1].cells[5].strong and sheet.lines[1].cells[5].text == "0.031"
+    (table,) = workload_tables(study)
+    assert table.lines[1].cells[5].strong and table.lines[1].cells[5].text == "0.031"
 
 
 def test_batch_sizes_and_rates_are_no_workloads() -> None:
-    assert analyse(study_of([make_record(batch_size=size) for size in (2, 8)])) == ()
+    assert _summaries(study_of([make_record(batch_size=size) for size in (2, 8)])) == []
     rates = [make_record(spec={"optimizer": {"name": "sgd", "lr": lr}}) for lr in (0.1, 0.01)]
-    assert analyse(study_of(rates)) == () and sheets(study_of(rates)) == []
+    assert workload_tables(study_of(rates)) == []
 
 
 def test_widths_of_one_model_are_one_workload() -> None:
@@ -75,12 +78,12 @@ def test_widths_of_one_model_are_one_workload() -> None:
         for seed in range(2)
     ]
     study = study_of(records)
-    assert analyse(study) == () and sheets(study) == []
+    assert workload_tables(study) == []
     assert workloads(study)["model.width=8"] == {"": "model.width=8"}
 
 
 def test_splits_of_the_data_are_no_workloads() -> None:
-    assert analyse(study_of([make_record(seed=seed, spec={"data": split(32, seed % 2)}) for seed in range(4)])) == ()
+    assert _summaries(study_of([make_record(seed=seed, spec={"data": split(32, seed % 2)}) for seed in range(4)])) == []
 
 
 def test_a_model_and_a_dataset_make_a_workload_and_widths_group_the_tables() -> None:
@@ -95,10 +98,10 @@ def test_a_model_and_a_dataset_make_a_workload_and_widths_group_the_tables() -> 
     ]  # fmt: skip
     study = study_of(records)
     assert {group: len(found) for group, found in workloads(study).items()} == {"model.width=8": 4, "model.width=16": 4}
-    assert analyse(study)[0].workloads[0] == "model=convnet, data=clothes"
+    assert _summaries(study)[0].workloads[0] == "model=convnet, data=clothes"
 
 
-def test_what_varies_beside_the_workloads_makes_sheets_of_its_own() -> None:
+def test_what_varies_beside_the_workloads_makes_tables_of_its_own() -> None:
     records = [
         make_record(model=model, spec={"optimizer": {"name": "sgd", "lr": lr}})
         for model in ("mlp", "convnet")
@@ -108,7 +111,7 @@ def test_what_varies_beside_the_workloads_makes_sheets_of_its_own() -> None:
     assert workloads(study)["optimizer.lr=0.1"] == {
         "model=convnet": "model=convnet, optimizer.lr=0.1", "model=mlp": "model=mlp, optimizer.lr=0.1",
     }  # fmt: skip
-    assert [sheet.title for sheet in sheets(study)] == [
+    assert [table.title for table in workload_tables(study)] == [
         "Test accuracy across workloads, optimizer.lr=0.01", "Test accuracy across workloads, optimizer.lr=0.1",
     ]  # fmt: skip
 
@@ -121,8 +124,8 @@ def test_an_arm_that_lacks_a_workload_is_left_out_by_name() -> None:
     summaries = _by_arm(study)
     assert summaries["instance"].why_none == "skipped in model=m1" and math.isnan(summaries["instance"].rank)
     assert summaries["group"].rank == 1 and summaries["group"].ranked == 2
-    (sheet,) = sheets(study)
-    assert "Left out where they lack a workload: instance." in sheet.notes
+    (table,) = workload_tables(study)
+    assert "Left out where they lack a workload: instance." in table.notes
 
 
 @pytest.mark.parametrize("baseline", ["batch", "group"])
@@ -145,8 +148,8 @@ def test_a_norm_that_is_only_called_a_control_has_its_rank() -> None:
 
 def test_a_missing_baseline_and_one_that_failed_leave_nothing_tested() -> None:
     study = study_of(_records({"group": 0.95, "layer": 0.9}))
-    assert all(math.isnan(summary.p_holm) and not summary.workloads_needed for summary in analyse(study))
-    assert any("Nothing is tested" in note for note in sheets(study)[0].notes)
+    assert all(math.isnan(summary.p_holm) and not summary.workloads_needed for summary in _summaries(study))
+    assert any("Nothing is tested" in note for note in workload_tables(study)[0].notes)
     failed = _records({"batch": 0.9}, status="failed", reason="killed")
     summaries = _by_arm(study_of(_records({"group": 0.95}) + failed))
     assert summaries["batch"].why_none == "failed 4/4 in model=m0, failed 4/4 in model=m1"
@@ -156,13 +159,13 @@ def test_a_missing_baseline_and_one_that_failed_leave_nothing_tested() -> None:
 def test_one_seed_has_no_interval_and_unequal_n_is_averaged_as_it_is() -> None:
     summary = _by_arm(study_of(_records({"batch": 0.9}, seeds=1)))["batch"]
     assert summary.mean == pytest.approx(0.895, abs=ROUNDING) and math.isnan(summary.low)
-    assert sheets(study_of(_records({"batch": 0.9}, seeds=1)))[0].lines[0].cells[3].text == "–"
+    assert workload_tables(study_of(_records({"batch": 0.9}, seeds=1)))[0].lines[0].cells[3].text == "–"
     unequal = _by_arm(study_of(_records({"batch": 0.9})[:-1]))["batch"]
     # Seven runs, one cut from either end: 0.889, 0.890, 0.897, 0.898, 0.899.
     assert unequal.mean == pytest.approx(0.8946, abs=ROUNDING)
 
 
-def test_the_tidy_lines_are_unrounded() -> None:
-    (sheet,) = sheets(study_of(_records({"batch": 0.9, "group": 0.95})))
-    assert sheet.tidy[0]["mean"] == pytest.approx(0.8935, abs=ROUNDING)
-    assert sheet.tidy[0]["workloads"] == "model=m0; model=m1"
+def test_the_csv_is_unrounded() -> None:
+    (table,) = workload_tables(study_of(_records({"batch": 0.9, "group": 0.95})))
+    assert table.tidy[0]["mean"] == pytest.approx(0.8935, abs=ROUNDING)
+    assert table.tidy[0]["workloads"] == "model=m0; model=m1"

@@ -58,5 +58,5 @@ def test_diverged_runs_are_counted_in_a_note() -> None:
     )
 
 
-def test_no_runs_no_sheet() -> None:
+def test_no_runs_no_table() -> None:
     assert gap_tables(study_of([])) == []

@@ -9,8 +9,7 @@ import pytest
 
 from normlib.results.store.record import Record
 from normlib.results.study.study import Study
-from normlib.results.tables.speed import Speed, analyse
-from normlib.results.tables.speed_sheet import sheets
+from normlib.results.tables.speed import Speed, speed_tables
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 
@@ -27,8 +26,12 @@ def _records(curves: Mapping[str, Sequence[Sequence[float]]], steps: Sequence[in
     ]
 
 
+def _speeds(study: Study) -> list[Speed]:
+    return [speed for table in speed_tables(study) for speed in table.rows]
+
+
 def _by_arm(study: Study) -> dict[str, Speed]:
-    return {speed.arm: speed for speed in analyse(study)}
+    return {speed.arm: speed for speed in _speeds(study)}
 
 
 def test_medians_and_ratios_by_hand() -> None:
@@ -54,31 +57,31 @@ def test_a_run_that_never_gets_there_counts_as_infinite() -> None:
     assert (group.reached, group.n, group.steps[0]) == (2, 3, 10)
     assert math.isnan(group.steps[1])  # no interval with fewer than six
     # The pairs' ratios are 4, ∞ and ∞/∞, which is none: the median of 4 and ∞.
-    assert group.fewer_steps[0] == math.inf and group.undefined == 1
+    assert group.fewer_steps[0] == math.inf and group.undefined_ratios == 1
 
 
 def test_nobody_gets_there() -> None:
     study = study_of(_records({"batch": [NEVER] * 6, "group": [NEVER] * 6}), target=0.9)
     group = _by_arm(study)["group"]
     assert (group.reached, group.steps) == (0, (math.inf,) * 3) and group.why_no_ratio == "neither reaches it"
-    (sheet,) = sheets(study)
-    texts = [cell.text for cell in sheet.lines[1].cells]
+    (table,) = speed_tables(study)
+    texts = [cell.text for cell in table.lines[1].cells]
     assert texts == ["32", "group", "90.0", "0/6", *["∞ (∞ to ∞)"] * 3, *["neither reaches it"] * 2]
-    assert any("in 6 pairs" in note for note in sheet.notes)
-    sort = sheet.lines[1].cells[4].sort
+    assert any("leave out 6 such pairs" in note for note in table.notes)
+    sort = table.lines[1].cells[4].sort
     assert sort is not None and math.isfinite(sort)  # JSON has no infinity
 
 
 def test_only_the_baseline_gets_there() -> None:
     group = _by_arm(study_of(_records({"batch": [SOON] * 6, "group": [NEVER] * 6}), target=0.9))["group"]
-    assert group.fewer_steps == (0, 0, 0) and group.undefined == 0
+    assert group.fewer_steps == (0, 0, 0) and group.undefined_ratios == 0
 
 
 def test_a_single_evaluation_says_that_only_the_end_was_looked_at() -> None:
-    (sheet,) = sheets(study_of([make_record(seed=seed) for seed in range(2)]))
-    assert any("only once, at their end" in note and "evaluation.points=20" in note for note in sheet.notes)
-    (sheet,) = sheets(study_of(_records({"batch": [LATE]})))
-    assert any("Evaluations are 10 steps apart" in note for note in sheet.notes)
+    (table,) = speed_tables(study_of([make_record(seed=seed) for seed in range(2)]))
+    assert any("only once, at their end" in note and "evaluation.points=20" in note for note in table.notes)
+    (table,) = speed_tables(study_of(_records({"batch": [LATE]})))
+    assert any("Evaluations are 10 steps apart" in note for note in table.notes)
 
 
 def test_a_diverged_run_counts_and_others_say_why_they_do_not() -> None:
@@ -91,7 +94,7 @@ def test_a_diverged_run_counts_and_others_say_why_they_do_not() -> None:
     speeds = _by_arm(study)
     assert (speeds["group"].reached, speeds["group"].n, speeds["group"].steps[0]) == (0, 2, math.inf)
     assert (speeds["layer"].why_none, speeds["instance"].why_none) == ("failed 2/2", "skipped")
-    by_arm = {line.arm: line for line in sheets(study)[0].lines}
+    by_arm = {line.arm: line for line in speed_tables(study)[0].lines}
     assert by_arm["layer"].cells[3].text == "failed 2/2"
 
 
@@ -105,26 +108,26 @@ def test_a_run_that_diverged_has_lost_whatever_its_curve_showed() -> None:
     group = _by_arm(study)["group"]
     assert (group.reached, group.n, group.steps, group.seconds) == (0, 6, (math.inf,) * 3, (math.inf,) * 3)
     assert group.fewer_steps == (0, 0, 0) and group.why_no_ratio == ""
-    (sheet,) = sheets(study)
-    assert sheet.notes[-1] == (
+    (table,) = speed_tables(study)
+    assert table.notes[-1] == (
         "Diverged: group 6/6 trained runs; they count as not reaching the target, whatever they showed on the way."
     )
-    assert not any("iverged" in note for note in sheets(study_of(_records({"batch": [LATE]})))[0].notes)
+    assert not any("iverged" in note for note in speed_tables(study_of(_records({"batch": [LATE]})))[0].notes)
 
 
 def test_no_baseline_and_no_target() -> None:
     study = study_of(_records({"group": [LATE]}))
-    assert analyse(study) == ()
-    (sheet,) = sheets(study)
-    assert not sheet.lines and "'batch', is none of the rows" in sheet.notes[0]
-    (speed,) = analyse(study_of(_records({"group": [LATE]}), target=0.9))
+    assert _speeds(study) == []
+    (table,) = speed_tables(study)
+    assert not table.lines and "'batch' is none of the rows" in table.notes[0]
+    (speed,) = _speeds(study_of(_records({"group": [LATE]}), target=0.9))
     assert speed.steps[0] == 40 and speed.why_no_ratio == "no batch"
 
 
 def test_a_baseline_that_failed_in_one_condition_leaves_that_one_without_a_target() -> None:
     records = _records({"batch": [LATE], "group": [LATE]})
     records += [make_record(batch_size=2, status="failed", reason="killed"), make_record(norm="group", batch_size=2)]
-    whys = {(speed.column, speed.arm): speed.why_none for speed in analyse(study_of(records))}
+    whys = {(speed.column, speed.arm): speed.why_none for speed in _speeds(study_of(records))}
     assert whys["32", "group"] == "" and whys["2", "group"] == "no target: batch, failed 1/1"
 
 
@@ -143,6 +146,6 @@ def test_one_seed_and_unequal_n() -> None:
 
 
 def test_the_tidy_lines_hold_every_figure() -> None:
-    (sheet,) = sheets(study_of(_records({"batch": [LATE] * 6, "group": [SOON] * 6}), target=0.9))
-    line = sheet.tidy[1]
+    (table,) = speed_tables(study_of(_records({"batch": [LATE] * 6, "group": [SOON] * 6}), target=0.9))
+    line = table.tidy[1]
     assert (line["arm"], line["reached"], line["steps_median"], line["fewer_steps_low"]) == ("group", 6, 10, 4)
