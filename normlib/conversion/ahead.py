@@ -1,7 +1,7 @@
-"""The one layer ahead of a norm, and whether somebody else sees its output or its weights.
+"""Finds the one layer ahead of a norm, and whether anything else uses its output or its weights.
 
-In come the ways through a model and the path of a norm, out goes an `Ahead`; `CannotFold` says why there is none. This file
-looks at who calls what, and not at what a module computes.
+In: the traced paths through a model and the path of a norm. Out: a `LayerAhead`, or a `CannotFold` that says why there
+is none. This file looks at who calls what, not at what a module computes.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from normlib.conversion.channels import keeps_channels, uses_shape_only
-from normlib.conversion.trace import Way
+from normlib.conversion.trace import TracedPath
 from normlib.errors import NormlibError
 
 
 class CannotFold(NormlibError, ValueError):
-    """A norm that has to stay; the message is the reason, about "it"."""
+    """A norm has to stay. The message is the reason, and calls the norm "it"."""
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """`layer` is the path of the module ahead; `between` are the calls between it and the norm, for each call of the norm."""
+class LayerAhead:
+    """The module ahead of a norm.
+
+    `layer` is its path. `between` are the calls between it and the norm, for each call of the norm.
+    """
 
     layer: str
     between: tuple[tuple[fx.Node, ...], ...]
 
 
-def look_ahead(model: nn.Module, path: str, ways: Sequence[Way]) -> Ahead:
+def find_layer_ahead(model: nn.Module, path: str, traced_paths: Sequence[TracedPath]) -> LayerAhead:
     """The module whose output is the norm's input, at each of the norm's calls."""
-    calls = [node for way in ways for node in way.graph.nodes if _is_call(node, path)]
+    calls = [node for traced_path in traced_paths for node in traced_path.graph.nodes if _is_call(node, path)]
     if not calls:
-        raise CannotFold("it is not called by the model's forward, or within a module that cannot be looked into")
+        raise CannotFold("it is not called by the model's forward, or is inside a module that cannot be traced")
     found = [_source(model, node) for node in calls]
     others = [source for source, _ in found if source.op != "call_module"]
     if others:
@@ -40,25 +43,25 @@ def look_ahead(model: nn.Module, path: str, ways: Sequence[Way]) -> Ahead:
     layers = {str(source.target) for source, _ in found}
     if len(layers) > 1:
         raise CannotFold(f"it follows several layers: {', '.join(sorted(layers))}")
-    return Ahead(layers.pop(), tuple(between for _, between in found))
+    return LayerAhead(layers.pop(), tuple(between for _, between in found))
 
 
-def require_only_use(model: nn.Module, layer: str, path: str, ways: Sequence[Way]) -> None:
-    """Refuse a pair of layer and norm where anything else uses the layer's output, or the weights of one of them."""
+def require_only_use(model: nn.Module, layer: str, path: str, traced_paths: Sequence[TracedPath]) -> None:
+    """Refuse layer and norm if anything else uses the layer's output, or the weights of one of them."""
     pair = {name: model.get_submodule(name) for name in (layer, path)}
     tensors = {name: {id(t) for t in _tensors(module)} for name, module in pair.items()}
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    for way in ways:
-        for node in way.graph.nodes:
-            if _is_call(node, layer) and not _feeds_only(model, node, path, way):
-                raise CannotFold(f"the output of {layer} is used elsewhere, too")
+    for traced_path in traced_paths:
+        for node in traced_path.graph.nodes:
+            if _is_call(node, layer) and not _feeds_only(model, node, path, traced_path):
+                raise CannotFold(f"the output of {layer} is also used elsewhere")
             around = model.get_submodule(str(node.target)) if node.op == "call_module" else nn.Identity()
             for name, module in pair.items():
                 reads = node.op == "get_attr" and id(named.get(str(node.target))) in tensors[name]
                 if reads or (node.op == "get_attr" and str(node.target).startswith(f"{name}.")):
-                    raise CannotFold(f"the weights of {name} are used elsewhere, too")
+                    raise CannotFold(f"the weights of {name} are also used elsewhere")
                 if around._modules and around is not module and module in set(around.modules()):
-                    raise CannotFold(f"{name} is also within {node.target}, which cannot be looked into")
+                    raise CannotFold(f"{name} is also inside {node.target}, which cannot be traced")
 
 
 def _tensors(module: nn.Module) -> Iterator[object]:
@@ -71,9 +74,9 @@ def _is_call(node: fx.Node, path: str) -> bool:
 
 
 def _source(model: nn.Module, call: fx.Node) -> tuple[fx.Node, tuple[fx.Node, ...]]:
-    """Whose output the norm called here receives, and the calls between the two."""
+    """The node whose output the called norm receives, and the calls between the two."""
     if len(call.all_input_nodes) != 1 or len(call.args) + len(call.kwargs) != 1:
-        raise CannotFold("it is called with more than its input")
+        raise CannotFold("it is called with more arguments than its input")
     node, between = call.all_input_nodes[0], list[fx.Node]()
     while keeps_channels(model, node) and isinstance(node.args[0] if node.args else None, fx.Node):
         between.insert(0, node)
@@ -81,12 +84,12 @@ def _source(model: nn.Module, call: fx.Node) -> tuple[fx.Node, tuple[fx.Node, ..
     return node, tuple(between)
 
 
-def _feeds_only(model: nn.Module, node: fx.Node, path: str, way: Way) -> bool:
+def _feeds_only(model: nn.Module, node: fx.Node, path: str, traced_path: TracedPath) -> bool:
     """Whether the node's output goes to calls of the norm and nowhere else."""
-    return node.name not in way.kept and all(
+    return node.name not in traced_path.held_outputs and all(
         uses_shape_only(user, node)
         or _is_call(user, path)
-        or (keeps_channels(model, user) and user.args[0] is node and _feeds_only(model, user, path, way))
+        or (keeps_channels(model, user) and user.args[0] is node and _feeds_only(model, user, path, traced_path))
         for user in node.users
     )
 

@@ -1,7 +1,7 @@
-"""The kinds of call of a model, by the optional arguments that they give: which can be followed, and a guard against the others.
+"""The kinds of call of a model, by the optional arguments that they give.
 
-In come a model and example inputs, out go the ways through the model for each kind of call, and a hook for the folded model
-that refuses every other kind. This file changes nothing.
+In: a model and example inputs. Out: the traced paths for each kind of call that can be traced, and a hook for the
+folded model. The hook refuses every other kind. This file changes nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from normlib.conversion.examples import Example
-from normlib.conversion.trace import FREE, NotTraceable, Way, ways_through
+from normlib.conversion.trace import FREE, NotTraceable, TracedPath, trace_paths
 
-MOST_COMBINED = 3  # optional arguments; of more than these only one at a time is followed
+MOST_COMBINED = 3  # the most optional arguments that are combined; of more, one at a time is traced
 PLAIN = (type(None), bool, int, float, str)
 
 
 class OnlyKnownCalls:
-    """A hook ahead of a folded model's forward: refuses optional arguments with which fold did not follow the model.
+    """A hook ahead of a folded model's forward. It refuses optional arguments that fold did not trace.
 
-    `followed` are sets of names, `proved` are values by name that stood in an example.
+    `followed` are sets of names that were traced. `proved` are values by name that an example gave.
     """
 
     def __init__(self, followed: Collection[frozenset[str]], proved: Collection[Mapping[str, Any]]) -> None:
@@ -48,7 +48,7 @@ class OnlyKnownCalls:
 
 
 def given_arguments(module: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
-    """The optional arguments of a call of the module that are not at their defaults, by name. Raises TypeError as a call does."""
+    """The optional arguments of a call that differ from their defaults, by name. Raises TypeError as a call does."""
     signature = inspect.signature(module.forward)
     found: dict[str, Any] = {}
     for name, value in signature.bind(*args, **named).arguments.items():
@@ -89,11 +89,11 @@ def optional_arguments(model: nn.Module) -> list[str]:
 
 def follow(
     model: nn.Module, leaves: set[str], examples: Sequence[Example]
-) -> tuple[list[tuple[Mapping[str, Any], list[Way]]], OnlyKnownCalls | None]:
-    """The ways of each kind of call that can be followed, and what refuses the others, if there are others."""
+) -> tuple[list[tuple[Mapping[str, Any], list[TracedPath]]], OnlyKnownCalls | None]:
+    """The traced paths of each kind of call, and a hook that refuses the other kinds, if there are any."""
     kind = type(model).__name__
     try:
-        ways: list[tuple[Mapping[str, Any], list[Way]]] = [({}, ways_through(model, leaves, {}))]
+        traced_paths: list[tuple[Mapping[str, Any], list[TracedPath]]] = [({}, trace_paths(model, leaves, {}))]
     except NotTraceable as error:
         raise ValueError(
             f"who uses which output in this {kind} cannot be found by tracing it ({error}); "
@@ -106,13 +106,13 @@ def follow(
     followed = {frozenset[str]()}
     for given in kinds + [{name: _plain_or_free(value) for name, value in given.items()} for given in proved]:
         try:
-            ways.append((given, ways_through(model, leaves, given)))
+            traced_paths.append((given, trace_paths(model, leaves, given)))
         except NotTraceable:
             continue  # such calls are refused, unless an example proves them
         if all(value is FREE for value in given.values()):
             followed.add(frozenset(given))
     everything = len(followed) == 2 ** len(optional) and not _takes_any_number(model)
-    return ways, None if everything else OnlyKnownCalls(followed, proved)
+    return traced_paths, None if everything else OnlyKnownCalls(followed, proved)
 
 
 def _plain_or_free(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Where the channels of a layer's output are after the output was flattened, transposed or reshaped.
 
-In come a place and a call of a traced model, out goes the place behind the call. A rank that is only assumed is checked when
-the folded model runs (see guards.py). This file looks at single calls, not at who follows whom.
+In: the channels' place and a call of a traced model. Out: their place behind the call. A rank that is only assumed is
+checked when the folded model runs (see only_rank.py). This file looks at single calls, not at who follows whom.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ SHAPED_LIKE = {"reshape_as", "view_as", "expand_as", "type_as"}  # methods that 
 
 @dataclass(frozen=True)
 class Channels:
-    """They are in dimension `dim` (negative: from the end) of a tensor of `rank` dimensions (None: of any number)."""
+    """The place of the channels.
+
+    They are in dimension `dim`, negative from the end, of a tensor of `rank` dimensions. A rank of None means any.
+    """
 
     dim: int
     rank: int | None
 
-    def at(self, dim: int) -> bool:
-        """Whether they are in this dimension, 1 or -1, if need be for one rank only: see `rank_needed`."""
+    def may_be_at(self, dim: int) -> bool:
+        """Whether they are in this dimension, 1 or -1, perhaps for one rank only: see `rank_needed`."""
         return dim == self.dim or self.rank_needed(dim) is not None
 
     def rank_needed(self, dim: int) -> int | None:
-        """The rank at which they are in dimension `dim`; None for any rank, or where there is none."""
+        """The rank at which they are in dimension `dim`. None for any rank, or if there is none."""
         if self.rank is None:
             return 2 if dim != self.dim and {dim, self.dim} == {1, -1} else None
         return self.rank if dim % self.rank == self.dim % self.rank else None
@@ -52,7 +55,7 @@ def channels_behind(layer: nn.Module) -> Channels:
 
 
 def uses_shape_only(user: fx.Node, node: fx.Node) -> bool:
-    """Whether `user` reads nothing of `node`'s output but its shape, type or place."""
+    """Whether `user` reads only the shape, type or device of `node`'s output."""
     if user.op == "call_method" and user.target in SHAPED_LIKE:
         return user.args[0] is not node
     if user.op == "call_method":
@@ -61,32 +64,32 @@ def uses_shape_only(user: fx.Node, node: fx.Node) -> bool:
 
 
 def keeps_channels(model: nn.Module, node: fx.Node) -> bool:
-    """Whether the call only moves values about, so that a later norm may still be that of the layer ahead."""
+    """Whether the call only moves values, so that a later norm may still belong to the layer ahead."""
     return _kind(model, node)[0] != ""
 
 
-def through(model: nn.Module, node: fx.Node, where: Channels) -> Channels | None:
-    """Where the channels are behind the call; None where they are mixed with others, or nobody can tell."""
+def channels_after(model: nn.Module, node: fx.Node, channels: Channels) -> Channels | None:
+    """Where the channels are behind the call. None if they are mixed with others, or if that cannot be known."""
     kind, args = _kind(model, node)
     if kind in ("", "same"):
-        return where if kind else None
+        return channels if kind else None
     if kind in ("reshape", "view"):
         sizes = args[0] if len(args) == 1 and isinstance(args[0], tuple | list | torch.Size) else args
-        # (..., C) to (M, C): what has C values in its last dimension again, as the norm wants it, has the same ones.
-        at_end = where.dim == -1 or (where.rank is not None and where.dim == where.rank - 1)
+        # (..., C) to (M, C): if the last dimension has C values again, as the norm wants, they are the same channels.
+        at_end = channels.dim == -1 or (channels.rank is not None and channels.dim == channels.rank - 1)
         return Channels(-1, 2) if at_end and len(sizes) == 2 else None
     if kind == "permute":
         order = tuple(args[0]) if len(args) == 1 and isinstance(args[0], tuple | list) else tuple(args)
-        return _permuted(order, where) if all(isinstance(dim, int) for dim in order) else None
+        return _permuted(order, channels) if all(isinstance(dim, int) for dim in order) else None
     if not all(isinstance(arg, int) for arg in args):
         return None
     if kind == "flatten":
-        return _flattened(where, *args)
-    return _moved(where, kind, *args) if len(args) == 2 else None
+        return _flattened(channels, *args)
+    return _transposed(channels, kind, *args) if len(args) == 2 else None
 
 
 def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
-    """What the call does to the dimensions ("" where it does something else), and its arguments beside the tensor."""
+    """What the call does to the dimensions ("" for anything else), and its arguments except the tensor."""
     if node.op == "call_module":
         module = model.get_submodule(str(node.target))
         if is_hooked(module):
@@ -104,38 +107,38 @@ def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
     return ("same" if kind in ("contiguous", "clone") else kind), args
 
 
-def _flattened(where: Channels, start: int = 0, end: int = -1) -> Channels | None:
-    if where.rank is None:  # channels that are last stay so, unless the last dimension is one of the flattened
-        # Where `end` turns out to be the last one, one dimension is left, and no norm takes that.
-        return where if where.dim == -1 and start == 0 and end != -1 else None
-    start, end, dim = start % where.rank, end % where.rank, where.dim % where.rank
-    rank = where.rank - (end - start)
+def _flattened(channels: Channels, start: int = 0, end: int = -1) -> Channels | None:
+    if channels.rank is None:  # channels that are last stay last, unless the last dimension is flattened
+        # If `end` turns out to be the last one, one dimension is left, and no norm takes that.
+        return channels if channels.dim == -1 and start == 0 and end != -1 else None
+    start, end, dim = start % channels.rank, end % channels.rank, channels.dim % channels.rank
+    rank = channels.rank - (end - start)
     if dim < start:
         return Channels(dim, rank)
     return Channels(dim - (end - start), rank) if dim > end else None
 
 
-def _moved(where: Channels, kind: str, first: int, second: int) -> Channels | None:
-    if where.rank is None and where.dim != -1:
+def _transposed(channels: Channels, kind: str, first: int, second: int) -> Channels | None:
+    if channels.rank is None and channels.dim != -1:
         return None
-    if where.rank is None:
+    if channels.rank is None:
         if -1 in (first, second) and (kind == "transpose" or first == -1):
             return Channels(second if first == -1 else first, None)
-        rank = max(first, second) + 1  # the one at which the channels move; another is refused when it comes
+        rank = max(first, second) + 1  # the rank at which the channels move; another is refused when it comes
         if min(first, second) < 0 or rank < 3 or (kind == "movedim" and first < second):
             return None
-        where = Channels(-1, rank)
-    order = list(range(where.rank or 0))
+        channels = Channels(-1, rank)
+    order = list(range(channels.rank or 0))
     if kind == "transpose":
         order[first], order[second] = order[second], order[first]
     else:
         moving = order.pop(first)
         order.insert(second % (len(order) + 1), moving)
-    return _permuted(tuple(order), where)
+    return _permuted(tuple(order), channels)
 
 
-def _permuted(order: tuple[int, ...], where: Channels) -> Channels | None:
+def _permuted(order: tuple[int, ...], channels: Channels) -> Channels | None:
     rank = len(order)
-    if where.rank not in (None, rank):
+    if channels.rank not in (None, rank):
         return None
-    return Channels([dim % rank for dim in order].index(where.dim % rank), rank)
+    return Channels([dim % rank for dim in order].index(channels.dim % rank), rank)

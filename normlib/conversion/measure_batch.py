@@ -1,7 +1,7 @@
-"""Whether a module with running statistics is batch norm, found by its numbers.
+"""Finds out by numbers whether a module with running statistics is batch norm.
 
-In comes the probe of a module with buffers `running_mean` and `running_var`, out goes its `Description`, or UnknownNorm with the
-figures. Eval mode, training mode and the way the buffers move are all held against batch norm's.
+In: the probe of a module with buffers `running_mean` and `running_var`. Out: its `Description`, or an UnknownNorm with
+the numbers. Eval mode, training mode and the way the buffers move are all compared with batch norm's.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def measure_batch(probe: Probe) -> Description:
     layout, given = probe.layouts[0], (mean.clone(), var.clone())
 
     def affine(variance: float) -> tuple[Tensor, Tensor]:
-        """What each channel is multiplied by and what is added to it, where the running variance is about this."""
+        """What each channel is multiplied by, and what is added to it, if the running variance is about `var`."""
         mean.copy_(given[0])
         var.copy_(given[1] * variance)
-        x, y = probe.seen(layout, 1.0)
+        x, y = probe.require_output(layout, 1.0)
         factor, summand = fit(x, y)
         probe.require(x * factor + summand, y, "batch norm with running statistics", 1.0, False)
         return factor, summand
@@ -33,7 +33,7 @@ def measure_batch(probe: Probe) -> Description:
     shift = summand + factor * _row(mean)
     weight, plus = probe.role(gain.flatten(), "gain", 1.0)
     bias, _ = probe.role(shift.flatten(), "shift", 0.0)
-    unused = set(probe.own) - {weight, bias, "running_mean", "running_var"}
+    unused = set(probe.own_tensors) - {weight, bias, "running_mean", "running_var"}
     if unused:
         raise UnknownNorm(f"it computes batch norm, but what its {', '.join(sorted(unused))} does is not found")
     factor, _ = affine(TINY**2)
@@ -42,11 +42,11 @@ def measure_batch(probe: Probe) -> Description:
     mean.copy_(given[0])
     var.copy_(given[1])
     for one in probe.layouts:
-        x, y = probe.seen(one, 1.0)
+        x, y = probe.require_output(one, 1.0)
         probe.require((x - _row(mean)) / (_row(var) + eps).sqrt() * gain + shift, y, claim, 1.0, False)
     settings, frozen = _in_training(probe, claim, gain, shift, eps)
     state = probe.state(weight, plus, bias) | {
-        name: probe.own[name].detach().flatten() for name in ("running_mean", "running_var")
+        name: probe.own_tensors[name].detach().flatten() for name in ("running_mean", "running_var")
     }
     affine_part = weight is not None or bias is not None
     return Description(
@@ -56,10 +56,10 @@ def measure_batch(probe: Probe) -> Description:
 
 
 def _in_training(probe: Probe, claim: str, gain: Tensor, shift: Tensor, eps: float) -> tuple[dict[str, Any], bool]:
-    """The momentum, and whether the module normalizes with its running statistics in training too and leaves them alone."""
+    """The momentum, and whether the module normalizes with its running statistics in training too and keeps them."""
     mean, var = probe.tensors["running_mean"], probe.tensors["running_var"]
     before = _row(mean).clone(), _row(var).clone()
-    x, y = probe.seen(probe.layouts[0], 1.0, train=True)
+    x, y = probe.require_output(probe.layouts[0], 1.0, train=True)
     after = _row(mean), _row(var)
     batch_mean, biased = x.mean((0, 2), keepdim=True), x.var((0, 2), correction=0, keepdim=True)
     if all(one.equal(other) for one, other in zip(before, after)):
@@ -70,7 +70,7 @@ def _in_training(probe: Probe, claim: str, gain: Tensor, shift: Tensor, eps: flo
     unbiased = x.var((0, 2), keepdim=True)
     for now, then, new, name in zip(after, before, (batch_mean, unbiased), ("running_mean", "running_var")):
         off = float((then + momentum * (new - then) - now).abs().max() / now.abs().max())
-        if not off <= EXACT * 10:  # the momentum comes out of a quotient of small differences
+        if not off <= EXACT * 10:  # the momentum is a quotient of small differences
             raise UnknownNorm(
                 f"it is {claim}, but its {name} does not move to the batch's by a momentum of {momentum:.3g}: off by {off:.2g} of "
                 "the largest"

@@ -43,7 +43,7 @@ def changes(asked: Asked, axes: Asked) -> list[str]:
     return changed
 
 
-def note(experiment: str | None, folder: str, changed: Sequence[str]) -> str | None:
+def describe_basis(experiment: str | None, folder: str, changed: Sequence[str]) -> str | None:
     """What a reader must be told of a comparison that is not the experiment as it stands; None where it is."""
     if experiment is None or (not changed and folder == experiment):
         return None

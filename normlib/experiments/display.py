@@ -57,7 +57,9 @@ class SweepDisplay:
                 console=self.console,
             )  # fmt: skip
             self.task = self.progress.add_task("", total=self.total, left="")
-            self.live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4, transient=True)
+            self.live = Live(
+                get_renderable=self._renderable, console=self.console, refresh_per_second=4, transient=True
+            )
             self.live.start()
 
     def running(self, run: Run) -> None:
@@ -84,7 +86,7 @@ class SweepDisplay:
         if getattr(self, "done", 0):
             self.console.print(f"{self.done} runs in {time.monotonic() - self.started:.0f} s", highlight=False)
 
-    def _picture(self) -> Any:
+    def _renderable(self) -> Any:
         return Group(self.progress, Text(self._state()), *(Text(f"  {line}", style="dim") for line in self.last))
 
     def _state(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.experiments.basis import COMPARISON, changes, note
+from normlib.experiments.basis import COMPARISON, changes, describe_basis
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_of
@@ -116,7 +116,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         raise ConfigError(
             f"{own[0]}: Hydra's multirun sets every setting for every choice; use `normlib compare`, or one `train -m` for each choice"
         )
-    notes = (note(first.choices.get("experiment"), folder, changed), *own)
+    notes = (describe_basis(first.choices.get("experiment"), folder, changed), *own)
     return Plan(
         folder,
         _ordered(runs),

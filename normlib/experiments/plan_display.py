@@ -39,7 +39,11 @@ def show_state(console: Console, state: State) -> None:
         )
     if plan.tuning is not None:
         console.print(Text(_about_tuning(plan)))
-    stages = {name: state.only(stage) for stage, name in STAGES.items()} if plan.tuning is not None else {"runs": state}
+    stages = (
+        {name: state.for_stages(stage) for stage, name in STAGES.items()}
+        if plan.tuning is not None
+        else {"runs": state}
+    )
     console.print(_counts(stages))
     reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
     for (norm, model, reason), number in reasons.items():

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 
-from normlib.experiments.basis import asked_by, changes, experiment_of, note
+from normlib.experiments.basis import asked_by, changes, describe_basis, experiment_of
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
@@ -117,8 +117,8 @@ def _based_on(experiment: str | None, name: str, file: Mapping[str, Any], record
     with clear_errors(params):
         parsed = OverridesParser.create().parse_overrides(params)
     axes = {override.get_key_element(): sorted(_values(override, records)) for override in parsed}
-    said = note(experiment, name, changes(asked_by(records), axes))
-    return [] if said is None else [said]
+    basis = describe_basis(experiment, name, changes(asked_by(records), axes))
+    return [] if basis is None else [basis]
 
 
 def _one_value(override: Override) -> str:

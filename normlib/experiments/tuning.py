@@ -107,7 +107,7 @@ def with_trials(
     return certain, [_labelled(run, axis, TUNED) for run in candidates if run.id not in fixed]
 
 
-def chosen(
+def choose_tuned(
     axis: str,
     trials: Sequence[Run],
     candidates: Sequence[Run],

@@ -1,7 +1,7 @@
-"""The base class of the norms with running statistics: one driver for whatever they measure.
+"""The base class of norms with running statistics: one driver for whatever they measure.
 
-In come inputs (N, C, *positions), out goes what the norm makes of them with the statistics that its switches ask for, and the
-running ones have moved. This file knows no statistic: what is measured is averaged as itself.
+In: inputs (N, C, *positions). Out: the inputs normalized with the statistics that the switches ask for; the running
+statistics have moved. This file knows no statistic by name: each is averaged as it is measured.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ __all__ = ["RunningNorm", "Statistics", "mean_over_batch", "per_channel"]
 
 
 class RunningNorm(MeasuringNorm):
-    """A norm that keeps running averages of its statistics, in buffers `running_<statistic>`, and normalizes with them at inference.
+    """A norm that keeps running averages of its statistics and normalizes with them at inference.
 
-    A subclass implements `measure` and `normalize`, and names its statistics in the constructor, each with what it starts at: a
-    number for (C,), or a tensor. From here come running averages, frozen and precise statistics, ghost batches
-    (`norm_batch_size`), masks, statistics of all processes (`sync`), activation checkpointing, and averages without batches
-    that are not finite (`guard`; under float16 and autocast always).
+    The averages are buffers `running_<statistic>`.
+
+    The averages are buffers `running_<statistic>`.
+
+    A subclass implements `measure` and `normalize`. In the constructor it names its statistics, each with what it
+    starts at: a number for (C,), or a tensor. The base class adds running averages, frozen and precise statistics,
+    ghost batches (`norm_batch_size`), masks, statistics of all processes (`sync`) and activation checkpointing. With
+    `guard`, batches that are not finite stay out of the averages; under float16 and autocast they always do.
 
     .. code-block:: python
 
@@ -47,10 +51,10 @@ class RunningNorm(MeasuringNorm):
     depends_on_batch: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
     buffer_count: ClassVar[str] = "2C+1"
-    #: Whether "precise" statistics are the averages of the batches' own, each counting once, and not those of all values together.
+    #: Whether "precise" statistics average those of the batches, each counting once, instead of pooling all values.
     averages_batches: ClassVar[bool] = False
     num_batches_tracked: Any  # Tensor, or None as in torch.nn
-    #: Over what its statistics are with a mask, in the message that refuses a single value.
+    #: In words: what its statistics are over with a mask, for the message that refuses a single value.
     over_valid: ClassVar[str] = "the valid samples and positions of the batch"
 
     def __init__(
@@ -81,12 +85,13 @@ class RunningNorm(MeasuringNorm):
             return self._weighed(x, mask)
         by_batch, moves = self.uses_batch_statistics, self._moves()
         running = self.running(x) if self.has_running_statistics else {}
-        if not by_batch and torch.is_grad_enabled():  # the backward pass needs these, however they move until then
+        # The backward pass needs these values, and the buffers may move until then.
+        if not by_batch and torch.is_grad_enabled():
             running = {name: value.clone() for name, value in running.items()}
         if not by_batch and not moves:
             return self.normalize_by_running(x, running)
-        together, groups = self._joins_other_processes(), self.num_groups_of_samples(x.shape[0])
-        if not together:
+        across_processes, groups = self._joins_other_processes(), self.num_groups_of_samples(x.shape[0])
+        if not across_processes:
             self._require_batch(x, groups)
         xs = (x,) if groups == 1 else x.tensor_split(groups)
         masks: Sequence[Tensor | None] = [None] * groups if mask is None else mask.tensor_split(groups)
@@ -96,20 +101,22 @@ class RunningNorm(MeasuringNorm):
             running = dict(self._passes.recall())
         elif moves and asks_state and may_be_recomputed():
             self._passes.remember(running)
-        if by_batch and mask is None and not together:
-            outputs, found = zip(*(self.measure_and_normalize(part, running) for part in xs), strict=True)
+        if by_batch and mask is None and not across_processes:
+            outputs, statistics = zip(*(self.measure_and_normalize(part, running) for part in xs), strict=True)
             counts: Any = [self.num_values(part) for part in xs]
         else:
             pairs = zip(xs if by_batch else x.detach().tensor_split(groups), masks, strict=True)
-            found, counts = zip(*(self.measure_part(part, valid, together) for part, valid in pairs), strict=True)
-            self._refuse_single_values(counts, together)
-            measured = zip(xs, found, strict=True)
+            statistics, counts = zip(
+                *(self.measure_part(part, valid, across_processes) for part, valid in pairs), strict=True
+            )
+            self._refuse_single_values(counts, across_processes)
+            measured = zip(xs, statistics, strict=True)
             outputs = (
                 tuple(self.normalize_by_measured(part, each, running) for part, each in measured) if by_batch else ()
             )
         y = self.normalize_by_running(x, running) if not by_batch else outputs[0] if groups == 1 else torch.cat(outputs)
         if moves and not again:
-            self._move(found, counts, mask is None and not together, in_half or self.guard)
+            self._move(statistics, counts, mask is None and not across_processes, in_half or self.guard)
         return y
 
     def running_buffers(self) -> list[tuple[str, Tensor]]:
@@ -121,10 +128,10 @@ class RunningNorm(MeasuringNorm):
         return self.training and self.update_running and self.has_running_statistics and self.track_running_stats
 
     def _move(
-        self, found: Sequence[Statistics], counts: Sequence[Any], all_measured: bool, skip_nonfinite: bool
+        self, statistics: Sequence[Statistics], counts: Sequence[Any], all_measured: bool, skip_nonfinite: bool
     ) -> None:
         with torch.no_grad():
-            parts = [self.averaged(each, count) for each, count in zip(found, counts, strict=True)]
+            parts = [self.averaged(each, count) for each, count in zip(statistics, counts, strict=True)]
             measured = None
             if all_measured:
                 new = mean_of_parts(parts)
@@ -152,7 +159,7 @@ class RunningNorm(MeasuringNorm):
             return False
         if self.norm_batch_size is not None:
             raise ValueError(
-                f"sync=True takes the statistics over the samples of all processes, norm_batch_size={self.norm_batch_size} over "
+                f"sync=True takes statistics over the samples of all processes, and norm_batch_size={self.norm_batch_size} over "
                 "groups of them; leave one out: sync=False, or norm_batch_size=None (site.norm_batch_size=null)"
             )
         return several_processes()
@@ -165,8 +172,8 @@ class RunningNorm(MeasuringNorm):
         fix = "use larger batches, or a norm that does not depend on the batch"
         self.require_several_values(count, x, "the samples and positions of the batch", fix)
 
-    def _refuse_single_values(self, counts: Sequence[Any], together: bool) -> None:
-        over = "the samples and positions of all processes" if together else self.over_valid
+    def _refuse_single_values(self, counts: Sequence[Any], across_processes: bool) -> None:
+        over = "the samples and positions of all processes" if across_processes else self.over_valid
         fix = "leave more of it valid, or use a norm with wider statistics"
         for count in counts:
             refuse_single_values(self._name, torch.as_tensor(count), over, fix)

@@ -27,16 +27,16 @@ def evaluation_statistics(
 ) -> Iterator[None]:
     """Normalize with `settings["statistics"]` inside; `batches` are what precise statistics are taken from."""
     stateful: list[Any] = [inner for norm in norms for inner in stateful_norms(norm)]
-    which = settings["statistics"]
-    if which == "precise" and stateful:
+    wanted = settings["statistics"]
+    if wanted == "precise" and stateful:
         with population_in_place(measure_population(network, stateful, batches)):
             yield
         return
     before = [norm.statistics for norm in stateful]
-    if which in ("batch", "weighed"):
+    if wanted in ("batch", "weighed"):
         for norm in stateful:
             norm.own_weight = settings["own_weight"]
-            norm.statistics = which
+            norm.statistics = wanted
     try:
         yield
     finally:

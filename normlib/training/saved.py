@@ -60,7 +60,7 @@ def load_network(record: Record | str | os.PathLike[str], results_dir: str | os.
     _warn_of_other_code(record)
     spec["norm"] = {**spec["norm"], "frozen": None, "fit_on_batches": 0}
     spec["model"] = {**spec["model"], "weights": None}
-    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
+    shape = NetworkShape.for_task(make_dataset(spec["data"]), make_task(spec["task"]))
     state = read_weights(file)
     with standard_surroundings(torch.get_num_threads()):
         network = build_network(spec, shape, max(record.planned_steps, 1), stored=state.keys()).module

@@ -144,7 +144,7 @@ def test_running_statistics_that_mean_something_else_are_not_carried() -> None:
     new = normlib.convert(layer, "batch")
     assert torch.equal(new.running_mean, torch.zeros(4)) and torch.equal(new.running_var, torch.ones(4))
     row = normlib.conversion_report(new).rows[0]
-    assert "running statistics start anew" in row.changed and {"running_mean", "running_var"} <= set(row.lost)
+    assert "running statistics are reinitialized" in row.changed and {"running_mean", "running_var"} <= set(row.lost)
 
 
 def test_channels_last_layers_keep_their_channels_last() -> None:
@@ -372,7 +372,7 @@ def test_lazy_layers_that_have_seen_a_batch_and_subclasses_built_differently_are
         ("grup", {}, "no norm is named 'grup'; did you mean 'group'"),
         ("group", {"num_grups": 2}, "no setting is named 'num_grups'; did you mean 'num_groups'"),
         ("group", {"num_groups": 3}, r"1 \(BatchNorm2d\) cannot become 'group': num_groups has to divide"),
-        ("group", {"channel_dim": -1}, "channel_dim cannot be given: convert reads it off each layer"),
+        ("group", {"channel_dim": -1}, "channel_dim cannot be given, because convert takes it from each layer"),
     ],
 )
 def test_bad_settings_change_nothing(target: str, params: dict[str, Any], message: str) -> None:

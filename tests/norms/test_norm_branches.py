@@ -174,7 +174,7 @@ def test_copies_and_pickles_of_a_network_stand_alone(norm: str, built) -> None:
 
 def test_fixup_needs_the_classifier_and_weights_of_the_layers_own() -> None:
     branch = BranchPosition(0, 2, 3)
-    with pytest.raises(CannotEnter, match=r"does not tell which layer that is: let it set sites\.classifier"):
+    with pytest.raises(CannotEnter, match=r"does not say which layer that is; let it set sites\.classifier"):
         create("fixup", 3).enter(Place(nn.Linear(3, 3), "relu", branch, None))
     with pytest.raises(CannotEnter, match="ahead of a site in a branch there is none; use skipinit"):
         create("fixup", 3).enter(Place(None, "relu", branch, nn.Linear(3, 2)))
@@ -196,5 +196,5 @@ def test_a_network_without_branches_is_skipped_with_the_reason(norm: str, make_r
 
 def test_fixup_beside_a_method_on_weights_is_skipped_with_the_reason(make_run) -> None:
     run = make_run("model=resnet", "norm=fixup", "norm.weights=weight_standardization")
-    assert run.skip_reason is not None and "Fixup starts the layers of residual branches anew" in run.skip_reason
+    assert run.skip_reason is not None and "Fixup reinitializes the layers of residual branches" in run.skip_reason
     assert make_run("model=resnet", "norm=skipinit", "norm.weights=scaled_weight_standardization").skip_reason is None

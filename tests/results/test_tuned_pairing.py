@@ -15,7 +15,7 @@ from tests.results.tuned_records import DEPTH, RATE, tuned_records
 @pytest.mark.parametrize(("axis", "differs"), [(RATE, ""), (DEPTH, "the hash 'trunk'")])
 def test_the_hashes_tell_whether_tuned_arms_are_paired(axis: str, differs: str) -> None:
     tuned = views(frame(tuned_records(axis)), axis)[TUNED]
-    (found,) = paired(Study(tuned, Question(), verified=False))
+    (found,) = paired(Study(tuned, Question(), view="tuned"))
     assert found.unpaired.startswith(differs) and bool(found.unpaired) == bool(differs)
     assert found.n == 3 and found.difference == pytest.approx(-0.15, abs=1e-12)
 

@@ -25,11 +25,10 @@ from normlib.results.plots.curves import curves
 from normlib.results.plots.description import Plot, words
 from normlib.results.plots.differences import differences
 from normlib.results.plots.marks import marks
-from normlib.results.study.comparison import Comparison
 from normlib.results.study.identity import NOT_VERIFIED
 from normlib.results.study.study import Study
 from normlib.results.tables.irregular import irregular_runs
-from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.model import Table
 
 LONGEST_FIGURE = 44
 """Characters; a column with a longer text holds prose."""
@@ -53,11 +52,9 @@ class PageContent:
 
     experiment: str
     study: Study
-    sheets: Sequence[Sheet]
+    sheets: Sequence[Table]
     everything: Study | None = None
     """The runs of the whole report, where those of trials and of other views are more than `study` has."""
-    comparisons: Sequence[Comparison] = ()
-    """The differences to the baseline, for their plot."""
     headline: str = ""
     """The most important sentence; it stands below the title."""
     verdicts: Said = ()
@@ -121,24 +118,24 @@ def page(content: PageContent) -> str:
 
 def _plots(content: PageContent) -> list[Plot]:
     study = content.study
-    made = (metric_plot(study), differences(study, content.comparisons), curves(study), gap(study), cost(study))
+    made = (metric_plot(study), differences(study, study.comparisons), curves(study), gap(study), cost(study))
     return [plot for plot in made if plot is not None]
 
 
-def _kinds(sheet: Sheet) -> list[str]:
+def _kinds(sheet: Table) -> list[str]:
     """The class of each column: label, number (at the right; wordy where a text stands in for one), words, or prose."""
     kinds = []
     for place in range(len(sheet.header)):
-        entries = [line.entries[place] for line in sheet.lines]
-        wordy = any(len(entry.text) > LONGEST_FIGURE for entry in entries)
+        cells = [line.cells[place] for line in sheet.lines]
+        wordy = any(len(cell.text) > LONGEST_FIGURE for cell in cells)
         if place < sheet.num_labels:
             kinds.append("label")
-        elif any(entry.sort is not None for entry in entries):
+        elif any(cell.sort is not None for cell in cells):
             kinds.append("number wordy" if wordy else "number")
         elif wordy:
             kinds.append("prose")
         else:
-            kinds.append("number" if any(map(str.isdigit, "".join(entry.text for entry in entries))) else "words")
+            kinds.append("number" if any(map(str.isdigit, "".join(cell.text for cell in cells))) else "words")
     return kinds
 
 

@@ -12,7 +12,6 @@ from normlib.results.plots.description import Cell, Panel, Plot, column_axis, co
 from normlib.results.study.comparison import Comparison
 from normlib.results.study.metrics import bracketed, difference_unit, figure, scale, title, with_unit
 from normlib.results.study.study import Study
-from normlib.results.verdicts import region_words
 from normlib.tasks.metric import Metric
 
 
@@ -33,7 +32,7 @@ def differences(study: Study, comparisons: Sequence[Comparison]) -> Plot | None:
     band = (
         ""
         if question.region is None
-        else f" Grey band: differences of less than {region_words(question)}, which count as equal."
+        else f" Grey band: differences of less than {question.region_words}, which count as equal."
     )
     return Plot(
         "differences", f"Difference to {question.baseline} in {title(question.value, metric)}, with its 95 % interval.{band}", panels,

@@ -5,11 +5,15 @@ In: a condition and an arm. Out: a few words, empty where nothing is amiss. This
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from normlib.results.store.columns import SEED
 from normlib.results.store.record import FAILED, SKIPPED
 from normlib.results.study.axes import SPLIT_SEED
 from normlib.results.study.identity import NORM, pairing
-from normlib.results.study.study import Condition, Study
+
+if TYPE_CHECKING:
+    from normlib.results.study.study import Condition, Study
 
 
 def why_none(condition: Condition, arm: str) -> str:

@@ -7,6 +7,7 @@ fraction, read in percent, and differs by points; any other is read as it is. Th
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import json
 import math
@@ -15,10 +16,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from normlib.naming import unknown_name
-from normlib.results.store.columns import METRIC_FACTS, UNKNOWN_SPLIT
+from normlib.results.store.columns import METRIC_FACTS, UNKNOWN_SPLIT, is_setting
 from normlib.results.store.record import TRAINED
 from normlib.results.study.axes import ReportError
-from normlib.results.tables.sheet import ANALYSES, EMPTY
 from normlib.tasks.metric import Metric, known_metric
 
 MEASURED = {
@@ -30,6 +30,8 @@ MEASURED = {
 MOST_DECIMALS = 8
 """A half-width below this many decimals does not say how many a figure has."""
 SPLITS = ("test", "validation", "train")
+EMPTY = "–"
+"""What stands where there is no figure."""
 
 
 def scale(metric: Metric) -> float:
@@ -144,9 +146,12 @@ def metric_of_value(runs: pd.DataFrame, value: str) -> Metric:
     return found[0] if found else MEASURED.get(name) or known_metric(name) or Metric(name, higher_is_better=False)
 
 
-def table_name(metric: Metric) -> str:
-    """The name of the metric's table and figure: its own, unless an analysis has a table of that name."""
-    return f"{metric.name}_metric" if metric.name in ANALYSES else metric.name
+def check_value(runs: pd.DataFrame, value: str) -> None:
+    """ReportError, with the closest names, for a value that is no measured number of the runs."""
+    valid = [name for name in runs if not is_setting(name) and pd.api.types.is_numeric_dtype(runs[name])]
+    if value not in valid:
+        close = difflib.get_close_matches(value, valid, n=3) or valid
+        raise ReportError(f"value must be a measured number, not {value!r}; the closest are {', '.join(close)}")
 
 
 def _tasks(runs: pd.DataFrame) -> list[tuple[Metric, ...]]:

@@ -1,6 +1,6 @@
 """The paired table: each arm against one baseline, replicate by replicate, in every condition. Numbers only.
 
-In: a study, or the frame of runs. Out: `Comparison`s, or a frame of them. Where runs share seeds, trunks and batches, the
+In: a study. Out: `Comparison`s. Where runs share seeds, trunks and batches, the
 differences are taken seed by seed; where they cannot, the comparison is of two samples (Welch) and says so.
 This file never words a result; see verdicts.py.
 """
@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import warnings
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from normlib.results.elsewhere.own import asked_rows
-from normlib.results.elsewhere.rows import Asked, columns_named
 from normlib.results.stats import (
     outperformance,
     pair_correlation,
@@ -29,10 +25,9 @@ from normlib.results.stats import (
 from normlib.results.study.absence import why_none, why_unpaired
 from normlib.results.study.axes import ReportError
 from normlib.results.study.comparison import Comparison, judged
-from normlib.results.study.identity import check_paired
-from normlib.results.study.study import Condition, Study
-from normlib.results.study.views import one_view
-from normlib.results.tables.means import check_value
+
+if TYPE_CHECKING:
+    from normlib.results.study.study import Condition, Study
 
 
 def paired(study: Study) -> list[Comparison]:
@@ -52,46 +47,6 @@ def paired(study: Study) -> list[Comparison]:
         ]
         found += judged(compared, question)
     return found
-
-
-def compare_arms(
-    frame: pd.DataFrame,
-    arm: str | None = None,
-    seed: str | None = None,
-    value: str | None = None,
-    columns: str | Sequence[str] = (),
-    baseline: str | None = None,
-    higher_is_better: bool | None = None,
-    unit: str | None = None,
-    rope: float | None = None,
-    view: str = "tuned",
-) -> pd.DataFrame:
-    """The paired table of a frame of runs: one row for each arm and condition but the baseline's.
-
-    Of normlib's own runs (`normlib.load_results`) everything is known: `arm` is the norm, `columns` the batch size, `value` the
-    main metric on the test split, and hashes verify that runs of one seed are pairs. Of any other frame, with a row a run,
-    `arm`, `seed` and `value` name its columns, `columns` those of conditions, `higher_is_better` says what the name of the
-    metric does not tell, and runs of one seed are taken as pairs on trust. `baseline` is "batch" where none is named.
-
-    Columns of the result are the fields of `Comparison`: differences are arm minus `baseline`, as the values are stored
-    (fractions where the `unit` is %), `low` and `high` the ends of the 95 % interval; `rope` is in the metric's unit,
-    percentage points where that is %.
-    Of an experiment with tuning `view` says which runs are compared: "tuned", every arm at its chosen value, or "fixed", all
-    at one. It has no effect where nothing was tuned, and trials are never compared.
-    IdentityError where runs claim to be paired and are not; TableError and ReportError for columns, values, a baseline or a
-    view that are not there, and for what could give a wrong figure.
-    """
-    asked = Asked(arm, seed, value, columns_named(columns), baseline, higher_is_better, unit, rope)
-    rows = asked_rows(frame, asked)
-    for message in rows.messages:
-        warnings.warn(message, stacklevel=2)
-    of_view = one_view(rows.frame, view)
-    study = Study(of_view.runs, rows.question, verified=of_view.verified)
-    check_value(of_view.runs, study.question.value)
-    check_baseline(study)
-    check_paired(rows.frame)
-    fields = [field.name for field in dataclasses.fields(Comparison)]
-    return pd.DataFrame([dataclasses.asdict(comparison) for comparison in paired(study)], columns=fields)
 
 
 def check_baseline(study: Study) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from normlib.results.store.columns import UNKNOWN_SPLIT
 from normlib.results.study.axes import Order, ReportError
-from normlib.results.study.metrics import SPLITS, metric_of, metric_of_value, scale
+from normlib.results.study.metrics import SPLITS, difference_unit, metric_of, metric_of_value, scale, with_unit
 from normlib.tasks.metric import Metric
 
 POINTS = 0.5
@@ -30,7 +30,7 @@ class Question:
     column; "" is the metric on the test split, or on validation where no run has it on test. `higher_is_better`: the metric's
     direction, where its name does not tell. `rope`: differences up to this are equal in practice, in the metric's unit, points
     where that is %; None is 0.5 points where the unit is %, and no difference elsewhere. `target`: the figure to reach, a fraction
-    where the unit is %; None takes it from the baseline (analyses/speed.py). `order`: the order of labels along axes.
+    where the unit is %; None takes it from the baseline (tables/speed.py). `order`: the order of labels along axes.
     """
 
     rows: str = "norm"
@@ -79,6 +79,11 @@ class Question:
         if self.rope is not None:
             return self.rope / scale(self.facts)
         return POINTS / 100 if self.facts.percent else None
+
+    @property
+    def region_words(self) -> str:
+        """The largest difference that is equal in practice, with its unit: "0.5 points"."""
+        return with_unit(f"{(self.region or 0.0) * scale(self.facts):g}", difference_unit(self.facts))
 
     def counts_as_equal(self, difference: float) -> bool:
         """Whether a difference of this size (as it is stored, without sign) lies within the region of equivalence."""

@@ -21,8 +21,11 @@ from normlib.results.store.columns import CONTROL, SEED, STEP
 from normlib.results.store.frame import run_names
 from normlib.results.store.record import DIVERGED, TRAINED
 from normlib.results.study.axes import Places, ReportError, places
+from normlib.results.study.comparison import Comparison
 from normlib.results.study.identity import has_hashes
+from normlib.results.study.pairing import paired
 from normlib.results.study.question import Question
+from normlib.results.study.tuning import TUNED, Choices
 from normlib.tasks.metric import Metric
 
 
@@ -52,13 +55,13 @@ class Condition:
         if value not in self.runs or not len(positions):
             return np.full(len(self.replicates), math.nan)
         found = self.runs[value].to_numpy(dtype=float, na_value=math.nan)[positions]
-        return self._by_replicate(found, positions)
+        return self.by_replicate(found, positions)
 
     def array_of(self, arm: str, by_name: Mapping[str, float]) -> NDArray[np.float64]:
         """As `array`, for a value that is known by the runs' names (`frame.run_name`)."""
         positions = self.trained(arm)
         names = run_names(self.runs)[positions]
-        return self._by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
+        return self.by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
     def resolution(self, value: str, metric: Metric) -> float:
         """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
@@ -86,8 +89,9 @@ class Condition:
         mine = self.positions.get(arm, np.zeros(0, dtype=np.int64))
         return mine[np.isin(self.runs["status"].to_numpy()[mine], list(TRAINED))]
 
-    def _by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        laid_out = np.full(len(self.replicates), math.nan)
+    def by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values of some rows of `runs`, (rows, ...), by replicate, (replicates, ...); NaN where a replicate has none."""
+        laid_out = np.full((len(self.replicates), *values.shape[1:]), math.nan)
         laid_out[self.replicate[positions]] = values
         return laid_out
 
@@ -100,13 +104,28 @@ class Study:
     question: Question
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By the name of the run (`frame.run_name`), the record's curves."""
-    verified: bool = True
-    """Whether arms of norms are paired for certain (`identity.check_paired`), or hashes must tell for each comparison."""
+    view: str = ""
+    """Which view of tuned runs this is, "tuned" or "fixed"; "" where nothing was tuned."""
+    heading: str = ""
+    """What the view is, in a sentence."""
+    choices: Choices | None = None
+    """What the trials chose, for the table of it."""
 
     def __post_init__(self) -> None:
         """Let the runs say what the question leaves open. ReportError where they do not tell."""
         if len(self.runs):
             object.__setattr__(self, "question", self.question.asked_of(self.runs))
+
+    @property
+    def verified(self) -> bool:
+        """Whether arms of norms are paired for certain (`identity.check_paired`). Tuned runs have other values each, and hashes must
+        tell for each comparison."""
+        return self.view != TUNED
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every arm against the baseline in every condition; empty where the baseline is no row."""
+        return tuple(paired(self))
 
     @cached_property
     def hashed(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -32,6 +33,15 @@ FOUND = ("chosen", "validation", "trials", "wanted", "at_edge", "means", "missin
 ROUNDING = 1e-9  # of a mean's size: means of the same figures added up in another order differ by less, one sample in any set by more
 WORDS = {FAILED: "failed", SKIPPED: "was skipped"}
 STAY = ("experiment", "planned_steps", "data_version")  # what holds even of a run that there could not be
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What trials chose: of the setting `axis`, by the metric; `found` is what `choices` returns."""
+
+    axis: str
+    found: pd.DataFrame
+    metric: Metric
 
 
 def tuned_axis(table: pd.DataFrame) -> str | None:

@@ -35,11 +35,6 @@ class View:
     heading: str
     runs: pd.DataFrame
 
-    @property
-    def verified(self) -> bool:
-        """Whether runs of a condition and seed differ in nothing but the norm; tuned ones have other values each."""
-        return self.name != TUNED
-
 
 @dataclass(frozen=True)
 class Shown:

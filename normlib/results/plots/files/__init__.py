@@ -6,7 +6,6 @@ first figure is drawn, since that takes a third of a second.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from normlib.results.plots.files.differences import draw_differences
@@ -14,14 +13,13 @@ from normlib.results.plots.files.image import image
 from normlib.results.plots.files.learning_curves import draw_learning_curves
 from normlib.results.plots.files.style import CONTROL_STYLE, OTHER_STYLES, STYLES, Style, styles
 from normlib.results.plots.files.values import draw
-from normlib.results.study.metrics import table_name
+from normlib.results.tables.means import comparison
+from normlib.results.tables.table import table_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from normlib.results.study.comparison import Comparison
     from normlib.results.study.study import Study
-    from normlib.results.tables.means import Table
 
 DIFFERENCES, LEARNING_CURVES = "differences", "learning_curves"
 """The names of the figures beside that of the metric, which is named as its table is."""
@@ -32,11 +30,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def figures(study: Study, tables: Sequence[Table], comparisons: Sequence[Comparison]) -> dict[str, Figure]:
-    """The figures by name, less those that have nothing to show."""
+def figures(study: Study) -> dict[str, Figure]:
+    """The figures by name, without those that have nothing to show."""
+    if not len(study.runs):
+        return {}
     drawn = {
-        table_name(study.question.facts): draw(tables),
-        DIFFERENCES: draw_differences(study, comparisons),
+        table_name(study.question.facts): draw(comparison(study)),
+        DIFFERENCES: draw_differences(study, study.comparisons),
         LEARNING_CURVES: draw_learning_curves(study),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}

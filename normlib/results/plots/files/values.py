@@ -1,6 +1,6 @@
 """The figure of the main table: a value against the columns' axis, a line an arm with its interval as a band.
 
-In: `Table`s. Out: a matplotlib Figure with a panel a section. This file never computes a statistic.
+In: `Means`s. Out: a matplotlib Figure with a panel a section. This file never computes a statistic.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from normlib.results.plots.files.panels import dodged, finish, horizontal, legend, section_panels, settle
 from normlib.results.plots.files.style import Style, line_settings, plain_style, styles
 from normlib.results.study.metrics import bracketed, scale, title
-from normlib.results.tables.means import Table
+from normlib.results.tables.means import Means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def draw(tables: Sequence[Table]) -> Figure | None:
+def draw(tables: Sequence[Means]) -> Figure | None:
     """The figure of all tables, or None where no cell has a figure."""
     tables = [table for table in tables if any(cell.n for cell in table.cells.values())]
     if not tables:
@@ -41,7 +41,7 @@ def draw(tables: Sequence[Table]) -> Figure | None:
     return figure
 
 
-def _points(table: Table, row: str) -> tuple[list[str], list[float], list[float]]:
+def _points(table: Means, row: str) -> tuple[list[str], list[float], list[float]]:
     """The columns where a row has a figure, its means and half-widths there, as they are read."""
     unit = scale(table.metric)
     columns = [column for column in table.columns if table.cell(row, column).n]
@@ -49,7 +49,7 @@ def _points(table: Table, row: str) -> tuple[list[str], list[float], list[float]
     return columns, [unit * cell.mean for cell in cells], [unit * cell.half_width for cell in cells]
 
 
-def _draw_panel(panel: Axes, table: Table, style: dict[str, Style]) -> None:
+def _draw_panel(panel: Axes, table: Means, style: dict[str, Style]) -> None:
     where = horizontal(panel, table.columns, table.column_axis)
     for place, (row, look) in enumerate(style.items()):
         columns, means, widths = _points(table, row)
