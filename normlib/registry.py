@@ -118,14 +118,7 @@ class Registry:
         package = importlib.import_module(self.package)
         for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
             importlib.import_module(module.name)
-        for point in importlib.metadata.entry_points(group=self.entry_points):
-            try:
-                point.load()
-            except Exception as error:
-                raise RegistryError(
-                    f"the entry point {point.name!r} = {point.value!r} of group {self.entry_points!r} does not import: "
-                    f"{type(error).__name__}: {error}. Fix or uninstall the package that declares it."
-                ) from error
+        load_entry_points(self.entry_points)
 
     def _add(self, name: str, cls: Any, metadata: Mapping[str, Any]) -> None:
         if not isinstance(cls, type):
@@ -178,6 +171,18 @@ class Registry:
             hint = hints.get(argument.name, Any if argument.default is None else type(argument.default))
             settings[argument.name] = Setting(argument.name, _plain(hint, where), argument.default, _literals(hint))
         return settings
+
+
+def load_entry_points(group: str) -> None:
+    """Import what other installed packages declare for a group. RegistryError names a package whose entry does not import."""
+    for point in importlib.metadata.entry_points(group=group):
+        try:
+            point.load()
+        except Exception as error:
+            raise RegistryError(
+                f"the entry point {point.name!r} = {point.value!r} of group {group!r} does not import: "
+                f"{type(error).__name__}: {error}. Fix or uninstall the package that declares it."
+            ) from error
 
 
 def _definition(entry: Entry) -> tuple[str, str]:

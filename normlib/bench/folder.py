@@ -9,20 +9,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from normlib.bench.figure import draw
 from normlib.bench.record import OlderTimingError, Timing
 from normlib.bench.tables import entries, tables
-from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.render import FILES
 from normlib.results.store.files import unwritable, write_atomically
 from normlib.results.store.placing import check_place, place
 from normlib.results.store.reading import read_regular
 from normlib.results.store.record import RecordError
-from normlib.results.tables.table import Table
+from normlib.results.tables.model import Table
 
 NAME = "bench"
-WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
 IMAGE_KINDS = ("png", "svg")
 TABLE, FIGURE = "tables/cost", "figures/cost"
 
@@ -41,7 +39,7 @@ class BenchFolder:
             self.runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.runs, error) from error
-        names = [*(f"{TABLE}{ending}" for ending in WRITERS), *(f"{FIGURE}.{kind}" for kind in IMAGE_KINDS)]
+        names = [*(f"{TABLE}{ending}" for ending in FILES), *(f"{FIGURE}.{kind}" for kind in IMAGE_KINDS)]
         check_place(self.path, names, self.overwrite)
 
     def write(self, timing: Timing) -> Path:
@@ -70,8 +68,7 @@ class BenchFolder:
 
         found, rows = tables(timings), [entries(timings)]
         contents: dict[str, str | bytes] = {
-            f"{TABLE}{ending}": write(list[Any](rows if write is tidy_csv else found))
-            for ending, write in WRITERS.items()
+            f"{TABLE}{ending}": render(rows if ending == ".csv" else found) for ending, render in FILES.items()
         }
         figure = draw(timings)
         if figure is not None:

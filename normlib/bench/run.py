@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,8 +22,8 @@ from normlib.bench.settings import INPUTS, Asked, read
 from normlib.bench.tables import verdicts_of
 from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError
-from normlib.results.render.writers import terminal
-from normlib.results.tables.table import Table
+from normlib.results.render.terminal import terminal
+from normlib.results.tables.model import Table
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Bench:
 
     def render(self, console: Console) -> None:
         """Print the tables, the verdicts and where the files are."""
-        console.print(terminal(list[Any](self.tables), styled=console.is_terminal))
+        console.print(terminal(self.tables, styled=console.is_terminal))
         verdicts = [(t, name, found) for t in self.timings for name, found in verdicts_of(t).items()]
         for verdict in (SLOWER, UNSURE):
             for t, name, found in verdicts:

@@ -26,6 +26,7 @@ norms = Registry(
     adapt=_as_norm,
 )
 names = norms.names
+"""`names()` returns the registered names of all norms, sorted, as a list."""
 
 
 def register(name: str, wraps: Callable[..., Any] | None = None, **metadata: Any) -> Callable[[Any], Any]:

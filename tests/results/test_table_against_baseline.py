@@ -43,7 +43,7 @@ def test_an_arm_with_fewer_replicates_is_stuck_behind_one_that_has_not_passed() 
     values = _values({"group": (0.1, 8), "layer": (0.1, 6)})
     values["group"] = values["batch"] + 0.1 * np.array([1, -1] * 4)  # no difference
     layer = against_baseline(values, "batch", {})["layer"]
-    assert layer.too_few and not layer.clear and _cells(layer)[1].text == "n=6 cannot show it; 7 needed"
+    assert layer.too_few and not layer.clear and _cells(layer)[1].text == "too few seeds (6 of 7)"
 
 
 def test_what_could_have_passed_and_did_not_shows_its_p() -> None:

@@ -82,7 +82,7 @@ def test_too_few_seeds_say_so_and_never_no_difference() -> None:
     (table,) = batch_size_effect_tables(study_of(_records(curves, seeds=5, spread=0.01)))
     batch, group = table.lines
     assert [cell.text for cell in batch.cells[2:4]] == ["–", "–"]
-    assert group.cells[3].text == group.cells[6].text == "n=5 cannot show it; 6 needed"
+    assert group.cells[3].text == group.cells[6].text == "too few seeds (5 of 6)"
     assert not group.cells[2].strong
 
 

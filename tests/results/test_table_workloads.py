@@ -50,7 +50,7 @@ def test_two_workloads_cannot_show_anything() -> None:
     group = _by_arm(study)["group"]
     assert (group.p_holm, group.workloads_needed) == (0.5, 6)
     (table,) = workload_tables(study)
-    assert table.lines[1].cells[5].text == "2 workloads cannot show it; 6 needed"
+    assert table.lines[1].cells[5].text == "too few workloads (2 of 6)"
     assert not table.lines[1].cells[5].strong and table.lines[0].cells[5].text == "–"
 
 

@@ -26,6 +26,8 @@ BOOKKEEPING = re.compile(
     re.IGNORECASE,
 )
 """Columns that tell runs apart and are no settings: what tracking tools write of every run."""
+MOST_NAMES = 12
+"""A message names so many columns of a table."""
 TAKEN = (SEED, MACHINE, STAGE, TUNING)
 """Names that mean something of their own in the frame of runs."""
 
@@ -48,7 +50,7 @@ def column_of(table: pd.DataFrame, typed: str, flag: str, prefixes: tuple[str, .
         return found[0]
     if found:
         raise TableError(f"{flag} {typed} can be {' or '.join(found)}; write the whole name")
-    known = [name for name in names if name.startswith(prefixes) or not name.startswith(PREFIXES)]
+    known = {bare(name) for name in names if name.startswith(prefixes) or not name.startswith(PREFIXES)}
     raise TableError(f"{flag}: {unknown_name('column', typed, known)}")
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normlib.naming import MOST_LISTED, listed, unknown_name
+from normlib.naming import listed, unknown_name
 from normlib.results.elsewhere.apart import check_apart, messages_on_seeds, messages_on_settings
 from normlib.results.elsewhere.columns import (
     FIGURE_PREFIXES,
+    MOST_NAMES,
     SETTING_PREFIXES,
     bare,
     column_of,
@@ -122,7 +123,7 @@ def _named(table: pd.DataFrame, asked: Asked) -> list[str]:
     if missing or asked.arm is None or asked.metric is None:
         raise TableError(
             f"a table that normlib did not make does not say which columns are what: add {' and '.join(missing)} (in Python arm= and "
-            f"metric=, or value=), each with a column's name; there are {listed(table.columns, MOST_LISTED)}"
+            f"metric=, or value=), each with a column's name; there are {listed(table.columns, MOST_NAMES)}"
         )
     found = [
         column_of(table, asked.arm, "--arm", SETTING_PREFIXES),

@@ -156,7 +156,7 @@ def _table(study: Study, group: str, summaries: list[Summary], diverged: tuple[s
 
     def p_text(row: Row) -> str:
         if row.too_few:
-            return f"{len(row.workloads)} workloads cannot show it; {row.workloads_needed} needed"
+            return f"too few workloads ({len(row.workloads)} of {row.workloads_needed})"
         return p_value(row.p_holm)
 
     names = dict.fromkeys(workload for summary in summaries for workload in summary.workloads)
