@@ -69,14 +69,15 @@ def files_among(arguments: Sequence[str]) -> list[str]:
 def report_on_file(
     arguments: Sequence[str], flags: Mapping[str, str | bool | None], to: str | None, overwrite: bool
 ) -> Report:
-    """`normlib report FILE` with its flags, by name. TableError for words beside the file, and flags without one."""
+    """`normlib report FILE` with its flags, by name; `plugins=` may stand beside the file. TableError for other words, and flags without a file."""
     files = files_among(arguments) or [each for each in arguments if os.path.isfile(each)]
     if len(files) != 1:
         came = f"{', '.join(files)} were named" if files else "none was named"
         raise TableError(
             f"the flags --arm, --seed, --metric, ... speak of one table of runs, such as runs.csv, and {came}"
         )
-    if others := [each for each in arguments if each not in files]:
+    plugins = [each for each in arguments if each.startswith("plugins=")]  # loaded by who read the command line
+    if others := [each for each in arguments if each not in (*files, *plugins)]:
         raise TableError(
             f"with a table of runs settings are flags, such as --baseline group, and {' '.join(others)} is none; to leave runs out, "
             "take their rows out of the table"
@@ -99,7 +100,7 @@ def report_on_file(
         ["--to", to] if to is not None else []
     )
     words += [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is True]
-    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *words]))
+    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *plugins, *words]))
 
 
 def _report(

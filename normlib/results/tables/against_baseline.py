@@ -91,9 +91,7 @@ def against_columns(
 
     def p(row: Row) -> str:
         one = against(row)
-        return (
-            f"too few seeds ({one.n} of {one.n_needed})" if one.too_few else one.why_none or p_value(one.p_holm)
-        )
+        return f"too few seeds ({one.n} of {one.n_needed})" if one.too_few else one.why_none or p_value(one.p_holm)
 
     heading = f"{kind} − that of {baseline}"
     return (
