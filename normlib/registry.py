@@ -132,11 +132,9 @@ class Registry:
                 f"a {self.kind} cannot be called {name!r}, which is read as {reading} on the command line, in YAML or in tables; "
                 "give it another name"
             )
-        unknown = set(metadata) - self.metadata_keys
-        if unknown:
-            raise RegistryError(
-                f"unknown metadata {sorted(unknown)} for {self.kind} {name!r}; known are {sorted(self.metadata_keys)}"
-            )
+        for key in metadata:
+            if key not in self.metadata_keys:
+                raise RegistryError(f"{self.kind} {name!r}: {unknown_name('metadata key', key, self.metadata_keys)}")
         if self.required_base is not None and not issubclass(cls, self.required_base()):
             base = self.required_base()
             raise RegistryError(

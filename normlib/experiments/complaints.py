@@ -6,15 +6,15 @@ In: exceptions out of Hydra's chain. Out: ConfigErrors, with the closest names w
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.errors import NormlibError
+from normlib.naming import unknown_name
 from normlib.results.store.quoting import short
 
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
@@ -76,13 +76,11 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     if missing:
         group, name = missing.groups()
         known = sorted(set(re.findall(r"^\t(\S+)$", "\n".join(texts), re.MULTILINE)))
-        from normlib.naming import unknown_name
-
         own = "; one of your own comes with plugins=[its_file.py]" if group in ("norm", "model", "data") else ""
         return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text
     key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
     if key:
-        return f"there is no setting {_override_with_key(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
+        return unknown_setting(_override_with_key(key.group(1), overrides), key.group(1), _known_beside(error))
     return text
 
 
@@ -104,18 +102,17 @@ def _override_with_key(key: str, overrides: Sequence[str]) -> str:
     return next((o.partition("=")[0] for o in overrides if key in o.partition("=")[0].split(".")), key)
 
 
-def closest_names(name: str, known: Sequence[str]) -> str:
-    """The known names that a wrong one may have meant, or else all of them, as the end of a message."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f" Did you mean {' or '.join(map(repr, close))}?"
-    return f" Known here: {', '.join(known)}." if known else ""
+def unknown_setting(override: str, name: str, known: Iterable[str]) -> str:
+    """The message for a setting that does not exist. `name` is the part of the override's key that is wrong."""
+    prefix = "" if override == name else f"{override}: "
+    return f"{prefix}{unknown_name('setting', name, known)}; `normlib list` shows every setting with its default"
 
 
-def _closest(key: str, error: BaseException) -> str:
+def _known_beside(error: BaseException) -> list[str]:
+    """The keys that exist where OmegaConf missed one."""
     node = getattr(error, "parent_node", None)
     cause: BaseException | None = error
     while node is None and cause is not None:
         cause = cause.__cause__
         node = getattr(cause, "parent_node", None)
-    return closest_names(key, [str(name) for name in node] if isinstance(node, DictConfig) else [])
+    return [str(name) for name in node] if isinstance(node, DictConfig) else []

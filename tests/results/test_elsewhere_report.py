@@ -190,9 +190,9 @@ def test_words_as_seeds_diverged_runs_and_no_conditions_make_a_page_too(place: P
     ("line", "said"),
     [
         (["runs.csv"], "add --arm and --metric"),
-        (["runs.csv", "--arm", "norm", "--metric", "dise"], "did you mean dice"),
-        (["runs.csv", "other.csv", *FLAGS], "speak of one table of runs, such as runs.csv, and runs.csv, other.csv were named"),
-        (FLAGS, "speak of one table of runs, such as runs.csv, and none was named"),
+        (["runs.csv", "--arm", "norm", "--metric", "dise"], "did you mean 'dice'"),
+        (["runs.csv", "other.csv", *FLAGS], "belong to one table of runs, such as runs.csv, and runs.csv, other.csv were named"),
+        (FLAGS, "belong to one table of runs, such as runs.csv, and none was named"),
         (["runs.csv", *FLAGS, "baseline=group"], "settings are flags, such as --baseline group, and baseline=group is none"),
         (["runs.csv", *FLAGS, "--lower-is-better", "--higher-is-better"], "more of a metric is better or less"),
         (["runs.csv", *FLAGS, "--rope", "some"], "--rope is a number"),

@@ -71,10 +71,13 @@ def batch_size_effect_tables(study: Study) -> list[Table]:
 def _effects(study: Study, section: str, conditions: Sequence[Condition], sizes: NDArray[np.float64]) -> list[Effect]:
     arms, baseline, metric = study.arms(section), study.question.baseline, study.question.facts
     value = study.question.on("test")
-    curves = {
-        arm: pd.DataFrame({c.column: pd.Series(c.array(arm, value), list(c.replicates)) for c in conditions}).to_numpy()
-        for arm in arms
-    }  # (replicates, conditions), over the replicates of all conditions
+    names = sorted({name for condition in conditions for name in condition.replicates})
+    row_of = {name: row for row, name in enumerate(names)}
+    curves = {arm: np.full((len(names), len(conditions)), math.nan) for arm in arms}  # (replicates, conditions)
+    for place, condition in enumerate(conditions):
+        rows = [row_of[name] for name in condition.replicates]
+        for arm, curve in curves.items():
+            curve[rows, place] = condition.array(arm, value)
     missing = {arm: _missing(conditions, arm, curve) for arm, curve in curves.items()}
     whole = {arm: curve for arm, curve in curves.items() if not missing[arm]}
     unpaired = {arm: _unpaired(study, conditions, arm) for arm in whole if baseline in whole}

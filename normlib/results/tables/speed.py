@@ -153,7 +153,7 @@ def _speed(
         undefined = int((np.isinf(mine["steps"]) & np.isinf(theirs["steps"])).sum())
         common = int((there & ~np.isnan(theirs["steps"])).sum())
         why_no_ratio = "no replicate in common" if not common else "neither reaches it" if common == undefined else ""
-    evaluated = [curve.get("step", ()) for curve in _validation(study, condition, arm).values()]
+    evaluated = {tuple(curve.get("step", ())) for curve in _validation(study, condition, arm).values()}
     gaps = (after - before for steps in evaluated for before, after in zip((0, *steps), steps))
     steps, samples, seconds = (Spread(*median_interval(mine[unit])) for unit in UNITS)
     return Speed(
