@@ -23,6 +23,7 @@ from normlib.results.store.record import Record
 from normlib.results.store.store import Scan
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, UNKNOWN, WORSE, Comparison
 from normlib.results.study.looks import summary
+from normlib.results.study.pairing import looked_at
 from normlib.results.study.study import Study
 from normlib.results.tables.against_baseline import against_baseline
 from normlib.results.tables.differences import differences
@@ -116,6 +117,17 @@ def test_one_that_was_made_otherwise_is_judged_by_the_looks_that_go_furthest() -
     assert mixed.looks == PLANNED and mixed.comparisons == study_of(records).comparisons
     note = next(each for each in paired(mixed)[0].notes if "made otherwise" in each)
     assert "5 with a number of seeds fixed ahead, 15 for other looks" in note
+
+
+def test_an_arm_without_figures_needs_no_seeds_and_takes_the_baseline_to_none() -> None:
+    skipped = [record("instance", seed, 0.0, status="skipped", reason="no positions") for seed in range(12)]
+    failed = [record("none", seed, 0.0, status="failed", reason="a fault") for seed in range(12)]
+    clear = [each for each in family(12) if each.labels["norm"] in ("batch", "group")]
+    study = study_of([*clear, *skipped, *failed])
+    looked, (condition,) = looked_at(study, "", together=True), study.conditions[""]
+    seeds = next(each.seeds for each in looked.comparisons if each.decided)
+    assert not looked.open and looked.seeds == 0 and 3 < seeds < 12
+    assert looked.seeds_needed(study, condition) == {"batch": seeds, "group": seeds, "instance": 3, "none": 3}
 
 
 def test_unpaired_arms_share_the_error_evenly_over_the_looks() -> None:

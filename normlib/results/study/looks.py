@@ -42,11 +42,14 @@ class Looked:
     seeds: int = 0
 
     def seeds_needed(self, study: Study, condition: Condition) -> dict[str, int]:
-        """By arm of a condition, how many seeds it needs. The baseline and the control go with the arm that needs most."""
+        """By arm of a condition, how many seeds it needs. The baseline and the control go with the arm that needs most.
+
+        An arm that cannot be compared needs those of the first look alone: one that is skipped has runs of any seed.
+        """
         first = study.looks[0]
         still = {each.arm for each in self.open if each.column == condition.column}
         needed = {
-            each.arm: self.seeds if each.arm in still else max(each.seeds, first)
+            each.arm: self.seeds if each.arm in still else first if each.why_none else max(each.seeds, first)
             for each in self.comparisons
             if each.column == condition.column and each.arm not in study.controls
         }
