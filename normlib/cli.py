@@ -7,14 +7,18 @@ Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad in
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from normlib import __version__
 from normlib.arguments import HYDRA_FLAGS, TABLE_FLAGS, make_parser
 from normlib.errors import NormlibError
+from normlib.naming import unknown_name
 from normlib.stopping import Stopped, ignore_signals, stop_on_signals
 from normlib.terminal import new_console, show_anything
 
@@ -36,16 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from normlib.hydra_app import complete
 
         return complete(arguments)
-    parser = make_parser(VERBS)
+    parser = make_parser(__version__)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        parser.error(unknown_name("verb", arguments[0], VERBS))
     options, rest = parser.parse_known_args(arguments)
     if options.verb is None:
         parser.print_help()
         return 2
-    flags = [item for item in rest if item.startswith("-")]
-    if flags:
-        parser.error(
-            f"{options.verb} does not know {' '.join(flags)}; settings are given as key=value, e.g. norm=batch,group"
-        )
+    for flag in rest:
+        if flag.startswith("-"):
+            known = parser.flags(options.verb)
+            parser.error(
+                f"{unknown_name(f'flag of {options.verb}', flag, known)}; settings are key=value, as in norm=batch,group"
+            )
     options.overrides += rest  # settings behind a flag
     try:
         return VERBS[options.verb](options)
@@ -63,11 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from normlib.experiments.config import configuration
-    from normlib.listing import show
+    from normlib.experiments.settings import GROUPS
+    from normlib.listing import listing
+    from normlib.listing_text import lines, page
 
-    with configuration(options.overrides, options.config_dir):
-        show(new_console(), options.config_dir)
+    rows = listing(*options.overrides, config_dirs=options.config_dir)
+    names = [name for name in options.overrides if not name.startswith("plugins=")]
+    whole = bool(names) and not any(name in GROUPS for name in names)
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        as_text = page(rows, shutil.get_terminal_size().columns, whole) if sys.stdout.isatty() else lines(rows, whole)
+        print("\n".join(as_text))
     return 0
 
 
@@ -94,8 +108,8 @@ def _train(options: argparse.Namespace) -> int:
 
         return _exit_code(multirun(options.overrides, options.config_dir, flags, options.multirun))
     from normlib.experiments.plan import make_run
+    from normlib.experiments.record_display import show_record
     from normlib.experiments.sweep import run_one
-    from normlib.listing import show_record
     from normlib.training.outcome import now
 
     run, settings = make_run(options.overrides, options.config_dir)

@@ -17,10 +17,10 @@ from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
+from normlib.experiments.record_display import show_record
 from normlib.experiments.resolve import resolve
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import place_of
-from normlib.listing import show_record
 from normlib.plugins import load_plugin, safe_path
 
 

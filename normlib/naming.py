@@ -29,12 +29,12 @@ def read_as(name: str) -> str | None:
     return "a number"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not registered: the closest names first, then all."""
+def unknown_name(kind: str, name: str, known: Iterable[str], most: int | None = None) -> str:
+    """The message for a name that is not registered: the closest names first, then all, or the first `most` of them."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
-    return f"no {kind} is named {name!r}{hint} Known: {', '.join(known)}"
+    return f"no {kind} is named {name!r}{hint} Known: {listed(known, most or len(known))}"
 
 
 def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str) -> str | None:

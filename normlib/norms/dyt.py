@@ -32,6 +32,9 @@ class DynamicTanh(Norm):
 
     When not: in place of batch norm in convolutional networks, where its authors report that it does worse, or where inputs are
     large from the start: a saturated tanh passes no gradient.
+
+    Settings:
+        alpha: where the slope starts; it is trained
     """
 
     parameter_count: ClassVar[str] = "2C+1"

@@ -39,6 +39,10 @@ class GroupNorm(Norm):
     When: in convolutional networks at small batches, as in detection, segmentation and video.
 
     When not: with large batches, where batch norm costs no more at inference (it folds into the layer ahead) and mostly does better.
+
+    Settings:
+        num_groups: groups of channels; null is the largest divisor of the width up to 8
+        group_size: channels of a group, in place of num_groups
     """
 
     takes_half: ClassVar[bool] = True

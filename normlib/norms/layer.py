@@ -40,6 +40,9 @@ class LayerNorm(Norm):
     When: in transformers and recurrent networks (``scope="position"`` with positions), and at any size of batch.
 
     When not: in convolutional networks where batches are large enough for batch norm, which mostly does better there.
+
+    Settings:
+        scope: what shares a statistic: a whole sample, or each position of it
     """
 
     takes_half: ClassVar[bool] = True

@@ -37,6 +37,12 @@ class LocalResponseNorm(Norm):
     When: to rebuild AlexNet and networks of its time.
 
     When not: to make training easier. With the paper's alpha it hardly touches responses of order one but for a constant factor.
+
+    Settings:
+        n: neighbouring channels whose squares are summed, itself included; odd
+        alpha: factor on the sum of squares
+        beta: the power that is divided by
+        k: what is added to the sum
     """
 
     parameter_count: ClassVar[str] = "0"

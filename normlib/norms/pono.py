@@ -38,6 +38,9 @@ class PositionalNorm(Norm):
     When: where the position of what an image shows is to stay in the statistics, as in generative networks.
 
     When not: with few channels. Each statistic has only those values, and two channels always come out as plus and minus one.
+
+    Settings:
+        variance: divided by the number of channels (biased, the paper) or by one less (unbiased, its code)
     """
 
     takes_half: ClassVar[bool] = True

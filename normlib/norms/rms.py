@@ -42,6 +42,9 @@ class RMSNorm(Norm):
 
     When not: where inputs are far from zero compared with their spread. The mean stays in, and what is left of the differences
     between values is small.
+
+    Settings:
+        scope: what shares a statistic: a whole sample, or each position of it
     """
 
     takes_mask: ClassVar[bool] = True

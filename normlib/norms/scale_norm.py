@@ -38,6 +38,10 @@ class ScaleNorm(Norm):
     When: in transformers, in place of layer norm, where one number is to stand for all scales; as good in its authors' translations.
 
     When not: where channels need scales of their own, or a position may be all zeros: its gradient there is divided by epsilon.
+
+    Settings:
+        eps: the least length that is divided by
+        affine: whether the common length is trained
     """
 
     parameter_count: ClassVar[str] = "1"

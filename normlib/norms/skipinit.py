@@ -29,6 +29,9 @@ class SkipInit(Norm):
     When: to train a deep residual network without any norm, at the cost of one number a branch.
 
     When not: without residual branches, where there is nothing to multiply; at the highest rates, where norms still train.
+
+    Settings:
+        start: where the multiplier of each branch starts; it is trained
     """
 
     slot = "branch"

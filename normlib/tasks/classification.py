@@ -28,6 +28,9 @@ class Classification(Task):
     Calibration error: the mean distance of confidence and accuracy over 15 bins of equal width, weighed by their samples
     (arXiv:1706.04599, equation 3). Brier score: the mean squared distance of the probabilities from the truth, over classes
     summed (Brier 1950), from 0 to 2.
+
+    Settings:
+        label_smoothing: share of the target that is spread over all classes, in training only (arXiv:1512.00567)
     """
 
     metrics = (

@@ -28,6 +28,9 @@ class Segmentation(Task):
     `ignore_index` count nowhere. Mean IoU and Dice are taken of each class from its positions in the whole split, and averaged
     over the classes that are in the targets or in the predictions (IoU: intersection over union; Dice: twice the
     intersection over the sum of both, the F1 score of the class).
+
+    Settings:
+        ignore_index: the target of positions that count nowhere; null is none
     """
 
     targets_are_positions = True

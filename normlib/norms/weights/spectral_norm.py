@@ -83,6 +83,10 @@ class SpectralNorm(OnWeights):
     When: in networks whose Lipschitz constant has to stay bounded: discriminators, robustness, ensembles with distances.
 
     When not: for accuracy alone: nothing is trained that could give the scale back, so that a deep network's output shrinks.
+
+    Settings:
+        num_power_iterations: power iterations each time that the weight is used in training
+        eps: the least length that is divided by
     """
 
     constant_in_gradient = "the singular vectors"

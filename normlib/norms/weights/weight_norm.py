@@ -47,6 +47,9 @@ class WeightNorm(OnWeights):
     learning, generative models, online learning.
 
     When not: for depth alone: nothing keeps the scale of activations, so that a deep network needs a careful start as without.
+
+    Settings:
+        eps: the least length that is divided by
     """
 
     parameter_count = "C"

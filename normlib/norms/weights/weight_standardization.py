@@ -52,6 +52,9 @@ class WeightStandardization(OnWeights):
 
     When not: alone in a deep network: the weights have variance one whatever the fan-in, so that every layer multiplies the
     scale of its input by the root of the fan-in; scaled weight standardization mends that.
+
+    Settings:
+        eps: its square is added to the variance
     """
 
     def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
