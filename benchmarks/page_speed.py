@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for the records' factory o
 from selenium import webdriver
 
 from normlib.results.page import page
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 from tests.results.page_content import content
 

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the records' factory of the tests
 
 from normlib.results.report import write_report
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 
 NORMS = {"batch": 60.0, "layer": 2.0, "instance": 4.0, "group": 3.0, "batch_renorm": 20.0}

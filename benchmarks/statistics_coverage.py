@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, Python lo
 
 from benchmarks.statistics_documents import Result, generator, write_results
 from benchmarks.statistics_laws import LAWS
-from normlib.results.statistics import interquartile_mean, outperformance, paired_difference, stratified_bootstrap
+from normlib.results.stats import interquartile_mean, outperformance, paired_difference, stratified_bootstrap
 
 EXPERIMENTS = 20_000
 BOOTSTRAPPED = 2_000

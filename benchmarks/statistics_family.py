@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, Python lo
 
 from benchmarks.statistics_documents import VERDICTS, Result, generator, write_results
 from benchmarks.statistics_laws import STEP
-from normlib.results.statistics import Interval, holm, paired_difference, replicates_needed, sign_flip_p
+from normlib.results.stats import Interval, holm, paired_difference, replicates_needed, sign_flip_p
 
 TABLES = 8_000
 """So many that a share of 5 % has a standard error of a quarter of a percent."""

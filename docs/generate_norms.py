@@ -103,7 +103,7 @@ def section(entry: Entry) -> str:
         "Cost": cost_in_words(entry),
         "Takes": SLOTS[cls.slot] + ("" if not cls.not_an_arm else f"; no arm of a comparison: {cls.not_an_arm}"),
         "Blind to": ", ".join(sorted(cls.invariances)).replace("_", " ") or "nothing",
-        "Starts anew": str(entry.metadata.get("reinitializes", "")),
+        "Reinitializes": str(entry.metadata.get("reinitializes", "")),
         "Held constant in the gradient": cls.constant_in_gradient,
         "Masks": "yes" if cls.takes_mask else "no",
         "Cannot": "; ".join(f"{check.replace('_', ' ')}: {reason}" for check, reason in cls.exceptions.items()),

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from normlib.norms.population import precise_statistics as precise_statistics
     from normlib.norms.population import recompute_statistics as recompute_statistics
     from normlib.norms.running import RunningNorm as RunningNorm
+    from normlib.results.elsewhere.arms import compare_arms as compare_arms
     from normlib.results.elsewhere.report import report as report
-    from normlib.results.folders import load_results as load_results
-    from normlib.results.paired import compare_arms as compare_arms
+    from normlib.results.store.folders import load_results as load_results
     from normlib.tasks import register as register_task
     from normlib.tasks.metric import Metric as Metric
     from normlib.tasks.task import Task as Task
@@ -59,7 +59,7 @@ _PUBLIC = {
     "RunningNorm": ("normlib.norms.running", "RunningNorm"),
     "Task": ("normlib.tasks.task", "Task"),
     "compare": ("normlib.api", "compare"),
-    "compare_arms": ("normlib.results.paired", "compare_arms"),
+    "compare_arms": ("normlib.results.elsewhere.arms", "compare_arms"),
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
     "convert": ("normlib.conversion.convert", "convert"),
     "create": ("normlib.norms", "create"),
@@ -68,7 +68,7 @@ _PUBLIC = {
     "fold": ("normlib.conversion.fold", "fold"),
     "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
     "load_network": ("normlib.training.saved", "load_network"),
-    "load_results": ("normlib.results.folders", "load_results"),
+    "load_results": ("normlib.results.store.folders", "load_results"),
     "names": ("normlib.norms", "names"),
     "precise_statistics": ("normlib.norms.population", "precise_statistics"),
     "recompute_statistics": ("normlib.norms.population", "recompute_statistics"),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from normlib.experiments.overrides import as_override, text_override
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,7 @@ def compare_on(
     from normlib.experiments.state import progress_of
     from normlib.experiments.sweep import run_missing
     from normlib.results.contents import check_folder
-    from normlib.results.store import Store
+    from normlib.results.store.store import Store
 
     plan = make_plan(overrides, config_dirs)
     check_folder(Store(plan.settings["results_dir"], plan.experiment).folder, plan.metrics, overwrite)

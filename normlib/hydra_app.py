@@ -20,7 +20,7 @@ from normlib.experiments.plan import make_plan
 from normlib.experiments.record_display import show_record
 from normlib.experiments.resolve import resolve
 from normlib.experiments.state import progress_of
-from normlib.experiments.sweep import place_of
+from normlib.experiments.sweep import destination_of
 from normlib.plugins import load_plugin, safe_path
 
 
@@ -33,7 +33,7 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
     plan = make_plan(own, config_dirs, comparison=False) if sweep else None
     if plan is not None:
-        place_of(plan.runs, plan.settings)
+        destination_of(plan.runs, plan.settings)
     with configuration(own, config_dirs):  # plugins and schema
         pass
     with search_path(config_dirs):
@@ -68,8 +68,8 @@ def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:
         hydra_config = HydraConfig.get()
         plain = plain_settings(config)
         run = resolve(plain, hydra_config.runtime.choices, list(hydra_config.overrides.task), config_dirs)
-        place = place_of([run], plain)
-        outcome = do_run(run, place)
+        destination = destination_of([run], plain)
+        outcome = do_run(run, destination)
         console = Console()
         if outcome is None:
             console.print(f"{run.id} is being trained by another process")

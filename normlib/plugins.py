@@ -38,7 +38,7 @@ class _Plugin:
         return any(_digest(path) != digest for path, digest in self.files.items())
 
     def forget(self) -> None:
-        """Take the project's modules out of Python's table, those that were imported later too; the next import reads them anew."""
+        """Take the project's modules out of Python's table, those that were imported later too; the next import reads them again."""
         for name, module in list(sys.modules.items()):
             if isinstance(module, ModuleType) and name not in SCRIPTS and file_of(module) in self.files:
                 del sys.modules[name]

@@ -64,7 +64,7 @@ def make_run() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def train(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """``train(*overrides, **options)``: the record of such a run, trained anew in this process each time.
+    """``train(*overrides, **options)``: the record of such a run, trained again in this process each time.
 
     `weights_file` is where the final weights go; other options are those of `train_run`.
     """

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
-from normlib.results.reading import read_regular
-from normlib.results.record import Record
+from normlib.results.store.reading import read_regular
+from normlib.results.store.record import Record
 from normlib.tasks import names, tasks
 from normlib.tasks.task import Task
 from tests.pages import blocks, commands, page

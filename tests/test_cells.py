@@ -152,7 +152,7 @@ NOTEBOOK = '''
 import linecache
 from normlib.experiments.execute import work_through
 from normlib.experiments.plan import make_run
-from normlib.experiments.sweep import place_of
+from normlib.experiments.sweep import destination_of
 
 def cell(text, count=[0]):
     """Run a cell as a notebook does."""
@@ -177,7 +177,7 @@ cell("def typed_function(x, eps=1e-5): return x / (size(x) + eps)\\nnormlib.regi
 SMALL = ("model=mlp", "model.width=8", "data.batch_size=32", "training.steps=3", "accelerator=cpu")
 here = {norm: normlib.train(f"norm={norm}", *SMALL) for norm in ("typed_module", "typed_function")}
 runs, there = [make_run([f"norm={norm}", *SMALL]) for norm in here], []
-work_through([run for run, _ in runs], place_of([run for run, _ in runs], runs[0][1] | {"results_dir": "other"}), 1, there.append)
+work_through([run for run, _ in runs], destination_of([run for run, _ in runs], runs[0][1] | {"results_dir": "other"}), 1, there.append)
 assert {each.record.id: each.record.metrics for each in there} == {record.id: record.metrics for record in here.values()}
 cell("def size(x): return x.abs().pow(POWER).amax(1, keepdim=True)")
 again = normlib.train("norm=typed_module", *SMALL)

@@ -15,7 +15,7 @@ import normlib
 from normlib.cli import VERBS, main
 from normlib.help import FIRST_STEPS, epilog
 from normlib.help import VERBS as DESCRIBED
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in
 
 NARROW = [*TINY, "norm=layer,instance", "seed=0,1", "jobs=2"]

@@ -12,8 +12,8 @@ import pytest
 
 import normlib
 from normlib.cli import main
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import contents, files_in
 from tests.results.factories import make_record
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from normlib.choices import PACKAGE
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 
 BY_LOCALE = ("open", "read_text", "write_text")

@@ -12,7 +12,7 @@ import pytest
 from importlinter.cli import EXIT_STATUS_ERROR, EXIT_STATUS_SUCCESS, lint_imports
 
 from normlib.choices import PACKAGE
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 
 HEAVY = ("torch", "pytorch_lightning", "hydra", "omegaconf", "pandas", "matplotlib", "scipy", "sklearn")

@@ -13,8 +13,8 @@ import torch
 from normlib.cli import main
 from normlib.models.own_network import SUPPLIED
 from normlib.plugins import load_named
-from normlib.results.reading import read_regular
-from normlib.results.record import Record
+from normlib.results.store.reading import read_regular
+from normlib.results.store.record import Record
 from tests.pages import blocks, commands, page
 
 PAGE = page("docs/own_network.md")

@@ -11,8 +11,8 @@ import pytest
 import normlib
 from normlib.experiments.complaints import ConfigError
 from normlib.registry import RegistryError
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in, statuses
 from tests.results.factories import make_record
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from normlib.cli import main
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from results.update_readme import GALLERY, results_section, with_results
 from tests.pages import ROOT, blocks, page
 from tests.pages import commands as lines_of

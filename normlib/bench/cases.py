@@ -52,7 +52,7 @@ class Case:
 
     @property
     def build(self) -> Case:
-        """The case without what layers need not be built anew for: its values, and how its caches are."""
+        """The case without what layers need not be built again for: its values, and how its caches are."""
         return replace(self, inputs="normal", cache="warm")
 
     def draw(self, seed: int) -> Tensor:

@@ -12,8 +12,8 @@ from normlib.bench.contenders import ALLOWED
 from normlib.bench.ratio import ratio
 from normlib.bench.record import OURS, TORCH, Timing
 from normlib.bench.sheets import PASSES
-from normlib.results.figures.panels import finish, panel_grid, settle
-from normlib.results.figures.style import GREY, plain_style, styles
+from normlib.results.plots.files.panels import finish, panel_grid, settle
+from normlib.results.plots.files.style import GREY, plain_style, styles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,12 +13,12 @@ from pathlib import Path
 from normlib.bench.figure import draw
 from normlib.bench.record import OlderTimingError, Timing
 from normlib.bench.sheets import sheets
-from normlib.results.files import unwritable, write_atomically
-from normlib.results.placing import check_place, place
-from normlib.results.reading import read_regular
-from normlib.results.record import RecordError
-from normlib.results.sheet import Sheet
-from normlib.results.writers import latex, markdown, tidy_csv
+from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.store.files import unwritable, write_atomically
+from normlib.results.store.placing import check_place, place
+from normlib.results.store.reading import read_regular
+from normlib.results.store.record import RecordError
+from normlib.results.tables.sheet import Sheet
 
 NAME = "bench"
 WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
@@ -65,7 +65,7 @@ class BenchFolder:
 
     def report(self, timings: Sequence[Timing]) -> tuple[list[Sheet], list[Path]]:
         """Write the tables and the figure; the sheets, for the terminal, and the files."""
-        from normlib.results.figures import image
+        from normlib.results.plots.files import image
 
         found = sheets(timings)
         contents: dict[str, str | bytes] = {f"{TABLE}{ending}": write(found) for ending, write in WRITERS.items()}

@@ -3,7 +3,7 @@
 In come seconds by block and round, out go numbers and words. Pure functions; no torch.
 
 Rounds of one block share their memory, and the minute in which they ran, so they scatter far less than runs do. The replicate
-is therefore the block, for which memory was laid out anew, and not the round.
+is therefore the block, for which memory was laid out again, and not the round.
 """
 
 from __future__ import annotations

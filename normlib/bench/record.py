@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from normlib.results.faults import first_fault
-from normlib.results.quoting import short
-from normlib.results.record import NewerRecordError, RecordError, checksum
-from normlib.results.schema import Amount, Count, Moment, Setting, Size, Whole
+from normlib.results.store.faults import first_fault
+from normlib.results.store.quoting import short
+from normlib.results.store.record import NewerRecordError, RecordError, checksum
+from normlib.results.store.schema import Amount, Count, Moment, Setting, Size, Whole
 
 FORMAT = 2
 _REPEAT = "`normlib bench` makes it again"

@@ -1,4 +1,4 @@
-"""Where the tensors of a block lie: copies of an input in a ring, and memory that is taken anew for every block.
+"""Where the tensors of a block lie: copies of an input in a ring, and memory that is allocated again for every block.
 
 In come tensors, out go their copies. With a warm cache the ring is one copy; with a cold one it is twice as large as the
 last-level cache, so that no call finds its input, gradient or their tensor objects in a cache. What a layer keeps for itself
@@ -60,7 +60,7 @@ def ring(x: Tensor, copies: int, leaves: bool) -> list[Tensor]:
 
 
 def move_to_new_memory(layers: Iterable[nn.Module], block: int) -> list[Tensor]:
-    """Lay out memory anew for a block, as another run would; keep what comes back until the block is timed.
+    """Allocate memory again for a block, as another run would. Keep the result until the block is timed.
 
     What is free goes back to the system, which gives other pages for it; spacers shift what is allocated next against its
     pages and cache lines; parameters and buffers move. It is such places, more than noise, that one run differs by from the next.

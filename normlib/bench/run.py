@@ -23,8 +23,8 @@ from normlib.bench.settings import INPUTS
 from normlib.bench.sheets import verdicts_of
 from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError
-from normlib.results.sheet import Sheet
-from normlib.results.writers import terminal
+from normlib.results.render.writers import terminal
+from normlib.results.tables.sheet import Sheet
 
 
 @dataclass(frozen=True)

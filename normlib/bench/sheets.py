@@ -12,7 +12,7 @@ from typing import Any
 
 from normlib.bench.ratio import CONFIDENCE, NO_SLOWER, SLOWER, UNSURE, ratio
 from normlib.bench.record import COMPILED, OURS, TORCH, Timing
-from normlib.results.sheet import EMPTY, Entry, Line, Sheet
+from normlib.results.tables.sheet import EMPTY, Cell, Line, Sheet
 
 NUM_LABELS = 4
 OTHERS = ("timm", COMPILED, "copy")
@@ -54,7 +54,7 @@ def _sheet(kind: tuple[str, str, int, str], timings: list[Timing]) -> Sheet:
         name="cost",
         title=f"{PASSES[passes]}, {dtype}, {place}",
         header=header,
-        lines=tuple(Line(t.norm, _entries(t, others)) for t in timings),
+        lines=tuple(Line(t.norm, _cells(t, others)) for t in timings),
         notes=_notes(timings),
         tidy=tuple(line for t in timings for line in _tidy(t)),
         num_labels=NUM_LABELS,
@@ -67,38 +67,38 @@ def verdicts_of(timing: Timing) -> dict[str, str]:
     return {name: ratio(seconds[OURS], seconds[name]).verdict(allowed) for name, allowed in timing.allowed.items()}
 
 
-def _entries(timing: Timing, others: Sequence[str]) -> tuple[Entry, ...]:
+def _cells(timing: Timing, others: Sequence[str]) -> tuple[Cell, ...]:
     seconds = timing.seconds
     layout = "" if timing.layout == "contiguous" else " last"
     verdicts = verdicts_of(timing).values()
     verdict = next((each for each in (SLOWER, UNSURE, NO_SLOWER) if each in verdicts), EMPTY)
     return (
-        Entry(timing.norm),
-        Entry(timing.shape.replace("x", "×") + layout),
-        Entry(timing.inputs),
-        Entry(timing.cache),
+        Cell(timing.norm),
+        Cell(timing.shape.replace("x", "×") + layout),
+        Cell(timing.inputs),
+        Cell(timing.cache),
         _number(1e3 * _median(seconds[OURS]), 3),
         _ratio(timing, TORCH),
-        Entry(verdict, strong=verdict in (SLOWER, UNSURE)),
+        Cell(verdict, strong=verdict in (SLOWER, UNSURE)),
         *(_ratio(timing, other) for other in others),
         *(_number(_mebibytes(timing, name), 2) for name in (OURS, TORCH)),
     )
 
 
-def _ratio(timing: Timing, other: str) -> Entry:
+def _ratio(timing: Timing, other: str) -> Cell:
     if other not in timing.seconds:
-        return Entry(EMPTY)
+        return Cell(EMPTY)
     found = ratio(timing.seconds[OURS], timing.seconds[other])
     spread = f" ({found.low:.2f}–{found.high:.2f})" if other in WITH_INTERVAL else ""
-    return Entry(f"{found.value:.2f}{spread}", found.value)
+    return Cell(f"{found.value:.2f}{spread}", found.value)
 
 
 def _median(seconds: Sequence[Sequence[float]]) -> float:
     return statistics.median(itertools.chain.from_iterable(seconds))
 
 
-def _number(value: float | None, decimals: int) -> Entry:
-    return Entry(EMPTY) if value is None else Entry(f"{value:.{decimals}f}", value)
+def _number(value: float | None, decimals: int) -> Cell:
+    return Cell(EMPTY) if value is None else Cell(f"{value:.{decimals}f}", value)
 
 
 def _mebibytes(timing: Timing, name: str) -> float | None:

@@ -1,6 +1,6 @@
 """The one layer ahead of a norm, and whether somebody else sees its output or its weights.
 
-In come the ways through a model and the path of a norm, out goes an `Ahead`; `CannotFold` says why there is none. This file
+In come the ways through a model and the path of a norm, out goes a `LayerAhead`; `CannotFold` says why there is none. This file
 looks at who calls what, and not at what a module computes.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from normlib.conversion.channels import keeps_channels, uses_shape_only
-from normlib.conversion.trace import Way
+from normlib.conversion.trace import TracedPath
 from normlib.errors import NormlibError
 
 
@@ -21,16 +21,16 @@ class CannotFold(NormlibError, ValueError):
 
 
 @dataclass(frozen=True)
-class Ahead:
+class LayerAhead:
     """`layer` is the path of the module ahead; `between` are the calls between it and the norm, for each call of the norm."""
 
     layer: str
     between: tuple[tuple[fx.Node, ...], ...]
 
 
-def look_ahead(model: nn.Module, path: str, ways: Sequence[Way]) -> Ahead:
+def find_layer_ahead(model: nn.Module, path: str, traced_paths: Sequence[TracedPath]) -> LayerAhead:
     """The module whose output is the norm's input, at each of the norm's calls."""
-    calls = [node for way in ways for node in way.graph.nodes if _is_call(node, path)]
+    calls = [node for traced_path in traced_paths for node in traced_path.graph.nodes if _is_call(node, path)]
     if not calls:
         raise CannotFold("it is not called by the model's forward, or within a module that cannot be looked into")
     found = [_source(model, node) for node in calls]
@@ -40,17 +40,17 @@ def look_ahead(model: nn.Module, path: str, ways: Sequence[Way]) -> Ahead:
     layers = {str(source.target) for source, _ in found}
     if len(layers) > 1:
         raise CannotFold(f"it follows several layers: {', '.join(sorted(layers))}")
-    return Ahead(layers.pop(), tuple(between for _, between in found))
+    return LayerAhead(layers.pop(), tuple(between for _, between in found))
 
 
-def require_only_use(model: nn.Module, layer: str, path: str, ways: Sequence[Way]) -> None:
+def require_only_use(model: nn.Module, layer: str, path: str, traced_paths: Sequence[TracedPath]) -> None:
     """Refuse a pair of layer and norm where anything else uses the layer's output, or the weights of one of them."""
     pair = {name: model.get_submodule(name) for name in (layer, path)}
     tensors = {name: {id(t) for t in _tensors(module)} for name, module in pair.items()}
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    for way in ways:
-        for node in way.graph.nodes:
-            if _is_call(node, layer) and not _feeds_only(model, node, path, way):
+    for traced_path in traced_paths:
+        for node in traced_path.graph.nodes:
+            if _is_call(node, layer) and not _feeds_only(model, node, path, traced_path):
                 raise CannotFold(f"the output of {layer} is used elsewhere, too")
             around = model.get_submodule(str(node.target)) if node.op == "call_module" else nn.Identity()
             for name, module in pair.items():
@@ -81,12 +81,12 @@ def _source(model: nn.Module, call: fx.Node) -> tuple[fx.Node, tuple[fx.Node, ..
     return node, tuple(between)
 
 
-def _feeds_only(model: nn.Module, node: fx.Node, path: str, way: Way) -> bool:
+def _feeds_only(model: nn.Module, node: fx.Node, path: str, traced_path: TracedPath) -> bool:
     """Whether the node's output goes to calls of the norm and nowhere else."""
-    return node.name not in way.kept and all(
+    return node.name not in traced_path.held_outputs and all(
         uses_shape_only(user, node)
         or _is_call(user, path)
-        or (keeps_channels(model, user) and user.args[0] is node and _feeds_only(model, user, path, way))
+        or (keeps_channels(model, user) and user.args[0] is node and _feeds_only(model, user, path, traced_path))
         for user in node.users
     )
 

@@ -70,9 +70,9 @@ def build(
     if is_hooked(was):
         notes.lost.append("hooks")
     activation = _activation(old, norm, activation, notes)
-    then = [module for module in (old.drop, activation) if module is not None]
+    followed_by = [module for module in (old.drop, activation) if module is not None]
     another = is_another_function(old, target, norm)
-    return Replacement(nn.Sequential(norm, *then) if then else norm, norm, notes, another)
+    return Replacement(nn.Sequential(norm, *followed_by) if followed_by else norm, norm, notes, another)
 
 
 def _activation(old: Description, norm: Norm, make: Any, notes: Notes) -> nn.Module | None:
@@ -82,9 +82,9 @@ def _activation(old: Description, norm: Norm, make: Any, notes: Notes) -> nn.Mod
             notes.changed.append(f"activation its own, not {old.activation!r}")
         return None
     if old.own_activation:
-        made: nn.Module = make()
-        notes.changed.append(f"activation {made!r} in place of its own")
-        return made
+        new_activation: nn.Module = make()
+        notes.changed.append(f"activation {new_activation!r} in place of its own")
+        return new_activation
     if old.activation is not None:
         notes.carried.append(f"activation {old.activation!r}")
     return old.activation
@@ -94,16 +94,16 @@ def _settings(old: Description, entry: Entry, params: Mapping[str, Any], notes: 
     settings = dict(params)
     outdone = set(params).union(*(names for names in EITHER_OR if names & set(params)))
     for name, value in old.settings.items():
-        own = entry.settings.get(name)
+        setting = entry.settings.get(name)
         if name in outdone:
             continue
-        if own is not None and (old.method == entry.name or name in SAME_IN_ALL):
+        if setting is not None and (old.method == entry.name or name in SAME_IN_ALL):
             settings[name] = value
             notes.carried.append(f"{name}={value}")
         elif old.method == entry.name and value:
             notes.lost.append(f"{name}={value}")
-        elif own is not None and own.default != value:
-            notes.changed.append(f"{name}={own.default}, the method's own, not {value}")
+        elif setting is not None and setting.default != value:
+            notes.changed.append(f"{name}={setting.default}, the method's own, not {value}")
     if "affine" in entry.settings and "affine" not in params and old.affine is not None:
         settings["affine"] = old.affine
     may_have_none = not old.method or "bias" in norms[old.method].settings  # RMS norm never has one: that says nothing

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from normlib.conversion.examples import Example
-from normlib.conversion.trace import FREE, NotTraceable, Way, ways_through
+from normlib.conversion.trace import FREE, NotTraceable, TracedPath, trace_paths
 
 MOST_COMBINED = 3  # optional arguments; of more than these only one at a time is followed
 PLAIN = (type(None), bool, int, float, str)
@@ -89,11 +89,11 @@ def optional_arguments(model: nn.Module) -> list[str]:
 
 def follow(
     model: nn.Module, leaves: set[str], examples: Sequence[Example]
-) -> tuple[list[tuple[Mapping[str, Any], list[Way]]], OnlyKnownCalls | None]:
+) -> tuple[list[tuple[Mapping[str, Any], list[TracedPath]]], OnlyKnownCalls | None]:
     """The ways of each kind of call that can be followed, and what refuses the others, if there are others."""
     kind = type(model).__name__
     try:
-        ways: list[tuple[Mapping[str, Any], list[Way]]] = [({}, ways_through(model, leaves, {}))]
+        traced_paths: list[tuple[Mapping[str, Any], list[TracedPath]]] = [({}, trace_paths(model, leaves, {}))]
     except NotTraceable as error:
         raise ValueError(
             f"who uses which output in this {kind} cannot be found by tracing it ({error}); "
@@ -106,13 +106,13 @@ def follow(
     followed = {frozenset[str]()}
     for given in kinds + [{name: _plain_or_free(value) for name, value in given.items()} for given in proved]:
         try:
-            ways.append((given, ways_through(model, leaves, given)))
+            traced_paths.append((given, trace_paths(model, leaves, given)))
         except NotTraceable:
             continue  # such calls are refused, unless an example proves them
         if all(value is FREE for value in given.values()):
             followed.add(frozenset(given))
     everything = len(followed) == 2 ** len(optional) and not _takes_any_number(model)
-    return ways, None if everything else OnlyKnownCalls(followed, proved)
+    return traced_paths, None if everything else OnlyKnownCalls(followed, proved)
 
 
 def _plain_or_free(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from normlib.conversion.description import Description
-from normlib.conversion.freeze import is_held
+from normlib.conversion.freeze import is_kept_in_eval
 from normlib.norms.base import Norm
 
 
@@ -71,13 +71,13 @@ def carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> No
             setattr(norm, name, state.pop(name))
             notes.carried.append(name)
     if norm.has_running_statistics and not any(name.startswith("running_") for name in notes.carried):
-        notes.changed.append("running statistics start anew")
+        notes.changed.append("running statistics are reinitialized")
     notes.lost.extend(state)
 
 
 def carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> None:
     """Switch `norm` as the old layer `was`."""
-    if old.frozen or is_held(was):  # whether scale and shift are trained, went over with them
+    if old.frozen or is_kept_in_eval(was):  # whether scale and shift are trained, went over with them
         if norm.has_running_statistics:
             norm.statistics = "running"
         norm.update_running = False

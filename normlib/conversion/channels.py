@@ -32,7 +32,7 @@ class Channels:
     dim: int
     rank: int | None
 
-    def at(self, dim: int) -> bool:
+    def may_be_at(self, dim: int) -> bool:
         """Whether they are in this dimension, 1 or -1, if need be for one rank only: see `rank_needed`."""
         return dim == self.dim or self.rank_needed(dim) is not None
 
@@ -65,24 +65,24 @@ def keeps_channels(model: nn.Module, node: fx.Node) -> bool:
     return _kind(model, node)[0] != ""
 
 
-def through(model: nn.Module, node: fx.Node, where: Channels) -> Channels | None:
+def channels_after(model: nn.Module, node: fx.Node, channels: Channels) -> Channels | None:
     """Where the channels are behind the call; None where they are mixed with others, or nobody can tell."""
     kind, args = _kind(model, node)
     if kind in ("", "same"):
-        return where if kind else None
+        return channels if kind else None
     if kind in ("reshape", "view"):
         sizes = args[0] if len(args) == 1 and isinstance(args[0], tuple | list | torch.Size) else args
         # (..., C) to (M, C): what has C values in its last dimension again, as the norm wants it, has the same ones.
-        at_end = where.dim == -1 or (where.rank is not None and where.dim == where.rank - 1)
+        at_end = channels.dim == -1 or (channels.rank is not None and channels.dim == channels.rank - 1)
         return Channels(-1, 2) if at_end and len(sizes) == 2 else None
     if kind == "permute":
         order = tuple(args[0]) if len(args) == 1 and isinstance(args[0], tuple | list) else tuple(args)
-        return _permuted(order, where) if all(isinstance(dim, int) for dim in order) else None
+        return _permuted(order, channels) if all(isinstance(dim, int) for dim in order) else None
     if not all(isinstance(arg, int) for arg in args):
         return None
     if kind == "flatten":
-        return _flattened(where, *args)
-    return _moved(where, kind, *args) if len(args) == 2 else None
+        return _flattened(channels, *args)
+    return _transposed(channels, kind, *args) if len(args) == 2 else None
 
 
 def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
@@ -104,38 +104,38 @@ def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
     return ("same" if kind in ("contiguous", "clone") else kind), args
 
 
-def _flattened(where: Channels, start: int = 0, end: int = -1) -> Channels | None:
-    if where.rank is None:  # channels that are last stay so, unless the last dimension is one of the flattened
+def _flattened(channels: Channels, start: int = 0, end: int = -1) -> Channels | None:
+    if channels.rank is None:  # channels that are last stay so, unless the last dimension is one of the flattened
         # Where `end` turns out to be the last one, one dimension is left, and no norm takes that.
-        return where if where.dim == -1 and start == 0 and end != -1 else None
-    start, end, dim = start % where.rank, end % where.rank, where.dim % where.rank
-    rank = where.rank - (end - start)
+        return channels if channels.dim == -1 and start == 0 and end != -1 else None
+    start, end, dim = start % channels.rank, end % channels.rank, channels.dim % channels.rank
+    rank = channels.rank - (end - start)
     if dim < start:
         return Channels(dim, rank)
     return Channels(dim - (end - start), rank) if dim > end else None
 
 
-def _moved(where: Channels, kind: str, first: int, second: int) -> Channels | None:
-    if where.rank is None and where.dim != -1:
+def _transposed(channels: Channels, kind: str, first: int, second: int) -> Channels | None:
+    if channels.rank is None and channels.dim != -1:
         return None
-    if where.rank is None:
+    if channels.rank is None:
         if -1 in (first, second) and (kind == "transpose" or first == -1):
             return Channels(second if first == -1 else first, None)
         rank = max(first, second) + 1  # the one at which the channels move; another is refused when it comes
         if min(first, second) < 0 or rank < 3 or (kind == "movedim" and first < second):
             return None
-        where = Channels(-1, rank)
-    order = list(range(where.rank or 0))
+        channels = Channels(-1, rank)
+    order = list(range(channels.rank or 0))
     if kind == "transpose":
         order[first], order[second] = order[second], order[first]
     else:
         moving = order.pop(first)
         order.insert(second % (len(order) + 1), moving)
-    return _permuted(tuple(order), where)
+    return _permuted(tuple(order), channels)
 
 
-def _permuted(order: tuple[int, ...], where: Channels) -> Channels | None:
+def _permuted(order: tuple[int, ...], channels: Channels) -> Channels | None:
     rank = len(order)
-    if where.rank not in (None, rank):
+    if channels.rank not in (None, rank):
         return None
-    return Channels([dim % rank for dim in order].index(where.dim % rank), rank)
+    return Channels([dim % rank for dim in order].index(channels.dim % rank), rank)

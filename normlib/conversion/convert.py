@@ -13,11 +13,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from normlib.conversion.build import Replacement, build
-from normlib.conversion.examples import off_by, outputs_on, read_examples
-from normlib.conversion.find import Found, Layer, find
-from normlib.conversion.function import is_trained, words_on_function
-from normlib.conversion.optimizer import Change, joining, refit
-from normlib.conversion.report import Report, Row, keep
+from normlib.conversion.examples import outputs_on, read_examples, relative_difference
+from normlib.conversion.find import FoundNorms, Layer, find
+from normlib.conversion.function import explain_function_change, is_trained
+from normlib.conversion.optimizer import Change, parameters_to_add, replace_parameters
+from normlib.conversion.report import Report, Row, attach_report
 from normlib.conversion.swap import require_replaceable, swap
 from normlib.norms import factory, norms
 
@@ -79,44 +79,49 @@ def convert(
     layers, skipped = found.layers, list(found.skipped.values())
     if not layers:
         raise ValueError(
-            f"there is no normalization layer in this {type(model).__name__}{_besides(found)}; nothing to convert"
+            f"there is no normalization layer in this {type(model).__name__}{_describe_skipped(found)}; nothing to convert"
         )
     _check_slots(norm, layers, activation)
     examples = read_examples(example_inputs)
     outputs = outputs_on(model, examples) if examples else []
     trained = any(is_trained(layer.description) for layer in layers)
     like = next((tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()), None)
-    made: list[Replacement] = []
+    replacements: list[Replacement] = []
     for layer in layers:
         settings = dict(params)
         if num_groups_at_most is not None:
             settings["num_groups"] = largest_divisor(layer.description.num_features, num_groups_at_most)
         try:
-            made.append(build(layer.description, layer.module, norm, settings, like, activation))
+            replacements.append(build(layer.description, layer.module, norm, settings, like, activation))
         except ValueError as error:
             raise ValueError(f"{layer.path} ({type(layer.module).__name__}) cannot become {norm!r}: {error}") from error
-    new = [one.module for one in made]
+    new = [replacement.module for replacement in replacements]
     require_replaceable(model, layers, new, skipped)
     changes = [
         Change(layer.path, dict(layer.module.named_parameters()), dict(module.named_parameters()))
         for layer, module in zip(layers, new, strict=True)
     ]
-    join = [] if optimizer is None else joining(optimizer, changes)
-    swap(model, layers, new, [one.notes for one in made], skipped)
+    added = [] if optimizer is None else parameters_to_add(optimizer, changes)
+    swap(model, layers, new, [replacement.notes for replacement in replacements], skipped)
     if layers[0].module is model:
         model = new[0]
     lines: tuple[str, ...] = ()
     if optimizer is not None:
-        there = {id(parameter) for parameter in model.parameters()}
-        gone = {id(p) for change in changes for p in change.before.values()} - there
-        lines = refit(optimizer, join, gone)
-    moved = off_by(outputs_on(model, examples), outputs) if examples else None
-    others = [layer.description.method for layer, one in zip(layers, made, strict=True) if one.is_another_function]
-    rows = [_row(layer, one) for layer, one in zip(layers, made, strict=True)] + _rows_left(found)
+        remaining_ids = {id(parameter) for parameter in model.parameters()}
+        removed_ids = {id(p) for change in changes for p in change.before.values()} - remaining_ids
+        lines = replace_parameters(optimizer, added, removed_ids)
+    moved = relative_difference(outputs_on(model, examples), outputs) if examples else None
+    others = [
+        layer.description.method
+        for layer, replacement in zip(layers, replacements, strict=True)
+        if replacement.is_another_function
+    ]
+    rows = [_row(layer, replacement) for layer, replacement in zip(layers, replacements, strict=True)]
+    rows += _rows_left(found)
     report = Report(
-        f"convert to {norm!r}", tuple(rows), lines, words_on_function(norm, others, len(layers), trained, moved)
+        f"convert to {norm!r}", tuple(rows), lines, explain_function_change(norm, others, len(layers), trained, moved)
     )
-    keep(report, model)
+    attach_report(report, model)
     return model
 
 
@@ -124,13 +129,13 @@ def largest_divisor(number: int, at_most: int) -> int:
     return max(divisor for divisor in range(1, min(number, at_most) + 1) if number % divisor == 0)
 
 
-def _besides(found: Found) -> str:
+def _describe_skipped(found: FoundNorms) -> str:
     """What is no layer that could be converted, in words."""
     words = f" besides the skipped {', '.join(found.skipped)}" if found.skipped else ""
     return words + "".join(f"; {path or 'the model'}: {reason}" for path, (_, reason) in found.others.items())
 
 
-def _rows_left(found: Found) -> list[Row]:
+def _rows_left(found: FoundNorms) -> list[Row]:
     left = [(path, module, "skipped") for path, module in found.skipped.items()]
     left += [(path or "(the model)", module, reason) for path, (module, reason) in found.others.items()]
     return [Row(path, type(module).__name__, "", changed=(reason,)) for path, module, reason in left]

@@ -36,7 +36,7 @@ def describe(module: nn.Module, known: Mapping[type, str] | None = None) -> Desc
     if known is not None and cls in known:
         return _measured(module, f"is a {cls.__qualname__}", known[cls])
     if isinstance(module, Norm):
-        return _ours(module)
+        return _describe_own_norm(module)
     parent = next((base for base in cls.__mro__ if _key(base) in KNOWN), None)
     if parent is None:
         return _of_unknown_class(module, known is not None)
@@ -121,7 +121,7 @@ def _with_what_follows(description: Description, module: nn.Module) -> Descripti
     )
 
 
-def _ours(norm: Norm) -> Description:
+def _describe_own_norm(norm: Norm) -> Description:
     if norm.slot in ("weight", "branch"):
         raise UnknownNorm(f"is a {type(norm).__qualname__}, which has changed the weights of other layers")
     entry = next((entry for entry in norms.entries() if entry.cls is type(norm)), None)

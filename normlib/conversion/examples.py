@@ -80,7 +80,7 @@ def in_double(examples: Sequence[Example]) -> list[Example]:
     ]
 
 
-def off_by(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
+def relative_difference(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
     """The largest difference of a value, as a share of the largest value of its tensor; infinite where the tensors do not match."""
     if [tensor.shape for tensor in after] != [tensor.shape for tensor in before]:
         return float("inf")

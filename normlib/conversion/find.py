@@ -15,7 +15,7 @@ from torch import nn
 from normlib.conversion.describe import describe, is_without_numbers
 from normlib.conversion.description import Description, UnknownNorm
 from normlib.conversion.hidden import hidden_calls
-from normlib.conversion.references import beside_submodules, within
+from normlib.conversion.references import beside_submodules, modules_within
 
 # Wrappers that took note of the parameters when they were built.
 WRAPPERS = ("DistributedDataParallel", "FullyShardedDataParallel")
@@ -39,7 +39,7 @@ class Layer:
 
 
 @dataclass
-class Found:
+class FoundNorms:
     """The norms of a model in order, the skipped modules by path, and by path what may be a norm but cannot be replaced, with why."""
 
     layers: list[Layer]
@@ -52,7 +52,7 @@ def find(
     skip: tuple[str, ...] | None,
     known: Mapping[type, str] | None,
     leave: Collection[nn.Module] = (),
-) -> Found:
+) -> FoundNorms:
     """Every norm that the model reaches. Raises UnknownNorm, with all that cannot be replaced.
 
     `skip` are paths, and `leave` modules, that stay as they are. `skip` is None for a network whose norms all have to go: the
@@ -84,7 +84,7 @@ def find(
             below.clear()
     skipped = list(left.values())
     registered = set(model.modules())
-    for place, module in within(model, skipped).items():
+    for place, module in modules_within(model, skipped).items():
         if module not in registered:  # in a plain list alone, for example
             try:
                 description = describe(module, known)
@@ -104,7 +104,7 @@ def find(
         )
     if skip and set(skip) - used:
         raise ValueError(f"skip names {sorted(set(skip) - used)}, but no module of the model has such a path")
-    return Found(list(found.values()), left, _others(model, {layer.module for layer in found.values()}, skipped))
+    return FoundNorms(list(found.values()), left, _others(model, {layer.module for layer in found.values()}, skipped))
 
 
 def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -> dict[str, tuple[nn.Module, str]]:

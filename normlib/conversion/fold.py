@@ -22,7 +22,7 @@ from normlib.conversion.only_rank import OnlyRank
 from normlib.conversion.plan import Fold, batch_norms, description_of, is_leaf, plan
 from normlib.conversion.proof import Proof
 from normlib.conversion.references import replace_everywhere
-from normlib.conversion.report import Report, Row, keep
+from normlib.conversion.report import Report, Row, attach_report
 
 
 def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
@@ -60,14 +60,14 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
         raise ValueError(f"this {kind} is itself the batch norm, with no layer ahead; nothing to fold")
     examples = read_examples(example_inputs)
     leaves = {path for path, module in model.named_modules() if is_leaf(module)}
-    ways, guard = follow(model, leaves, examples)
+    traced_paths, guard = follow(model, leaves, examples)
     folds, left = list[Fold](), dict[str, str]()
     for path in candidates:
         try:
-            folds.append(plan(model, path, [way for _, found in ways for way in found]))
+            folds.append(plan(model, path, [traced_path for _, found in traced_paths for traced_path in found]))
         except CannotFold as reason:
             left[path] = str(reason)
-    proof = Proof(model, leaves, ways, examples)
+    proof = Proof(model, leaves, traced_paths, examples)
     proved = _without_objection(proof, folds, left)
     rows = [_row(model, path, proved, left) for path in candidates] + functions
     notes = [] if guard is None else [f"calls are refused that give optional arguments other than {guard.words()}"]
@@ -76,11 +76,11 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
         raise ValueError(f"nothing can be folded in this {kind}:\n{report}")
     folded = _folded(model, list(proved.values()))
     if examples:
-        line = f"the output on the example inputs moved by {proof.moved(folded):.1e} of its largest value"
+        line = f"the output on the example inputs moved by {proof.output_change(folded):.1e} of its largest value"
         report = Report("fold", report.rows, notes=(*report.notes, line))
     if guard is not None:
         folded.register_forward_pre_hook(guard, with_kwargs=True)
-    keep(report, folded)
+    attach_report(report, folded)
     return folded
 
 
@@ -91,7 +91,7 @@ def _without_objection(proof: Proof, folds: list[Fold], left: dict[str, str]) ->
     while pending:
         some = pending.pop()
         attempt = [*good.values(), *some]
-        reason = proof.against(functools.partial(_folded, folds=attempt), {fold.path for fold in attempt})
+        reason = proof.reason_against(functools.partial(_folded, folds=attempt), {fold.path for fold in attempt})
         if reason is None:
             good |= {fold.path: fold for fold in some}
         elif len(some) == 1:

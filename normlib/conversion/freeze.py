@@ -38,17 +38,17 @@ def freeze_norms(norms: Iterable[nn.Module], affine: bool) -> None:
             norm.statistics, norm.update_running = "running", False
         else:
             norm.eval()
-            norm.train = functools.partial(_stay, norm)  # type: ignore[method-assign]
+            norm.train = functools.partial(_ignore_train_mode, norm)  # type: ignore[method-assign]
         for parameter in norm.parameters(recurse=False) if affine else ():
             parameter.requires_grad_(False)
             parameter.grad = None
 
 
-def is_held(norm: nn.Module) -> bool:
+def is_kept_in_eval(norm: nn.Module) -> bool:
     """Whether a norm of torch's is held in eval mode."""
     return isinstance(vars(norm).get("train"), functools.partial)
 
 
-def _stay(norm: nn.Module, mode: bool = True) -> nn.Module:
+def _ignore_train_mode(norm: nn.Module, mode: bool = True) -> nn.Module:
     """In place of `train`: a frozen norm of torch's is in eval mode, whatever the model is."""
     return norm

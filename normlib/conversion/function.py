@@ -33,7 +33,7 @@ def is_another_function(old: Description, target: str, norm: Norm) -> bool:
     return old.method != target or any(settings[name] != old.settings[name] for name in settings)
 
 
-def words_on_function(
+def explain_function_change(
     target: str, others: Sequence[str], num_layers: int, trained: bool, moved: float | None
 ) -> tuple[str, ...]:
     """Lines on the model as a whole. `others` are the methods of the layers that compute something else now."""

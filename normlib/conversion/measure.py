@@ -53,7 +53,7 @@ def candidates(num_features: int) -> Iterator[Candidate]:
 def measure(module: nn.Module, method: str | None = None) -> Description:
     """The module in normlib's words. `method`: the only one that it may be. Raises UnknownNorm."""
     probe = Probe(module)
-    if {"running_mean", "running_var"} <= set(probe.own):
+    if {"running_mean", "running_var"} <= set(probe.own_tensors):
         if method not in (None, "batch"):
             raise UnknownNorm(f"it keeps running statistics, so it is no {method} norm")
         return measure_batch(probe)
@@ -73,7 +73,7 @@ def _gap(probe: Probe, candidate: Candidate) -> float:
     """How far the outputs are from the candidate's with the best gain and shift for each channel; eps has no part in that."""
     worst = 0.0
     for layout in probe.layouts:
-        x, y = probe.seen(layout, LARGE)
+        x, y = probe.require_output(layout, LARGE)
         centred, square = candidate.parts(x)
         if not square.all():  # statistics over one value
             return float("inf")
@@ -85,12 +85,12 @@ def _gap(probe: Probe, candidate: Candidate) -> float:
 
 def _description(probe: Probe, candidate: Candidate) -> Description:
     """Gain, shift and eps of the candidate that fits, held against the outputs at several scales, in both modes."""
-    x, y = probe.seen(probe.layouts[0], LARGE)
+    x, y = probe.require_output(probe.layouts[0], LARGE)
     centred, square = candidate.parts(x)
     gain, shift = fit(centred / square.sqrt(), y)
     weight, plus = probe.role(gain.flatten(), "gain", 1.0)
     bias, _ = probe.role(shift.flatten(), "shift", 0.0)
-    unused = set(probe.own) - {weight, bias}
+    unused = set(probe.own_tensors) - {weight, bias}
     if unused:
         raise UnknownNorm(
             f"it computes {candidate.words()}, but what its {', '.join(sorted(unused))} does is not found"
@@ -100,7 +100,7 @@ def _description(probe: Probe, candidate: Candidate) -> Description:
     for layout in probe.layouts:
         for scale in (1.0, eps**0.5 or 1.0, 1e-2, LARGE):
             for train in (False, True):
-                x, y = probe.seen(layout, scale, train)
+                x, y = probe.require_output(layout, scale, train)
                 centred, square = candidate.parts(x)
                 probe.require(centred / (square + eps).sqrt() * gain + shift, y, claim, scale, train)
     return Description(
@@ -114,7 +114,7 @@ def _eps(probe: Probe, candidate: Candidate, gain: Tensor, bias: str | None) -> 
     shift = torch.zeros(1) if bias is None else probe.tensors[bias]
     kept = shift.clone()
     shift.zero_()
-    x, y = probe.seen(probe.layouts[0], TINY)
+    x, y = probe.require_output(probe.layouts[0], TINY)
     shift.copy_(kept)
     centred, square = candidate.parts(x)
     clear = centred.abs() > 0.1 * square.sqrt()

@@ -23,7 +23,7 @@ def measure_batch(probe: Probe) -> Description:
         """What each channel is multiplied by and what is added to it, where the running variance is about this."""
         mean.copy_(given[0])
         var.copy_(given[1] * variance)
-        x, y = probe.seen(layout, 1.0)
+        x, y = probe.require_output(layout, 1.0)
         factor, summand = fit(x, y)
         probe.require(x * factor + summand, y, "batch norm with running statistics", 1.0, False)
         return factor, summand
@@ -33,7 +33,7 @@ def measure_batch(probe: Probe) -> Description:
     shift = summand + factor * _row(mean)
     weight, plus = probe.role(gain.flatten(), "gain", 1.0)
     bias, _ = probe.role(shift.flatten(), "shift", 0.0)
-    unused = set(probe.own) - {weight, bias, "running_mean", "running_var"}
+    unused = set(probe.own_tensors) - {weight, bias, "running_mean", "running_var"}
     if unused:
         raise UnknownNorm(f"it computes batch norm, but what its {', '.join(sorted(unused))} does is not found")
     factor, _ = affine(TINY**2)
@@ -42,11 +42,11 @@ def measure_batch(probe: Probe) -> Description:
     mean.copy_(given[0])
     var.copy_(given[1])
     for one in probe.layouts:
-        x, y = probe.seen(one, 1.0)
+        x, y = probe.require_output(one, 1.0)
         probe.require((x - _row(mean)) / (_row(var) + eps).sqrt() * gain + shift, y, claim, 1.0, False)
     settings, frozen = _in_training(probe, claim, gain, shift, eps)
     state = probe.state(weight, plus, bias) | {
-        name: probe.own[name].detach().flatten() for name in ("running_mean", "running_var")
+        name: probe.own_tensors[name].detach().flatten() for name in ("running_mean", "running_var")
     }
     affine_part = weight is not None or bias is not None
     return Description(
@@ -59,7 +59,7 @@ def _in_training(probe: Probe, claim: str, gain: Tensor, shift: Tensor, eps: flo
     """The momentum, and whether the module normalizes with its running statistics in training too and leaves them alone."""
     mean, var = probe.tensors["running_mean"], probe.tensors["running_var"]
     before = _row(mean).clone(), _row(var).clone()
-    x, y = probe.seen(probe.layouts[0], 1.0, train=True)
+    x, y = probe.require_output(probe.layouts[0], 1.0, train=True)
     after = _row(mean), _row(var)
     batch_mean, biased = x.mean((0, 2), keepdim=True), x.var((0, 2), correction=0, keepdim=True)
     if all(one.equal(other) for one, other in zip(before, after)):

@@ -22,7 +22,7 @@ class Change:
     after: Mapping[str, nn.Parameter]
 
 
-def joining(optimizer: Optimizer, changes: Sequence[Change]) -> list[tuple[int, str, nn.Parameter]]:
+def parameters_to_add(optimizer: Optimizer, changes: Sequence[Change]) -> list[tuple[int, str, nn.Parameter]]:
     """The index of the group, the name and the parameter, for each new parameter that is to be trained.
 
     Where a layer had parameters but the optimizer had none of them, the new ones stay out as well. Where it had none at
@@ -48,23 +48,25 @@ def joining(optimizer: Optimizer, changes: Sequence[Change]) -> list[tuple[int, 
     return list(found.values())
 
 
-def refit(optimizer: Optimizer, join: Iterable[tuple[int, str, nn.Parameter]], gone: set[int]) -> tuple[str, ...]:
-    """Take out the parameters whose ids are in `gone`, put in those of `join`; returns what was done, for the report.
+def replace_parameters(
+    optimizer: Optimizer, added: Iterable[tuple[int, str, nn.Parameter]], removed_ids: set[int]
+) -> tuple[str, ...]:
+    """Take out the parameters whose ids are in `removed_ids`, put in those of `added`; returns what was done, for the report.
 
     Groups keep their places, even an empty one: schedulers count them.
     """
     removed = 0
     for group in optimizer.param_groups:
-        keep = [index for index, parameter in enumerate(group["params"]) if id(parameter) not in gone]
+        keep = [index for index, parameter in enumerate(group["params"]) if id(parameter) not in removed_ids]
         for parameter in group["params"]:
-            if id(parameter) in gone:
+            if id(parameter) in removed_ids:
                 optimizer.state.pop(parameter, None)
                 removed += 1
         for key in ("params", "param_names"):  # names are there if it was built from named parameters
             if key in group:
                 group[key][:] = [group[key][index] for index in keep]
     joined: dict[int, int] = {}
-    for index, name, parameter in join:
+    for index, name, parameter in added:
         group = optimizer.param_groups[index]
         group["params"].append(parameter)
         if "param_names" in group:

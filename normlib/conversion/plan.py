@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.conversion.absorb import ABSORBING, absorbs, channels_of, replaces_method
-from normlib.conversion.ahead import CannotFold, look_ahead, require_only_use
-from normlib.conversion.channels import Channels, channels_behind, through
+from normlib.conversion.ahead import CannotFold, find_layer_ahead, require_only_use
+from normlib.conversion.channels import Channels, channels_after, channels_behind
 from normlib.conversion.describe import describe
 from normlib.conversion.description import Description, UnknownNorm
 from normlib.conversion.hooks import is_hooked
-from normlib.conversion.trace import Way
+from normlib.conversion.trace import TracedPath
 from normlib.norms.base import Norm
 
 
@@ -51,26 +51,30 @@ def description_of(module: nn.Module) -> Description | None:
     return found if found is not None and found.method in ("batch", "batch_renorm") else None
 
 
-def plan(model: nn.Module, path: str, ways: Sequence[Way]) -> Fold:
+def plan(model: nn.Module, path: str, traced_paths: Sequence[TracedPath]) -> Fold:
     """How the norm at `path` can be folded; raises CannotFold with the reason where it cannot."""
     norm: Any = model.get_submodule(path)
     description = _foldable(norm)
-    ahead = look_ahead(model, path, ways)
+    ahead = find_layer_ahead(model, path, traced_paths)
     layer = model.get_submodule(ahead.layer)
     kind = f"{ahead.layer} ({type(layer).__name__})"
     if not absorbs(layer):
         raise CannotFold(f"it follows {kind}, no convolution or linear layer of a known kind")
     if is_hooked(layer):
         raise CannotFold(f"{kind} has hooks, which may see or change its output or its weights")
-    require_only_use(model, ahead.layer, path, ways)
+    require_only_use(model, ahead.layer, path, traced_paths)
     ranks: set[int | None] = set()
     for between in ahead.between:
-        where: Channels | None = channels_behind(layer)
+        channels: Channels | None = channels_behind(layer)
         for node in between:
-            where = None if where is None else through(model, node, where)
-        if where is None or not where.at(description.channel_dim) or channels_of(layer) != description.num_features:
+            channels = None if channels is None else channels_after(model, node, channels)
+        if (
+            channels is None
+            or not channels.may_be_at(description.channel_dim)
+            or channels_of(layer) != description.num_features
+        ):
             raise CannotFold(f"its channels are not those of {kind}")
-        ranks.add(where.rank_needed(description.channel_dim))
+        ranks.add(channels.rank_needed(description.channel_dim))
     if len(ranks) > 1:
         raise CannotFold(f"its inputs from {kind} have different numbers of dimensions")
     checks_rank = isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) and type(norm).__module__.startswith("torch.")

@@ -26,9 +26,9 @@ class Probe:
     """The copy, its layouts and the values that its tensors were given. Raises UnknownNorm where nothing can be seen."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.own = {name: t for name, t in _own(module) if t.is_floating_point() and t.numel() > 1}
-        sizes = {tensor.numel() for tensor in self.own.values()}
-        by_channel = all(tensor.numel() == max(tensor.shape) for tensor in self.own.values())
+        self.own_tensors = {name: t for name, t in _own_tensors(module) if t.is_floating_point() and t.numel() > 1}
+        sizes = {tensor.numel() for tensor in self.own_tensors.values()}
+        by_channel = all(tensor.numel() == max(tensor.shape) for tensor in self.own_tensors.values())
         if len(sizes) != 1 or not by_channel or module._modules:
             raise UnknownNorm(
                 "it is no layer with one number or a few for each channel, so what it computes cannot be measured"
@@ -51,7 +51,7 @@ class Probe:
             copied = copy.deepcopy(module).to(dtype).requires_grad_(False)
         except Exception as error:
             raise UnknownNorm(f"it cannot be copied, so what it computes cannot be measured ({error})") from error
-        self.tensors = {name: tensor for name, tensor in _own(copied) if name in self.own}
+        self.tensors = {name: tensor for name, tensor in _own_tensors(copied) if name in self.own_tensors}
         for tensor in self.tensors.values():
             tensor.copy_(torch.rand(tensor.shape, generator=self.source, dtype=torch.float64) + 0.5)
         return copied
@@ -81,26 +81,26 @@ class Probe:
         x, y = (tensor.double().movedim(channel_dim, 1) for tensor in (x, y))
         return x.reshape(*x.shape[:2], -1), y.reshape(*y.shape[:2], -1)
 
-    def seen(self, layout: Layout, scale: float, train: bool = False) -> tuple[Tensor, Tensor]:
+    def require_output(self, layout: Layout, scale: float, train: bool = False) -> tuple[Tensor, Tensor]:
         """`run`, where there has to be an output."""
         found = self.run(layout, scale, train)
         if found is None:
             raise UnknownNorm(f"in {_mode(train)} mode it gives no finite output for values of about {scale:.1g}")
         return found
 
-    def role(self, fitted: Tensor, what: str, without: float) -> tuple[str | None, int]:
+    def role(self, fitted: Tensor, kind: str, without: float) -> tuple[str | None, int]:
         """Which of the module's tensors the fitted numbers are, as they are or, for a gain, plus one; None where none is needed."""
-        away = {}
+        distances = {}
         for name, tensor in self.tensors.items():
-            for plus in (0, 1) if what == "gain" else (0,):
-                away[name, plus] = float((fitted - tensor.double().flatten() - plus).abs().max())
-        nearest = min(away, key=lambda role: away[role])
-        if away[nearest] <= EXACT * float(fitted.abs().max()):
+            for plus in (0, 1) if kind == "gain" else (0,):
+                distances[name, plus] = float((fitted - tensor.double().flatten() - plus).abs().max())
+        nearest = min(distances, key=lambda role: distances[role])
+        if distances[nearest] <= EXACT * float(fitted.abs().max()):
             return nearest
         if float((fitted - without).abs().max()) <= EXACT * 2:  # its tensors are from 0.5 to 1.5
             return None, 0
         raise UnknownNorm(
-            f"its {what} of each channel is none of its {', '.join(self.own)}, nor 1 more: off by {away[nearest]:.2g}, and by "
+            f"its {kind} of each channel is none of its {', '.join(self.own_tensors)}, nor 1 more: off by {distances[nearest]:.2g}, and by "
             f"{float((fitted - without).abs().max()):.2g} of having none"
         )
 
@@ -125,7 +125,7 @@ class Probe:
         state = {}
         for role, name, more in (("weight", weight, plus), ("bias", bias, 0)):
             if name is not None:
-                tensor = self.own[name]
+                tensor = self.own_tensors[name]
                 as_it_is = tensor.dim() == 1 and not more
                 state[role] = (
                     tensor if as_it_is else nn.Parameter(tensor.detach().flatten() + more, tensor.requires_grad)
@@ -141,7 +141,7 @@ def fit(x_hat: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return gain, mean_y - gain * mean_x
 
 
-def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_parameters(recurse=False)
     yield from module.named_buffers(recurse=False)
 

@@ -14,24 +14,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from normlib.conversion.examples import Example, in_double, off_by, outputs_on
-from normlib.conversion.trace import NotTraceable, Way, same_calls, ways_through
+from normlib.conversion.examples import Example, in_double, outputs_on, relative_difference
+from normlib.conversion.trace import NotTraceable, TracedPath, same_calls, trace_paths
 
 Folding = Callable[[nn.Module], nn.Module]
 """From a model to a folded copy of it."""
 
 
 class Proof:
-    """`ways` are those of each kind of call (the optional arguments it gives), with modules of the paths `leaves` as single calls."""
+    """`traced_paths` are those of each kind of call (the optional arguments it gives), with modules of the paths `leaves` as single calls."""
 
     def __init__(
         self,
         model: nn.Module,
         leaves: Collection[str],
-        ways: Sequence[tuple[Mapping[str, Any], Sequence[Way]]],
+        traced_paths: Sequence[tuple[Mapping[str, Any], Sequence[TracedPath]]],
         examples: Sequence[Example],
     ) -> None:
-        self.model, self.leaves, self.ways, self.examples = model, leaves, ways, examples
+        self.model, self.leaves, self.traced_paths, self.examples = model, leaves, traced_paths, examples
         self.before = outputs_on(model, examples) if examples else []
         self.exact: tuple[nn.Module, list[Example], list[torch.Tensor]] | None = None
         if examples:
@@ -41,19 +41,19 @@ class Proof:
             except Exception:  # its forward wants another type, or the device has no float64: compared as it is
                 self.exact = None
 
-    def against(self, folding: Folding, replaced: Collection[str]) -> str | None:
+    def reason_against(self, folding: Folding, replaced: Collection[str]) -> str | None:
         """Why the folding is none, which replaces the modules at these paths; None where nothing speaks against it."""
         folded = folding(self.model)
         return self._other_calls(folded, replaced) or self._other_outputs(folding, folded)
 
-    def moved(self, folded: nn.Module) -> float:
+    def output_change(self, folded: nn.Module) -> float:
         """How far the outputs on the examples moved, in the model's own type."""
-        return off_by(outputs_on(folded, self.examples), self.before)
+        return relative_difference(outputs_on(folded, self.examples), self.before)
 
     def _other_calls(self, folded: nn.Module, replaced: Collection[str]) -> str | None:
-        for given, before in self.ways:
+        for given, before in self.traced_paths:
             try:
-                after = ways_through(folded, {*self.leaves, *replaced}, given)
+                after = trace_paths(folded, {*self.leaves, *replaced}, given)
             except NotTraceable as error:
                 return f"the forward reads what folding would change ({error})"
             if len(after) != len(before) or not all(map(same_calls, after, before)):
@@ -67,10 +67,10 @@ class Proof:
         if not self.examples:
             return None
         if self.exact is None:
-            found, allowed = self.moved(folded), _rounding(self.before)
+            found, allowed = self.output_change(folded), _rounding(self.before)
         else:
             double, examples, before = self.exact
-            found, allowed = off_by(outputs_on(folding(double), examples), before), _rounding(before)
+            found, allowed = relative_difference(outputs_on(folding(double), examples), before), _rounding(before)
         if found <= allowed:
             return None
         return f"the output on the example inputs would move by {found:.2g} of its largest value, more than rounding ({allowed:.0e})"

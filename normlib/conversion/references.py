@@ -33,7 +33,7 @@ def replace_everywhere(
     model: nn.Module, swap: Mapping[nn.Module, nn.Module], leave: Collection[nn.Module] = ()
 ) -> None:
     """Put each module of `swap` into all places from which `model` reaches the old one, but those within `leave`."""
-    _Walk(swap, leave, change=True).go(model, "")
+    _Walk(swap, leave, change=True).visit(model, "")
 
 
 def irreplaceable(
@@ -41,21 +41,21 @@ def irreplaceable(
 ) -> list[str]:
     """The places where `replace_everywhere` could not put the new module, each with the reason."""
     walk = _Walk(swap, leave, change=False)
-    walk.go(model, "")
+    walk.visit(model, "")
     return walk.problems
 
 
 def beside_submodules(model: nn.Module, leave: Collection[nn.Module] = ()) -> list[tuple[str, nn.Module]]:
     """Each module that `model` reaches otherwise than as a submodule of a module, as in a plain list, with that place."""
     walk = _Walk({}, leave, change=False)
-    walk.go(model, "")
+    walk.visit(model, "")
     return walk.beside
 
 
-def within(model: nn.Module, leave: Collection[nn.Module] = ()) -> dict[str, nn.Module]:
+def modules_within(model: nn.Module, leave: Collection[nn.Module] = ()) -> dict[str, nn.Module]:
     """Every module that `model` reaches but those within `leave`, each once, by the place where it is found first."""
     walk = _Walk({}, leave, change=False)
-    walk.go(model, "")
+    walk.visit(model, "")
     return walk.modules
 
 
@@ -71,10 +71,10 @@ class _Walk:
         self.beside: list[tuple[str, nn.Module]] = []
         self.modules: dict[str, nn.Module] = {}
 
-    def go(self, value: Any, at: str, registered: bool = False) -> Any:
+    def visit(self, value: Any, path: str, registered: bool = False) -> Any:
         """`value`, changed within, or what takes its place. `registered`: it is a submodule of a module."""
-        if isinstance(value, nn.Module) and at and not registered:
-            self.beside.append((at, value))
+        if isinstance(value, nn.Module) and path and not registered:
+            self.beside.append((path, value))
         if id(value) in self.swap:
             return self.swap[id(value)] if self.change else value
         if isinstance(value, ATOMS) or id(value) in self.seen:
@@ -82,89 +82,89 @@ class _Walk:
         self.seen[id(value)] = value
         self.alive.append(value)
         if isinstance(value, nn.Module):
-            self.modules[at] = value
-        new = self._inside(value, at)
+            self.modules[path] = value
+        new = self._inside(value, path)
         self.seen[id(value)] = new
         return new
 
-    def _inside(self, value: Any, at: str) -> Any:
+    def _inside(self, value: Any, path: str) -> Any:
         if isinstance(value, dict):
-            self._mapping(value, at)
+            self._mapping(value, path)
         elif isinstance(value, list | deque):
             for index, item in enumerate(value):
-                self._put(value, index, item, f"{at}[{index}]")
+                self._put(value, index, item, f"{path}[{index}]")
         elif isinstance(value, tuple | frozenset):
-            items = [self.go(item, f"{at}[{index}]") for index, item in enumerate(value)]
+            items = [self.visit(item, f"{path}[{index}]") for index, item in enumerate(value)]
             if any(new is not old for new, old in zip(items, value)):
                 return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         elif isinstance(value, set):
-            items = [self.go(item, f"{at}{{}}") for item in value]
+            items = [self.visit(item, f"{path}{{}}") for item in value]
             if any(new is not old for new, old in zip(items, value)):
                 value.clear()
                 value.update(items)
         elif isinstance(value, MethodType):
-            return self._bound(value, at)
+            return self._bound(value, path)
         elif isinstance(value, functools.partial):
             parts = (value.func, value.args, value.keywords)
             func, args, named = (
-                self.go(part, f"{at}({name})") for part, name in zip(parts, ("func", "args", "keywords"))
+                self.visit(part, f"{path}({name})") for part, name in zip(parts, ("func", "args", "keywords"))
             )
             if func is not value.func or args is not value.args:
                 value.__setstate__((func, args, named, vars(value)))  # type: ignore[attr-defined]
         elif isinstance(value, FunctionType):
-            self._function(value, at)
+            self._function(value, path)
         elif isinstance(value, weakref.ref):
             target = value()
-            new = None if target is None else self.go(target, f"{at}()")
+            new = None if target is None else self.visit(target, f"{path}()")
             return value if new is target else weakref.ref(new)
         elif isinstance(value, nn.Module) or type(value).__module__.partition(".")[0] not in SURROUNDINGS:
-            self._attributes(value, at)
+            self._attributes(value, path)
         return value
 
-    def _put(self, holder: Any, key: Any, value: Any, at: str, registered: bool = False) -> None:
-        new = self.go(value, at, registered)
+    def _put(self, holder: Any, key: Any, value: Any, path: str, registered: bool = False) -> None:
+        new = self.visit(value, path, registered)
         if new is not value:
             holder[key] = new
 
-    def _mapping(self, value: dict[Any, Any], at: str) -> None:
+    def _mapping(self, value: dict[Any, Any], path: str) -> None:
         for key, item in list(value.items()):
-            self._put(value, key, item, f"{at}[{key!r}]" if isinstance(key, str | int) else f"{at}[...]")
-        keys = [self.go(key, f"the keys of {at}") for key in value]
+            self._put(value, key, item, f"{path}[{key!r}]" if isinstance(key, str | int) else f"{path}[...]")
+        keys = [self.visit(key, f"the keys of {path}") for key in value]
         if any(new is not old for new, old in zip(keys, value)):
             items = list(zip(keys, value.values()))
             value.clear()
             value.update(items)
 
-    def _bound(self, method: MethodType, at: str) -> Any:
+    def _bound(self, method: MethodType, path: str) -> Any:
         """A method of a module that goes becomes the new module's method of that name."""
         old: Any = method.__self__
-        owner = self.go(old, at)
+        owner = self.visit(old, path)
         if id(old) not in self.swap:
             return method if owner is old else MethodType(method.__func__, owner)
         new = self.swap[id(old)]
         if not callable(getattr(new, method.__name__, None)):
-            self.problems.append(f"{at} is the method {method.__name__} of it, which {type(new).__name__} has not")
+            self.problems.append(f"{path} is the method {method.__name__} of it, which {type(new).__name__} has not")
         return getattr(new, method.__name__) if self.change else method
 
-    def _function(self, function: FunctionType, at: str) -> None:
+    def _function(self, function: FunctionType, path: str) -> None:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
                 value = cell.cell_contents
             except ValueError:  # a name without a value yet
                 continue
-            new = self.go(value, f"{name} in {at}")
+            new = self.visit(value, f"{name} in {path}")
             if new is not value:
                 cell.cell_contents = new
         if function.__defaults__:
-            function.__defaults__ = self.go(function.__defaults__, f"the defaults of {at}")
+            function.__defaults__ = self.visit(function.__defaults__, f"the defaults of {path}")
         if function.__kwdefaults__:
-            self.go(function.__kwdefaults__, f"the defaults of {at}")
+            self.visit(function.__kwdefaults__, f"the defaults of {path}")
 
-    def _attributes(self, value: Any, at: str) -> None:
+    def _attributes(self, value: Any, path: str) -> None:
         attributes = getattr(value, "__dict__", None)
         if not isinstance(attributes, dict):
             return
-        inside = f"{at}." if at else ""
+        inside = f"{path}." if path else ""
         is_module = isinstance(value, nn.Module)
         for name, item in list(attributes.items()):
             if is_module and name == "_modules":

@@ -64,7 +64,7 @@ class Report:
         return lines
 
 
-def keep(report: Report, model: nn.Module) -> None:
+def attach_report(report: Report, model: nn.Module) -> None:
     """Leave the report on the model."""
     object.__setattr__(model, ATTRIBUTE, report)
 

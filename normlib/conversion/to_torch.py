@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from normlib.conversion.examples import Example, off_by, outputs_on, read_examples
+from normlib.conversion.examples import Example, outputs_on, read_examples, relative_difference
 from normlib.conversion.references import irreplaceable, replace_everywhere
-from normlib.conversion.report import Report, Row, keep
+from normlib.conversion.report import Report, Row, attach_report
 from normlib.conversion.torch_layers import NoCounterpart, Ranks, layer_of_torch
 from normlib.norms.base import Norm
 
@@ -72,14 +72,14 @@ def to_torch(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
     notes: tuple[str, ...] = ()
     if examples:
         before = outputs_on(model, examples)
-        moved = off_by(outputs_on(result, examples), before)
+        moved = relative_difference(outputs_on(result, examples), before)
         if moved > max(torch.finfo(tensor.dtype).eps for tensor in before if tensor.is_floating_point()) ** 0.5:
             raise ValueError(
                 f"with torch.nn's layers the output on the example inputs would move by {moved:.2g} of its largest value, more than "
                 "rounding; something in the model depends on the class of its norms"
             )
         notes = (f"the output on the example inputs moved by {moved:.1e} of its largest value",)
-    keep(Report("to torch.nn", tuple(rows), notes=notes), result)
+    attach_report(Report("to torch.nn", tuple(rows), notes=notes), result)
     return result
 
 
@@ -102,14 +102,14 @@ def _seen_on(model: nn.Module, examples: Sequence[Example]) -> dict[nn.Module | 
     pairs = [(old, new) for old, new in zip(model.modules(), running.modules()) if isinstance(old, Norm)]
     for old, new in pairs:
         seen[old] = Ranks(set(), certain=True)
-        new.register_forward_pre_hook(_noting(seen[old]), with_kwargs=True)
+        new.register_forward_pre_hook(_recording_ranks(seen[old]), with_kwargs=True)
     outputs_on(running, examples)
     return seen
 
 
-def _noting(ranks: Ranks) -> Any:
-    def note(norm: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _recording_ranks(ranks: Ranks) -> Any:
+    def record_rank(norm: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         ranks.seen.add((args[0] if args else named["x"]).dim())
         ranks.masked = ranks.masked or len(args) > 1 or named.get("mask") is not None
 
-    return note
+    return record_rank

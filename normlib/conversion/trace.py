@@ -1,6 +1,6 @@
 """Who uses whose output in a model: the calls of its layers, found by torch.fx.
 
-In come a model and the arguments of a call, out goes one `Way` for each way through its `if`s (both sides of each are
+In come a model and the arguments of a call, out goes one `TracedPath` for each way through its `if`s (both sides of each are
 followed, since which one is taken may depend on the input). The model itself is not touched: what is traced is a copy that
 shares its tensors.
 """
@@ -33,15 +33,15 @@ class NotTraceable(NormlibError, ValueError):
 
 
 @dataclass(frozen=True)
-class Way:
+class TracedPath:
     """One way through a model: its calls, the outputs that something still holds after it, and the constants in it."""
 
     graph: fx.Graph
-    kept: frozenset[str]
+    held_outputs: frozenset[str]
     constants: Mapping[str, Tensor]
 
 
-def ways_through(model: nn.Module, leaves: Collection[str], given: Mapping[str, Any]) -> list[Way]:
+def trace_paths(model: nn.Module, leaves: Collection[str], given: Mapping[str, Any]) -> list[TracedPath]:
     """The ways through the model when it is called with its required arguments and the `given` ones.
 
     Modules whose path is in `leaves` are not looked into. Raises NotTraceable.
@@ -63,9 +63,11 @@ def ways_through(model: nn.Module, leaves: Collection[str], given: Mapping[str, 
             raise NotTraceable(f"its forward has more than {MOST_WAYS} ways through its ifs")
     if not followed:
         raise NotTraceable("its forward refuses every input")
-    if any(tracer.kept() for _, tracer, _ in followed):
+    if any(tracer.held_outputs() for _, tracer, _ in followed):
         gc.collect()  # cycles hold outputs, too, until they are collected; what is still there is held by the model or a hook
-    return [Way(graph, tracer.kept(), _constants(graph, skeleton)) for graph, tracer, skeleton in followed]
+    return [
+        TracedPath(graph, tracer.held_outputs(), _constants(graph, skeleton)) for graph, tracer, skeleton in followed
+    ]
 
 
 def _skeleton(model: nn.Module) -> nn.Module:
@@ -129,7 +131,7 @@ class _Tracer(fx.Tracer):
                 named[name] = value
         return lambda: root(*positional, **named), []
 
-    def kept(self) -> frozenset[str]:
+    def held_outputs(self) -> frozenset[str]:
         """The nodes whose output something still holds."""
         return frozenset(name for name, proxy in self.proxies.items() if proxy() is not None)
 
@@ -156,7 +158,7 @@ class _Tracer(fx.Tracer):
         return self.answers[-1]
 
 
-def same_calls(one: Way, other: Way) -> bool:
+def same_calls(one: TracedPath, other: TracedPath) -> bool:
     """Whether two ways make the same calls with the same arguments, in the same order."""
     if len(one.graph.nodes) != len(other.graph.nodes):
         return False

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from normlib.experiments.control import CONTROL_OVERRIDE
 from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS
-from normlib.results.axes import same_text
-from normlib.results.columns import SEED
-from normlib.results.quoting import cut
-from normlib.results.record import Record
-from normlib.results.tuning import TUNING
+from normlib.results.store.columns import SEED
+from normlib.results.store.quoting import cut
+from normlib.results.store.record import Record
+from normlib.results.study.axes import same_text
+from normlib.results.study.tuning import TUNING
 
 COMPARISON = "comparison"
 """The folder of comparisons without a name that change the experiment they start from."""
@@ -43,7 +43,7 @@ def changes(asked: Asked, axes: Asked) -> list[str]:
     return changed
 
 
-def note(experiment: str | None, folder: str, changed: Sequence[str]) -> str | None:
+def describe_basis(experiment: str | None, folder: str, changed: Sequence[str]) -> str | None:
     """What a reader must be told of a comparison that is not the experiment as it stands; None where it is."""
     if experiment is None or (not changed and folder == experiment):
         return None

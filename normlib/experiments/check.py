@@ -15,7 +15,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.settings import settings_without_classes
 from normlib.naming import unknown_name
 from normlib.norms import norms
-from normlib.results.quoting import short
+from normlib.results.store.quoting import short
 from normlib.settings import Setting
 from normlib.training.budget import planned_steps
 from normlib.training.environment import resolve_accelerator

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.errors import NormlibError
-from normlib.results.quoting import short
+from normlib.results.store.quoting import short
 
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 
@@ -82,7 +82,7 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
         return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text
     key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
     if key:
-        return f"there is no setting {_blamed(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
+        return f"there is no setting {_override_with_key(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
     return text
 
 
@@ -99,7 +99,7 @@ def _says_something(line: str) -> bool:
     )
 
 
-def _blamed(key: str, overrides: Sequence[str]) -> str:
+def _override_with_key(key: str, overrides: Sequence[str]) -> str:
     """The override that holds a wrong key, or the key."""
     return next((o.partition("=")[0] for o in overrides if key in o.partition("=")[0].split(".")), key)
 

@@ -24,7 +24,7 @@ from normlib.experiments.complaints import ConfigError, clear_errors, in_plain_w
 from normlib.experiments.folders import check_config_dirs, check_files, check_folder_name, experiment_file, search_path
 from normlib.plugins import load_plugin
 from normlib.registry import Registry
-from normlib.results.places import user_path
+from normlib.results.store.places import user_path
 
 DEFAULT_EXPERIMENT = "small_batch"
 PATHS = ("results_dir", "data_dir")

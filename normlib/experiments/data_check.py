@@ -13,7 +13,7 @@ from typing import Any
 from normlib.data import datasets
 from normlib.data.dataset import DataError
 from normlib.errors import NormlibError
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from normlib.training.inputs import checked_hash, without_batches
 from normlib.training.spec import Run
 

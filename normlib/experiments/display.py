@@ -14,9 +14,9 @@ from rich.text import Text
 from normlib.experiments.execute import Outcome
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
-from normlib.results.columns import ARM, arm_label
-from normlib.results.metrics import SPLITS
-from normlib.results.record import DIVERGED, FAILED, Record
+from normlib.results.store.columns import ARM, arm_label
+from normlib.results.store.record import DIVERGED, FAILED, Record
+from normlib.results.study.metrics import SPLITS
 from normlib.tasks.metric import Metric, shown
 from normlib.training.spec import Run
 
@@ -57,7 +57,9 @@ class SweepDisplay:
                 console=self.console,
             )  # fmt: skip
             self.task = self.progress.add_task("", total=self.total, left="")
-            self.live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4, transient=True)
+            self.live = Live(
+                get_renderable=self._renderable, console=self.console, refresh_per_second=4, transient=True
+            )
             self.live.start()
 
     def running(self, run: Run) -> None:
@@ -84,7 +86,7 @@ class SweepDisplay:
         if getattr(self, "done", 0):
             self.console.print(f"{self.done} runs in {time.monotonic() - self.started:.0f} s", highlight=False)
 
-    def _picture(self) -> Any:
+    def _renderable(self) -> Any:
         return Group(self.progress, Text(self._state()), *(Text(f"  {line}", style="dim") for line in self.last))
 
     def _state(self) -> str:

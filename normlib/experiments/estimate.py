@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.training.spec import Run
 
 # Without any record: read off a laptop-class core, and printed as rough.
@@ -91,7 +91,7 @@ def _rough_seconds_per_step(spec: Mapping[str, Any]) -> float:
     from normlib.training.inputs import NetworkShape, make_dataset, make_task
     from normlib.training.network import build_network
 
-    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
+    shape = NetworkShape.for_task(make_dataset(spec["data"]), make_task(spec["task"]))
     with torch.device("meta"), torch.no_grad():
         network = build_network(
             dict(spec) | {"norm": {"name": "none", "gamma_noise": 0.0, "weights": None}},

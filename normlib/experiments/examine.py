@@ -78,7 +78,7 @@ def _reason_to_skip(examined: str) -> tuple[str | None, tuple[str, ...]]:
     spec = json.loads(examined) | {"seed": 0, "init": {"scheme": "he", "scale": 1.0}}
     dataset = declared_dataset(spec["data"])
     task = make_task(spec["task"])
-    shape = NetworkShape.of(dataset, task)
+    shape = NetworkShape.for_task(dataset, task)
     try:
         with torch.device("meta"):
             network = build_network(spec, shape, total_steps=1)

@@ -17,8 +17,8 @@ from pebble import ProcessExpired, ProcessPool
 
 from normlib.errors import NormlibError
 from normlib.experiments.workers import worker_pool
-from normlib.results.record import FAILED, SKIPPED, Record
-from normlib.results.store import Store, StoreError
+from normlib.results.store.record import FAILED, SKIPPED, Record
+from normlib.results.store.store import Store, StoreError
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 from normlib.training.weights import SUFFIX, are_sound, write_weights
@@ -36,8 +36,8 @@ class WorkersError(NormlibError, ValueError):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where runs are done and what they leave beside the record; none of it changes a number."""
+class RunDestination:
+    """Where runs are done and what they leave beside the record. None of it changes a number."""
 
     store: Store
     data_dir: Path
@@ -59,39 +59,39 @@ class Outcome:
     problem: str | None = None
 
 
-def settled(record: Record | None, place: Place) -> bool:
-    """Whether a run with this record is not to be done again: not if it failed, nor if its weights are asked for and not there."""
-    if record is None or (record.status == FAILED and place.retry_failed):
+def is_final(record: Record | None, destination: RunDestination) -> bool:
+    """True if the record is final. It is not if the run failed, or if its weights are asked for and missing."""
+    if record is None or (record.status == FAILED and destination.retry_failed):
         return False
-    return not (place.save_weights and record.trained and not are_sound(place.weights_file(record.id)))
+    return not (destination.save_weights and record.trained and not are_sound(destination.weights_file(record.id)))
 
 
-def do_run(run: Run, place: Place) -> Outcome | None:
+def do_run(run: Run, destination: RunDestination) -> Outcome | None:
     """Claim a run, train it unless it has a record by now, and write the record. None: another process has it."""
     if run.skip_reason is None:  # a skipped run needs nothing that trains, and imports take seconds: ahead of the claim
         from normlib.training.run import train_run
 
-    with place.store.claim(run.id) as claimed:
+    with destination.store.claim(run.id) as claimed:
         if claimed is None:
             return None
         existing = claimed.read()
-        if existing is not None and settled(existing, place):
+        if existing is not None and is_final(existing, destination):
             return Outcome(run, existing)
         if run.skip_reason is not None:
             return Outcome(run, claimed.write(unfinished(run, SKIPPED, run.skip_reason)))
-        checkpoints = place.store.checkpoints / run.id if run.sources else None
-        trained = train_run(run, place.data_dir, place.logger, checkpoints=checkpoints)
+        checkpoints = destination.store.checkpoints / run.id if run.sources else None
+        trained = train_run(run, destination.data_dir, destination.logger, checkpoints=checkpoints)
         record = claimed.write(trained.record)
         if checkpoints is not None:
             shutil.rmtree(checkpoints, ignore_errors=True)
             with contextlib.suppress(OSError):  # others are still needed
                 checkpoints.parent.rmdir()
-        return Outcome(run, record, _keep_weights(trained, record, place) if place.save_weights else None)
+        return Outcome(run, record, _keep_weights(trained, record, destination) if destination.save_weights else None)
 
 
-def _keep_weights(trained: Trained, record: Record, place: Place) -> str | None:
+def _keep_weights(trained: Trained, record: Record, destination: RunDestination) -> str | None:
     """Write the weights beside the record that stands; why that could not be, or None. The record stays in any case."""
-    path = place.weights_file(record.id)
+    path = destination.weights_file(record.id)
     if trained.weights is None:
         return None if record is trained.record else f"{path} is not there: {trained.record.reason}"
     if differing := record.differing(trained.record):
@@ -108,7 +108,7 @@ def _keep_weights(trained: Trained, record: Record, place: Place) -> str | None:
 
 def work_through(
     runs: Sequence[Run],
-    place: Place,
+    destination: RunDestination,
     jobs: int,
     on_outcome: Callable[[Outcome], None],
     on_start: Callable[[Run], None] = lambda run: None,
@@ -123,11 +123,11 @@ def work_through(
     work = _Work(list(reversed(runs)))
     typed = pack(runs)
     starts_in_vain = 0
-    while work.left:
+    while work.is_unfinished:
         before = work.done
         try:
             with worker_pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins], typed) as pool:
-                _work_in_pool(pool, work, place, jobs * QUEUED_PER_WORKER, on_outcome, on_start)
+                _work_in_pool(pool, work, destination, jobs * QUEUED_PER_WORKER, on_outcome, on_start)
         except BrokenProcessPool as error:  # every worker died, between two runs or while it was starting
             work.waiting += work.running.values()
             work.running.clear()
@@ -152,24 +152,24 @@ class _Work:
     done: int = 0
 
     @property
-    def left(self) -> bool:
+    def is_unfinished(self) -> bool:
         return bool(self.waiting or self.later or self.running)
 
 
 def _work_in_pool(
     pool: ProcessPool,
     work: _Work,
-    place: Place,
+    destination: RunDestination,
     most_queued: int,
     on_outcome: Callable[[Outcome], None],
     on_start: Callable[[Run], None],
 ) -> None:
-    while work.left:
+    while work.is_unfinished:
         now = time.monotonic()
         work.waiting += [run for due, run in work.later if due <= now]
         work.later = [(due, run) for due, run in work.later if due > now]
         while work.waiting and len(work.running) < most_queued:
-            scheduled = pool.schedule(do_run, args=[work.waiting[-1], place])
+            scheduled = pool.schedule(do_run, args=[work.waiting[-1], destination])
             work.running[scheduled] = work.waiting.pop()
             on_start(work.running[scheduled])
         if not work.running:  # all that is left is another sweep's for now
@@ -177,7 +177,7 @@ def _work_in_pool(
             continue
         done, _ = wait(work.running, timeout=ELSEWHERE_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
-            outcome = _outcome(future, work.running[future], place.store)
+            outcome = _outcome(future, work.running[future], destination.store)
             run = work.running.pop(future)
             if outcome is None:
                 work.later.append((time.monotonic() + ELSEWHERE_SECONDS, run))

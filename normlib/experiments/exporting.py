@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.selection import select
-from normlib.results.export import WRITERS, check_path, export
-from normlib.results.frame import frame, latest
 from normlib.results.messages import MOST_NAMED, runs
-from normlib.results.places import user_path
-from normlib.results.shown import filtered
+from normlib.results.store.export import WRITERS, check_path, export
+from normlib.results.store.frame import frame, latest
+from normlib.results.store.places import user_path
+from normlib.results.study.views import filtered
 
 
 def export_runs(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None) -> list[str]:

@@ -24,7 +24,7 @@ from normlib.choices import config_dir
 from normlib.experiments.complaints import ConfigError
 from normlib.naming import read_as
 from normlib.registry import Registry
-from normlib.results.places import check_path
+from normlib.results.store.places import check_path
 
 GLOBAL = "# @package _global_"
 """The first line of an experiment's file: its settings are those of the whole configuration."""

@@ -111,26 +111,31 @@ def multiply(
             f"a plan has at most {MOST_RUNS:,} runs, but these axes multiply to {count:,} or more; narrow one of them"
         )
     groups = [key for key in axes if "." not in key and composer.group_choices(key)]
-    own = [key for key in axes if "." in key and len(axes.get(key.partition(".")[0], ())) > 1]
-    fixed = [axes[key][0] for key, texts in axes.items() if len(texts) == 1 and key not in (*groups, *own)]
-    own_fixed = composer.parse([axes[key][0] for key in own if len(axes[key]) == 1])
+    partial_keys = [key for key in axes if "." in key and len(axes.get(key.partition(".")[0], ())) > 1]
+    fixed = [axes[key][0] for key, texts in axes.items() if len(texts) == 1 and key not in (*groups, *partial_keys)]
+    partial_fixed = composer.parse([axes[key][0] for key in partial_keys if len(axes[key]) == 1])
     varying = [composer.parse(texts) for key, texts in axes.items() if len(texts) > 1 and key not in groups]
     as_control = composer.parse([CONTROL_OVERRIDE])
     combinations = list(itertools.product(*(axes[key] for key in groups)))
-    bases = [composer.compose([*of_groups, *fixed], own_fixed) for of_groups in combinations]
-    _check_own(own, axes, bases)
+    bases = [composer.compose([*of_groups, *fixed], partial_fixed) for of_groups in combinations]
+    _check_own(partial_keys, axes, bases)
     runs = []
     for of_groups, base in zip(combinations, bases, strict=True):
-        there = [*fixed, *(str(o.input_line) for o in own_fixed if has_setting(base.config, o.get_key_element()))]
+        applicable = [
+            *fixed,
+            *(str(o.input_line) for o in partial_fixed if has_setting(base.config, o.get_key_element())),
+        ]
         varying_here = [
-            each for each in varying if (key := each[0].get_key_element()) not in own or has_setting(base.config, key)
+            each
+            for each in varying
+            if (key := each[0].get_key_element()) not in partial_keys or has_setting(base.config, key)
         ]
         arms: list[list[Value]] = [[]]
         if base.choices["norm"] == control_of and not base.plain["norm"]["gamma_noise"]:
             arms.append(_values(base.config, as_control))
         for values in itertools.product(*(_values(base.config, overrides) for overrides in varying_here)):
             for extra in arms:
-                texts = [*of_groups, *(value.text for value in values), *there, *(value.text for value in extra)]
+                texts = [*of_groups, *(value.text for value in values), *applicable, *(value.text for value in extra)]
                 with clear_errors(texts):
                     settings = _with_values(base, [*values, *extra])
                 run = resolve(settings, base.choices, texts, config_dirs)
@@ -155,12 +160,13 @@ def _check_own(keys: Sequence[str], axes: Axes, bases: Sequence[Composed]) -> No
 
 def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:
     """Overrides of one setting, checked by the configuration's types."""
-    own = copy.deepcopy(config)
+    scratch = copy.deepcopy(config)
     values = []
     for override in overrides:
         key, text = override.get_key_element(), str(override.input_line)
         given = override.value()
-        changed = copy.deepcopy(config) if isinstance(given, dict) else own  # a mapping is merged into what is there
+        # a mapping is merged into what is there
+        changed = copy.deepcopy(config) if isinstance(given, dict) else scratch
         typed = set_value(changed, override)
         if OmegaConf.is_config(typed):
             typed = OmegaConf.to_container(typed, resolve=True)

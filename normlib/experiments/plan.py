@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.experiments.basis import COMPARISON, changes, note
+from normlib.experiments.basis import COMPARISON, changes, describe_basis
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
 from normlib.experiments.control import control_of
@@ -29,8 +29,8 @@ from normlib.experiments.plan_checks import (
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_settings import check_user_code, names_user_code, written_out
-from normlib.results.axes import check_two_axes
-from normlib.results.columns import arm_label
+from normlib.results.store.columns import arm_label
+from normlib.results.study.axes import check_two_axes
 from normlib.tasks.metric import Metric
 from normlib.training.spec import Run
 
@@ -116,7 +116,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         raise ConfigError(
             f"{own[0]}: Hydra's multirun sets every setting for every choice; use `normlib compare`, or one `train -m` for each choice"
         )
-    notes = (note(first.choices.get("experiment"), folder, changed), *own)
+    notes = (describe_basis(first.choices.get("experiment"), folder, changed), *own)
     return Plan(
         folder,
         _ordered(runs),

@@ -13,12 +13,12 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.multiply import Axes
 from normlib.experiments.settings import SCALARS, Root
 from normlib.naming import unknown_name
-from normlib.results.axes import as_text, places
-from normlib.results.columns import SEED, arm_label
-from normlib.results.frame import frame
-from normlib.results.question import Question, check_target
-from normlib.results.quoting import short
-from normlib.results.record import SKIPPED
+from normlib.results.store.columns import SEED, arm_label
+from normlib.results.store.frame import frame
+from normlib.results.store.quoting import short
+from normlib.results.store.record import SKIPPED
+from normlib.results.study.axes import as_text, places
+from normlib.results.study.question import Question, check_target
 from normlib.tasks.metric import Metric, column_name
 from normlib.training.inputs import make_dataset, make_task
 from normlib.training.outcome import unfinished

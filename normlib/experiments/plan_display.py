@@ -16,7 +16,7 @@ from normlib.experiments.estimate import Estimate
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
-from normlib.results.tuning import FIXED, TRIAL, TUNED
+from normlib.results.study.tuning import FIXED, TRIAL, TUNED
 
 STAGES = {TRIAL: "trials", FIXED: "at the fixed value", TUNED: "at chosen values"}
 
@@ -39,7 +39,11 @@ def show_state(console: Console, state: State) -> None:
         )
     if plan.tuning is not None:
         console.print(Text(_about_tuning(plan)))
-    stages = {name: state.only(stage) for stage, name in STAGES.items()} if plan.tuning is not None else {"runs": state}
+    stages = (
+        {name: state.for_stages(stage) for stage, name in STAGES.items()}
+        if plan.tuning is not None
+        else {"runs": state}
+    )
     console.print(_counts(stages))
     reasons = Counter((run.labels["norm"], run.labels["model"], str(run.skip_reason)) for run in state.skipped)
     for (norm, model, reason), number in reasons.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.tasks.metric import Metric, shown
 
 

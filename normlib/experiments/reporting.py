@@ -18,12 +18,12 @@ from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.folders import config_dir_flags, sweep_params
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.naming import unknown_name
-from normlib.results.axes import as_text
-from normlib.results.frame import frame
-from normlib.results.places import user_path
-from normlib.results.question import Question
-from normlib.results.store import Store
-from normlib.results.study import Study
+from normlib.results.store.frame import frame
+from normlib.results.store.places import user_path
+from normlib.results.store.store import Store
+from normlib.results.study.axes import as_text
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
 
 if TYPE_CHECKING:
     from normlib.experiments.state import State
@@ -40,7 +40,7 @@ def report_from_records(
     StoreError where files are in the way that no report wrote, unless they are to be overwritten.
     """
     from normlib.results.report import write_report
-    from normlib.results.shown import filtered
+    from normlib.results.study.views import filtered
 
     selection = select(arguments, config_dirs)
     folder = _target(selection, to)

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 
-from normlib.experiments.basis import asked_by, changes, experiment_of, note
+from normlib.experiments.basis import asked_by, changes, describe_basis, experiment_of
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
@@ -33,15 +33,15 @@ from normlib.experiments.folders import (
 )
 from normlib.experiments.settings import names_of
 from normlib.naming import unknown_name
-from normlib.results.axes import as_text, check_axis, same_text
-from normlib.results.columns import SEED
-from normlib.results.folders import Merged, read_folders
-from normlib.results.frame import frame
 from normlib.results.messages import MOST_NAMED
-from normlib.results.places import check_path, user_path
-from normlib.results.quoting import printable
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.columns import SEED
+from normlib.results.store.folders import Merged, read_folders
+from normlib.results.store.frame import frame
+from normlib.results.store.places import check_path, user_path
+from normlib.results.store.quoting import printable
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.axes import as_text, check_axis, same_text
 
 PLACES = ("experiment", *names_of("place"))
 QUESTION = names_of("question")
@@ -117,8 +117,8 @@ def _based_on(experiment: str | None, name: str, file: Mapping[str, Any], record
     with clear_errors(params):
         parsed = OverridesParser.create().parse_overrides(params)
     axes = {override.get_key_element(): sorted(_values(override, records)) for override in parsed}
-    said = note(experiment, name, changes(asked_by(records), axes))
-    return [] if said is None else [said]
+    basis = describe_basis(experiment, name, changes(asked_by(records), axes))
+    return [] if basis is None else [basis]
 
 
 def _one_value(override: Override) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from normlib.experiments.estimate import Estimate, estimate
-from normlib.experiments.execute import Place, settled
+from normlib.experiments.execute import RunDestination, is_final
 from normlib.experiments.plan import Plan
-from normlib.experiments.tuning import chosen, is_trial
-from normlib.results.record import SKIPPED, NewerRecordError, Record
-from normlib.results.store import Scan, Store
-from normlib.results.tuning import FIXED, STAGE
+from normlib.experiments.tuning import choose_tuned, is_trial
+from normlib.results.store.record import SKIPPED, NewerRecordError, Record
+from normlib.results.store.store import Scan, Store
+from normlib.results.study.tuning import FIXED, STAGE
 from normlib.training.spec import Run
 
 
@@ -57,7 +57,7 @@ class State:
         """The most work that trials may still choose."""
         return estimate(self.undecided, self.scan.records)
 
-    def only(self, *stages: str) -> State:
+    def for_stages(self, *stages: str) -> State:
         """The state of some stages alone."""
 
         def of_stages(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -81,9 +81,11 @@ def progress_of(plan: Plan) -> State:
         if isinstance(problem, NewerRecordError) and problem.path in planned:
             raise problem
     records = {run.id: by_id[run.id] for run in plan.runs if run.id in by_id}
-    place = Place(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
+    destination = RunDestination(store, Path(), plan.settings["retry_failed"], plan.settings["save_weights"])
     skipped = tuple(run for run in plan.runs if run.skip_reason is not None)
-    missing = tuple(run for run in plan.runs if run.skip_reason is None and not settled(records.get(run.id), place))
+    missing = tuple(
+        run for run in plan.runs if run.skip_reason is None and not is_final(records.get(run.id), destination)
+    )
     return State(plan, scan, records, missing, skipped)
 
 
@@ -92,7 +94,7 @@ def _with_choices(plan: Plan, records: Mapping[str, Record]) -> Plan:
     if plan.tuning is None:
         return plan
     trials = [run for run in plan.runs if is_trial(run)]
-    found = chosen(
+    found = choose_tuned(
         plan.tuning.axis, trials, plan.candidates, records, plan.settings["metric"], plan.settings["higher_is_better"]
     )
     return plan if found is None else replace(plan, runs=(*plan.runs, *found), candidates=())

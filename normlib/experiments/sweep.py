@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.data_check import check_data
-from normlib.experiments.execute import Outcome, Place, do_run, work_through
+from normlib.experiments.execute import Outcome, RunDestination, do_run, work_through
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, progress_of
 from normlib.experiments.user_code import try_metrics
-from normlib.results.record import FAILED, Record
-from normlib.results.store import Store
-from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
+from normlib.results.store.record import FAILED, Record
+from normlib.results.store.store import Store
+from normlib.results.study.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
 from normlib.training.inputs import make_dataset
 from normlib.training.spec import Run
 
@@ -31,7 +31,7 @@ class Display(Protocol):
     def stop(self) -> None: ...
 
 
-def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
+def destination_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> RunDestination:
     """Where runs are done, with everything they need in place before the first one starts.
 
     Raises StoreError when the results folder cannot be written, DataError when data cannot be had, do not suit the
@@ -47,7 +47,7 @@ def place_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> Place:
     }:
         make_dataset(json.loads(data)).prepare(data_dir)
     check_data(runs, store, data_dir)
-    return Place(store, data_dir, settings["retry_failed"], settings["save_weights"], settings["logger"])
+    return RunDestination(store, data_dir, settings["retry_failed"], settings["save_weights"], settings["logger"])
 
 
 def number_of_jobs(jobs: int | None) -> int:
@@ -76,25 +76,25 @@ def run_missing(plan: Plan, display: Display) -> Swept:
     Where the experiment tunes, trials come first, they choose, and evaluation follows.
     """
     jobs = number_of_jobs(plan.settings["jobs"])
-    place = place_of(plan.runs, plan.settings)
+    destination = destination_of(plan.runs, plan.settings)
     state = progress_of(plan)
     if state.missing and "module" in state.missing[0].sources:
         try_metrics(state.missing, plan.settings["metric"])
     if plan.tuning is None:
-        return _work(state, place, jobs, display)
-    tried = _work(progress_of(plan).only(TRIAL), place, jobs, display)
-    evaluated = _work(progress_of(plan).only(FIXED, TUNED), place, jobs, display)
+        return _work(state, destination, jobs, display)
+    tried = _work(progress_of(plan).for_stages(TRIAL), destination, jobs, display)
+    evaluated = _work(progress_of(plan).for_stages(FIXED, TUNED), destination, jobs, display)
     return Swept(tried.records | evaluated.records, tried.problems + evaluated.problems)
 
 
-def _work(state: State, place: Place, jobs: int, display: Display) -> Swept:
+def _work(state: State, destination: RunDestination, jobs: int, display: Display) -> Swept:
     """Do what is missing in one stage, and see that every record has the labels of the plan."""
     records = dict(state.records)
     problems: list[str] = []
     for run in state.plan.runs:
         if run.id in records:
-            records[run.id] = _relabelled(run, records[run.id], place.store)
-        elif run.skip_reason is not None and (outcome := do_run(run, place)) is not None:
+            records[run.id] = _relabelled(run, records[run.id], destination.store)
+        elif run.skip_reason is not None and (outcome := do_run(run, destination)) is not None:
             records[run.id] = outcome.record
 
     def ended(outcome: Outcome) -> None:
@@ -106,10 +106,10 @@ def _work(state: State, place: Place, jobs: int, display: Display) -> Swept:
     display.start(state)
     try:
         if state.missing:
-            work_through(state.missing, place, min(jobs, len(state.missing)), ended, display.running)
+            work_through(state.missing, destination, min(jobs, len(state.missing)), ended, display.running)
     finally:
         display.stop()
-        place.store.clean()
+        destination.store.clean()
     return Swept(records, tuple(problems))
 
 
@@ -140,10 +140,10 @@ def run_one(run: Run, settings: Mapping[str, Any]) -> Outcome:
     """Do one run in this process, or find its record if it has one. ConfigError for a run that cannot make sense."""
     if run.skip_reason is not None:
         raise ConfigError(run.skip_reason)
-    place = place_of([run], settings)
-    outcome = do_run(run, place)
+    destination = destination_of([run], settings)
+    outcome = do_run(run, destination)
     if outcome is None:
         raise ConfigError(
-            f"run {run.id} is being trained by another process right now; wait for its record in {place.store.runs}"
+            f"run {run.id} is being trained by another process right now; wait for its record in {destination.store.runs}"
         )
     return outcome

@@ -16,10 +16,10 @@ from normlib.experiments.config import Composer
 from normlib.experiments.multiply import Axes, multiply
 from normlib.experiments.overrides import as_override
 from normlib.naming import unknown_name
-from normlib.results.frame import frame
-from normlib.results.metrics import metric_of
-from normlib.results.record import SKIPPED, Record
-from normlib.results.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING, choices, is_chosen
+from normlib.results.store.frame import frame
+from normlib.results.store.record import SKIPPED, Record
+from normlib.results.study.metrics import metric_of
+from normlib.results.study.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING, choices, is_chosen
 from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 
@@ -107,7 +107,7 @@ def with_trials(
     return certain, [_labelled(run, axis, TUNED) for run in candidates if run.id not in fixed]
 
 
-def chosen(
+def choose_tuned(
     axis: str,
     trials: Sequence[Run],
     candidates: Sequence[Run],

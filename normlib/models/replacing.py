@@ -13,7 +13,7 @@ from torch import nn
 
 from normlib.conversion.carry import Notes
 from normlib.conversion.description import Description
-from normlib.conversion.find import Found, find
+from normlib.conversion.find import FoundNorms, find
 from normlib.conversion.references import beside_submodules
 from normlib.conversion.swap import require_replaceable, swap
 from normlib.models.site import GAINS, Site, Sites
@@ -27,13 +27,13 @@ SAME_ACTIVATION = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "GELU":
 MOST_LISTED = 3
 
 
-def norms_of(network: nn.Module, measures: bool = False) -> Found:
+def norms_of(network: nn.Module, measures: bool = False) -> FoundNorms:
     """The norms of a network. `measures`: norms of unknown classes are known by their numbers. Raises UnknownNorm."""
     stay = [m for m in network.modules() if isinstance(m, Site) or type(m).__name__ in PART_OF_THE_TRUNK]
     return find(network, None, {} if measures else None, stay)
 
 
-def require_comparable(network: nn.Module, norms: Found, sites: Sites, name: str) -> None:
+def require_comparable(network: nn.Module, norms: FoundNorms, sites: Sites, name: str) -> None:
     """Refuse a network without norms, with norms that no site can replace, and with a method on weights in every arm. ValueError."""
     if not norms.layers and not sites.sites:
         raise ValueError(
@@ -55,7 +55,7 @@ def require_comparable(network: nn.Module, norms: Found, sites: Sites, name: str
         )
 
 
-def replace_norms(network: nn.Module, norms: Found, sites: Sites, found: Trace, name: str) -> None:
+def replace_norms(network: nn.Module, norms: FoundNorms, sites: Sites, found: Trace, name: str) -> None:
     """Put a site where each norm is, and tell the sites that the network has made by itself what surrounds them. ValueError.
 
     What stays as it is in every arm, a norm function that a module calls for example, is said. Without an example the trace is

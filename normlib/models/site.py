@@ -127,7 +127,7 @@ class Sites:
     """The factory that a model receives: it is called wherever a norm goes, and remembers its sites in order.
 
     A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
-    `classifier` to its last layer: there are methods that start these anew.
+    `classifier` to its last layer: some methods reinitialize them.
 
     A model that puts sites into a network of other people's fills in more. `changes`: what it has switched off or changed, in words.
     `replaced`: which norm stood where a site is now. `made_by_network`: the sites that the network has made by itself, with the

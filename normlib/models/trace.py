@@ -50,7 +50,7 @@ def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_
     made_by: dict[tuple[int, int, int], nn.Module] = {}
     kept: list[Tensor] = []  # so that no two outputs share their memory
 
-    def enters(module: nn.Module, inputs: Any) -> None:
+    def on_enter(module: nn.Module, inputs: Any) -> None:
         if not inputs or not isinstance(inputs[0], Tensor):
             return
         source = made_by.get(_identity(inputs[0]))
@@ -61,7 +61,7 @@ def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_
         elif source is not None and source in places and type(module).__name__ in LIKE_RELU:
             found.activation.setdefault(source, module)
 
-    def leaves(module: nn.Module, _: Any, output: Any) -> None:
+    def on_exit(module: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, Tensor):
             made_by[_identity(output)] = module
             kept.append(output)
@@ -71,9 +71,9 @@ def trace(model: nn.Module, example: Tensor, places: Collection[nn.Module], num_
     hooks: list[Any] = []
     for module in model.modules():
         if module in places or not list(module.children()):
-            hooks.append(module.register_forward_pre_hook(enters))
+            hooks.append(module.register_forward_pre_hook(on_enter))
         if module in places or isinstance(module, LAYERS):
-            hooks.append(module.register_forward_hook(leaves))
+            hooks.append(module.register_forward_hook(on_exit))
     try:
         with torch.no_grad():
             output = model(example)

@@ -45,7 +45,7 @@ class ClipCounts(nn.Module):
         kept["batches"].add_(1)
 
     def reset(self) -> None:
-        """Start to count anew."""
+        """Set the counts to zero."""
         for buffer in self.buffers():
             buffer.zero_()
 

@@ -47,8 +47,8 @@ class Pool:
         if not several_processes():
             return
         parts: list[Any] = [None] * torch.distributed.get_world_size()
-        own = {name: value.cpu() for name, value in self.statistics.items()}
-        torch.distributed.all_gather_object(parts, (self.weight, own))
+        local = {name: value.cpu() for name, value in self.statistics.items()}
+        torch.distributed.all_gather_object(parts, (self.weight, local))
         devices = {name: value.device for name, value in self.statistics.items()}
         self.weight = 0
         for weight, statistics in parts:
@@ -81,7 +81,7 @@ def measuring_norm(norm: nn.Module) -> RunningNorm:
         return norm
     if isinstance(norm, PlainNorm):
         raise ValueError(
-            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.nature.moving)} is the average of, so "
+            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.traits.moving)} is the average of, so "
             "it cannot be recomputed: derive the norm from normlib.RunningNorm, which says what it measures, or freeze it first"
         )
     assert isinstance(norm, _BatchNorm | _InstanceNorm)

@@ -17,11 +17,11 @@ from normlib.norms.declarations import Declarations
 from normlib.norms.kernels.affine import scale_and_shift
 from normlib.norms.kernels.batch_moments import calls_kernels
 from normlib.norms.kernels.inspection import statistics_dtype
-from normlib.norms.place import Entering
+from normlib.norms.place import NetworkHooks
 from normlib.norms.switches import Switches
 
 
-class Norm(Entering, Declarations, Switches):
+class Norm(NetworkHooks, Declarations, Switches):
     """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
 
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
@@ -58,9 +58,9 @@ class Norm(Entering, Declarations, Switches):
                 f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts"
             )
         self.num_features, self.eps, self.affine, self.channel_dim = num_features, eps, affine, channel_dim
-        for name, there, start in (("weight", affine, torch.ones), ("bias", affine and bias, torch.zeros)):
+        for name, is_present, start in (("weight", affine, torch.ones), ("bias", affine and bias, torch.zeros)):
             self.register_parameter(
-                name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if there else None
+                name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if is_present else None
             )
         #: In training, take batch statistics over groups of about so many samples, None: over all. Inert without `depends_on_batch`.
         self.norm_batch_size: int | None = None
@@ -106,7 +106,7 @@ class Norm(Entering, Declarations, Switches):
             bias = bias.to(dtype)
         return weight, bias
 
-    def held_constant(self, value: Tensor) -> Tensor:
+    def stop_gradient(self, value: Tensor) -> Tensor:
         """`value` without its gradient. What `constant_in_gradient` speaks of goes through here, so that finite differences can hold it too."""
         return value.detach()
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlib.norms import register
-from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch, normalize_over_batch_at_hand
-from normlib.norms.moments import MomentsNorm, together, unbiased
+from normlib.norms.kernels.batch_norm import normalize_by, normalize_over_batch, normalize_readable_batch
+from normlib.norms.moments import MomentsNorm, merge_moments, unbiased
 from normlib.norms.running import Statistics, per_channel
 
 
@@ -84,7 +84,7 @@ class BatchNorm(MomentsNorm, _BatchNorm):
         return {"mean": statistics["mean"], "var": unbiased(statistics["var"], count)}
 
     def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
-        mean, var = together(one["mean"], one["var"], other["mean"], other["var"], share)
+        mean, var = merge_moments(one["mean"], one["var"], other["mean"], other["var"], share)
         return {"mean": mean, "var": var}
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
@@ -109,5 +109,5 @@ class BatchNorm(MomentsNorm, _BatchNorm):
                 return normalize_by(mean, var, x, weight, bias, self.eps)
             assert momentum is not None
             batches.add_(1)
-            return normalize_over_batch_at_hand(x, mean, var, weight, bias, momentum, self.eps)
+            return normalize_readable_batch(x, mean, var, weight, bias, momentum, self.eps)
         return super().forward(x, mask)

@@ -13,9 +13,9 @@ from normlib.norms._clip_counts import ClipCounts
 from normlib.norms._renorm_schedule import schedule_from
 from normlib.norms.kernels.batch_norm import normalize_by
 from normlib.norms.kernels.batch_renorm import batch_renorm
-from normlib.norms.kernels.inspection import before_it_moves, is_recomputing, may_be_recomputed
+from normlib.norms.kernels.inspection import is_recomputing, may_be_recomputed, value_before_update
 from normlib.norms.kernels.renorm_coefficients import correction
-from normlib.norms.moments import MomentsNorm, together
+from normlib.norms.moments import MomentsNorm, merge_moments
 from normlib.norms.running import Statistics, per_channel
 
 
@@ -114,14 +114,14 @@ class BatchRenorm(MomentsNorm):
                 "batch renorm's schedule is in fractions of the run, but the run's length is not known; "
                 'call set_total_steps(n) before training, or use schedule="steps" or schedule=None'
             )
-        return self._in_steps.bounds(before_it_moves(self.num_batches_tracked), self.r_max, self.d_max)
+        return self._in_steps.bounds(value_before_update(self.num_batches_tracked), self.r_max, self.d_max)
 
-    def of_moments(self, mean: Tensor, var: Tensor) -> Statistics:
+    def from_moments(self, mean: Tensor, var: Tensor) -> Statistics:
         return {"mean": mean, "std": (var + self.eps).sqrt()}
 
     def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
         variances = (each["std"].square() - self.eps for each in (one, other))
-        return self.of_moments(*together(one["mean"], next(variances), other["mean"], next(variances), share))
+        return self.from_moments(*merge_moments(one["mean"], next(variances), other["mean"], next(variances), share))
 
     def running(self, x: Tensor) -> dict[str, Any]:
         running = super().running(x)
@@ -138,18 +138,18 @@ class BatchRenorm(MomentsNorm):
     def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
         mean, std = statistics["mean"].detach(), statistics["std"].detach()
         bounds = running["r_max"], running["d_max"]
-        found = correction(mean, std, running["mean"], running["std"], *bounds, self.held_constant)
-        self._count(found.wanted_r, found.wanted_d, running)
-        y = self.normalize(x, **statistics) * per_channel(found.r, x) + per_channel(found.d, x)
+        renormalized = correction(mean, std, running["mean"], running["std"], *bounds, self.stop_gradient)
+        self._count(renormalized.wanted_r, renormalized.wanted_d, running)
+        y = self.normalize(x, **statistics) * per_channel(renormalized.r, x) + per_channel(renormalized.d, x)
         return self.scale_and_shift(y)
 
     def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         weight, bias = self.parameters_as(x)
-        held = self.__dict__.get("held_constant")  # where finite differences have put their own in its place
+        stop_gradient = self.__dict__.get("stop_gradient")  # where finite differences have put their own in its place
         bounds = running["r_max"], running["d_max"]
-        found = batch_renorm(x, running["mean"], running["std"], weight, bias, *bounds, self.eps, held)
-        self._count(found.wanted_r, found.wanted_d, running)
-        return found.y, {"mean": found.mean, "std": found.std}
+        renormalized = batch_renorm(x, running["mean"], running["std"], weight, bias, *bounds, self.eps, stop_gradient)
+        self._count(renormalized.wanted_r, renormalized.wanted_d, running)
+        return renormalized.y, {"mean": renormalized.mean, "std": renormalized.std}
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is not None or not self.training or not self._is_simple(x) or may_be_recomputed():
@@ -158,13 +158,13 @@ class BatchRenorm(MomentsNorm):
         weight, bias, momentum = self._parameters["weight"], self._parameters["bias"], self.momentum
         assert mean is not None and std is not None and momentum is not None
         r_max, d_max = self.bounds()
-        held = self.__dict__.get("held_constant")
-        found = batch_renorm(x, mean, std, weight, bias, r_max, d_max, self.eps, held)
-        self.clip_counts.add(found.wanted_r, found.wanted_d, r_max, d_max)
+        stop_gradient = self.__dict__.get("stop_gradient")
+        renormalized = batch_renorm(x, mean, std, weight, bias, r_max, d_max, self.eps, stop_gradient)
+        self.clip_counts.add(renormalized.wanted_r, renormalized.wanted_d, r_max, d_max)
         self.num_batches_tracked.add_(1)
-        mean.lerp_(found.mean, momentum)
-        std.lerp_(found.std, momentum)
-        return found.y
+        mean.lerp_(renormalized.mean, momentum)
+        std.lerp_(renormalized.std, momentum)
+        return renormalized.y
 
     def _count(self, wanted_r: Tensor, wanted_d: Tensor, running: Statistics) -> None:
         if self._moves() and not is_recomputing():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from normlib.norms import register
 from normlib.norms.kernels.evonorm_b0 import divide_by_larger
 from normlib.norms.kernels.sample_moments import moments_over_groups
-from normlib.norms.moments import together, unbiased
+from normlib.norms.moments import merge_moments, unbiased
 from normlib.norms.running import RunningNorm, Statistics, per_channel
 
 
@@ -75,7 +75,7 @@ class EvoNormB0(RunningNorm):
         self.register_parameter("v", v)
 
     def measure(self, x: Tensor) -> Statistics:
-        return self._of_samples(*moments_over_groups(x, x.shape[1]))
+        return self._merge_samples(*moments_over_groups(x, x.shape[1]))
 
     def normalize(self, x: Tensor, var: Tensor, mean: Tensor | None = None) -> Tensor:  # type: ignore[override]
         return self._divided(x, var, moments_over_groups(x, x.shape[1])[1])
@@ -84,7 +84,7 @@ class EvoNormB0(RunningNorm):
         if self.v is None:
             return self.scale_and_shift(x), {}
         mean, var = moments_over_groups(x, x.shape[1])  # of each sample: (N, C, 1, ...)
-        statistics = self._of_samples(mean, var)
+        statistics = self._merge_samples(mean, var)
         return self.scale_and_shift(self._divided(x, statistics["var"], var)), statistics
 
     def averaged(self, statistics: Statistics, count: Any) -> Statistics:
@@ -93,10 +93,10 @@ class EvoNormB0(RunningNorm):
     def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
         if "mean" not in one:  # the running statistics have none
             return super().combine(one, other, share)
-        mean, var = together(one["mean"], one["var"], other["mean"], other["var"], share)
+        mean, var = merge_moments(one["mean"], one["var"], other["mean"], other["var"], share)
         return {"mean": mean, "var": var}
 
-    def _of_samples(self, mean: Tensor, var: Tensor) -> Statistics:
+    def _merge_samples(self, mean: Tensor, var: Tensor) -> Statistics:
         """The batch's, of the samples': as these have equally many positions, the mean of variances and the variance of means add up."""
         over_batch = mean.mean(0)
         between = (mean - over_batch).square().mean(0)  # Tensor.var takes ten times as long on a CPU

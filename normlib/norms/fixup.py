@@ -39,7 +39,7 @@ class Fixup(Norm):
 
     When: to train a deep residual network without any norm, as the straightest "none" that there is.
 
-    When not: where the weights are not to be started anew (a trained network), and without residual branches.
+    When not: in a trained network, whose weights must stay, and without residual branches.
     """
 
     slot = "branch"
@@ -78,7 +78,7 @@ class Fixup(Norm):
             found = "there is none" if layer is None else f"the weight of {layer} is not its own parameter"
             found += ", but a method on weights" if layer is not None and parametrize.is_parametrized(layer) else ""
             raise CannotEnter(
-                f"Fixup starts the layers of residual branches anew, but ahead of a site in a branch {found}; use skipinit, which "
+                f"Fixup reinitializes the layers of residual branches, but ahead of a site in a branch {found}; use skipinit, which "
                 "changes no weight"
             )
         assert layer is not None

@@ -70,10 +70,10 @@ class GroupNorm(Norm):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None and self.channel_dim == 1 and is_direct(x, self._parameters):
-            shape, own = x.shape, self._parameters
+            shape, parameters = x.shape, self._parameters
             if len(shape) > 1 and shape[1] == self.num_features and x.numel() > shape[0] * self.num_groups:
                 y = normalize_groups(
-                    x, self.num_groups, own["weight"], own["bias"], self.eps
+                    x, self.num_groups, parameters["weight"], parameters["bias"], self.eps
                 )  # nothing to cast or to move
                 return y if y.stride() == x.stride() else laid_out_like(x, y)
         return super().forward(x, mask)

@@ -12,7 +12,7 @@ from normlib.norms.kernels.batch_norm import normalize_by
 from normlib.norms.kernels.group_norm import normalize_groups
 from normlib.norms.kernels.inspection import statistics_dtype
 from normlib.norms.kernels.masked import masked_moments_of_samples
-from normlib.norms.moments import together, unbiased
+from normlib.norms.moments import merge_moments, unbiased
 from normlib.norms.running import RunningNorm, Statistics
 
 
@@ -81,7 +81,7 @@ class InstanceNorm(RunningNorm):
         var, mean = torch.var_mean(positions.to(statistics_dtype(x)), 2, correction=0)
         return {"mean": mean, "var": var}
 
-    def measure_part(self, x: Tensor, mask: Tensor | None, together: bool = False) -> tuple[Statistics, Any]:
+    def measure_part(self, x: Tensor, mask: Tensor | None, across_processes: bool = False) -> tuple[Statistics, Any]:
         """The statistics of each sample, and of how many values each is: (N, C), (N,)."""
         if mask is None:
             return self.measure(x), torch.full((x.shape[0],), self.num_values(x), device=x.device)
@@ -102,7 +102,7 @@ class InstanceNorm(RunningNorm):
         return {name: torch.where(counts > 1, value, 0).sum(0) / number for name, value in taken.items()}
 
     def combine(self, one: Statistics, other: Statistics, share: float) -> Statistics:
-        mean, var = together(one["mean"], one["var"], other["mean"], other["var"], share)
+        mean, var = merge_moments(one["mean"], one["var"], other["mean"], other["var"], share)
         return {"mean": mean, "var": var}
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:

@@ -76,13 +76,13 @@ class LayerNorm(Norm):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None and is_direct(x, self._parameters):
-            shape, own, y = x.shape, self._parameters, None
+            shape, parameters, y = x.shape, self._parameters, None
             last = self.channel_dim == -1
             if len(shape) == 2 or (last and self.scope == "position"):
                 if shape[-1] == self.num_features > 1:  # nothing to cast, to move or to refuse
-                    y = normalize_rows(x, own["weight"], own["bias"], self.eps)
+                    y = normalize_rows(x, parameters["weight"], parameters["bias"], self.eps)
             elif not last and self.scope == "sample" and shape[1:2] == (self.num_features,) and x.numel() > shape[0]:
-                y = normalize_groups(x, 1, own["weight"], own["bias"], self.eps)
+                y = normalize_groups(x, 1, parameters["weight"], parameters["bias"], self.eps)
             if y is not None:
                 return y if y.stride() == x.stride() else laid_out_like(x, y)
         return super().forward(x, mask)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms.base import Norm
-from normlib.norms.kernels.inspection import before_it_moves, statistics_dtype
+from normlib.norms.kernels.inspection import statistics_dtype, value_before_update
 from normlib.norms.kernels.synchronized import gather_values
 
 Statistics = Mapping[str, Tensor]
@@ -49,7 +49,8 @@ class MeasuringNorm(Norm):
     def running(self, x: Tensor) -> dict[str, Tensor]:
         """The running statistics by name, in the type that statistics of `x` have, and what else `normalize_by_measured` asks of the state."""
         dtype, kept = statistics_dtype(x), {name: self._buffers[f"running_{name}"] for name in self._starts}
-        return {name: (before_it_moves(value) if self.training else value).to(dtype) for name, value in kept.items()}  # type: ignore[union-attr]
+        read = value_before_update if self.training else lambda value: value
+        return {name: read(value).to(dtype) for name, value in kept.items()}
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
         """`normalize` with statistics that are constants, scaled and shifted."""
@@ -68,13 +69,13 @@ class MeasuringNorm(Norm):
         """Of how many values each statistic of `x` is."""
         return x.numel() // x.shape[1]
 
-    def measure_part(self, x: Tensor, mask: Tensor | None, together: bool = False) -> tuple[Statistics, Any]:
-        """The statistics of the valid values of `x`, and how many these are for each; `together`: of all processes."""
-        if mask is None and not together:
+    def measure_part(self, x: Tensor, mask: Tensor | None, across_processes: bool = False) -> tuple[Statistics, Any]:
+        """The statistics of the valid values of `x`, and how many these are for each; `across_processes`: of all processes."""
+        if mask is None and not across_processes:
             return self.measure(x), self.num_values(x)
         rows = x.movedim(1, -1)
         values = rows.flatten(0, -2) if mask is None else rows[mask.squeeze(1)]  # (values, C)
-        values = gather_values(values) if together else values
+        values = gather_values(values) if across_processes else values
         if len(values) == 0:  # nothing will come of these statistics, but they have to be finite
             return self.measure(torch.arange(1, 3).to(values).unsqueeze(1).expand(2, x.shape[1])), 0
         return self.measure(values), len(values)

@@ -19,26 +19,26 @@ from normlib.norms.running import RunningNorm, Statistics
 
 
 class MomentsNorm(RunningNorm):
-    """A norm whose statistics are `of_moments`: mean and biased variance, unless a subclass says otherwise."""
+    """A norm whose statistics are `from_moments`: mean and biased variance, unless a subclass says otherwise."""
 
-    def of_moments(self, mean: Tensor, var: Tensor) -> Statistics:
+    def from_moments(self, mean: Tensor, var: Tensor) -> Statistics:
         """The statistics that follow from the mean and the biased variance, (C,) each."""
         return {"mean": mean, "var": var}
 
     def measure(self, x: Tensor) -> Statistics:
         if x.requires_grad and torch.is_grad_enabled():
             var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
-            return self.of_moments(mean, var)
-        return self.of_moments(*measure_without_gradient(x)[:2])
+            return self.from_moments(mean, var)
+        return self.from_moments(*measure_without_gradient(x)[:2])
 
-    def measure_part(self, x: Tensor, mask: Tensor | None, together: bool = False) -> tuple[Statistics, Any]:
-        if together:
+    def measure_part(self, x: Tensor, mask: Tensor | None, across_processes: bool = False) -> tuple[Statistics, Any]:
+        if across_processes:
             mean, var, count = moments_over_processes(x, mask)
         elif mask is not None:
             mean, var, count = masked_moments(x, mask)
         else:
             return super().measure_part(x, mask)
-        return self.of_moments(mean, var), count
+        return self.from_moments(mean, var), count
 
     def _is_simple(self, x: Tensor) -> bool:
         """Whether nothing is asked but what torch.nn has, of a dense input on a CPU: then the norm may go straight to its kernel."""
@@ -78,7 +78,9 @@ def unbiased(var: Tensor, count: Any) -> Tensor:
     return var * count / (count.clamp(min=2) - 1 if isinstance(count, Tensor) else count - 1)
 
 
-def together(mean: Tensor, var: Tensor, other_mean: Tensor, other_var: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def merge_moments(
+    mean: Tensor, var: Tensor, other_mean: Tensor, other_var: Tensor, share: float
+) -> tuple[Tensor, Tensor]:
     """Mean and variance of two sets of values together, of which the other is the share `share` (Chan, Golub, LeVeque 1983)."""
     difference = other_mean - mean
     return mean + share * difference, torch.lerp(var, other_var, share) + share * (1 - share) * difference.square()

@@ -46,7 +46,7 @@ class Place:
     name: str = ""
 
 
-class Entering:
+class NetworkHooks:
     """What a network and a run may tell a norm, and ask it; nothing, unless the norm says otherwise."""
 
     def enter(self, place: Place) -> None:

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from normlib.norms._applied_function import AppliedFunction
-from normlib.norms._around_a_module import AroundAModule
 from normlib.norms._layout import laid_out_like
-from normlib.norms._nature import RANKS
+from normlib.norms._module_traits import RANKS
+from normlib.norms._wrapped_module import WrappedModule
 from normlib.norms.base import Norm
 from normlib.registry import RegistryError
 
 SUPPLIED = {"num_features", "channel_dim", "device", "dtype"}
 
 
-class PlainNorm(AroundAModule):
+class PlainNorm(WrappedModule):
     """The norm around a plain `module`: it checks shapes, moves channels that are last, and makes ghost batches.
 
     Found by numbers: `depends_on_batch`, the buffers that training moves, and the parameters that are `weight` (the scale)
@@ -47,8 +47,8 @@ class PlainNorm(AroundAModule):
         self.num_features, self.channel_dim, self.settings = num_features, channel_dim, settings
         self.norm_batch_size, self.update_running, self._statistics = None, True, "auto"
         self.module = self.build_module(num_features, settings).to(device=device, dtype=dtype)
-        self.nature = self.nature_for(num_features, settings)
-        self.affine = self.nature.scale is not None or self.nature.shift is not None
+        self.traits = self.traits_for(num_features, settings)
+        self.affine = self.traits.scale is not None or self.traits.shift is not None
 
     @classmethod
     def build_module(cls, num_features: int, settings: dict[str, Any]) -> nn.Module:
@@ -73,16 +73,16 @@ class PlainNorm(AroundAModule):
             raise ValueError(
                 f"{self._name} is a plain module, which takes no mask, so padding would enter its statistics"
             )
-        if x.dim() in RANKS and x.dim() not in self.nature.ranks:
+        if x.dim() in RANKS and x.dim() not in self.traits.ranks:
             raise ValueError(
-                f"{self._name} is a plain module that takes inputs of {' or '.join(map(str, self.nature.ranks))} dimensions, but got "
+                f"{self._name} is a plain module that takes inputs of {' or '.join(map(str, self.traits.ranks))} dimensions, but got "
                 f"shape {tuple(x.shape)}; it raised an error at such a rank, or returned another shape"
             )
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)
         groups = self.num_groups_of_samples(x.shape[0])
-        if groups > 1 and self.nature.moving:
+        if groups > 1 and self.traits.moving:
             raise ValueError(
-                f"{self._refusal('norm_batch_size')}: each part of a batch would move {', '.join(self.nature.moving)} once more; "
+                f"{self._refusal('norm_batch_size')}: each part of a batch would move {', '.join(self.traits.moving)} once more; "
                 f"leave norm_batch_size={self.norm_batch_size} out"
             )
         parts = moved.tensor_split(groups) if groups > 1 else (moved,)
@@ -93,7 +93,7 @@ class PlainNorm(AroundAModule):
         return y if y.stride() == x.stride() else laid_out_like(x, y)
 
     def _apply_module(self, x: Tensor) -> Tensor:
-        if self.update_running or not self.nature.moving:
+        if self.update_running or not self.traits.moving:
             y: Tensor = self.module(x)
         else:
             copies = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
@@ -147,7 +147,7 @@ def plain_norm(plain: Any) -> type[PlainNorm]:
         "__module__": plain.__module__,
         "__qualname__": plain.__qualname__,
         "plain": plain if isinstance(plain, type) else staticmethod(plain),
-        "_natures": {},
+        "_traits_by_settings": {},
     }
     return type(plain.__name__, (PlainNorm,), members)
 

@@ -157,8 +157,8 @@ def _as_in_training(model: nn.Module, norms: Sequence[nn.Module]) -> Iterator[No
     finally:
         for module, mode in modes:
             module.training = mode
-        for norm, which, updates in switches:
-            norm.statistics, norm.update_running = which, updates
+        for norm, statistics, updates in switches:
+            norm.statistics, norm.update_running = statistics, updates
 
 
 def _feeding(pool: Pool) -> Callable[[nn.Module, Any, Any], None]:

@@ -92,8 +92,8 @@ class RunningNorm(MeasuringNorm):
             running = {name: value.clone() for name, value in running.items()}
         if not by_batch and not moves:
             return self.normalize_by_running(x, running)
-        together, groups = self._joins_other_processes(), self.num_groups_of_samples(x.shape[0])
-        if not together:
+        across_processes, groups = self._joins_other_processes(), self.num_groups_of_samples(x.shape[0])
+        if not across_processes:
             self._require_batch(x, groups)
         xs = (x,) if groups == 1 else x.tensor_split(groups)
         masks: Sequence[Tensor | None] = [None] * groups if mask is None else mask.tensor_split(groups)
@@ -103,20 +103,22 @@ class RunningNorm(MeasuringNorm):
             running = dict(self._passes.recall())
         elif moves and asks_state and may_be_recomputed():
             self._passes.remember(running)
-        if by_batch and mask is None and not together:
-            outputs, found = zip(*(self.measure_and_normalize(part, running) for part in xs), strict=True)
+        if by_batch and mask is None and not across_processes:
+            outputs, statistics = zip(*(self.measure_and_normalize(part, running) for part in xs), strict=True)
             counts: Any = [self.num_values(part) for part in xs]
         else:
             pairs = zip(xs if by_batch else x.detach().tensor_split(groups), masks, strict=True)
-            found, counts = zip(*(self.measure_part(part, valid, together) for part, valid in pairs), strict=True)
-            self._refuse_single_values(counts, together)
-            measured = zip(xs, found, strict=True)
+            statistics, counts = zip(
+                *(self.measure_part(part, valid, across_processes) for part, valid in pairs), strict=True
+            )
+            self._refuse_single_values(counts, across_processes)
+            measured = zip(xs, statistics, strict=True)
             outputs = (
                 tuple(self.normalize_by_measured(part, each, running) for part, each in measured) if by_batch else ()
             )
         y = self.normalize_by_running(x, running) if not by_batch else outputs[0] if groups == 1 else torch.cat(outputs)
         if moves and not again:
-            self._move(found, counts, mask is None and not together, in_half or self.guard)
+            self._move(statistics, counts, mask is None and not across_processes, in_half or self.guard)
         return y
 
     def running_buffers(self) -> list[tuple[str, Tensor]]:
@@ -128,10 +130,10 @@ class RunningNorm(MeasuringNorm):
         return self.training and self.update_running and self.has_running_statistics and self.track_running_stats
 
     def _move(
-        self, found: Sequence[Statistics], counts: Sequence[Any], all_measured: bool, skip_nonfinite: bool
+        self, statistics: Sequence[Statistics], counts: Sequence[Any], all_measured: bool, skip_nonfinite: bool
     ) -> None:
         with torch.no_grad():
-            parts = [self.averaged(each, count) for each, count in zip(found, counts, strict=True)]
+            parts = [self.averaged(each, count) for each, count in zip(statistics, counts, strict=True)]
             measured = None
             if all_measured:
                 new = mean_of_parts(parts)
@@ -172,8 +174,8 @@ class RunningNorm(MeasuringNorm):
         fix = "use larger batches, or a norm that does not depend on the batch"
         self.require_several_values(count, x, "the samples and positions of the batch", fix)
 
-    def _refuse_single_values(self, counts: Sequence[Any], together: bool) -> None:
-        over = "the samples and positions of all processes" if together else self.over_valid
+    def _refuse_single_values(self, counts: Sequence[Any], across_processes: bool) -> None:
+        over = "the samples and positions of all processes" if across_processes else self.over_valid
         fix = "leave more of it valid, or use a norm with wider statistics"
         for count in counts:
             refuse_single_values(self._name, torch.as_tensor(count), over, fix)

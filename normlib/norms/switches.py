@@ -42,18 +42,18 @@ class Switches(nn.Module):
         return self._statistics
 
     @statistics.setter
-    def statistics(self, which: str) -> None:
-        if which not in CHOICES:
-            raise ValueError(f"statistics is one of {', '.join(map(repr, CHOICES))}, got {which!r}")
-        if which in ("running", "weighed") and not self.has_running_statistics:
+    def statistics(self, wanted: str) -> None:
+        if wanted not in CHOICES:
+            raise ValueError(f"statistics is one of {', '.join(map(repr, CHOICES))}, got {wanted!r}")
+        if wanted in ("running", "weighed") and not self.has_running_statistics:
             raise ValueError(
-                f'{type(self).__name__} keeps no running statistics to normalize with, so statistics="{which}" is not possible; use "auto" or "batch"'
+                f'{type(self).__name__} keeps no running statistics to normalize with, so statistics="{wanted}" is not possible; use "auto" or "batch"'
             )
-        if which == "weighed" and self.own_weight is None:
+        if wanted == "weighed" and self.own_weight is None:
             raise ValueError(
                 'statistics="weighed" needs the share of the sample\'s own statistics: set own_weight first, from 0 to 1'
             )
-        self._statistics = which
+        self._statistics = wanted
 
     @property
     def own_weight(self) -> float | None:

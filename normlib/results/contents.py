@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from normlib.results.findings import Findings
-from normlib.results.metrics import table_name
-from normlib.results.placing import check_place
-from normlib.results.sheet import ANALYSES, Sheet
-from normlib.results.study import Study
-from normlib.results.tuning import FIXED
-from normlib.results.view_verdicts import details, digests, main_headline
-from normlib.results.writers import latex, markdown, tidy_csv
+from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.store.placing import check_place
+from normlib.results.study.study import Study
+from normlib.results.tables.table import Table, registered_tables, table_name
+from normlib.results.verdicts import details, digests, headline
 from normlib.tasks.metric import Metric
 
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
@@ -23,10 +21,10 @@ WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
 def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
     """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have;
     `metrics` are those of the runs to come. StoreError."""
-    from normlib.results.figures import DIFFERENCES, LEARNING_CURVES
+    from normlib.results.plots.files import DIFFERENCES, LEARNING_CURVES
 
     named = [table_name(metric) for metric in metrics]
-    tables = [f"{name}{view}" for name in (*ANALYSES, *named) for view in ("", f"_{FIXED}")]
+    tables = [*registered_tables(), *named]
     check_place(
         folder,
         [
@@ -38,42 +36,45 @@ def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = Fals
     )
 
 
-def tables_of(sheets: Sequence[Sheet]) -> dict[str, str]:
-    """Each group of sheets as Markdown, CSV and LaTeX."""
-    by_name: dict[str, list[Sheet]] = {}
-    for sheet in sheets:
-        by_name.setdefault(sheet.name, []).append(sheet)
-    return {f"{TABLES}/{name}{end}": write(own) for name, own in by_name.items() for end, write in WRITERS.items()}
+def tables_of(tables: Sequence[Table]) -> dict[str, str]:
+    """The tables of each name as Markdown, CSV and LaTeX."""
+    by_name: dict[str, list[Table]] = {}
+    for table in tables:
+        by_name.setdefault(table.name, []).append(table)
+    return {
+        f"{TABLES}/{name}{end}": write(list[Any](own))
+        for name, own in by_name.items()
+        for end, write in WRITERS.items()
+    }
 
 
-def figures_of(found: Sequence[Findings]) -> dict[str, bytes]:
-    """Every figure of the main findings that can be drawn, in both forms."""
-    from normlib.results import figures  # matplotlib takes a third of a second to import
+def figures_of(studies: Sequence[Study]) -> dict[str, bytes]:
+    """Every figure of the main study that can be drawn, in both forms."""
+    from normlib.results.plots import files  # matplotlib takes a third of a second to import
 
     return {
-        f"{FIGURES}/{name}.{kind}": figures.image(figure, kind)
-        for findings in found[:1]
-        for name, figure in figures.figures(findings.study, findings.tables, findings.comparisons).items()
+        f"{FIGURES}/{name}.{kind}": files.image(figure, kind)
+        for study in studies[:1]
+        for name, figure in files.figures(study).items()
         for kind in IMAGE_KINDS
     }
 
 
 def page_of(
-    everything: Study, found: Sequence[Findings], sheets: Sequence[Sheet], messages: Sequence[str], command: str
+    everything: Study, studies: Sequence[Study], tables: Sequence[Table], messages: Sequence[str], command: str
 ) -> str:
-    """The page of the main findings with the tables of all."""
+    """The page of the main study with the tables of all."""
     from normlib.results.page import PageContent, page  # plotly and jinja2 take a third of a second to import
 
     return page(
         PageContent(
             experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
-            study=found[0].study if found else Study(everything.runs.iloc[:0], everything.question),
+            study=studies[0] if studies else Study(everything.runs.iloc[:0], everything.question),
             everything=everything,
-            sheets=sheets,
-            comparisons=found[0].comparisons if found else (),
-            headline=main_headline(found),
-            verdicts=digests(found),
-            details=details(found),
+            sheets=list[Any](tables),
+            headline=headline(studies),
+            verdicts=digests(studies),
+            details=details(studies),
             messages=messages,
             commands=[command],
         )

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normlib.results.frame import mixed_code
-from normlib.results.record import DIVERGED, FAILED, RecordError
+from normlib.results.store.frame import mixed_code
+from normlib.results.store.record import DIVERGED, FAILED, RecordError
 
 MOST_NAMED = 10
 """Of many problems of one kind so many are named, and the rest are counted."""

@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.axes import ReportError
 from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
-from normlib.results.digest import digest
-from normlib.results.findings import Findings, filed_apart, find
-from normlib.results.frame import frame, latest, run_name
-from normlib.results.identity import check_paired
 from normlib.results.messages import messages_of, runs
-from normlib.results.placing import place
-from normlib.results.question import Question
-from normlib.results.record import Record, RecordError
-from normlib.results.sheet import Sheet
-from normlib.results.shown import Filters, Shown, View, shown
-from normlib.results.study import Study
-from normlib.results.tuning import FIXED
-from normlib.results.tuning_sheet import tuning_sheets
-from normlib.results.view_verdicts import verdicts_file
-from normlib.results.writers import terminal
+from normlib.results.render.writers import terminal
+from normlib.results.store.frame import frame, latest, run_name
+from normlib.results.store.placing import place
+from normlib.results.store.record import Record, RecordError
+from normlib.results.study.axes import ReportError
+from normlib.results.study.identity import check_paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import Choices
+from normlib.results.study.views import Filters, Shown, View, shown
+from normlib.results.tables.table import Table, make_tables
+from normlib.results.verdicts import digests, verdicts_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,13 +37,13 @@ if TYPE_CHECKING:
 class Report:
     """What was written, and what a reader must be told beside the tables. `frame` has all runs shown, those of trials too.
 
-    The main findings come first; there are none where no run is compared yet.
+    The main study comes first; there is none where no run is compared yet.
     """
 
     folder: Path
     frame: pd.DataFrame
-    findings: tuple[Findings, ...]
-    sheets: tuple[Sheet, ...]
+    studies: tuple[Study, ...]
+    tables: tuple[Table, ...]
     files: tuple[Path, ...]
     messages: tuple[str, ...]
 
@@ -59,14 +56,13 @@ class Report:
         """Print the tables, the verdicts and the messages, then where the files are."""
         from rich.text import Text
 
-        shown = [sheet for sheet in self.sheets if sheet.in_terminal]
+        shown: list[Any] = [table for table in self.tables if table.in_terminal]
         if shown:
             console.print(terminal(shown, styled=console.is_terminal))
-        for findings in self.findings:
-            for section, lines in digest(findings.comparisons, findings.study.question).items():
-                console.print(Text(", ".join(filter(None, ("Verdicts", findings.view, section))), style="bold"))
-                for line in lines:
-                    console.print(Text(f"- {line}"))
+        for heading, lines in digests(self.studies):
+            console.print(Text(", ".join(filter(None, ("Verdicts", heading))), style="bold"))
+            for line in lines:
+                console.print(Text(f"- {line}"))
         for message in self.messages:
             console.print(Text(message))
         console.print(Text(f"runs.csv, verdicts.md, {TABLES}/, {FIGURES}/ and the page: {self.page}", style="dim"))
@@ -138,34 +134,36 @@ def report_on_frame(
                 f"{chosen.axis} was tuned for each arm and cannot span the tables; change rows or columns"
             )
         check_paired(chosen.runs)
-        found = tuple(_find(view, question, curves or {}) for view in chosen.views)
+        studies = tuple(_study(view, question, curves or {}) for view in chosen.views)
+        tables = _tables(studies, chosen, question)
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
-    sheets = (*(sheet for findings in found for sheet in findings.sheets), *_tuning_sheets(chosen))
-    drawn = figures_of(found)
-    no_figure = bool(found) and not drawn
+    drawn = figures_of(studies)
+    no_figure = bool(studies) and not drawn
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     messages += notes
     contents: dict[str, str | bytes] = {
         **rows,
-        **tables_of(sheets),
-        VERDICTS: verdicts_file(found, chosen.messages),
+        **tables_of(tables),
+        VERDICTS: verdicts_file(studies, chosen.messages),
         **drawn,
     }
     if len(chosen.runs):
-        contents[PAGE] = page_of(Study(chosen.runs, question), found, sheets, messages, command)
+        contents[PAGE] = page_of(Study(chosen.runs, question), studies, tables, messages, command)
     files = place(folder, contents, overwrite)
-    return Report(folder, chosen.runs, found, sheets, tuple(files), tuple(messages))
+    return Report(folder, chosen.runs, studies, tables, tuple(files), tuple(messages))
 
 
-def _tuning_sheets(chosen: Shown) -> tuple[Sheet, ...]:
-    if chosen.axis is None or chosen.metric is None:
-        return ()
-    return tuning_sheets(chosen.axis, chosen.choices, chosen.metric)
+def _study(view: View, question: Question, curves: Mapping[str, Any]) -> Study:
+    return Study(view.runs, question, curves, view.name, view.heading)
 
 
-def _find(view: View, question: Question, curves: Mapping[str, Any]) -> Findings:
-    """What is found out about a view; the files of the fixed one say so by their names."""
-    findings = find(Study(view.runs, question, curves, view.verified), view.name, view.heading)
-    return filed_apart(findings) if view.name == FIXED else findings
+def _tables(studies: Sequence[Study], chosen: Shown, question: Question) -> tuple[Table, ...]:
+    """The tables of every view, those of one name together, and after tuning what the trials chose."""
+    tables = [table for study in studies for table in make_tables(study)]
+    if chosen.axis is not None and chosen.metric is not None:
+        choices = Choices(chosen.axis, chosen.choices, chosen.metric)
+        tables += make_tables(Study(chosen.runs.iloc[:0], question, choices=choices))
+    names = list(dict.fromkeys(table.name for table in tables))
+    return tuple(sorted(tables, key=lambda table: names.index(table.name)))

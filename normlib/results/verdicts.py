@@ -1,114 +1,160 @@
-"""Verdicts: the figures of a comparison in one sentence, never stronger than they are.
+"""Verdicts: what the comparisons of a study show, in sentences that are never stronger than the figures.
 
-In: `Comparison`s and the question. Out: a sentence each, and a headline. This file computes nothing.
+In: `Comparison`s and the question, or studies. Out: a headline, a line for each condition, a sentence for each comparison, and
+the text of verdicts.md. Nothing is computed or judged here; see study/comparison.py.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
-from normlib.results.columns import BATCH_SIZES
-from normlib.results.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
-from normlib.results.metrics import bracketed, difference_unit, direction, figure, scale, with_unit
-from normlib.results.question import Question
-from normlib.results.sheet import p_value
+from normlib.results.render.writers import markdown_text
+from normlib.results.store.columns import BATCH_SIZES
+from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
+from normlib.results.study.identity import NOT_VERIFIED
+from normlib.results.study.metrics import bracketed, difference_unit, direction, figure, with_unit
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import TUNED
+from normlib.results.tables.table import p_value
+
+Said = list[tuple[str, list[str]]]
+"""Sentences under headings, in plain text."""
+
+
+def headline(studies: Sequence[Study]) -> str:
+    """The sentence on the largest clear difference of the first study, which is the main one; "" where there is none."""
+    clear = [each for each in _comparisons(studies[:1]) if each.verdict in (BETTER, WORSE) and not each.control]
+    if not clear:
+        return ""
+    study, largest = studies[0], max(clear, key=lambda each: abs(each.difference))
+    section = f"{largest.section}: " if largest.section else ""
+    said = section + sentence(largest, study.question, _family(study.comparisons, largest.section))
+    return f"{study.view.capitalize()}: {said}" if study.view else said
+
+
+def digests(studies: Sequence[Study]) -> Said:
+    """A line for each condition, under a heading for each view and section."""
+    return [
+        (_heading(study, section), digest(mine, study.question, study.view == TUNED))
+        for study in studies
+        for section, mine in by_section(study.comparisons).items()
+    ]
+
+
+def details(studies: Sequence[Study]) -> Said:
+    """A sentence for each comparison, under the same headings."""
+    return [
+        (_heading(study, section), [sentence(each, study.question, _family(mine)) for each in mine])
+        for study in studies
+        for section, mine in by_section(study.comparisons).items()
+    ]
+
+
+def verdicts_file(studies: Sequence[Study], notes: Sequence[str] = ()) -> str:
+    """The text of verdicts.md. Its first line is the headline, if there is one; `notes` on what is shown come last."""
+    blocks = [first] if (first := headline(studies)) else []
+    for study in studies:
+        blocks += [f"# {markdown_text(study.heading)}"] if study.view else []
+        blocks += [what_is_compared(study.question)] if study.comparisons else []
+        blocks += [] if study.hashed else [NOT_VERIFIED]
+        for (heading, lines), (_, sentences) in zip(digests([study]), details([study]), strict=True):
+            blocks += [
+                f"## {markdown_text(heading or 'Verdicts')}",
+                _bullets(lines),
+                "Each comparison:",
+                _bullets(sentences),
+            ]
+    blocks += ["Of the runs shown:", _bullets(notes)] if notes else []
+    if first:
+        blocks[0] = markdown_text(first)
+    return "\n\n".join(blocks) + "\n" * bool(blocks)
+
+
+def by_section(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
+    """The comparisons of each section, in their order."""
+    sections: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        sections.setdefault(comparison.section, []).append(comparison)
+    return sections
+
+
+def what_is_compared(question: Question) -> str:
+    """The line that says what differences, intervals and p values are."""
+    metric = question.facts
+    unit = f"points of {metric.title}" if metric.percent else bracketed(metric.title, metric.unit)
+    return (
+        f"Differences are arm − {question.baseline} in {unit}; {direction(metric)} is better. Intervals are 95 % intervals. p comes "
+        "from the exact sign-flip test, or from Welch's t test where runs are unpaired, and is corrected (Holm) for all comparisons "
+        "of a table."
+    )
 
 
 def sentence(comparison: Comparison, question: Question, family: int) -> str:
     """What one comparison shows, with its figures. `family` is the number of comparisons in its table."""
-    arm, baseline = comparison.arm, comparison.baseline
+    arm, baseline, width = comparison.arm, comparison.baseline, comparison.half_width
     where = f"At {condition_words(question.columns, comparison.column)}, "
     if comparison.verdict == NONE:
-        return f"{where}{arm} and {baseline} are not compared: {comparison.why_none}."
-    width = comparison.half_width
+        return f"{where}{arm} is not compared with {baseline} ({comparison.why_none})."
     size = amount(comparison.difference, question, sign=True, width=width)
     low, high = (amount(end, question, unit=False, sign=True, width=width) for end in (comparison.low, comparison.high))
+    broken, unpaired = _diverged(comparison), f" (unpaired: {comparison.unpaired})" if comparison.unpaired else ""
     if comparison.verdict in (BETTER, WORSE):
         better = comparison.verdict == BETTER
-        least, most = sorted((abs(comparison.low), abs(comparison.high)))
+        ends = sorted((abs(comparison.low), abs(comparison.high)))
+        least, most = (amount(end, question, unit=False, width=width) for end in ends)
         inside = question.counts_as_equal(comparison.within)
-        tail = f", which is less than the {region_words(question)} that count as equal" if inside else ""
+        tail = f", which is less than the {question.region_words} that count as equal" if inside else ""
+        won = f"{comparison.wins if better else comparison.losses} of {comparison.n} seeds"
+        evidence = f"unpaired: {comparison.unpaired}; n = {comparison.n}" if comparison.unpaired else won
         return (
-            f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by {amount(abs(comparison.difference), question, width=width)} "
-            f"({amount(least, question, unit=False, width=width)} to {amount(most, question, unit=False, width=width)}; "
-            f"{_evidence(comparison, better)}; p {_relation(comparison.p_holm)}){tail}{_diverged(comparison)}."
+            f"{where}{arm} {'beats' if better else 'loses to'} {baseline} by "
+            f"{amount(abs(comparison.difference), question, width=width)} ({least} to {most}; {evidence}; "
+            f"p {_relation(comparison.p_holm)}){tail}{broken}."
         )
     if comparison.verdict == EQUAL:
         return (
-            f"{where}{arm} and {baseline} are equal for practical purposes: the difference is within "
-            f"{_at_most(comparison, question)} either way, and {region_words(question, unit=False)} count as equal."
+            f"{where}{arm} is equal to {baseline} in practice: the difference is at most {_at_most(comparison, question)} either "
+            f"way, and up to {question.region_words} count as equal."
         )
     if comparison.verdict == TOO_FEW:
-        if comparison.unpaired:
-            return f"{where}n={comparison.n} is too few to compare {arm} and {baseline} ({comparison.unpaired}; measured: {size})."
-        measured = f"measured: {size}" if comparison.low != comparison.low else f"measured: {size}, {low} to {high}"
+        interval = "" if math.isnan(comparison.low) else f", {low} to {high}"
+        needed = "" if comparison.unpaired else f"; {family} comparisons need {comparison.n_needed}"
+        remark = f"unpaired: {comparison.unpaired}; " if comparison.unpaired else ""
         return (
-            f"{where}n={comparison.n} cannot show a difference between {arm} and {baseline} among {family} comparisons; "
-            f"{comparison.n_needed} needed ({measured}){_diverged(comparison)}."
+            f"{where}{comparison.n} {'seed is' if comparison.n == 1 else 'seeds are'} too few to compare {arm} with "
+            f"{baseline}{needed} ({remark}measured: {size}{interval}){broken}."
         )
-    unpaired = f" (unpaired: {comparison.unpaired})" if comparison.unpaired else ""
-    if (comparison.low > 0 or comparison.high < 0) and comparison.p_holm <= SIGNIFICANCE:
-        return f"{where}{arm} − {baseline} is {size} ({low} to {high}), but there is no verdict{_diverged(comparison)}."
-    if comparison.low > 0 or comparison.high < 0:
+    apart = comparison.low > 0 or comparison.high < 0
+    if apart and comparison.p_holm <= SIGNIFICANCE:
+        return f"{where}{arm} − {baseline} is {size} ({low} to {high}), without a verdict: {_contradiction(comparison)}{broken}."
+    if apart:
         return (
-            f"{where}{arm} and {baseline} cannot be told apart once {family} comparisons are corrected for{unpaired}: "
-            f"{size} ({low} to {high}), p {_relation(comparison.p)}, corrected {p_value(comparison.p_holm)}{_diverged(comparison)}."
+            f"{where}there is no clear difference between {arm} and {baseline}{unpaired} after the correction for {family} "
+            f"comparisons: {size} ({low} to {high}), p {_relation(comparison.p)}, corrected {p_value(comparison.p_holm)}{broken}."
         )
     return (
-        f"{where}{arm} and {baseline} cannot be told apart{unpaired}: the difference is within "
-        f"{_at_most(comparison, question)} either way{_diverged(comparison)}."
+        f"{where}there is no clear difference between {arm} and {baseline}{unpaired}: it is at most "
+        f"{_at_most(comparison, question)} either way{broken}."
     )
 
 
-def verdicts(comparisons: Sequence[Comparison], question: Question) -> dict[str, list[tuple[Comparison, str]]]:
-    """Every comparison with its sentence, by section."""
-    by_section: dict[str, list[Comparison]] = {}
-    for comparison in comparisons:
-        by_section.setdefault(comparison.section, []).append(comparison)
-    return {
-        section: [(each, sentence(each, question, sum(other.p == other.p for other in mine))) for each in mine]
-        for section, mine in by_section.items()
-    }
+def digest(comparisons: Sequence[Comparison], question: Question, tuned: bool = False) -> list[str]:
+    """A line for each condition of a section: which arms beat the baseline, lose to it, equal it, or show no clear difference.
 
-
-def headline(comparisons: Sequence[Comparison], question: Question) -> str | None:
-    """The sentence on the largest difference that is beyond doubt, or None if there is none."""
-    clear = [each for each in comparisons if each.verdict in (BETTER, WORSE) and not each.control]
-    if not clear:
-        return None
-    largest = max(clear, key=lambda each: abs(each.difference))
-    section = f"{largest.section}: " if largest.section else ""
-    family = sum(each.p == each.p for each in comparisons if each.section == largest.section)
-    return section + sentence(largest, question, family)
-
-
-def what_p_is(question: Question) -> str:
-    """The line under the verdicts that says how they are come by."""
-    metric = question.facts
-    unit = f"points of {metric.title}" if metric.percent else bracketed(metric.title, metric.unit)
-    return (
-        f"Differences are arm − {question.baseline} in {unit}, of which {direction(metric)} is better, with 95 % intervals; p is that of the exact sign-flip test "
-        "(where runs are unpaired, of Welch's t), corrected (Holm) for all comparisons of a table."
-    )
-
-
-def _evidence(comparison: Comparison, better: bool) -> str:
-    """How many of the replicates agree with the sentence, or that there are no pairs."""
-    if comparison.unpaired:
-        return f"unpaired: {comparison.unpaired}; n = {comparison.n}"
-    return f"{comparison.wins if better else comparison.losses} of {comparison.n} seeds"
-
-
-def _diverged(comparison: Comparison) -> str:
-    """What the mean alone does not tell: how many runs diverged."""
-    counts = {comparison.arm: comparison.diverged, comparison.baseline: comparison.baseline_diverged}
-    words = [f"{count} {'run' if count == 1 else 'runs'} of {name}" for name, count in counts.items() if count]
-    return f"; {' and '.join(words)} diverged" if words else ""
+    Then what the control says, and what was not compared. `tuned`: whether every arm has a chosen setting of its own.
+    """
+    by_column: dict[str, list[Comparison]] = {}
+    for each in comparisons:
+        if each.verdict != NONE:
+            by_column.setdefault(each.column, []).append(each)
+    lines = [_condition_line(found, question) for found in by_column.values()]
+    return lines + _noise_floor(comparisons, question, tuned) + _not_compared(comparisons)
 
 
 def condition_words(axis: str, column: str) -> str:
+    """A condition as a reader says it: "batch 2", "optimizer.lr=0.1"."""
     return f"batch {column}" if axis in BATCH_SIZES else f"{axis}={column}"
 
 
@@ -118,11 +164,93 @@ def amount(value: float, question: Question, unit: bool = True, sign: bool = Fal
     return with_unit(text, difference_unit(question.facts) if unit else "")
 
 
-def region_words(question: Question, unit: bool = True) -> str:
-    """The largest difference that is equal in practice: "0.5 points"."""
-    return with_unit(
-        f"{(question.region or 0.0) * scale(question.facts):g}", difference_unit(question.facts) if unit else ""
+def _condition_line(found: Sequence[Comparison], question: Question) -> str:
+    """One condition in one sentence; arms in the order of their differences, the best first."""
+    baseline, sign = found[0].baseline, -1 if question.facts.higher_is_better else 1
+    words = {
+        BETTER: ("{arms} beats {baseline}", "{arms} beat {baseline}"),
+        WORSE: ("{arms} loses to {baseline}", "{arms} lose to {baseline}"),
+        EQUAL: ("{arms} is equal to {baseline} in practice", "{arms} are equal to {baseline} in practice"),
+        UNKNOWN: ("no clear difference to {baseline}: {arms}",) * 2,
+        TOO_FEW: ("too few seeds to compare with {baseline}: {arms}",) * 2,
+    }
+    clauses = []
+    for verdict, (one, several) in words.items():
+        arms = sorted((each for each in found if each.verdict == verdict), key=lambda each: sign * each.difference)
+        named = [f"{each.arm} ({', '.join(_aside(each, question))})" for each in arms]
+        if named:
+            listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+            clauses.append((several if len(named) > 1 else one).format(arms=listed, baseline=baseline))
+    return f"At {condition_words(question.columns, found[0].column)}, {'; '.join(clauses)}."
+
+
+def _aside(comparison: Comparison, question: Question) -> list[str]:
+    """The difference in brackets behind an arm's name, with whatever it must not be read without."""
+    said = [amount(comparison.difference, question, unit=False, sign=True, width=comparison.half_width)]
+    said += ["unpaired"] if comparison.unpaired else []
+    if comparison.verdict == TOO_FEW:
+        said.append(f"n={comparison.n}" + ("" if comparison.unpaired else f" of {comparison.n_needed} needed"))
+    said += [f"{comparison.diverged} diverged"] if comparison.diverged else []
+    said += (
+        [f"{comparison.baseline_diverged} of {comparison.baseline} diverged"] if comparison.baseline_diverged else []
     )
+    return said
+
+
+def _not_compared(comparisons: Sequence[Comparison]) -> list[str]:
+    """A line for each reason why comparisons could not be made, with the conditions unless it is all of them."""
+    columns: dict[str, dict[str, None]] = {}
+    for each in comparisons:
+        if each.verdict == NONE:
+            columns.setdefault(each.why_none, {})[each.column] = None
+    everywhere = len({each.column for each in comparisons})
+    return [
+        f"Not compared: {why}" + ("." if len(found) == everywhere else f" (at {', '.join(found)}).")
+        for why, found in columns.items()
+    ]
+
+
+def _noise_floor(comparisons: Sequence[Comparison], question: Question, tuned: bool) -> list[str]:
+    """What the control says: how far the same norm ends from itself on another trajectory, if it takes another."""
+    control = [each for each in comparisons if each.control and each.n]
+    if not control:
+        return []
+    name, baseline = control[0].arm, control[0].baseline
+    pairs, same = sum(each.n for each in control), sum(each.ties for each in control)
+    if 2 * same > pairs:
+        return [
+            f"Noise floor: {name} is {baseline} with slightly different scales at the start. In {same} of {pairs} pairs it ended at "
+            "the very same figure, so here it says little about the noise."
+        ]
+    widest = max(control, key=lambda each: abs(each.difference))
+    told = [each.column for each in control if each.verdict in (BETTER, WORSE)]
+    if tuned:
+        verdict = "This includes what the choice of its own setting adds."
+    elif all(each.verdict == TOO_FEW for each in control):
+        verdict = "With so few seeds no difference could show."
+    elif told:
+        verdict = f"It differs clearly at {', '.join(told)}, so this table says more than its data do."
+    else:
+        verdict = "No comparison shows a clear difference, as it should be."
+    size = amount(abs(widest.difference), question, width=widest.half_width)
+    return [
+        f"Noise floor: {name} is {baseline} on another trajectory. Its mean differs by up to {size} (at "
+        f"{condition_words(question.columns, widest.column)}). {verdict}"
+    ]
+
+
+def _contradiction(comparison: Comparison) -> str:
+    """Why a clear mean difference is no verdict."""
+    if comparison.wins + comparison.ties + comparison.losses != comparison.n:
+        return "some diverged runs have no figure"
+    return f"{comparison.arm} is ahead in {comparison.wins} of {comparison.n} seeds"
+
+
+def _diverged(comparison: Comparison) -> str:
+    """What the mean alone does not tell: how many runs diverged."""
+    counts = {comparison.arm: comparison.diverged, comparison.baseline: comparison.baseline_diverged}
+    words = [f"{count} {'run' if count == 1 else 'runs'} of {name}" for name, count in counts.items() if count]
+    return f"; {' and '.join(words)} diverged" if words else ""
 
 
 def _at_most(comparison: Comparison, question: Question) -> str:
@@ -137,4 +265,23 @@ def _at_most(comparison: Comparison, question: Question) -> str:
 
 def _relation(p: float) -> str:
     text = p_value(p)
-    return text if re.match("<", text) else f"= {text}"
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _comparisons(studies: Sequence[Study]) -> list[Comparison]:
+    return [each for study in studies for each in study.comparisons]
+
+
+def _family(comparisons: Sequence[Comparison], section: str | None = None) -> int:
+    """The number of comparisons that the correction is for."""
+    return sum(each.p == each.p for each in comparisons if section in (None, each.section))
+
+
+def _heading(study: Study, section: str) -> str:
+    if not study.view:
+        return section
+    return f"{study.view.capitalize()}, {section}" if section else study.heading
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)

@@ -1,6 +1,6 @@
 """Checks on gradients: first and second ones are those of finite differences in float64, in every layout and at every size.
 
-What a norm declares to hold constant (`constant_in_gradient`) passes through its `held_constant`; here the values of the
+What a norm declares to hold constant (`constant_in_gradient`) passes through its `stop_gradient`; here the values of the
 first call are put in its place in every further one, so that finite differences hold it as well.
 """
 
@@ -24,7 +24,7 @@ LARGE = (4, 32, 32)  # samples and positions
 
 
 class Held:
-    """Stands in for `held_constant`: keeps the values of the first call of the norm and gives them back in every further call."""
+    """Stands in for `stop_gradient`: keeps the values of the first call of the norm and gives them back in every further call."""
 
     def __init__(self) -> None:
         self.values: list[Tensor] = []
@@ -64,7 +64,7 @@ def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
         declared = of.cls.constant_in_gradient
         require(
             bool(declared) == bool(held),
-            f"declares constant_in_gradient={declared!r}, but takes {held or 'nothing'} through self.held_constant() in training",
+            f"declares constant_in_gradient={declared!r}, but takes {held or 'nothing'} through self.stop_gradient() in training",
         )
 
 
@@ -91,7 +91,7 @@ def _by_torch(check: Callable[..., bool], what: str, *inputs: Any, **options: An
     except GradcheckError as error:
         raise ContractError(
             f"{what}: {str(error).splitlines()[0]} What the gradient is to take as constant is declared as constant_in_gradient "
-            "and passes through self.held_constant(value)."
+            "and passes through self.stop_gradient(value)."
         ) from error
 
 
@@ -126,10 +126,10 @@ def _as_function(module: nn.Module) -> tuple[Callable[..., Tensor], list[Held]]:
     """The module as a function of its input and parameters that always starts from the same state, and what it holds constant:
     the values of the first call."""
     names = [name for name, _ in module.named_parameters()]
-    holders: list[Any] = [part for part in module.modules() if hasattr(part, "held_constant")]  # norms and their parts
+    holders: list[Any] = [part for part in module.modules() if hasattr(part, "stop_gradient")]  # norms and their parts
     stand_ins = [Held() for _ in holders]
     for holder, stand_in in zip(holders, stand_ins, strict=True):
-        holder.held_constant = stand_in
+        holder.stop_gradient = stand_in
     calls = [0]
 
     def run(x: Tensor, *parameters: Tensor) -> Tensor:

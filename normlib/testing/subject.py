@@ -66,7 +66,7 @@ class Subject:
         if not issubclass(self.cls, PlainNorm):
             return usual
         norm: Any = self.build()
-        return usual if len(usual) in norm.nature.ranks else self.shapes[norm.nature.ranks[0] - 2]
+        return usual if len(usual) in norm.traits.ranks else self.shapes[norm.traits.ranks[0] - 2]
 
     def build(self, num_features: int | None = None, **supplied: Any) -> Norm:
         """A new norm in training mode, in a run of `TOTAL_STEPS` steps."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from normlib.data.dataset import Samples
 from normlib.norms.population import measure_population, population_in_place, stateful_norms
-from normlib.results.record import finite_or_none
+from normlib.results.store.record import finite_or_none
 from normlib.tasks.task import Task
 from normlib.training.feeding import Feed
 from normlib.training.seeding import generator
@@ -27,16 +27,16 @@ def evaluation_statistics(
 ) -> Iterator[None]:
     """Normalize with `settings["statistics"]` inside; `batches` are what precise statistics are taken from."""
     stateful: list[Any] = [inner for norm in norms for inner in stateful_norms(norm)]
-    which = settings["statistics"]
-    if which == "precise" and stateful:
+    wanted = settings["statistics"]
+    if wanted == "precise" and stateful:
         with population_in_place(measure_population(network, stateful, batches)):
             yield
         return
     before = [norm.statistics for norm in stateful]
-    if which in ("batch", "weighed"):
+    if wanted in ("batch", "weighed"):
         for norm in stateful:
             norm.own_weight = settings["own_weight"]
-            norm.statistics = which
+            norm.statistics = wanted
     try:
         yield
     finally:

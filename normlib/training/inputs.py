@@ -38,7 +38,7 @@ class NetworkShape:
     vocabulary: int | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, task: Task) -> NetworkShape:
+    def for_task(cls, dataset: Dataset, task: Task) -> NetworkShape:
         """The shape for a task on a dataset."""
         return cls(tuple(dataset.input_shape), task.num_outputs(dataset), dataset.vocabulary)
 

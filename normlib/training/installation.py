@@ -100,22 +100,22 @@ def _require_reference(sites: Sites, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _require_statistics(norm: Any, which: str) -> None:
-    """Raises CannotEnter where the norm keeps statistics that normlib can neither take anew nor put others in the place of."""
-    if which != "running" and isinstance(norm, PlainNorm) and norm.has_running_statistics:
+def _require_statistics(norm: Any, statistics: str) -> None:
+    """Raises CannotEnter where the norm keeps statistics that normlib can neither recompute nor replace."""
+    if statistics != "running" and isinstance(norm, PlainNorm) and norm.has_running_statistics:
         raise CannotEnter(
-            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.nature.moving)} is the average "
-            f"of, so evaluation.statistics={which} is not possible: use evaluation.statistics=running, or derive the norm from "
+            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.traits.moving)} is the average "
+            f"of, so evaluation.statistics={statistics} is not possible: use evaluation.statistics=running, or derive the norm from "
             "normlib.RunningNorm, which says what it measures"
         )
 
 
-def _require_no_later_positions(norm: Any, which: str) -> None:
+def _require_no_later_positions(norm: Any, statistics: str) -> None:
     """Raises CannotEnter where an output of a causal network would see later positions in evaluation, through batch statistics."""
-    if norm.depends_on_batch and (which == "batch" or not norm.has_running_statistics):
+    if norm.depends_on_batch and (statistics == "batch" or not norm.has_running_statistics):
         raise CannotEnter(
             f"{type(norm).__name__} would normalize with the statistics of the evaluation batch, which hold later positions, but an "
-            f"output of this network must not see them (evaluation.statistics={which}); use running statistics, or a norm that "
+            f"output of this network must not see them (evaluation.statistics={statistics}); use running statistics, or a norm that "
             "does not depend on the batch"
         )
 

@@ -16,12 +16,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from normlib.plugins import load_named
-from normlib.results.record import finite_or_none
+from normlib.results.store.record import finite_or_none
 from normlib.tasks.metric import Metric, column_name, known_metric
 from normlib.training.budget import batch_sizes
 from normlib.training.environment import PeakMemory
 from normlib.training.fitted import Fitted
-from normlib.training.loaders import combined, seed_loaders
+from normlib.training.loaders import combine_digests, seed_loaders
 from normlib.training.network import Network
 from normlib.training.recorder import Recorder, numbers
 from normlib.training.seeding import global_stream
@@ -185,7 +185,7 @@ def _facts(metrics: Mapping[str, Mapping[str, float | None]]) -> tuple[Metric, .
 
 
 def _hash_of_evaluation(digests: Mapping[str, Mapping[str, dict[int, str]]]) -> str:
-    parts = [combined(digests[split], 0) for split in ("validation", "test")]
+    parts = [combine_digests(digests[split], 0) for split in ("validation", "test")]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

@@ -44,7 +44,7 @@ class SeededLoader:
                     batch = next(batches)
                 except StopIteration:
                     return
-            feed(content, batch)
+            hash_batch(content, batch)
             self.digests[epoch] = content.hexdigest()[:16]
             yield batch
 
@@ -87,7 +87,7 @@ def _seeded(loaders: Any, seed: int, name: str, epoch: Callable[[], int], digest
     return SeededLoader(loaders, seed, name, epoch, digests.setdefault(name, {}))
 
 
-def combined(digests: Mapping[str, Mapping[int, str]], epoch: int) -> str | None:
+def combine_digests(digests: Mapping[str, Mapping[int, str]], epoch: int) -> str | None:
     """The digest of one epoch over all loaders of a split; None where none was read."""
     parts = sorted((name, by_epoch[epoch]) for name, by_epoch in digests.items() if epoch in by_epoch)
     if not parts:
@@ -95,7 +95,7 @@ def combined(digests: Mapping[str, Mapping[int, str]], epoch: int) -> str | None
     return parts[0][1] if len(parts) == 1 else hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def feed(content: Any, batch: Any) -> None:
+def hash_batch(content: Any, batch: Any) -> None:
     """Add a batch to a hash: its tensors' types, shapes and bytes, whatever holds them."""
     if isinstance(batch, torch.Tensor):
         content.update(f"{batch.dtype}{tuple(batch.shape)}".encode())
@@ -103,10 +103,10 @@ def feed(content: Any, batch: Any) -> None:
     elif isinstance(batch, Mapping):
         for key in batch:
             content.update(str(key).encode())
-            feed(content, batch[key])
+            hash_batch(content, batch[key])
     elif isinstance(batch, Sequence) and not isinstance(batch, str | bytes):
         for each in batch:
-            feed(content, each)
+            hash_batch(content, each)
     else:
         content.update(pickle.dumps(batch, protocol=5))
 

@@ -33,7 +33,7 @@ class Network:
     """A network with its norms in place, and the names of the parameters that belong to them (the rest is trunk).
 
     `trunk`: the trunk's parameters by their names in the plain trunk, whatever wraps them now. `trunk_hash`: of the plain
-    trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has started anew.
+    trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has reinitialized.
     `largest_convolution` counts multiplications for one sample. `draws`: the global generators that the trunk draws from while
     it runs, by dropout for example. `changes`: what the model has switched off or changed in a network of other people's, in words.
     `start`: the pretrained weights that the trunk comes from, `reference` the network with the norms of the weights, and
@@ -192,6 +192,6 @@ def _reinitialized(
     if changed and "reinitializes" not in norms[norm].metadata:
         raise IdenticalTrunkError(
             f"norm {norm!r} has changed the trunk's {', '.join(changed)}, but does not declare it: say which trunk parameters "
-            "it starts anew with register(..., reinitializes=...), and tables print it"
+            "it reinitializes with register(..., reinitializes=...), and tables print it"
         )
     return changed

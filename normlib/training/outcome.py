@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from normlib.results.record import SKIPPED, Record
+from normlib.results.store.record import SKIPPED, Record
 from normlib.training.spec import Run
 
 

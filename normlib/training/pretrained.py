@@ -35,7 +35,7 @@ def keep_norms(sites: Sites, named_sites: Mapping[str, Site], norm: Mapping[str,
         return
     for name, site in named_sites.items():
         if start.norm is not None:
-            _keep_own(start.state, start.norm, site, name, norm, start.kept_norms)
+            _keep_weights_of_norm(start.state, start.norm, site, name, norm, start.kept_norms)
         elif site in sites.replaced:
             description = sites.replaced[site][1]
             differs = differing(description, norm)
@@ -56,15 +56,15 @@ def differing(description: Description, norm: Mapping[str, Any]) -> list[str]:
         return [f"{description.method or 'another method'}, not {norm['name']}"]
     if norm.get("weights") is not None:
         return [f"here with {norm['weights']}"]
-    there: dict[str, Any] = {**description.settings, "eps": description.eps, "affine": description.affine}
+    known: dict[str, Any] = {**description.settings, "eps": description.eps, "affine": description.affine}
     return [
-        f"{name} is {there.get(name, setting.default)} there and {norm[name]} here"
+        f"{name} is {known.get(name, setting.default)} there and {norm[name]} here"
         for name, setting in norms[norm["name"]].settings.items()
-        if name not in DECIDES_NOTHING and name in norm and there.get(name, setting.default) != norm[name]
+        if name not in DECIDES_NOTHING and name in norm and known.get(name, setting.default) != norm[name]
     ]
 
 
-def _keep_own(
+def _keep_weights_of_norm(
     state: Mapping[str, Tensor],
     wrote: Mapping[str, Any],
     site: Site,
@@ -83,23 +83,23 @@ def _keep_own(
 
 def freeze(named_sites: Mapping[str, Site], norm: Mapping[str, Any], sites: Sites) -> None:
     """Hold statistics, scales and shifts, or both still, as `norm.frozen` says. Raises CannotEnter where that means nothing."""
-    which = norm.get("frozen")
-    if which is None:
+    frozen = norm.get("frozen")
+    if frozen is None:
         return
     kept = set() if sites.start is None else set(sites.start.kept_norms)
     for name, site in named_sites.items():
-        if which != "affine":
+        if frozen != "affine":
             if not all(each.has_running_statistics for each in site.norms):
                 raise CannotEnter(
-                    f"norm.frozen={which} holds running statistics still, but {norm['name']} keeps none; use norm.frozen=affine"
+                    f"norm.frozen={frozen} holds running statistics still, but {norm['name']} keeps none; use norm.frozen=affine"
                 )
             known = sites.start is None and sites.weights is not None  # a plan does not fetch weights
             if name not in kept and not known:
                 raise CannotEnter(
-                    f"norm.frozen={which} holds running statistics still that no data have moved yet; start from weights whose "
+                    f"norm.frozen={frozen} holds running statistics still that no data have moved yet; start from weights whose "
                     f"norms are {norm['name']} with the same settings (model.weights)"
                 )
-            freeze_norms(site.norms, affine=which == "all")
+            freeze_norms(site.norms, affine=frozen == "all")
         else:
             for parameter in (*(p for each in site.norms for p in each.parameters()), site.shift):
                 if parameter is not None:
@@ -122,26 +122,26 @@ def fit_norms(
     """
     wanted: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def note(path: str, channel_dim: int) -> Any:
+    def recording_target(path: str, channel_dim: int) -> Any:
         return lambda module, inputs, y: wanted.setdefault(path, _mean_and_spread(y, channel_dim)) and None
 
     def fit(site: Site) -> Any:
         path, description = places[site]
 
-        def after(norm: Any, came: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        def match_target(norm: Any, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
             if path not in wanted:  # it runs a second time, or the reference never came there
                 return y
             target = wanted.pop(path)
             sign = description.state["weight"].sign() if "weight" in description.state else torch.ones(())
-            return _fitted(site, norm, came[0], y, target, sign.to(y.device))
+            return _match_target(site, norm, inputs[0], y, target, sign.to(y.device))
 
-        return after
+        return match_target
 
     modules = list(reference.modules()) + list(network.modules())
     modes = [module.training for module in modules]
-    of_weights: nn.Module = reference.network  # type: ignore[assignment]
+    pretrained: nn.Module = reference.network  # type: ignore[assignment]
     hooks = [
-        of_weights.get_submodule(path).register_forward_hook(note(path, site.channel_dim))
+        pretrained.get_submodule(path).register_forward_hook(recording_target(path, site.channel_dim))
         for site, (path, _) in places.items()
     ]
     hooks += [site.norms[0].register_forward_hook(fit(site)) for site in places]
@@ -163,23 +163,27 @@ def fit_norms(
             module.training = training
 
 
-def _fitted(site: Site, norm: Any, x: Tensor, y: Tensor, target: tuple[Tensor, Tensor], sign: Tensor) -> Tensor:
+def _match_target(site: Site, norm: Any, x: Tensor, y: Tensor, target: tuple[Tensor, Tensor], sign: Tensor) -> Tensor:
     """Fit one norm, of which `y` came for `x`; what it gives now, before the site's own shift."""
     mean, spread = target
-    came, came_spread = _mean_and_spread(y, site.channel_dim)
-    scale = norm.weight if norm.weight is not None and norm.weight.shape == came.shape else None
-    alive = came_spread > SMALLEST_SPREAD * came.abs()
-    ratio = torch.where(alive, sign * spread / came_spread, 1.0) if scale is not None else torch.ones_like(came)
+    measured_mean, measured_spread = _mean_and_spread(y, site.channel_dim)
+    scale = norm.weight if norm.weight is not None and norm.weight.shape == measured_mean.shape else None
+    alive = measured_spread > SMALLEST_SPREAD * measured_mean.abs()
+    ratio = (
+        torch.where(alive, sign * spread / measured_spread, 1.0)
+        if scale is not None
+        else torch.ones_like(measured_mean)
+    )
     shift, by_site = (norm.bias, 0.0) if norm.bias is not None else (site.shift, site.shift)
     before = shift.clone()
     if scale is not None:
         scale.mul_(ratio.to(scale.dtype))
-    shift.copy_(mean - ratio * (came - (before if norm.bias is not None else 0.0)))
+    shift.copy_(mean - ratio * (measured_mean - (before if norm.bias is not None else 0.0)))
     y = norm.forward(x)
-    came, came_spread = _mean_and_spread(y, site.channel_dim)
-    off = (came + by_site - mean).abs() / spread.clamp(min=SMALLEST_SPREAD)
+    measured_mean, measured_spread = _mean_and_spread(y, site.channel_dim)
+    off = (measured_mean + by_site - mean).abs() / spread.clamp(min=SMALLEST_SPREAD)
     if scale is not None:
-        off = torch.maximum(off, (came_spread - spread).abs().where(alive, 0.0) / spread.clamp(min=SMALLEST_SPREAD))
+        off = torch.maximum(off, (measured_spread - spread).abs().where(alive, 0.0) / spread.clamp(min=SMALLEST_SPREAD))
     if float(off.max()) > AGREES:
         raise ValueError(
             f"norm.fit_on_batches: the output of {type(norm).__name__} does not follow its scale and shift (off by "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from normlib.results.record import DIVERGED, DONE, Record, finite_or_none
+from normlib.results.store.record import DIVERGED, DONE, Record, finite_or_none
 from normlib.training.environment import PeakMemory, describe
 from normlib.training.fitted import Fitted
 from normlib.training.network import Network

@@ -16,7 +16,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from normlib.training.loaders import combined, samples_of
+from normlib.training.loaders import combine_digests, samples_of
 from normlib.training.seeding import start_global
 
 
@@ -81,7 +81,7 @@ class Recorder(pl.Callback):
             self.train_curve["step"].append(trainer.global_step)
             self.train_curve["loss"].append(math.fsum(finite) / len(finite))
         self._losses.clear()
-        digest = combined(self.digests["train"], trainer.current_epoch)
+        digest = combine_digests(self.digests["train"], trainer.current_epoch)
         if digest is not None and self.diverged is None:
             self.epochs.append(digest)
 

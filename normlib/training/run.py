@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from normlib.norms.place import CannotEnter
-from normlib.results.record import FAILED, SKIPPED, Record
+from normlib.results.store.record import FAILED, SKIPPED, Record
 from normlib.training.environment import PeakMemory
 from normlib.training.fitted import Fitted
 from normlib.training.lightning import fit_module

@@ -17,8 +17,8 @@ from torch import nn
 from normlib.errors import NormlibError
 from normlib.models import models, registered_name
 from normlib.norms import norms
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from normlib.training.inputs import NetworkShape, make_dataset, make_task
 from normlib.training.network import build_network
 from normlib.training.source import class_hash
@@ -60,7 +60,7 @@ def load_network(record: Record | str | os.PathLike[str], results_dir: str | os.
     _warn_of_other_code(record)
     spec["norm"] = {**spec["norm"], "frozen": None, "fit_on_batches": 0}
     spec["model"] = {**spec["model"], "weights": None}
-    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
+    shape = NetworkShape.for_task(make_dataset(spec["data"]), make_task(spec["task"]))
     state = read_weights(file)
     with standard_surroundings(torch.get_num_threads()):
         network = build_network(spec, shape, max(record.planned_steps, 1), stored=state.keys()).module

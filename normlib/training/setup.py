@@ -65,7 +65,7 @@ def set_up(run: Run, data_dir: Path) -> Setup:
     plan = BatchPlan(
         spec["seed"], dataset.sizes["train"], samples_per_step(spec), run.planned_steps, data["flip"], data["crop"]
     )
-    network = build_network(spec, NetworkShape.of(dataset, task), run.planned_steps)
+    network = build_network(spec, NetworkShape.for_task(dataset, task), run.planned_steps)
     network.module.to(device)
     if spec["norm"].get("fit_on_batches"):
         _fit(network, feed, spec, device)

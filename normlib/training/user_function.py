@@ -15,7 +15,7 @@ from torch import nn
 
 from normlib.errors import NormlibError
 from normlib.plugins import load_named
-from normlib.results.record import finite_or_none
+from normlib.results.store.record import finite_or_none
 from normlib.tasks.metric import column_name, known_metric
 from normlib.training.fitted import Fitted
 from normlib.training.installation import add_noise, norm_factory, scale_or_shift

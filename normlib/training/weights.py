@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from normlib.results.files import StoreError, unwritable, write_atomically
+from normlib.results.store.files import StoreError, unwritable, write_atomically
 
 SUFFIX = ".safetensors"
 LENGTH_BYTES = 8

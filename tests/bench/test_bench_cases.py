@@ -1,4 +1,4 @@
-"""Checks what inputs hold, that a cold ring is larger than a cache, and that a block lays its memory out anew."""
+"""Checks what inputs hold, that a cold ring is larger than a cache, and that a block allocates its memory again."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 from normlib.bench.folder import BenchFolder
 from normlib.bench.record import Timing
-from normlib.results.record import NewerRecordError, RecordError
+from normlib.results.store.record import NewerRecordError, RecordError
 from tests.results.mutants import nested, signed
 
 GALLERY = Path(__file__).parents[2] / "results" / "gallery"

@@ -17,7 +17,7 @@ from normlib.bench.memory import memory_bytes
 from normlib.bench.record import Timing
 from normlib.bench.settings import BenchSettings
 from normlib.cli import main
-from normlib.results.record import RecordError
+from normlib.results.store.record import RecordError
 
 TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.blocks=2", "bench.rounds=3"]
 NORMAL = ["bench.inputs=[normal]", *TINY]

@@ -53,7 +53,7 @@ class ResNet18(nn.Module):
 EXACT = 1e-5  # of the largest output: what folding in float32 is allowed, here as everywhere
 
 
-def off_by(a: Tensor, b: Tensor) -> float:
+def relative_difference(a: Tensor, b: Tensor) -> float:
     """The largest difference, as a share of the largest value of `b`."""
     return float(((a - b).abs().max() / b.abs().max()).detach())
 

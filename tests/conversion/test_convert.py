@@ -144,7 +144,7 @@ def test_running_statistics_that_mean_something_else_are_not_carried() -> None:
     new = normlib.convert(layer, "batch")
     assert torch.equal(new.running_mean, torch.zeros(4)) and torch.equal(new.running_var, torch.ones(4))
     row = normlib.conversion_report(new).rows[0]
-    assert "running statistics start anew" in row.changed and {"running_mean", "running_var"} <= set(row.lost)
+    assert "running statistics are reinitialized" in row.changed and {"running_mean", "running_var"} <= set(row.lost)
 
 
 def test_channels_last_layers_keep_their_channels_last() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import normlib
 from tests.conversion.hidden_uses import Pair
-from tests.conversion.networks import EXACT, draw, lived_in, off_by
+from tests.conversion.networks import EXACT, draw, lived_in, relative_difference
 
 
 class Optional(Pair):
@@ -55,8 +55,8 @@ def domains() -> nn.Module:
 def test_a_call_that_could_not_be_followed_is_refused_until_an_example_shows_it() -> None:
     model, x = domains(), draw(2, 3, 5, 5)
     folded = normlib.fold(model)
-    assert isinstance(folded.bns[0], nn.Identity) and off_by(folded(x), model(x)) < EXACT
-    assert off_by(folded(x, domain=0), model(x)) < EXACT, "its default is no other call"
+    assert isinstance(folded.bns[0], nn.Identity) and relative_difference(folded(x), model(x)) < EXACT
+    assert relative_difference(folded(x, domain=0), model(x)) < EXACT, "its default is no other call"
     for copied in (folded, copy.deepcopy(folded), pickle.loads(pickle.dumps(folded))):
         with pytest.raises(ValueError, match="without a look at calls with domain given.*example_inputs"):
             copied(x, domain=1)
@@ -66,7 +66,7 @@ def test_a_call_that_could_not_be_followed_is_refused_until_an_example_shows_it(
         report
     )
     for domain in (0, 1):
-        assert off_by(shown(x, domain), model(x, domain)) < EXACT
+        assert relative_difference(shown(x, domain), model(x, domain)) < EXACT
     with pytest.raises(ValueError, match="calls with domain given"):
         shown(x, -1)
 
@@ -79,7 +79,7 @@ class Variable(Pair):
 def test_arguments_of_any_number_are_refused_where_the_model_was_followed_without() -> None:
     model, x = lived_in(Variable(), draw(4, 3, 5, 5, seed=1)), draw(2, 3, 5, 5)
     folded = normlib.fold(model)
-    assert off_by(folded(x, scale=2.0), model(x, scale=2.0)) < EXACT
+    assert relative_difference(folded(x, scale=2.0), model(x, scale=2.0)) < EXACT
     with pytest.raises(ValueError, match="calls with more given"):
         folded(x, x)
     with pytest.raises(ValueError, match="calls with named given"):
@@ -164,7 +164,7 @@ def test_a_norm_behind_a_flattened_or_transposed_output_is_folded(case: str) -> 
     torch.manual_seed(0)
     model, x = lived_in(build(), draw(*shape, seed=1) + 1).double(), draw(*shape).double()
     folded = normlib.fold(model, example_inputs=x)
-    assert off_by(folded(x), model(x)) < 1e-12 and not normlib.conversion_report(folded).left
+    assert relative_difference(folded(x), model(x)) < 1e-12 and not normlib.conversion_report(folded).left
     if wrong is not None:  # with as many dimensions the norm took others for its channels, or refused
         with pytest.raises(ValueError, match="is right for"):
             folded(draw(*wrong).double())
@@ -188,7 +188,7 @@ def test_a_residual_of_the_same_shape_only_reads_the_shape() -> None:
             return self.bn(y.flatten(0, 1)).reshape_as(y)
 
     model = lived_in(LinearNorm(), draw(3, 4, 5, seed=1))
-    assert off_by(normlib.fold(model)(draw(3, 4, 5)), model(draw(3, 4, 5))) < EXACT
+    assert relative_difference(normlib.fold(model)(draw(3, 4, 5)), model(draw(3, 4, 5))) < EXACT
 
 
 def test_an_unbatched_input_whose_channels_the_norm_mistook_is_refused() -> None:
@@ -212,7 +212,7 @@ class BuiltDifferently(nn.Conv3d):
 def test_a_convolution_that_is_only_built_differently_takes_a_norm() -> None:
     model = lived_in(nn.Sequential(BuiltDifferently(3), nn.BatchNorm3d(3)), draw(2, 3, 2, 4, 4, seed=1))
     x = draw(2, 3, 2, 4, 4)
-    assert off_by(normlib.fold(model)(x), model(x)) < EXACT
+    assert relative_difference(normlib.fold(model)(x), model(x)) < EXACT
 
 
 class ChecksShapes(Pair):
@@ -260,4 +260,4 @@ def test_a_folded_model_can_be_traced_and_compiled() -> None:
     model = lived_in(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), draw(9, 3, seed=1))
     folded, x = normlib.fold(model), draw(5, 3)
     for again in (torch.fx.symbolic_trace(folded), torch.compile(folded, backend="eager", fullgraph=True)):
-        assert off_by(again(x), model(x)) < EXACT
+        assert relative_difference(again(x), model(x)) < EXACT

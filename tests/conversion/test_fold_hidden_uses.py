@@ -10,7 +10,7 @@ from torch import nn
 
 import normlib
 from tests.conversion.hidden_uses import FOLDED, LEFT, InAClosure, Pair, UnregisteredParent
-from tests.conversion.networks import EXACT, draw, lived_in, off_by
+from tests.conversion.networks import EXACT, draw, lived_in, relative_difference
 
 
 @pytest.mark.parametrize("kind", FOLDED)
@@ -18,7 +18,7 @@ def test_layers_that_are_held_elsewhere_too_are_replaced_there(kind: type[Pair])
     model, x = lived_in(kind(), draw(4, 3, 5, 5, seed=1) + 1), draw(2, 3, 5, 5)
     before = model(x)
     folded = normlib.fold(model)
-    assert off_by(folded(x), before) < EXACT and isinstance(folded.bn, nn.Identity)
+    assert relative_difference(folded(x), before) < EXACT and isinstance(folded.bn, nn.Identity)
     assert torch.equal(model(x), before) and isinstance(model.bn, nn.BatchNorm2d)
 
 
@@ -33,7 +33,7 @@ def test_what_folding_would_change_elsewhere_is_left_with_the_reason(kind: type[
     folded = normlib.fold(model)
     assert isinstance(folded[1], nn.Identity) and normlib.conversion_report(folded).left[0].path.startswith("3.")
     with torch.no_grad():
-        assert off_by(folded(x), model(x)) < EXACT
+        assert relative_difference(folded(x), model(x)) < EXACT
 
 
 @pytest.mark.parametrize("kind", [InAClosure, UnregisteredParent])

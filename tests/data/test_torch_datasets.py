@@ -180,7 +180,7 @@ import torch, normlib
 from torch.utils.data import Dataset
 
 class Noisy(Dataset):
-    """Items that are drawn anew each time they are read."""
+    """Items that are drawn again each time they are read."""
     def __len__(self):
         return 60
     def __getitem__(self, number):

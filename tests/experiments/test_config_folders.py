@@ -17,7 +17,7 @@ from normlib.experiments.plan import make_plan
 from normlib.hydra_app import multirun
 from normlib.naming import NO_NAMES
 from normlib.registry import RegistryError
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TASK, TINY
 
 ODD = [

@@ -13,8 +13,8 @@ from normlib.experiments.control import CONTROL_NOISE
 from normlib.experiments.estimate import estimate
 from normlib.experiments.plan import Plan, make_plan, make_run
 from normlib.experiments.sweep import run_missing
-from normlib.results.columns import arm_label
-from normlib.results.record import Record
+from normlib.results.store.columns import arm_label
+from normlib.results.store.record import Record
 from normlib.training.spec import Run
 from tests.experiments.tiny_sweeps import TASK, TINY, Watcher
 from tests.results.factories import make_record

@@ -12,7 +12,7 @@ from normlib.experiments.display import SweepDisplay, duration
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import make_plan
 from normlib.experiments.state import State, progress_of
-from normlib.results.record import DIVERGED, DONE, FAILED
+from normlib.results.store.record import DIVERGED, DONE, FAILED
 from tests.experiments.tiny_sweeps import TINY
 from tests.results.factories import make_record
 

@@ -6,7 +6,7 @@ import pytest
 
 from normlib.experiments.estimate import SECONDS_AROUND_A_RUN, estimate
 from normlib.experiments.plan import make_run
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.training.spec import Run
 from tests.experiments.tiny_sweeps import TINY
 from tests.results.factories import make_record

@@ -13,7 +13,7 @@ from normlib.cli import main
 from normlib.experiments.execute import WorkersError
 from normlib.experiments.plan import Plan, make_plan
 from normlib.experiments.sweep import progress_of, run_missing
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.processes import PATIENCE_SECONDS
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, ids, statuses, write_plugin
 

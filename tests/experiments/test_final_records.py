@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
-from normlib.experiments.execute import Place, do_run
+from normlib.experiments.execute import RunDestination, do_run
 from normlib.experiments.plan import make_plan, make_run
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import run_missing
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from tests.experiments.processes import started, wait_for, workers
 from tests.experiments.tiny_sweeps import TINY, Watcher, contents, statuses, write_plugin
 from tests.results.factories import make_record
@@ -117,18 +117,18 @@ def test_a_sweep_tells_of_weights_that_cannot_be_saved(tmp_path: Path, capfd: py
 def test_weights_are_not_put_beside_a_record_of_other_figures(tmp_path: Path) -> None:
     """As where the record came from another machine, whose arithmetic differs in the last bit."""
     run, settings = make_run([*TINY, "norm=layer", f"results_dir={tmp_path}", "save_weights=true"])
-    place = Place(Store(tmp_path, "train"), Path(settings["data_dir"]), save_weights=True)
-    first = do_run(run, Place(place.store, place.data_dir))
+    destination = RunDestination(Store(tmp_path, "train"), Path(settings["data_dir"]), save_weights=True)
+    first = do_run(run, RunDestination(destination.store, destination.data_dir))
     assert first is not None
-    path = place.store.path(run.id)
+    path = destination.store.path(run.id)
     metrics = {**first.record.metrics, "test": {**first.record.metrics["test"], "loss": 0.125}}
     elsewhere = replace(first.record, metrics=metrics)
     path.write_text(elsewhere.to_json())
-    outcome = do_run(run, place)
+    outcome = do_run(run, destination)
     assert outcome is not None and outcome.record == elsewhere
     assert "does not agree with its record on the metrics" in str(outcome.problem)
-    assert not place.weights_file(run.id).exists()
-    assert place.store.read(run.id) == elsewhere
+    assert not destination.weights_file(run.id).exists()
+    assert destination.store.read(run.id) == elsewhere
 
 
 def test_labels_are_changed_on_the_record_that_stands(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_broken_file_in_place_of_a_skipped_record_is_not_lost(tmp_path: Path) 
 
 
 def test_temporary_files_of_dead_processes_go_at_once(tmp_path: Path) -> None:
-    from normlib.results.files import _machine
+    from normlib.results.store.files import _machine
 
     store = Store(tmp_path, "comparison")
     store.write(make_record())

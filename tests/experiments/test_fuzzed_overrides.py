@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from normlib.cli import main
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, files_in
 from tests.results.factories import make_record
 

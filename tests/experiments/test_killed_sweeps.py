@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.processes import PATIENCE_SECONDS, group_is_gone, started, wait_for, workers
 from tests.experiments.tiny_sweeps import TASK, contents, files_in, statuses
 

@@ -12,7 +12,7 @@ from normlib.cli import main
 from normlib.experiments.basis import COMPARISON
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.plan import make_plan, make_run
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, ids
 from tests.results.factories import make_record
 

@@ -10,9 +10,9 @@ import pytest
 from normlib.cli import main
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.plan import Plan, make_plan, make_run
-from normlib.results.axes import places
-from normlib.results.frame import frame
-from normlib.results.record import SKIPPED
+from normlib.results.store.frame import frame
+from normlib.results.store.record import SKIPPED
+from normlib.results.study.axes import places
 from normlib.training.outcome import unfinished
 from tests.experiments.tiny_sweeps import TASK, TINY, ids
 

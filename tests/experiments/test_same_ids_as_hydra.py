@@ -8,7 +8,7 @@ import pytest
 
 from normlib.experiments.plan import make_plan
 from normlib.hydra_app import multirun
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, files_in, ids, write_plugin
 
 # An arm file, floats in two spellings, a null, a quoted string and a setting of the norm's.

@@ -19,10 +19,10 @@ from normlib.experiments.reporting import report_on_state
 from normlib.experiments.state import State, progress_of
 from normlib.experiments.sweep import run_missing
 from normlib.experiments.tuning import FIRST_TUNING_SEED
-from normlib.results.columns import arm_label
-from normlib.results.record import Record
-from normlib.results.store import Store
-from normlib.results.tuning import FIXED, TRIAL, TUNED
+from normlib.results.store.columns import arm_label
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.tuning import FIXED, TRIAL, TUNED
 from tests.experiments.tiny_sweeps import TASK, Watcher, contents, write_plugin
 
 RATES = (0.0005, 0.005, 0.05)

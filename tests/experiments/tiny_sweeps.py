@@ -9,7 +9,7 @@ from normlib.experiments.basis import COMPARISON
 from normlib.experiments.execute import Outcome
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from normlib.training.spec import Run
 
 TASK = [

@@ -89,7 +89,7 @@ def build(variant: str, **settings: object) -> tuple[nn.Module, Sites]:
 
 
 def with_norm(run: Run, norm: str) -> Run:
-    """The run with another norm at its defaults, as the plan makes it; composing anew would take most of the time."""
+    """The run with another norm at its defaults, as the plan makes it; composing it again would take most of the time."""
     section = dataclasses.asdict(settings_node("norm", norms[norm], COMMON["norm"])())
     return resolve(
         {

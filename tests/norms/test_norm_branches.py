@@ -196,5 +196,5 @@ def test_a_network_without_branches_is_skipped_with_the_reason(norm: str, make_r
 
 def test_fixup_beside_a_method_on_weights_is_skipped_with_the_reason(make_run) -> None:
     run = make_run("model=resnet", "norm=fixup", "norm.weights=weight_standardization")
-    assert run.skip_reason is not None and "Fixup starts the layers of residual branches anew" in run.skip_reason
+    assert run.skip_reason is not None and "Fixup reinitializes the layers of residual branches" in run.skip_reason
     assert make_run("model=resnet", "norm=skipinit", "norm.weights=scaled_weight_standardization").skip_reason is None

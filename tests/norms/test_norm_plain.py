@@ -96,9 +96,9 @@ def test_its_nature_is_found_out(module: Any) -> None:
     state = torch.get_rng_state()
     cls = plain_norm(module)
     depends, moving, shift, scale, torch_momentum = NATURES[module]
-    for nature in (cls.usual_nature(), cls(8).nature):
-        assert (nature.depends_on_batch, nature.moving, nature.shift, nature.scale) == (depends, moving, shift, scale)
-        assert nature.has_torch_momentum == torch_momentum
+    for traits in (cls.default_traits(), cls(8).traits):
+        assert (traits.depends_on_batch, traits.moving, traits.shift, traits.scale) == (depends, moving, shift, scale)
+        assert traits.has_torch_momentum == torch_momentum
     assert cls.depends_on_batch == cls(8).depends_on_batch == depends
     assert torch.equal(state, torch.get_rng_state())
 
@@ -119,7 +119,7 @@ def test_a_width_that_it_takes_is_looked_for() -> None:
 def test_a_module_for_some_ranks_is_checked_on_those_and_refuses_the_others() -> None:
     for module, ranks in ((plain.ForImagesOnly, (4,)), (nn.BatchNorm1d, (2, 3)), (nn.BatchNorm3d, (5,))):
         norm = plain_norm(module)(48)
-        assert norm.nature.ranks == ranks
+        assert norm.traits.ranks == ranks
         for rank in {2, 3, 4, 5} - set(ranks):
             with pytest.raises(ValueError, match="takes inputs of .* dimensions, but got shape"):
                 norm(torch.ones(6, 48, 4, 2, 2)[(..., *[0] * (5 - rank))])

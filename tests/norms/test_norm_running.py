@@ -99,7 +99,7 @@ def test_a_mask_leaves_the_valid_values(name) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_batch_with_infinity_leaves_no_trace_where_it_is_guarded(name) -> None:
+def test_a_batch_with_infinity_is_skipped_where_the_guard_is_on(name) -> None:
     norm = build(name, guard=True)
     x = batch(6)
     x[0, 0, 0] = torch.inf

@@ -114,7 +114,7 @@ def test_the_switches_are_not_in_the_state() -> None:
     assert "statistics='running'" in repr(norm)
 
 
-def test_a_guarded_norm_skips_a_batch_that_is_not_finite() -> None:
+def test_a_norm_with_guard_skips_a_batch_that_is_not_finite() -> None:
     for cls in (BatchNorm, BatchRenorm):
         norm = cls(4, guard=True)
         norm(draw((8, 4)))

@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from normlib.results.frame import frame
-from normlib.results.question import Question
-from normlib.results.record import DIVERGED, DONE, Record
-from normlib.results.sheet import Sheet
-from normlib.results.study import Study
-from normlib.results.table_sheet import main_sheet
-from normlib.results.tables import Table, comparison
+from normlib.results.store.frame import frame
+from normlib.results.store.record import DIVERGED, DONE, Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.tables.means import Means, comparison
+from normlib.results.tables.means_sheet import main_sheet
+from normlib.results.tables.sheet import Sheet
 from normlib.tasks.metric import Metric
 
 TRAIN_SAMPLES = 1296
@@ -123,7 +123,7 @@ def study_of(records: Iterable[Record], **question: Any) -> Study:
     return Study(frame(records), Question(**question), {record.id: record.curves for record in records})
 
 
-def tables_of(records: Iterable[Record], **question: Any) -> list[Table]:
+def tables_of(records: Iterable[Record], **question: Any) -> list[Means]:
     """The main tables of the records."""
     return comparison(study_of(records, **question))
 

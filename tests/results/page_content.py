@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from normlib.results.digest import digest
-from normlib.results.findings import find
-from normlib.results.frame import frame
 from normlib.results.page import PageContent
-from normlib.results.question import Question
-from normlib.results.record import DIVERGED, FAILED, SKIPPED, Record
-from normlib.results.study import Study
-from normlib.results.verdicts import headline, verdicts
+from normlib.results.store.frame import frame
+from normlib.results.store.record import DIVERGED, FAILED, SKIPPED, Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.tables.table import make_tables
+from normlib.results.verdicts import details, digests, headline
 from tests.results.factories import make_record
 
 HOSTILE = "<script>alert(1)</script>"
@@ -33,16 +32,10 @@ def records(norms: Sequence[str] = NORMS, models: Sequence[str] = ("mlp", "convn
 
 def content(runs: Sequence[Record], experiment: str = "page_test", **over: Any) -> PageContent:
     """The content that a report of these records has."""
-    question = Question()
-    study = Study(frame(runs), question, {run.id: run.curves for run in runs})
-    question = study.question
-    findings = find(study)
-    said = verdicts(findings.comparisons, question)
+    study = Study(frame(runs), Question(), {run.id: run.curves for run in runs})
     fields: dict[str, Any] = {
-        "experiment": experiment, "study": study, "sheets": findings.sheets, "comparisons": findings.comparisons,
-        "headline": headline(findings.comparisons, question) or "",
-        "verdicts": list(digest(findings.comparisons, question).items()),
-        "details": [(section, [sentence for _, sentence in pairs]) for section, pairs in said.items()],
+        "experiment": experiment, "study": study, "sheets": make_tables(study),
+        "headline": headline([study]), "verdicts": digests([study]), "details": details([study]),
         "messages": ["warning: something to know"],
         "commands": ["normlib compare experiment=page_test", "normlib report experiment=page_test"],
     }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from normlib.results.analyses.against_baseline import Against, against_baseline, difference_entry, p_entry
+from normlib.results.tables.against_baseline import Against, against_baseline, difference_entry, p_entry
 from tests.results.factories import ACCURACY
 
 

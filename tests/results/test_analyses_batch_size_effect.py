@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from normlib.results.analyses.batch_size_effect import Effect, analyse
-from normlib.results.analyses.batch_size_effect_sheet import sheets
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.record import Record
+from normlib.results.study.study import Study
+from normlib.results.tables.batch_size_effect import Effect, analyse
+from normlib.results.tables.batch_size_effect_sheet import sheets
 from tests.results.factories import make_record, study_of
 
 ROUNDING = 1e-12  # float64 on numbers near 1
@@ -74,9 +74,9 @@ def test_too_few_seeds_say_so_and_never_no_difference() -> None:
     curves = {"batch": {2: 0.3, 8: 0.7}, "group": {2: 0.6, 8: 0.7}}
     (sheet,) = sheets(study_of(_records(curves, seeds=5, spread=0.01)))
     batch, group = sheet.lines
-    assert [entry.text for entry in batch.entries[2:4]] == ["–", "–"]
-    assert group.entries[3].text == group.entries[6].text == "n=5 cannot show it; 6 needed"
-    assert not group.entries[2].strong
+    assert [cell.text for cell in batch.cells[2:4]] == ["–", "–"]
+    assert group.cells[3].text == group.cells[6].text == "n=5 cannot show it; 6 needed"
+    assert not group.cells[2].strong
 
 
 def test_an_arm_without_all_batch_sizes_has_none_and_says_why() -> None:
@@ -94,7 +94,7 @@ def test_an_arm_without_all_batch_sizes_has_none_and_says_why() -> None:
         "batch": "", "group": "failed 2/2 at 2", "instance": "skipped", "layer": "no run at 8, 32",
     }  # fmt: skip
     (sheet,) = sheets(study)
-    assert [line.entries[1].text for line in sheet.lines][1:] == ["failed 2/2 at 2", "skipped", "no run at 8, 32"]
+    assert [line.cells[1].text for line in sheet.lines][1:] == ["failed 2/2 at 2", "skipped", "no run at 8, 32"]
     assert any("lacks a batch size" in note for note in sheet.notes)
 
 
@@ -125,9 +125,9 @@ def test_arms_on_other_seeds_and_a_missing_baseline_are_not_compared() -> None:
     batch = _records({"batch": {2: 0.3, 8: 0.7}})
     group = [make_record(norm="group", batch_size=size, seed=5, accuracy=0.8) for size in (2, 8)]
     (sheet,) = sheets(study_of(batch + group))
-    assert sheet.lines[1].entries[3].text == "no replicate in common"
+    assert sheet.lines[1].cells[3].text == "no replicate in common"
     (sheet,) = sheets(study_of(group))
-    assert sheet.lines[0].entries[3].text == "–"
+    assert sheet.lines[0].cells[3].text == "–"
     assert any("batch, the baseline, has no figure" in note for note in sheet.notes)
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from normlib.results.analyses.cost import analyse, sheets
+from normlib.results.tables.cost import analyse, sheets
 from tests.results.factories import make_record, study_of
 
 
@@ -25,7 +25,7 @@ def test_words_and_what_is_unknown() -> None:
     records += [make_record(norm="layer", peak_memory_bytes=2048), make_record(norm="none", peak_memory_bytes=2**31)]
     records += [make_record(norm="instance", status="skipped", reason="why")]
     (sheet,) = sheets(study_of(records))
-    texts = {line.arm: [entry.text for entry in line.entries[2:]] for line in sheet.lines}
+    texts = {line.arm: [cell.text for cell in line.cells[2:]] for line in sheet.lines}
     assert texts["batch"] == ["0.4", "1.00", "–", "92,682", "1,536", "1,542", "1"]
     assert [texts[arm][2] for arm in ("group", "layer", "none")] == ["–", "< 0.1", "2,048.0"]
     assert texts["instance"] == ["skipped", *["–"] * 5, "0"]

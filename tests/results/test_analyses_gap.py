@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from normlib.results.analyses.gap import analyse, sheets
-from normlib.results.record import Record
+from normlib.results.store.record import Record
+from normlib.results.tables.gap import gap_tables
 from tests.results.factories import make_record, study_of
 
 ROUNDING = 1e-12  # float64 on numbers near 1
@@ -24,7 +24,8 @@ def _record(train: float, test: float, **over: Any) -> Record:
 
 
 def test_mean_and_interval_by_hand() -> None:
-    (gap,) = analyse(study_of([_record(0.99, 0.95), _record(0.99, 0.93, seed=1)]))
+    (table,) = gap_tables(study_of([_record(0.99, 0.95), _record(0.99, 0.93, seed=1)]))
+    (gap,) = table.rows
     assert gap.mean == pytest.approx(0.05, abs=ROUNDING) and gap.n == 2
     rounding = (1 / 500**2 + 1 / 250**2) / 12  # of both accuracies
     assert gap.half_width == pytest.approx(T_1 * math.sqrt((0.02**2 / 2 + rounding) / 2), abs=ROUNDING)
@@ -36,26 +37,26 @@ def test_cells_without_a_gap_say_why_and_n_where_it_differs() -> None:
     records += [_record(0.99, 0.95, norm="group"), make_record(norm="group", seed=1, status="failed", reason="killed")]
     records += [make_record(norm="layer", status="failed", reason="killed")]
     records += [make_record(norm="instance", status="skipped", reason="why")]
-    (sheet,) = sheets(study_of(records))
-    assert {line.arm: [entry.text for entry in line.entries[1:]] for line in sheet.lines} == {
+    (table,) = gap_tables(study_of(records))
+    assert {line.arm: [cell.text for cell in line.cells[1:]] for line in table.lines} == {
         "batch": ["0.0 ± 1.2", "−5.0 ± 1.2"],
         "group": ["–", "+4.0 (n=1)"],
         "instance": ["–", "skipped"],
         "layer": ["–", "failed 1/1"],
     }
-    assert "unless a cell says otherwise" in sheet.notes[0]
-    assert sheet.tidy[0].keys() >= {"section", "column", "arm", "mean", "half_width", "n", "why_none"}
+    assert "unless a cell says otherwise" in table.notes[0]
+    assert table.tidy[0].keys() >= {"section", "column", "arm", "mean", "half_width", "n", "why_none"}
 
 
 def test_diverged_runs_are_counted_in_a_note() -> None:
     records = [_record(0.9, 0.8, seed=seed, batch_size=size) for seed in range(2) for size in (2, 8)]
-    assert len(sheets(study_of(records))[0].notes) == 1
+    assert len(gap_tables(study_of(records))[0].notes) == 1
     records += [_record(0.1, 0.1, norm="group", seed=seed, status="diverged" if seed else "done") for seed in range(4)]
-    (sheet,) = sheets(study_of(records))
-    assert sheet.notes[1:] == (
+    (table,) = gap_tables(study_of(records))
+    assert table.notes[1:] == (
         "Diverged: group 3/4 trained runs; they count with what the broken network scores, where that is a number.",
     )
 
 
 def test_no_runs_no_sheet() -> None:
-    assert sheets(study_of([])) == []
+    assert gap_tables(study_of([])) == []

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from normlib.results.analyses.learning_curves import learning_curves
+from normlib.results.study.learning_curves import learning_curves
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.results.analyses.sheets import analysis_sheets
-from normlib.results.record import Record
-from normlib.results.writers import latex, markdown, tidy_csv
+from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.store.record import Record
+from normlib.results.tables.sheets import analysis_sheets
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 
@@ -58,9 +58,9 @@ def test_every_sheet_counts_the_runs_that_diverged() -> None:
 def test_every_sheet_is_whole_and_can_be_written(records: list[Record]) -> None:
     sheets = analysis_sheets(study_of(records))
     for sheet in sheets:
-        assert {len(line.entries) for line in sheet.lines} <= {len(sheet.header)}
+        assert {len(line.cells) for line in sheet.lines} <= {len(sheet.header)}
         assert len(set(sheet.header)) == len(sheet.header)
-        assert all(entry.text and "nan" not in entry.text for line in sheet.lines for entry in line.entries)
+        assert all(cell.text and "nan" not in cell.text for line in sheet.lines for cell in line.cells)
         assert sheet.notes and not any("nan" in note for note in sheet.notes)
     assert markdown(sheets).count("### ") == len(sheets)
     assert "nan" not in tidy_csv(sheets)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from normlib.results.analyses.speed import Speed, analyse
-from normlib.results.analyses.speed_sheet import sheets
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.record import Record
+from normlib.results.study.study import Study
+from normlib.results.tables.speed import Speed, analyse
+from normlib.results.tables.speed_sheet import sheets
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 
@@ -62,10 +62,10 @@ def test_nobody_gets_there() -> None:
     group = _by_arm(study)["group"]
     assert (group.reached, group.steps) == (0, (math.inf,) * 3) and group.why_no_ratio == "neither reaches it"
     (sheet,) = sheets(study)
-    texts = [entry.text for entry in sheet.lines[1].entries]
+    texts = [cell.text for cell in sheet.lines[1].cells]
     assert texts == ["32", "group", "90.0", "0/6", *["∞ (∞ to ∞)"] * 3, *["neither reaches it"] * 2]
     assert any("in 6 pairs" in note for note in sheet.notes)
-    sort = sheet.lines[1].entries[4].sort
+    sort = sheet.lines[1].cells[4].sort
     assert sort is not None and math.isfinite(sort)  # JSON has no infinity
 
 
@@ -92,7 +92,7 @@ def test_a_diverged_run_counts_and_others_say_why_they_do_not() -> None:
     assert (speeds["group"].reached, speeds["group"].n, speeds["group"].steps[0]) == (0, 2, math.inf)
     assert (speeds["layer"].why_none, speeds["instance"].why_none) == ("failed 2/2", "skipped")
     by_arm = {line.arm: line for line in sheets(study)[0].lines}
-    assert by_arm["layer"].entries[3].text == "failed 2/2"
+    assert by_arm["layer"].cells[3].text == "failed 2/2"
 
 
 def test_a_run_that_diverged_has_lost_whatever_its_curve_showed() -> None:

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from normlib.results.analyses.workloads import Summary, analyse, workloads
-from normlib.results.analyses.workloads_sheet import sheets
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.store.record import Record
+from normlib.results.study.study import Study
+from normlib.results.tables.workloads import Summary, analyse, workloads
+from normlib.results.tables.workloads_sheet import sheets
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import split
 
@@ -47,15 +47,15 @@ def test_two_workloads_cannot_show_anything() -> None:
     group = _by_arm(study)["group"]
     assert (group.p_holm, group.workloads_needed) == (0.5, 6)
     (sheet,) = sheets(study)
-    assert sheet.lines[1].entries[5].text == "2 workloads cannot show it; 6 needed"
-    assert not sheet.lines[1].entries[5].strong and sheet.lines[0].entries[5].text == "–"
+    assert sheet.lines[1].cells[5].text == "2 workloads cannot show it; 6 needed"
+    assert not sheet.lines[1].cells[5].strong and sheet.lines[0].cells[5].text == "–"
 
 
 def test_six_workloads_can() -> None:
     study = study_of(_records({"batch": 0.9, "group": 0.95}, models=6, seeds=2))
     assert _by_arm(study)["group"].p_holm == 2 / 2**6
     (sheet,) = sheets(study)
-    assert sheet.lines[1].entries[5].strong and sheet.lines[1].entries[5].text == "0.031"
+    assert sheet.lines[1].cells[5].strong and sheet.lines[1].cells[5].text == "0.031"
 
 
 def test_batch_sizes_and_rates_are_no_workloads() -> None:
@@ -156,7 +156,7 @@ def test_a_missing_baseline_and_one_that_failed_leave_nothing_tested() -> None:
 def test_one_seed_has_no_interval_and_unequal_n_is_averaged_as_it_is() -> None:
     summary = _by_arm(study_of(_records({"batch": 0.9}, seeds=1)))["batch"]
     assert summary.mean == pytest.approx(0.895, abs=ROUNDING) and math.isnan(summary.low)
-    assert sheets(study_of(_records({"batch": 0.9}, seeds=1)))[0].lines[0].entries[3].text == "–"
+    assert sheets(study_of(_records({"batch": 0.9}, seeds=1)))[0].lines[0].cells[3].text == "–"
     unequal = _by_arm(study_of(_records({"batch": 0.9})[:-1]))["batch"]
     # Seven runs, one cut from either end: 0.889, 0.890, 0.897, 0.898, 0.899.
     assert unequal.mean == pytest.approx(0.8946, abs=ROUNDING)

@@ -19,9 +19,9 @@ from normlib.results.elsewhere.own import asked_rows
 from normlib.results.elsewhere.read import read_table
 from normlib.results.elsewhere.report import files_among
 from normlib.results.elsewhere.rows import Asked
-from normlib.results.identity import NOT_VERIFIED
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.identity import NOT_VERIFIED
 from tests.results.factories import make_record
 
 FLAGS = ["--arm", "norm", "--seed", "seed", "--columns", "batch_size", "--metric", "dice"]

@@ -13,17 +13,17 @@ import pytest
 
 import normlib
 from normlib.errors import NormlibError
-from normlib.results.comparison import Comparison
 from normlib.results.elsewhere.figures import step_of
 from normlib.results.elsewhere.frames import TableError, plain_frame
 from normlib.results.elsewhere.own import is_own
 from normlib.results.elsewhere.rows import Asked, rows_of
 from normlib.results.elsewhere.status import WORDS
-from normlib.results.frame import frame
-from normlib.results.paired import paired
-from normlib.results.question import Question
-from normlib.results.record import FAILED, TRAINED
-from normlib.results.study import Study
+from normlib.results.store.frame import frame
+from normlib.results.store.record import FAILED, TRAINED
+from normlib.results.study.comparison import Comparison
+from normlib.results.study.pairing import paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
 from tests.results.factories import make_record
 
 ASKED = Asked(arm="norm", seed="seed", metric="dice", columns=("batch_size",))

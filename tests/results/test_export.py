@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from normlib.results.export import ExportError, export
-from normlib.results.frame import frame
+from normlib.results.store.export import ExportError, export
+from normlib.results.store.frame import frame
 from tests.results.factories import make_record
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import matplotlib as mpl
 import pytest
 
-from normlib.results.figures import CONTROL_STYLE, OTHER_STYLES, STYLES, draw, image, styles
-from normlib.results.record import Record
+from normlib.results.plots.files import CONTROL_STYLE, OTHER_STYLES, STYLES, draw, image, styles
+from normlib.results.store.record import Record
 from tests.results.factories import make_record, tables_of
 
 

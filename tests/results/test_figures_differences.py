@@ -9,10 +9,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from normlib.results.comparison import Comparison
-from normlib.results.figures import draw_differences, figures, image
-from normlib.results.record import Record
-from normlib.results.study import Study
+from normlib.results.plots.files import draw_differences, figures, image
+from normlib.results.store.record import Record
+from normlib.results.study.comparison import Comparison
+from normlib.results.study.study import Study
 from tests.results.factories import make_record, study_of
 
 ROUNDING = 1e-9  # float64 on numbers near 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.results.figures import draw_learning_curves, image
-from normlib.results.figures.learning_curves import MAX_CONDITIONS, MAX_SECTIONS, even_choice
+from normlib.results.plots.files import draw_learning_curves, image
+from normlib.results.plots.files.learning_curves import MAX_CONDITIONS, MAX_SECTIONS, even_choice
 from tests.results.factories import make_record, study_of
 from tests.results.record_parts import curves_of
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import normlib
-from normlib.results.folders import FolderError, read_folders
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.folders import FolderError, read_folders
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 
 

@@ -15,12 +15,12 @@ import normlib
 from normlib.cli import main
 from normlib.results import contents
 from normlib.results.contents import check_folder
-from normlib.results.files import StoreError
-from normlib.results.identity import IdentityError
-from normlib.results.manifest import MANIFEST, Manifest, hash_of_file
-from normlib.results.record import Record
 from normlib.results.report import write_report
-from normlib.results.store import Store
+from normlib.results.store.files import StoreError
+from normlib.results.store.manifest import MANIFEST, Manifest, hash_of_file
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.identity import IdentityError
 from tests.experiments.tiny_sweeps import TINY
 from tests.results.factories import ACCURACY, LOSS, make_record
 from tests.results.tuned_records import tuned_records

@@ -6,8 +6,8 @@ import json
 
 import pandas as pd
 
-from normlib.results.frame import frame, latest, mixed_code, settings
-from normlib.results.record import Record
+from normlib.results.store.frame import frame, latest, mixed_code, settings
+from normlib.results.store.record import Record
 from tests.results.factories import make_record
 
 

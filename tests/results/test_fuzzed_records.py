@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from normlib.cli import main
-from normlib.results import figures
-from normlib.results.store import Store
+from normlib.results.plots import files as figures
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 from tests.results.mutants import file_name, mutants, signed, sound_values
 

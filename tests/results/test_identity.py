@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from normlib.results.frame import frame
-from normlib.results.identity import MEANING, IdentityError, check_paired, held_against_another, pairing
-from normlib.results.record import Record
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.identity import MEANING, IdentityError, check_paired, held_against_another, pairing
 from tests.results.factories import make_record
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from normlib.results.analyses.learning_curves import learning_curves
-from normlib.results.axes import section_keys
-from normlib.results.columns import MACHINE
-from normlib.results.frame import frame, run_name
-from normlib.results.identity import check_paired
-from normlib.results.merge import merge
-from normlib.results.question import Question
-from normlib.results.record import Record
-from normlib.results.store import Scan
-from normlib.results.study import Study
+from normlib.results.store.columns import MACHINE
+from normlib.results.store.frame import frame, run_name
+from normlib.results.store.merge import merge
+from normlib.results.store.record import Record
+from normlib.results.store.store import Scan
+from normlib.results.study.axes import section_keys
+from normlib.results.study.identity import check_paired
+from normlib.results.study.learning_curves import learning_curves
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
 from tests.results.factories import make_record
 
 HERE = {"cpu": "EPYC", "accelerator": "cpu", "torch": "2.6.0"}

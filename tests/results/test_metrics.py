@@ -9,24 +9,25 @@ from typing import Any
 
 import pytest
 
-from normlib.results.analyses import batch_size_effect, gap, speed, workloads
-from normlib.results.analyses.learning_curves import learning_curves
-from normlib.results.axes import ReportError
-from normlib.results.comparison import BETTER, WORSE
 from normlib.results.digest import digest
-from normlib.results.figures import figures
+from normlib.results.elsewhere.arms import compare_arms
 from normlib.results.findings import find
-from normlib.results.frame import frame
-from normlib.results.metrics import figure, metric_of, metric_of_value, table_name
-from normlib.results.page.by_column import metric_plot
-from normlib.results.page.differences import differences
-from normlib.results.paired import compare_arms, paired
-from normlib.results.question import Question
-from normlib.results.record import Record
+from normlib.results.plots.by_column import metric_plot
+from normlib.results.plots.differences import differences
+from normlib.results.plots.files import figures
 from normlib.results.report import write_report
-from normlib.results.study import Study
-from normlib.results.tables import comparison
-from normlib.results.tuning import choices
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.axes import ReportError
+from normlib.results.study.comparison import BETTER, WORSE
+from normlib.results.study.learning_curves import learning_curves
+from normlib.results.study.metrics import figure, metric_of, metric_of_value, table_name
+from normlib.results.study.pairing import paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import choices
+from normlib.results.tables import batch_size_effect, gap, speed, workloads
+from normlib.results.tables.means import comparison
 from normlib.results.verdicts import headline
 from normlib.tasks.metric import Metric
 from tests.results.factories import ACCURACY, BITS, LOSS, METRICS, R2, make_record, study_of
@@ -80,7 +81,7 @@ def test_percent_and_points_stand_only_where_they_are_meant(metric: Metric) -> N
         if sheet.name in ("cost", LOSS.name):
             continue
         words = " ".join(
-            [sheet.title, *sheet.header, *(e.text for line in sheet.lines for e in line.entries), *sheet.notes]
+            [sheet.title, *sheet.header, *(e.text for line in sheet.lines for e in line.cells), *sheet.notes]
         )
         assert (" points" in words or "(points" in words) <= metric.percent, sheet.name
         assert "accuracy" not in words.lower() or metric is ACCURACY
@@ -271,7 +272,7 @@ def _of_a_module(name: str) -> list[Record]:
 def test_a_figure_that_is_known_on_validation_alone_is_reported_there(tmp_path: Path) -> None:
     report = write_report(tmp_path, _of_a_module("val_dice"), question=Question(metric="val_dice"))
     (main,) = (sheet for sheet in report.sheets if sheet.name == "val_dice")
-    assert main.title == "Validation val dice" and main.lines[1].entries[1].strong
+    assert main.title == "Validation val dice" and main.lines[1].cells[1].strong
     assert report.findings[0].comparisons[0].verdict == BETTER
 
 

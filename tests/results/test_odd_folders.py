@@ -14,9 +14,9 @@ import pytest
 
 import normlib
 from normlib.cli import main
-from normlib.results.places import PlaceError, user_path
-from normlib.results.record import RecordError
-from normlib.results.store import BROKEN, Store, StoreError
+from normlib.results.store.places import PlaceError, user_path
+from normlib.results.store.record import RecordError
+from normlib.results.store.store import BROKEN, Store, StoreError
 from tests.results.factories import make_record
 from tests.results.mutants import signed
 

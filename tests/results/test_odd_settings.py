@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from normlib.cli import main
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from tests.results.factories import ACCURACY, make_record, study_of
 
 ODD: tuple[Any, ...] = (

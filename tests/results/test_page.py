@@ -14,17 +14,17 @@ from html.parser import HTMLParser
 import pytest
 from plotly import graph_objects
 
-from normlib.results.figures.style import OTHER_STYLES, STYLES
-from normlib.results.frame import frame
 from normlib.results.page import PageContent, page
-from normlib.results.page.by_column import MOST_LISTED, metric_plot
-from normlib.results.page.marks import SYMBOLS, marks
 from normlib.results.page.parts import LONGEST_OPEN, parts
-from normlib.results.question import Question
-from normlib.results.record import Record
-from normlib.results.sheet import Entry, Line, Sheet
-from normlib.results.study import Study
-from normlib.results.tuning import TUNED, views
+from normlib.results.plots.by_column import MOST_LISTED, metric_plot
+from normlib.results.plots.files.style import OTHER_STYLES, STYLES
+from normlib.results.plots.marks import SYMBOLS, marks
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import TUNED, views
+from normlib.results.tables.sheet import Cell, Line, Sheet
 from tests.results.factories import make_record
 from tests.results.page_content import HOSTILE, IMAGE, NORMS, content, records
 from tests.results.tuned_records import DEPTH, tuned_records
@@ -145,7 +145,7 @@ def test_many_replicates_are_counted_and_not_listed() -> None:
 def test_every_part_is_there_in_order() -> None:
     headings = re.findall(r'<h2 id="(.*?)-heading">', text())
     assert headings == [
-        "verdicts", "main", "paired", "batch_size_effect", "speed", "workloads", "gap", "metrics", "cost",
+        "verdicts", "main", "differences", "batch_size_effect", "speed", "workloads", "gap", "metrics", "cost",
         "runs", "guarantees", "environment", "limits", "again",
     ]  # fmt: skip
     words = " ".join(Parts(without_plotly()).words)
@@ -158,7 +158,7 @@ def test_every_part_is_there_in_order() -> None:
 
 
 def test_no_sheet_is_left_out() -> None:
-    strange = Sheet("strange", "Of a kind to come", ("norm", "x"), (Line("batch", (Entry("batch"), Entry("1", 1.0))),))
+    strange = Sheet("strange", "Of a kind to come", ("norm", "x"), (Line("batch", (Cell("batch"), Cell("1", 1.0))),))
     second_view = dataclasses.replace(strange, name="accuracy_fixed", part="main", title="Of a second view")
     note_alone = Sheet("differences", "Nothing to compare", (), (), ("because there is no baseline",))
     shown = page(content(records(NORMS[:2]), sheets=[strange, second_view, note_alone]))
@@ -169,7 +169,7 @@ def test_no_sheet_is_left_out() -> None:
 
 def test_a_long_table_is_folded_where_the_part_shows_something_else() -> None:
     short, long = (
-        Sheet("speed", f"{rows} rows", ("norm",), (Line("batch", (Entry("batch"),)),) * rows)
+        Sheet("speed", f"{rows} rows", ("norm",), (Line("batch", (Cell("batch"),)),) * rows)
         for rows in (LONGEST_OPEN, LONGEST_OPEN + 1)
     )
     (alone,) = parts([long], [])
@@ -191,7 +191,7 @@ def test_only_runs_with_a_counterpart_count_as_verified() -> None:
 
 def test_arms_that_chose_different_depths_do_not_count_as_verified() -> None:
     tuned = views(frame(tuned_records(DEPTH)), DEPTH)[TUNED]
-    study = Study(tuned, Question(), verified=False)
+    study = Study(tuned, Question(), view="tuned")
     shown = page(PageContent(experiment="tuned", study=study, sheets=[]))
     assert "parameters of all that is not a norm. 0 of 6 trained runs held" in shown
     assert "the dataset. 6 of 6 trained runs held" in shown

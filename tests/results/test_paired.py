@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normlib.results.axes import ReportError
-from normlib.results.comparison import Comparison, attainable
-from normlib.results.frame import frame
-from normlib.results.identity import IdentityError
-from normlib.results.paired import compare_arms, paired
-from normlib.results.record import Record
+from normlib.results.elsewhere.arms import compare_arms
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.axes import ReportError
+from normlib.results.study.comparison import Comparison, attainable
+from normlib.results.study.identity import IdentityError
+from normlib.results.study.pairing import paired
 from tests.results.factories import digest, make_record, study_of
 
 T_9 = 2.2621571628  # 97.5 % quantile of Student's t with 9 degrees of freedom, from any table

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
-from normlib.results.paired import paired
-from normlib.results.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
-from normlib.results.record import Record
-from normlib.results.writers import markdown, tidy_csv
+from normlib.results.render.writers import markdown, tidy_csv
+from normlib.results.store.record import Record
+from normlib.results.study.pairing import paired
+from normlib.results.tables.paired_sheet import difference_sheets, no_baseline_sheet, paired_sheets
 from tests.results.factories import make_record, study_of
 
 BASELINE = [0.90, 0.91, 0.92, 0.90, 0.89, 0.93, 0.91]
@@ -54,7 +54,7 @@ def test_the_long_form_has_every_figure_and_an_unrounded_csv() -> None:
     study = study_of(_records())
     comparisons = paired(study)
     (sheet,) = paired_sheets(study, comparisons)
-    by_arm = {line.arm: [entry.text for entry in line.entries] for line in sheet.lines}
+    by_arm = {line.arm: [cell.text for cell in line.cells] for line in sheet.lines}
     assert by_arm["group"] == [
         "32", "group", "+2.1 (+1.1 to +3.1)", "100 (59 to 100)", "0.016", "0.047", "7", by_arm["group"][7], "better",
     ]  # fmt: skip

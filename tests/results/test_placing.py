@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from normlib.results import claims, placing
-from normlib.results.claims import claim
-from normlib.results.files import StoreError, _machine, write_atomically
-from normlib.results.manifest import MANIFEST, Manifest, hash_of_file
-from normlib.results.placing import check_place, place
+from normlib.results.store import claims, placing
+from normlib.results.store.claims import claim
+from normlib.results.store.files import StoreError, _machine, write_atomically
+from normlib.results.store.manifest import MANIFEST, Manifest, hash_of_file
+from normlib.results.store.placing import check_place, place
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

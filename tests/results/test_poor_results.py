@@ -13,10 +13,10 @@ import pytest
 
 import normlib
 from normlib.cli import main
-from normlib.results.axes import ReportError
-from normlib.results.manifest import MANIFEST
-from normlib.results.record import Record
-from normlib.results.store import Store
+from normlib.results.store.manifest import MANIFEST
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.axes import ReportError
 from tests.results.factories import make_record
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from normlib.results.record import FIELDS, Record, RecordError, checksum, finite_or_none
+from normlib.results.store.record import FIELDS, Record, RecordError, checksum, finite_or_none
 from tests.results.factories import make_record
 
 PATH = Path("runs/0123456789abcdef.json")
@@ -100,7 +100,7 @@ def test_the_readme_explains_every_key() -> None:
 
 def test_a_record_is_read_without_heavy_imports() -> None:
     code = (
-        "import sys, normlib.results.record, normlib.results.store;"
+        "import sys, normlib.results.store.record, normlib.results.store.store;"
         "print([m for m in ('torch', 'pandas', 'numpy', 'matplotlib', 'scipy', 'rich') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

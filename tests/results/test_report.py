@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normlib.results.axes import ReportError
-from normlib.results.files import StoreError
-from normlib.results.identity import IdentityError
-from normlib.results.manifest import MANIFEST
-from normlib.results.question import Question
-from normlib.results.record import Record
 from normlib.results.report import Report, write_report
-from normlib.results.store import Store
+from normlib.results.store.files import StoreError
+from normlib.results.store.manifest import MANIFEST
+from normlib.results.store.record import Record
+from normlib.results.store.store import Store
+from normlib.results.study.axes import ReportError
+from normlib.results.study.identity import IdentityError
+from normlib.results.study.question import Question
 from tests.results.factories import make_record
 
 NAMES = ("accuracy", "batch_size_effect", "cost", "differences", "gap", "loss", "paired", "speed")
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_report_never_imports_what_trains(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from normlib.results.report import write_report\n"
-        "from normlib.results.store import Store\n"
+        "from normlib.results.store.store import Store\n"
         "store = Store(sys.argv[1], 'x'); scan = store.scan()\n"
         "write_report(store.folder, scan.records, scan.problems)\n"
         "print([m for m in ('torch', 'pytorch_lightning', 'hydra', 'omegaconf', 'matplotlib.pyplot', 'scipy.stats')"

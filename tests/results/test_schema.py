@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from normlib.results import schema
-from normlib.results.record import FIELDS, STATUSES, NewerRecordError, Record, RecordError
-from normlib.results.store import Store
+from normlib.results.store import schema
+from normlib.results.store.record import FIELDS, STATUSES, NewerRecordError, Record, RecordError
+from normlib.results.store.store import Store
 from tests.results.factories import make_record
 from tests.results.mutants import nested, signed
 

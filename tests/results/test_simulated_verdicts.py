@@ -7,9 +7,9 @@ import numpy as np
 from benchmarks.statistics_documents import VERDICTS
 from benchmarks.statistics_family import NOISES, STEP, scores
 from benchmarks.statistics_family import judged as judged_at_once
-from normlib.results.comparison import Comparison, judged
-from normlib.results.question import Question
-from normlib.results.statistics import paired_difference, sign_flip_p
+from normlib.results.stats import paired_difference, sign_flip_p
+from normlib.results.study.comparison import Comparison, judged
+from normlib.results.study.question import Question
 from normlib.tasks.metric import Metric
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from normlib.results.statistics import (
+from normlib.results.stats import (
     mean_interval,
     median_interval,
     not_worse_than_best,

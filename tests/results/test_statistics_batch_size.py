@@ -9,7 +9,7 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from normlib.results.statistics import areas, pair_correlation, slopes
+from normlib.results.stats import areas, pair_correlation, slopes
 
 # Both sides are float64 with fewer than 100 operations on numbers near 1.
 ROUNDING = 1e-12

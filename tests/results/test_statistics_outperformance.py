@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from normlib.results.statistics import outperformance
+from normlib.results.stats import outperformance
 
 # The beta quantiles come from two routines of scipy, each good to about 1e-15 relative.
 ROUNDING = 1e-10

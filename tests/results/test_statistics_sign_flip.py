@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from normlib.results.statistics import holm, replicates_needed, sign_flip_p, smallest_sign_flip_p
+from normlib.results.stats import holm, replicates_needed, sign_flip_p, smallest_sign_flip_p
 
 # A share of at most 2^12 patterns is exact; this is float64 rounding of that share.
 ROUNDING = 1e-12

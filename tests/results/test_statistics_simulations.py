@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks import statistics_coverage, statistics_family, statistics_laws
 from benchmarks.statistics_documents import BOUNDS, DOCUMENT, ROOT, Result, read_results, with_tables
-from normlib.results.comparison import SIGNIFICANCE
-from normlib.results.question import POINTS
-from normlib.results.statistics import median_interval, outperformance, replicates_needed, smallest_sign_flip_p
-from normlib.results.statistics.sign_flip import EXACT_UP_TO, FLIPS
+from normlib.results.stats import median_interval, outperformance, replicates_needed, smallest_sign_flip_p
+from normlib.results.stats.sign_flip import EXACT_UP_TO, FLIPS
+from normlib.results.study.comparison import SIGNIFICANCE
+from normlib.results.study.question import POINTS
 
 RESULTS = read_results()
 AGAIN = "run: python benchmarks/statistics_coverage.py; python benchmarks/statistics_family.py"

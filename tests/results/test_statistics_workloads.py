@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from normlib.results.statistics import average_ranks, interquartile_mean, stratified_bootstrap, wilcoxon_holm
+from normlib.results.stats import average_ranks, interquartile_mean, stratified_bootstrap, wilcoxon_holm
 
 # Both sides are float64 with fewer than 1,000 operations on numbers near 1.
 ROUNDING = 1e-12

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from normlib.results import files
-from normlib.results.claims import claim
-from normlib.results.files import STRAY_AFTER_SECONDS
-from normlib.results.record import RecordError
-from normlib.results.store import BROKEN, Store, StoreError
+from normlib.results.store import files
+from normlib.results.store.claims import claim
+from normlib.results.store.files import STRAY_AFTER_SECONDS
+from normlib.results.store.record import RecordError
+from normlib.results.store.store import BROKEN, Store, StoreError
 from tests.results.factories import make_record
 
 
@@ -130,7 +130,7 @@ def test_a_claim_excludes_others_and_leaves_no_file(store: Store) -> None:
 
 
 HOLD = (
-    "import sys; from pathlib import Path; from normlib.results.claims import claim\n"
+    "import sys; from pathlib import Path; from normlib.results.store.claims import claim\n"
     "with claim(Path(sys.argv[1]), 'a') as ours:\n"
     "    print(ours, flush=True); sys.stdin.read()\n"
 )

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from normlib.results.axes import ReportError, as_text, same_text
-from normlib.results.record import Record
-from normlib.results.tables import Table
+from normlib.results.store.record import Record
+from normlib.results.study.axes import ReportError, as_text, same_text
+from normlib.results.tables.means import Means
 from tests.results.factories import make_record, tables_of
 
 T_2 = 0.95 * math.sqrt(2 / (1 - 0.95**2))  # 97.5 % quantile of Student's t with 2 degrees of freedom, closed form
@@ -24,7 +24,7 @@ def _arms(accuracies: dict[str, list[float]], **over: object) -> list[Record]:
     ]
 
 
-def _only(records: Iterable[Record], **options: object) -> Table:
+def _only(records: Iterable[Record], **options: object) -> Means:
     (table,) = tables_of(records, **options)  # type: ignore[arg-type]
     return table
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.results.frame import frame
-from normlib.results.paired import paired
-from normlib.results.question import Question
-from normlib.results.study import Study
-from normlib.results.tuning import FIXED, TUNED, views
+from normlib.results.store.frame import frame
+from normlib.results.study.pairing import paired
+from normlib.results.study.question import Question
+from normlib.results.study.study import Study
+from normlib.results.study.tuning import FIXED, TUNED, views
 from tests.results.tuned_records import DEPTH, RATE, tuned_records
 
 
 @pytest.mark.parametrize(("axis", "differs"), [(RATE, ""), (DEPTH, "the hash 'trunk'")])
 def test_the_hashes_tell_whether_tuned_arms_are_paired(axis: str, differs: str) -> None:
     tuned = views(frame(tuned_records(axis)), axis)[TUNED]
-    (found,) = paired(Study(tuned, Question(), verified=False))
+    (found,) = paired(Study(tuned, Question(), view="tuned"))
     assert found.unpaired.startswith(differs) and bool(found.unpaired) == bool(differs)
     assert found.n == 3 and found.difference == pytest.approx(-0.15, abs=1e-12)
 

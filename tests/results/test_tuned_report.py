@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from normlib.results.axes import ReportError
-from normlib.results.frame import frame
-from normlib.results.paired import compare_arms
-from normlib.results.question import Question
-from normlib.results.record import Record
+from normlib.results.elsewhere.arms import compare_arms
 from normlib.results.report import Report, write_report
+from normlib.results.store.frame import frame
+from normlib.results.store.record import Record
+from normlib.results.study.axes import ReportError
+from normlib.results.study.question import Question
 from tests.results.tuned_records import DEPTH, FIRST_TRIAL, RATE, tuned_records, tuned_run
 
 TRIALS = [record for record in tuned_records() if record.labels["stage"] == "trial"]

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from normlib.results.axes import ReportError
-from normlib.results.frame import frame
-from normlib.results.record import DIVERGED, DONE, FAILED, SKIPPED, Record
-from normlib.results.tuning import FIXED, FOUND, TRIAL, TUNED, choices, is_chosen, tuned_axis, views
+from normlib.results.store.frame import frame
+from normlib.results.store.record import DIVERGED, DONE, FAILED, SKIPPED, Record
+from normlib.results.study.axes import ReportError
+from normlib.results.study.tuning import FIXED, FOUND, TRIAL, TUNED, choices, is_chosen, tuned_axis, views
 from tests.results.factories import make_record
 
 AXIS = "optimizer.lr"

@@ -7,9 +7,9 @@ import io
 
 from rich.console import Console
 
-from normlib.results.record import Record
-from normlib.results.sheet import Entry, Line, Sheet
-from normlib.results.writers import latex, markdown, terminal, tidy_csv
+from normlib.results.render.writers import latex, markdown, terminal, tidy_csv
+from normlib.results.store.record import Record
+from normlib.results.tables.sheet import Cell, Line, Sheet
 from tests.results.factories import make_record, sheets_of, tables_of
 
 REASON = "instance norm needs positions"
@@ -130,7 +130,7 @@ HOSTILE = r"50 % of $x_1$ & {y} #~^\end{table}<|> ± ² – ¹²"
 
 
 def test_latex_is_a_booktabs_table_in_which_no_name_is_a_command() -> None:
-    line = Line("a", (Entry(HOSTILE), Entry("−1.0 ± 0.5", -1.0, strong=True)))
+    line = Line("a", (Cell(HOSTILE), Cell("−1.0 ± 0.5", -1.0, strong=True)))
     text = latex([Sheet("paired", "A title", ("arm", "2"), (line,), (HOSTILE,))])
     safe = (
         r"50 \% of \$x\_1\$ \& \{y\} \#\textasciitilde{}\textasciicircum{}\textbackslash{}end\{table\}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from tests.results.factories import make_record
 
 FIRST_TRIAL = 1_000_000

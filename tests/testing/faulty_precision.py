@@ -29,7 +29,7 @@ class MultipliesUnderAutocast(Plain):
 
 
 class CentresInSquares(Centres):
-    def of_rows(self, rows):
+    def transform_rows(self, rows):
         mean = rows.mean(1, keepdim=True)
         var = (rows.square().mean(1, keepdim=True) - mean.square()).clamp(min=0)
         return standardize(rows, [1], 1e-5, mean, var)
@@ -41,9 +41,9 @@ class WeightsInSquares(OnWeights):
 
 class CentresInHalf(Centres):
     def forward(self, weight):
-        return self.of_rows(weight.flatten(1)).view_as(weight)
+        return self.transform_rows(weight.flatten(1)).view_as(weight)
 
-    def of_rows(self, rows):
+    def transform_rows(self, rows):
         mean = rows.mean(1, keepdim=True)
         return (rows - mean) / ((rows - mean).square().mean(1, keepdim=True) + 1e-5).sqrt()
 
@@ -53,8 +53,8 @@ class WeightsInHalf(OnWeights):
 
 
 class CentresUnderAutocast(Centres):
-    def of_rows(self, rows):
-        return super().of_rows(rows @ torch.eye(rows.shape[1], dtype=rows.dtype))
+    def transform_rows(self, rows):
+        return super().transform_rows(rows @ torch.eye(rows.shape[1], dtype=rows.dtype))
 
 
 class WeightsUnderAutocast(OnWeights):
@@ -72,7 +72,7 @@ class StopsTheGradientOfTheMean(Norm):
 class HoldsInSilence(Norm):
     def normalize(self, x):
         axes = axes_of_a_sample(x)
-        return standardize(x, axes, self.eps, self.held_constant(x.mean(axes, keepdim=True)))
+        return standardize(x, axes, self.eps, self.stop_gradient(x.mean(axes, keepdim=True)))
 
 
 class DeclaresAConstantThatIsNone(Plain):
@@ -85,8 +85,8 @@ class StopsTheGradientOfLargeInputs(Plain):
 
 
 class CentresOnce(Centres):
-    def of_rows(self, rows):
-        return super().of_rows(rows.detach()) + 0 * rows
+    def transform_rows(self, rows):
+        return super().transform_rows(rows.detach()) + 0 * rows
 
 
 class WeightsWithoutGradient(OnWeights):
@@ -132,7 +132,7 @@ FAULTS = [
     (StopsTheGradientOfTheMean, "gradients", "are not those of finite differences"),
     (StopsTheGradientOfLargeInputs, "gradients", r"\(large, training\)"),
     (HoldsInSilence, "gradients", "declares constant_in_gradient='', but takes"),
-    (DeclaresAConstantThatIsNone, "gradients", "takes nothing through self.held_constant"),
+    (DeclaresAConstantThatIsNone, "gradients", "takes nothing through self.stop_gradient"),
     (WeightsWithoutGradient, "gradients", "are not those of finite differences"),
     (SkipsWithoutGradient, "gradients", "are not those of finite differences"),
     (SavesItsStatistics, "second_gradients", "gradients of gradients"),

@@ -64,9 +64,9 @@ class Centres(nn.Module):
 
     def forward(self, weight):
         rows = weight.flatten(1).float() if weight.dtype in (torch.float16, torch.bfloat16) else weight.flatten(1)
-        return self.of_rows(rows).view_as(weight).to(weight.dtype)
+        return self.transform_rows(rows).view_as(weight).to(weight.dtype)
 
-    def of_rows(self, rows):
+    def transform_rows(self, rows):
         return standardize(rows, [1], 1e-5)
 
 

@@ -62,7 +62,7 @@ def test_norms_without_running_statistics_are_evaluated_the_same_every_way(train
 def prepared(make_run: Any, *words: str) -> tuple[Any, Any, Any]:
     run = make_run(*words)
     dataset = make_dataset(run.spec["data"])
-    network = build_network(run.spec, NetworkShape.of(dataset, make_task(run.spec["task"])), run.planned_steps)
+    network = build_network(run.spec, NetworkShape.for_task(dataset, make_task(run.spec["task"])), run.planned_steps)
     splits, _ = splits_on_device(run.spec["data"], run.spec["task"], Path("unused"), torch.device("cpu"))
     return run, network, splits
 

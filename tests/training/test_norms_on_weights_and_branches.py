@@ -60,7 +60,7 @@ def test_runs_end_and_give_the_same_numbers_again(norm: str, precision: str, tra
     assert again.metrics == first.metrics and again.hashes == first.hashes
 
 
-def test_the_record_of_a_run_names_what_fixup_started_anew(train) -> None:
+def test_the_record_of_a_run_names_what_fixup_reinitialized(train) -> None:
     branches = [f"blocks.{index}.conv{layer}.weight" for index in range(3) for layer in (1, 2)]
     assert train(*SHORT, "norm=fixup").reinitialized == [*branches, "classifier.weight"]
     assert train(*SHORT, "norm=skipinit").reinitialized == []

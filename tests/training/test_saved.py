@@ -13,7 +13,7 @@ from torch import nn
 
 import normlib
 from normlib.models import register_network
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.training.inputs import splits_on_device
 from normlib.training.saved import SavedWeightsError
 from normlib.training.weights import read_weights, write_weights

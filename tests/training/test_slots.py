@@ -72,7 +72,7 @@ class Replaces(NoNorm):
         place.ahead.weight = nn.Parameter(place.ahead.weight.detach().clone())
 
 
-class StartsAnew(NoNorm):
+class Reinitializes(NoNorm):
     slot = "branch"
 
     def enter(self, place: Place) -> None:
@@ -122,18 +122,18 @@ def test_replacing_a_trunk_parameter_is_refused(registered, make_run) -> None:
         network(make_run, "replaces")
 
 
-def test_what_is_started_anew_is_measured_and_has_to_be_declared(registered, make_run) -> None:
-    registered(norms, "anew", reinitializes="the last layer of each residual branch")(StartsAnew)
-    built = network(make_run, "anew")
+def test_what_is_reinitialized_is_measured_and_has_to_be_declared(registered, make_run) -> None:
+    registered(norms, "reinitializes", reinitializes="the last layer of each residual branch")(Reinitializes)
+    built = network(make_run, "reinitializes")
     assert built.reinitialized == tuple(f"blocks.{index}.conv2.weight" for index in range(3))
     assert built.trunk_hash == network(make_run, "none").trunk_hash, "the hash is of the plain trunk"
 
-    class StartsAnewInSilence(StartsAnew):
+    class ReinitializesUndeclared(Reinitializes):
         pass
 
-    registered(norms, "anew_in_silence")(StartsAnewInSilence)
+    registered(norms, "reinitializes_undeclared")(ReinitializesUndeclared)
     with pytest.raises(IdenticalTrunkError, match=r"has changed the trunk's blocks\.0\.conv2\.weight.*reinitializes="):
-        network(make_run, "anew_in_silence")
+        network(make_run, "reinitializes_undeclared")
 
 
 @pytest.mark.parametrize(

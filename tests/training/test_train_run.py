@@ -16,7 +16,7 @@ from torch import Tensor
 from normlib.data.digits import Digits
 from normlib.norms import norms
 from normlib.norms.base import Norm
-from normlib.results.record import Record
+from normlib.results.store.record import Record
 from normlib.training.network import NetworkShape, build_network
 from normlib.training.setup import set_up
 from normlib.training.step_loop import TRAIN_CURVE_POINTS, StepLoop

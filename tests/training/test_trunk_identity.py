@@ -60,7 +60,7 @@ def network(make_run: Callable[..., Any], *overrides: str, norm: str | None = No
     spec = json.loads(json.dumps(make_run(*overrides).spec))
     if norm is not None:
         spec["norm"] = {"name": norm, "gamma_noise": 0.0, "weights": None}
-    shape = NetworkShape.of(make_dataset(spec["data"]), make_task(spec["task"]))
+    shape = NetworkShape.for_task(make_dataset(spec["data"]), make_task(spec["task"]))
     return build_network(spec, shape, total_steps=10)
 
 
@@ -175,7 +175,7 @@ def test_only_modules_with_parameters_of_their_own_reset_them(registered, make_r
 
     @registered(models, "planted_resets")
     class Resets(nn.Module):
-        """Would start its parts anew, and takes for granted that its site is a norm of torch's."""
+        """Would reinitialize its parts, and takes for granted that its site is a norm of torch's."""
 
         def __init__(self, sites: Sites, input_shape: tuple[int, ...], num_outputs: int) -> None:
             super().__init__()

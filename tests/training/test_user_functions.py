@@ -13,7 +13,7 @@ import torch
 import normlib
 from normlib.cli import main
 from normlib.experiments.plan import make_plan, make_run
-from normlib.results.study import Question, Study
+from normlib.results.study.study import Question, Study
 from normlib.training.run import train_run
 
 FILE = Path(__file__).with_name("my_functions.py")

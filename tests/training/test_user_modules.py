@@ -19,7 +19,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.plan import make_plan, make_run
 from normlib.experiments.user_code import try_metrics
 from normlib.norms import norms
-from normlib.results.store import Store
+from normlib.results.store.store import Store
 from normlib.training.run import train_run
 from normlib.training.user_module import UserModuleError
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from normlib.norms.kernels.axes import per_channel
-from normlib.norms.kernels.batch_moments import LARGE_ROWS, calls_kernels, for_the_kernels, shaped_as
+from normlib.norms.kernels.batch_moments import LARGE_ROWS, calls_kernels, in_kernel_layout, shaped_as
 from normlib.norms.kernels.inspection import statistics_dtype
 
 
@@ -25,7 +25,7 @@ def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Te
         return scale_and_shift_formula(x, weight, bias)
     if x.dtype is exact and x.numel() >= LARGE_ROWS and x.stride(1) == 1 and not torch.is_grad_enabled():
         return scale_and_shift_formula(x, weight, bias)  # the kernel has no vectors for channels side by side
-    fit = for_the_kernels(x)
+    fit = in_kernel_layout(x)
     zeros, ones = torch.zeros_like(weight), torch.ones_like(weight)
     return shaped_as(x, torch.native_batch_norm(fit, weight, bias, zeros, ones, False, 0.0, 0.0)[0])
 

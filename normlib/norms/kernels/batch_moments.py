@@ -39,11 +39,11 @@ _kernel = torch.batch_norm_update_stats
 def measure(x: Tensor) -> Measured:
     """The statistics of `x` (N, C, *positions), without gradients, in float32 or better, right wherever the mean is."""
     x = x.detach()
-    return measure_by_kernel(for_the_kernels(x)) if calls_kernels(x) else measure_formula(x)
+    return measure_by_kernel(in_kernel_layout(x)) if calls_kernels(x) else measure_formula(x)
 
 
 def measure_by_kernel(x: Tensor) -> Measured:
-    """`measure` for what ``for_the_kernels`` gives, where kernels may be called by name."""
+    """`measure` for what ``in_kernel_layout`` gives, where kernels may be called by name."""
     values = x.numel() // x.shape[1]
     if is_on_gpu(x):
         return one_pass(x)
@@ -82,7 +82,7 @@ def measure_in_parts(x: Tensor, length: int) -> Measured:
     rows = x.movedim(1, -1).reshape(-1, x.shape[1])  # (values of a channel, C)
     values, channels = rows.shape
     found = one_pass(rows[: parts * length].view(length, parts * channels))
-    whole = _put_together(found.mean.view(parts, channels), found.var.view(parts, channels))
+    whole = _merge_parts(found.mean.view(parts, channels), found.var.view(parts, channels))
     rest = values - parts * length
     if rest:
         last, share = one_pass(rows[parts * length :].double()), rest / values
@@ -126,7 +126,7 @@ def calls_kernels(x: Tensor) -> bool:
     )
 
 
-def for_the_kernels(x: Tensor) -> Tensor:
+def in_kernel_layout(x: Tensor) -> Tensor:
     """`x` in a layout that torch's kernels have a quick way for, as a view where one will do.
 
     On a CPU: contiguous, channels last, or rows (values, C) where the channels are last in a rank without a name for it.
@@ -138,7 +138,7 @@ def for_the_kernels(x: Tensor) -> Tensor:
 
 
 def shaped_as(x: Tensor, y: Tensor) -> Tensor:
-    """`y`, made of ``for_the_kernels(x)``, in the shape of `x`."""
+    """`y`, made of ``in_kernel_layout(x)``, in the shape of `x`."""
     return y if y.dim() == x.dim() else y.view(x.movedim(1, -1).shape).movedim(-1, 1)
 
 
@@ -148,11 +148,11 @@ def _by_sample(x: Tensor) -> Measured:
     _, mean, rstd = torch.native_group_norm(
         x, None, None, samples, channels, x.numel() // (samples * channels), channels, 0.0
     )
-    whole = _put_together(mean.view(samples, channels), rstd.view(samples, channels).double().pow_(-2))
+    whole = _merge_parts(mean.view(samples, channels), rstd.view(samples, channels).double().pow_(-2))
     return Measured(whole.mean.to(x.dtype), whole.var.to(x.dtype))
 
 
-def _put_together(means: Tensor, variances: Tensor) -> Measured:
+def _merge_parts(means: Tensor, variances: Tensor) -> Measured:
     """The statistics of a whole, in float64, from those (parts, C) of its equal parts (Chan, Golub, LeVeque 1983)."""
     mean, var_of_means = _kernel(means.double(), None, None, 0.0)
     return Measured(mean, variances.sum(0, dtype=torch.float64).div_(len(variances)).add_(var_of_means))

@@ -20,7 +20,7 @@ from normlib.norms.kernels.batch_moments import (
     FEW_VALUES,
     MANY_VALUES,
     are_near_zero,
-    for_the_kernels,
+    in_kernel_layout,
     is_on_gpu,
     is_quick_by_sample,
     measure,
@@ -55,10 +55,10 @@ def normalize_over_batch(
             cudnn = torch.backends.cudnn.enabled
             return torch.batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps, cudnn)
         return batch_norm_formula(x, running_mean, running_var, weight, bias, momentum, eps)
-    return normalize_over_batch_at_hand(x, running_mean, running_var, weight, bias, momentum, eps)
+    return normalize_readable_batch(x, running_mean, running_var, weight, bias, momentum, eps)
 
 
-def normalize_over_batch_at_hand(
+def normalize_readable_batch(
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -75,8 +75,8 @@ def normalize_over_batch_at_hand(
     if weight is None and x.dtype is not statistics_dtype(x):
         weight = ones_for(x)
     if x.dim() > 2 and not (x.is_contiguous() or is_channels_last(x)):
-        fit = for_the_kernels(x)
-        return shaped_as(x, normalize_over_batch_at_hand(fit, running_mean, running_var, weight, bias, momentum, eps))
+        fit = in_kernel_layout(x)
+        return shaped_as(x, normalize_readable_batch(fit, running_mean, running_var, weight, bias, momentum, eps))
     values = x.numel() // x.shape[1]
     if x.stride(1) != 1:
         exact, tries_kernel = True, not is_quick_by_sample(x)
@@ -115,5 +115,5 @@ def normalize_by(
         weight = ones_for(x)
     if torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad)):
         mean, var = mean.clone(), var.clone()  # autograd keeps them, and torch's kernels move them unseen
-    fit = for_the_kernels(x) if may_read_values(x) else x
+    fit = in_kernel_layout(x) if may_read_values(x) else x
     return shaped_as(x, torch.batch_norm(fit, weight, bias, mean, var, False, 0.0, eps, torch.backends.cudnn.enabled))

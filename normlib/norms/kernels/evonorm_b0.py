@@ -19,36 +19,38 @@ from normlib.norms.kernels.inspection import may_read_values
 LARGE = 2**14
 
 
-def divide_by_larger(x: Tensor, slope: Tensor, own: Tensor, deviation: Tensor) -> Tensor:
-    """x / max(deviation, slope * x + own); `own` (N, C, 1, ...), `slope` and `deviation` (C, 1, ...).
+def divide_by_larger(x: Tensor, slope: Tensor, instance_deviation: Tensor, deviation: Tensor) -> Tensor:
+    """x / max(deviation, slope * x + own); `instance_deviation` (N, C, 1, ...), `slope` and `deviation` (C, 1, ...).
 
     Where both are equal, the gradient is the deviation's.
     """
     if not may_read_values(x) or x.numel() < LARGE:
-        return divide_by_larger_formula(x, slope, own, deviation)
-    y: Tensor = _DividedByLarger.apply(x, slope, own, deviation)
+        return divide_by_larger_formula(x, slope, instance_deviation, deviation)
+    y: Tensor = _DividedByLarger.apply(x, slope, instance_deviation, deviation)
     return y
 
 
-def divide_by_larger_formula(x: Tensor, slope: Tensor, own: Tensor, deviation: Tensor) -> Tensor:
+def divide_by_larger_formula(x: Tensor, slope: Tensor, instance_deviation: Tensor, deviation: Tensor) -> Tensor:
     """The same in plain steps: max(a, b) = a + relu(b - a), which costs far less backward than torch.maximum."""
-    return x / (deviation + F.relu(slope * x + (own - deviation)))
+    return x / (deviation + F.relu(slope * x + (instance_deviation - deviation)))
 
 
 class _DividedByLarger(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: Tensor, own: Tensor, deviation: Tensor) -> Tensor:
-        line = torch.mul(x, slope).add_(own)
+    def forward(ctx: Any, x: Tensor, slope: Tensor, instance_deviation: Tensor, deviation: Tensor) -> Tensor:
+        line = torch.mul(x, slope).add_(instance_deviation)
         divisor = torch.maximum(line, deviation, out=line)
-        ctx.save_for_backward(x, slope, own, deviation, divisor)
+        ctx.save_for_backward(x, slope, instance_deviation, deviation, divisor)
         return x / divisor
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, slope, own, deviation, divisor = ctx.saved_tensors
+        x, slope, instance_deviation, deviation, divisor = ctx.saved_tensors
         if needs_formula(gradient):
-            with torch.enable_grad():  # `own` comes of `x`: the gradient of `x` here is that of its direct way alone
-                inputs = [each.view_as(each) for each in (x, slope, own, deviation)]
+            with (
+                torch.enable_grad()
+            ):  # `instance_deviation` comes of `x`: the gradient of `x` here is that of its direct way alone
+                inputs = [each.view_as(each) for each in (x, slope, instance_deviation, deviation)]
             return gradients_by_formula(divide_by_larger_formula, inputs, ctx.needs_input_grad, gradient)
         positions = tuple(range(2, x.dim()))
         to_x = gradient / divisor

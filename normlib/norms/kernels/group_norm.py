@@ -42,7 +42,7 @@ def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
     if x.dim() == 2:
         return torch.group_norm(x, num_groups, weight, bias, eps)
     if not may_read_values(x):
-        return _on_other_tensors(x, num_groups, weight, bias, eps)
+        return _without_known_layout(x, num_groups, weight, bias, eps)
     if x.is_contiguous() and x.stride(1) != 1:
         return torch.group_norm(x, num_groups, weight, bias, eps)
     if x.dim() == 3:
@@ -74,7 +74,7 @@ def group_norm_formula(x: Tensor, num_groups: int, weight: Tensor | None, bias: 
     return (y if bias is None else y + bias.view(per_channel)).to(x.dtype)
 
 
-def _on_other_tensors(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+def _without_known_layout(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """On a GPU, compiled, traced, or under torch.func, where there is no asking for the layout.
 
     CUDA's kernel takes its statistics in float32 by Welford's method in any type, but wants one type for `x` and the weights.

@@ -75,7 +75,7 @@ def may_be_recomputed() -> bool:
     return not torch.is_grad_enabled() or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
-def before_it_moves(state: Any) -> Any:
+def value_before_update(state: Any) -> Any:
     """A buffer's value that will be moved in place before the backward pass: when compiled, a copy that is kept for that.
 
     torch's partitioner (2.13) otherwise may keep the buffer itself, and compute from it what the backward pass needs, when it

@@ -17,7 +17,7 @@ from normlib.norms.kernels.batch_moments import (
     LARGE_ROWS,
     are_near_zero,
     calls_kernels,
-    for_the_kernels,
+    in_kernel_layout,
     is_on_gpu,
     shaped_as,
 )
@@ -34,7 +34,7 @@ def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift:
     """
     if not calls_kernels(x):
         return batch_norm_formula(x, None, None, scale, shift, 0.0, eps)
-    fit = for_the_kernels(x)
+    fit = in_kernel_layout(x)
     if scale is None and x.dtype is not statistics_dtype(x):
         scale = ones_for(x)
     if torch.is_grad_enabled():
@@ -57,7 +57,7 @@ def gradients_of_batch_norm(
     return to_x if to_x is None or x.dtype is dtype else to_x.to(dtype), to_scale, to_shift
 
 
-def centred_best(x: Tensor, measured: Measured) -> tuple[Tensor, Tensor]:
+def choose_centred(x: Tensor, measured: Measured) -> tuple[Tensor, Tensor]:
     """What differs from `x` by a constant per channel and has the smaller mean, and that mean."""
     if measured.shifted is None or measured.shifted_mean is None:
         return x, measured.mean
@@ -66,7 +66,7 @@ def centred_best(x: Tensor, measured: Measured) -> tuple[Tensor, Tensor]:
 
 def transform(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
     """scale * (x - mean) / sqrt(var + eps) + shift, without gradients, of an `x` that is contiguous or channels last."""
-    dtype, (x, mean), var = x.dtype, centred_best(x, measured), measured.var
+    dtype, (x, mean), var = x.dtype, choose_centred(x, measured), measured.var
     if is_on_gpu(x) or x.stride(1) != 1 or x.numel() < LARGE_ROWS or x.dtype is not var.dtype:
         return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0].to(dtype)
     # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
@@ -86,7 +86,7 @@ class _KnownStatistics(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float
     ) -> Tensor:
-        ctx.save_for_backward(x, *centred_best(x, measured), measured.var, scale, shift)
+        ctx.save_for_backward(x, *choose_centred(x, measured), measured.var, scale, shift)
         ctx.eps = eps
         return transform(x, measured, scale, shift, eps)
 

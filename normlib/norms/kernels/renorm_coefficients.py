@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 Bound = float | Tensor  # of rank 0
-Hold = Callable[[Tensor], Tensor]
+StopGradient = Callable[[Tensor], Tensor]
 
 
 class Correction(NamedTuple):
@@ -39,8 +39,8 @@ class Coefficients(NamedTuple):
 
 
 def coefficients(
-    own_mean: Tensor,
-    own_var: Tensor,
+    batch_mean: Tensor,
+    batch_var: Tensor,
     mean: Tensor,
     std: Tensor,
     weight: Tensor | None,
@@ -54,33 +54,35 @@ def coefficients(
         (bound, 0.0) if isinstance(bound, Tensor) else (None, bound) for bound in (r_max, d_max)
     )
     found = torch.ops.normlib.renorm_coefficients(
-        own_mean, own_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps
+        batch_mean, batch_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps
     )
     return Coefficients(*found)
 
 
 def correction(
-    own_mean: Tensor,
-    own_std: Tensor,
+    batch_mean: Tensor,
+    batch_std: Tensor,
     mean: Tensor,
     std: Tensor,
     r_max: Bound,
     d_max: Bound,
-    hold: Hold | None = None,
+    stop_gradient: StopGradient | None = None,
 ) -> Correction:
     """r and d of `batch_renorm`, from the statistics of a batch and the running ones.
 
     They are computed apart: Inductor (torch 2.13, CPU) miscompiles them stacked in one tensor.
     """
-    wanted_r, wanted_d = own_std / std, (own_mean - mean) / std
+    wanted_r, wanted_d = batch_std / std, (batch_mean - mean) / std
     clamp: Any = torch.clamp  # its types know tensors or numbers, not both
     r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
-    return Correction(wanted_r, wanted_d, r if hold is None else hold(r), d if hold is None else hold(d))
+    if stop_gradient is not None:
+        r, d = stop_gradient(r), stop_gradient(d)
+    return Correction(wanted_r, wanted_d, r, d)
 
 
 def coefficients_formula(
-    own_mean: Tensor,
-    own_var: Tensor,
+    batch_mean: Tensor,
+    batch_var: Tensor,
     mean: Tensor,
     std: Tensor,
     weight: Tensor | None,
@@ -88,25 +90,25 @@ def coefficients_formula(
     r_max: Bound,
     d_max: Bound,
     eps: float,
-    hold: Hold | None = None,
+    stop_gradient: StopGradient | None = None,
 ) -> Coefficients:
     """The coefficients in steps that autograd and every transform of torch can follow."""
-    own_std = (own_var + eps).sqrt()
-    wanted_r, wanted_d, r, d = correction(own_mean, own_std, mean, std, r_max, d_max, hold)
+    batch_std = (batch_var + eps).sqrt()
+    wanted_r, wanted_d, r, d = correction(batch_mean, batch_std, mean, std, r_max, d_max, stop_gradient)
     scale, shift = (r, d) if weight is None else (weight * r, weight * d if bias is None else bias.addcmul(weight, d))
     if weight is None and bias is not None:
         shift = shift + bias
-    return Coefficients(own_std, wanted_r, wanted_d, r, d, scale, shift)
+    return Coefficients(batch_std, wanted_r, wanted_d, r, d, scale, shift)
 
 
 # In the language of torch.cuda.jiterator: tensors first, then numbers, then outputs. A NaN passes the bounds.
 CODE = """
 template <typename T>
-void renorm_coefficients(T own_mean, T own_var, T mean, T std, T weight, T bias, T r_max, T d_max, T eps,
-                         T& own_std, T& wanted_r, T& wanted_d, T& r, T& d, T& scale, T& shift) {
-  own_std = ::sqrt(own_var + eps);
-  wanted_r = own_std / std;
-  wanted_d = (own_mean - mean) / std;
+void renorm_coefficients(T batch_mean, T batch_var, T mean, T std, T weight, T bias, T r_max, T d_max, T eps,
+                         T& batch_std, T& wanted_r, T& wanted_d, T& r, T& d, T& scale, T& shift) {
+  batch_std = ::sqrt(batch_var + eps);
+  wanted_r = batch_std / std;
+  wanted_d = (batch_mean - mean) / std;
   r = wanted_r < 1 / r_max ? 1 / r_max : wanted_r > r_max ? r_max : wanted_r;
   d = wanted_d < -d_max ? -d_max : wanted_d > d_max ? d_max : wanted_d;
   scale = weight * r;
@@ -134,8 +136,8 @@ def _compiles(device: torch.device) -> bool:
 
 
 def _by_formula(
-    own_mean: Tensor,
-    own_var: Tensor,
+    batch_mean: Tensor,
+    batch_var: Tensor,
     mean: Tensor,
     std: Tensor,
     weight: Tensor | None,
@@ -147,14 +149,14 @@ def _by_formula(
     eps: float,
 ) -> tuple[Tensor, ...]:
     bounds = (r_max if r_bound is None else r_bound, d_max if d_bound is None else d_bound)
-    return tuple(coefficients_formula(own_mean, own_var, mean, std, weight, bias, *bounds, eps))
+    return tuple(coefficients_formula(batch_mean, batch_var, mean, std, weight, bias, *bounds, eps))
 
 
 def _by_one_kernel(*arguments: Any) -> tuple[Tensor, ...]:
-    own_mean, own_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps = arguments
-    if not _compiles(own_mean.device):
+    batch_mean, batch_var, mean, std, weight, bias, r_bound, d_bound, r_max, d_max, eps = arguments
+    if not _compiles(batch_mean.device):
         return _by_formula(*arguments)
-    tensors = [own_mean, own_var, mean, std]
+    tensors = [batch_mean, batch_var, mean, std]
     tensors += [torch.ones_like(mean) if weight is None else weight, torch.zeros_like(mean) if bias is None else bias]
     if r_bound is None and d_bound is None:
         return tuple(_launcher(False)(*tensors, r_max=r_max, d_max=d_max, eps=eps))
@@ -165,7 +167,7 @@ def _by_one_kernel(*arguments: Any) -> tuple[Tensor, ...]:
 
 _library = torch.library.Library("normlib", "FRAGMENT")
 _library.define(
-    "renorm_coefficients(Tensor own_mean, Tensor own_var, Tensor mean, Tensor std, Tensor? weight, Tensor? bias, "
+    "renorm_coefficients(Tensor batch_mean, Tensor batch_var, Tensor mean, Tensor std, Tensor? weight, Tensor? bias, "
     "Tensor? r_bound, Tensor? d_bound, float r_max, float d_max, float eps) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )

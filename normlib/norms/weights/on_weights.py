@@ -29,16 +29,16 @@ NO_PICKLE = {
 class WeightFunction(nn.Module):
     """The weight that a layer uses, as a function of its parameter: in float32 or better, in the parameter's type.
 
-    A subclass implements `of_rows`; what it trains or keeps are its own parameters and buffers.
+    A subclass implements `transform_rows`; what it trains or keeps are its own parameters and buffers.
     """
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.output_dim = 1 if isinstance(layer, TRANSPOSED) else 0
 
-    def of_rows(self, rows: Tensor) -> Tensor:
+    def transform_rows(self, rows: Tensor) -> Tensor:
         """The weights, from and to a matrix (output channels, fan-in)."""
-        raise NotImplementedError(f"{type(self).__qualname__} has to implement of_rows(self, rows)")
+        raise NotImplementedError(f"{type(self).__qualname__} has to implement transform_rows(self, rows)")
 
     def rows_of(self, weight: Tensor) -> Tensor:
         """A layer's weight as a matrix (output channels, fan-in) in float32 or better."""
@@ -46,7 +46,7 @@ class WeightFunction(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         with contextlib.nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False):
-            rows = self.of_rows(self.rows_of(weight))
+            rows = self.transform_rows(self.rows_of(weight))
         return rows.view(weight.transpose(0, self.output_dim).shape).transpose(0, self.output_dim).to(weight.dtype)
 
 

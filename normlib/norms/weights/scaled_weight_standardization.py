@@ -29,7 +29,7 @@ class StandardizedForVariance(WeightFunction):
         gain = torch.ones(weight.shape[self.output_dim], device=weight.device, dtype=weight.dtype)
         self.register_parameter("gain", nn.Parameter(gain) if affine else None)
 
-    def of_rows(self, rows: Tensor) -> Tensor:
+    def transform_rows(self, rows: Tensor) -> Tensor:
         var, mean = torch.var_mean(rows, dim=1, correction=0, keepdim=True)
         scale = self.gamma * torch.rsqrt((var * rows.shape[1]).clamp(min=self.eps))  # (output channels, 1)
         return (rows - mean) * (scale if self.gain is None else scale * self.gain.unsqueeze(1))

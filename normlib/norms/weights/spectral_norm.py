@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normlib.norms import register
-from normlib.norms.kernels.inspection import before_it_moves, is_recomputing, may_be_recomputed
+from normlib.norms.kernels.inspection import is_recomputing, may_be_recomputed, value_before_update
 from normlib.norms.place import Place
 from normlib.norms.recomputation import Passes
 from normlib.norms.weights.on_weights import NO_PICKLE, OnWeights, WeightFunction
@@ -29,10 +29,10 @@ class DividedBySpectralNorm(WeightFunction):
         u = torch.randn(len(rows), device=rows.device, dtype=rows.dtype)
         self.register_buffer("u", self._iterate(rows, u, ITERATIONS_AT_START).to(weight.dtype))
 
-    def of_rows(self, rows: Tensor) -> Tensor:
+    def transform_rows(self, rows: Tensor) -> Tensor:
         with torch.no_grad():
             u = self._moved(rows)
-            u, v = self.held_constant(u), self.held_constant(F.normalize(rows.t() @ u, dim=0))
+            u, v = self.stop_gradient(u), self.stop_gradient(F.normalize(rows.t() @ u, dim=0))
         sigma = torch.dot(u, rows @ v)
         return rows / sigma.clamp(min=self.eps)
 
@@ -40,7 +40,7 @@ class DividedBySpectralNorm(WeightFunction):
         """`u` after the iterations of this pass; in a checkpoint's second pass, that of the first."""
         if self.training and is_recomputing() and len(self._passes):
             return self._passes.recall()["u"].to(rows.dtype)
-        u = before_it_moves(self.u).to(rows.dtype, copy=True)
+        u = value_before_update(self.u).to(rows.dtype, copy=True)
         if self.training and self.moves and not is_recomputing():
             u = self._iterate(rows, u, self.num_power_iterations)
             self.u.copy_(u)
@@ -48,8 +48,8 @@ class DividedBySpectralNorm(WeightFunction):
                 self._passes.remember({"u": u})
         return u
 
-    def held_constant(self, value: Tensor) -> Tensor:
-        """As `Norm.held_constant`, for finite differences."""
+    def stop_gradient(self, value: Tensor) -> Tensor:
+        """As `Norm.stop_gradient`, for finite differences."""
         return value.detach()
 
     @staticmethod

@@ -19,7 +19,7 @@ class DirectionAndLength(WeightFunction):
         weight: Tensor = layer.weight  # type: ignore[assignment]
         self.g = nn.Parameter(self.rows_of(weight.detach()).norm(dim=1).to(weight.dtype))
 
-    def of_rows(self, rows: Tensor) -> Tensor:
+    def transform_rows(self, rows: Tensor) -> Tensor:
         lengths = torch.linalg.vector_norm(rows, dim=1).clamp(min=self.eps)
         return rows * (self.g / lengths).unsqueeze(1)
 

@@ -18,7 +18,7 @@ class Standardized(WeightFunction):
         super().__init__(layer)
         self.eps = eps
 
-    def of_rows(self, rows: Tensor) -> Tensor:
+    def transform_rows(self, rows: Tensor) -> Tensor:
         exact = rows.to(statistics_dtype(rows))  # eps squared is below what float16 holds
         var, mean = torch.var_mean(exact, dim=1, correction=0, keepdim=True)
         return ((exact - mean) * torch.rsqrt(var + self.eps**2)).to(rows.dtype)

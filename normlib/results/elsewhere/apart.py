@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from normlib.naming import listed
-from normlib.results.axes import as_text
-from normlib.results.columns import SEED
 from normlib.results.elsewhere.columns import bare, may_be_setting
 from normlib.results.elsewhere.frames import TableError
-from normlib.results.frame import settings
-from normlib.results.question import Question
-from normlib.results.record import TRAINED
+from normlib.results.store.columns import SEED
+from normlib.results.store.frame import settings
+from normlib.results.store.record import TRAINED
+from normlib.results.study.axes import as_text
+from normlib.results.study.question import Question
 from normlib.tasks.metric import known_metric
 
 MOST_NAMED = 8

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from normlib.naming import listed
-from normlib.results.columns import MACHINE, SEED, is_setting
 from normlib.results.elsewhere.frames import TableError
-from normlib.results.tuning import STAGE, TUNING
+from normlib.results.store.columns import MACHINE, SEED, is_setting
+from normlib.results.study.tuning import STAGE, TUNING
 
 PREFIXES = ("config.", "params.", "hparams.", "summary.", "summary_metrics.", "metrics.")
 """What stands before names in exports: W&B says config and summary, MLflow params and metrics."""

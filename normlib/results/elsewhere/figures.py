@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from normlib.results.columns import STEP
 from normlib.results.elsewhere.frames import TableError, number_in
-from normlib.results.quoting import short
+from normlib.results.store.columns import STEP
+from normlib.results.store.quoting import short
 from normlib.tasks.metric import Metric, column_name, known_metric
 
 MOST_DECIMALS = 5

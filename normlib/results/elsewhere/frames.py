@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.quoting import short
+from normlib.results.store.quoting import short
 
 WRAPPED = ({"value"}, {"value", "desc"})
 """The keys of a setting as W&B stores it: the value, and at times a description."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from normlib.results.axes import check_axis
-from normlib.results.columns import METRIC_FACTS, SEED
 from normlib.results.elsewhere.frames import TableError, plain_frame
 from normlib.results.elsewhere.rows import Asked, Rows, rows_of
-from normlib.results.identity import NORM
-from normlib.results.metrics import metrics_of
-from normlib.results.question import Question
-from normlib.results.quoting import short
+from normlib.results.store.columns import METRIC_FACTS, SEED
+from normlib.results.store.quoting import short
+from normlib.results.study.axes import check_axis
+from normlib.results.study.identity import NORM
+from normlib.results.study.metrics import metrics_of
+from normlib.results.study.question import Question
 
 COLUMNS = ("id", "experiment", "status", "reason", NORM, SEED, "planned_steps", METRIC_FACTS)
 """What a table of normlib's has in any case."""

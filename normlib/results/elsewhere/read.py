@@ -22,7 +22,7 @@ from normlib.results.elsewhere.frames import (
     plain_frame,
     typed,
 )
-from normlib.results.quoting import short
+from normlib.results.store.quoting import short
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from normlib.results.elsewhere.frames import TableError
 from normlib.results.elsewhere.own import asked_rows
 from normlib.results.elsewhere.read import READERS, read_table
 from normlib.results.elsewhere.rows import Asked, columns_named
-from normlib.results.places import user_path
+from normlib.results.store.places import user_path
 
 if TYPE_CHECKING:
     from normlib.results.report import Report

@@ -16,8 +16,6 @@ from typing import Any
 import pandas as pd
 
 from normlib.naming import listed
-from normlib.results.axes import as_text
-from normlib.results.columns import METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.elsewhere.apart import check_apart, messages_on_seeds, messages_on_settings
 from normlib.results.elsewhere.columns import (
     FIGURE_PREFIXES,
@@ -30,8 +28,10 @@ from normlib.results.elsewhere.columns import (
 from normlib.results.elsewhere.figures import figure_in, metric_named, step_of
 from normlib.results.elsewhere.frames import TableError, number_in
 from normlib.results.elsewhere.status import UNFINISHED, status_column, statuses
-from normlib.results.question import Question
-from normlib.results.record import DIVERGED, DONE, TRAINED
+from normlib.results.store.columns import METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
+from normlib.results.store.record import DIVERGED, DONE, TRAINED
+from normlib.results.study.axes import as_text
+from normlib.results.study.question import Question
 from normlib.tasks.metric import Metric
 
 BASELINE = "batch"

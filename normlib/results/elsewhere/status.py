@@ -12,8 +12,8 @@ import pandas as pd
 
 from normlib.results.elsewhere.columns import bare
 from normlib.results.elsewhere.frames import TableError
-from normlib.results.quoting import short
-from normlib.results.record import DIVERGED, DONE, FAILED, SKIPPED
+from normlib.results.store.quoting import short
+from normlib.results.store.record import DIVERGED, DONE, FAILED, SKIPPED
 
 UNFINISHED = ""
 COLUMNS = ("status", "state")

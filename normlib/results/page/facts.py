@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from normlib.results.axes import SPLIT_SEED, as_text, splits_follow_seeds
-from normlib.results.columns import REINITIALIZED
-from normlib.results.identity import held_against_another
-from normlib.results.metrics import difference_unit, scale, with_unit
-from normlib.results.record import TRAINED
-from normlib.results.study import Study
+from normlib.results.store.columns import REINITIALIZED
+from normlib.results.store.record import TRAINED
+from normlib.results.study.axes import SPLIT_SEED, as_text, splits_follow_seeds
+from normlib.results.study.identity import held_against_another
+from normlib.results.study.metrics import difference_unit, scale, with_unit
+from normlib.results.study.study import Study
 
 HASHES = {
     "trunk": ("the initial parameters of all that is not a norm", "equal in every arm of a seed"),

@@ -18,18 +18,17 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup, escape
 
-from normlib.results.comparison import Comparison
-from normlib.results.identity import NOT_VERIFIED
 from normlib.results.page import facts
-from normlib.results.page.by_column import cost, gap, metric_plot
-from normlib.results.page.curves import curves
-from normlib.results.page.differences import differences
-from normlib.results.page.irregular import irregular_runs
-from normlib.results.page.marks import marks
 from normlib.results.page.parts import parts
-from normlib.results.page.plots import Plot, words
-from normlib.results.sheet import Sheet
-from normlib.results.study import Study
+from normlib.results.plots.by_column import cost, gap, metric_plot
+from normlib.results.plots.curves import curves
+from normlib.results.plots.description import Plot, words
+from normlib.results.plots.differences import differences
+from normlib.results.plots.marks import marks
+from normlib.results.study.identity import NOT_VERIFIED
+from normlib.results.study.study import Study
+from normlib.results.tables.irregular import irregular_runs
+from normlib.results.tables.sheet import Sheet
 
 LONGEST_FIGURE = 44
 """Characters; a column with a longer text holds prose."""
@@ -56,8 +55,6 @@ class PageContent:
     sheets: Sequence[Sheet]
     everything: Study | None = None
     """The runs of the whole report, where those of trials and of other views are more than `study` has."""
-    comparisons: Sequence[Comparison] = ()
-    """The differences to the baseline, for their plot."""
     headline: str = ""
     """The most important sentence; it stands below the title."""
     verdicts: Said = ()
@@ -121,7 +118,7 @@ def page(content: PageContent) -> str:
 
 def _plots(content: PageContent) -> list[Plot]:
     study = content.study
-    made = (metric_plot(study), differences(study, content.comparisons), curves(study), gap(study), cost(study))
+    made = (metric_plot(study), differences(study, study.comparisons), curves(study), gap(study), cost(study))
     return [plot for plot in made if plot is not None]
 
 
@@ -129,16 +126,16 @@ def _kinds(sheet: Sheet) -> list[str]:
     """The class of each column: label, number (at the right; wordy where a text stands in for one), words, or prose."""
     kinds = []
     for place in range(len(sheet.header)):
-        entries = [line.entries[place] for line in sheet.lines]
-        wordy = any(len(entry.text) > LONGEST_FIGURE for entry in entries)
+        cells = [line.cells[place] for line in sheet.lines]
+        wordy = any(len(cell.text) > LONGEST_FIGURE for cell in cells)
         if place < sheet.num_labels:
             kinds.append("label")
-        elif any(entry.sort is not None for entry in entries):
+        elif any(cell.sort is not None for cell in cells):
             kinds.append("number wordy" if wordy else "number")
         elif wordy:
             kinds.append("prose")
         else:
-            kinds.append("number" if any(map(str.isdigit, "".join(entry.text for entry in entries))) else "words")
+            kinds.append("number" if any(map(str.isdigit, "".join(cell.text for cell in cells))) else "words")
     return kinds
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normlib.results.page.by_column import METRIC
-from normlib.results.page.plots import Plot
-from normlib.results.sheet import Sheet
-from normlib.results.table_sheet import MAIN, METRICS
+from normlib.results.plots.by_column import METRIC
+from normlib.results.plots.description import Plot
+from normlib.results.tables.means_sheet import MAIN
+from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.table import registered_tables
 
 
 @dataclass(frozen=True)
@@ -33,49 +34,29 @@ class Part:
 
 LONGEST_OPEN = 20
 """Rows of a table that is always open."""
-OUTLINE = (
-    (
-        MAIN, "Results",
-        "Every arm in every condition. A click on a column’s heading sorts, one on a name below a plot hides that name "
-        "everywhere. Hover over a point, or tap it, for the figure of each replicate.",
-    ),
-    (
-        "paired", "Against the baseline",
-        "Differences are taken replicate by replicate between runs that share trunk, batches and schedule; p is exact, "
-        "from all ways to flip the differences' signs, and corrected (Holm) over the table. What shares less is compared as "
-        "two samples, and says so.",
-    ),
-    ("tuning", "How settings were chosen", "Every arm gets the same trials, and the best mean validation figure chooses."),
-    ("batch_size_effect", "What the batch size does", "The effect of the batch size as one number for each norm."),
-    ("speed", "Speed", "How soon a target is reached that was set beforehand. Never reaching it counts as infinite."),
-    ("workloads", "Across workloads", "What holds over several workloads at once. A workload is a model on a dataset for a task."),
-    ("gap", "Train minus test", "How much better a network does on the samples that it was trained on."),
-    (METRICS, "Other metrics", "The other metrics of the task, of the same networks."),
-    ("cost", "Cost", "What a norm takes in time, memory and parameters, on the machines named below."),
-)  # fmt: skip
-"""Parts in order: the name that their sheets have, heading, introduction."""
 ON_TRUST = (
     "Differences are taken between runs of one seed, on trust: no hash shows that they share their start and their batches. p is "
     "exact, from all ways to flip the differences' signs, and corrected (Holm) over the table."
 )
 """The introduction of the paired tables where runs carry no hashes."""
-SHARED = {"differences": "paired"}
+SHARED = {"paired": "differences"}
 """Sheets that are in a part of another name."""
-PLOTS = {METRIC: MAIN, "differences": "paired", "curves": "speed", "gap": "gap", "cost": "cost"}
+PLOTS = {METRIC: MAIN, "differences": "differences", "curves": "speed", "gap": "gap", "cost": "cost"}
 """The part of each plot."""
 OTHERS = ("others", "Further tables", "Other analyses of the same runs.")
 
 
 def parts(sheets: Sequence[Sheet], plots: Sequence[Plot], hashed: bool = True) -> list[Part]:
     """The parts that have something to show. `hashed`: whether runs carry hashes, by which pairs are verified."""
-    known = {name for name, _, _ in OUTLINE}
+    outline = [(each.name, each.heading, each.introduction) for each in registered_tables().values() if each.heading]
+    known = {name for name, _, _ in outline}
     by_part: dict[str, list[Sheet]] = {}
     for sheet in sheets:
-        name = SHARED.get(sheet.part or sheet.name, sheet.part or sheet.name)
+        name = SHARED.get(sheet.part, sheet.part)
         by_part.setdefault(name if name in known else OTHERS[0], []).append(sheet)
     made = [
         Part(name, heading, introduction, by_part.get(name, []), [plot for plot in plots if PLOTS[plot.name] == name])
-        for name, heading, told in (*OUTLINE, OTHERS)
-        for introduction in [told if hashed or name != "paired" else ON_TRUST]
+        for name, heading, told in (*outline, OTHERS)
+        for introduction in [told if hashed or name != "differences" else ON_TRUST]
     ]
     return [part for part in made if part.sheets or part.plots]

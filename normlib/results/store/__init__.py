@@ -1,0 +1,1 @@
+"""Records on disk: one file a run, read back as one frame."""

@@ -1,0 +1,118 @@
+"""One comparison of an arm with the baseline: its figures, and what they allow to say.
+
+In: figures. Out: `Comparison`s with corrected p values and verdicts. This file measures nothing, and words nothing; see
+paired.py and verdicts.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from normlib.results.stats import holm, replicates_needed, smallest_sign_flip_p
+from normlib.results.study.question import Question
+
+SIGNIFICANCE = 0.05
+"""Of a whole table, after Holm's correction."""
+BETTER, WORSE, EQUAL, UNKNOWN, TOO_FEW, NONE = "better", "worse", "equal", "unknown", "too few", "none"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the baseline in one condition. Differences are arm minus baseline, as the value is stored.
+
+    `n` counts the replicates that both have (of two samples: the smaller one). `p` is the exact two-sided sign-flip p of
+    the mean difference (of two samples: Welch's), `p_holm` the same corrected over the comparisons of its section.
+    `outperforms` is the share of pairs that the arm wins, ties half; figures that cannot be are NaN.
+    """
+
+    section: str
+    column: str
+    arm: str
+    baseline: str
+    n: int = 0
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    outperforms: float = math.nan
+    outperforms_low: float = math.nan
+    outperforms_high: float = math.nan
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    """Of the pairs, those that the arm lost; a run that diverged loses even where it has no figure."""
+    p: float = math.nan
+    p_holm: float = math.nan
+    n_needed: int = 0
+    """Replicates with which the smallest possible p passes the correction."""
+    correlation: float = math.nan
+    unpaired: str = ""
+    """Why the two are compared as unpaired samples; empty where they are paired."""
+    diverged: int = 0
+    """Runs of the arm that diverged."""
+    baseline_diverged: int = 0
+    verdict: str = NONE
+    """better, worse, equal (the interval lies within the rope), unknown, too few (replicates to show anything), none."""
+    control: bool = False
+    """Whether the arm is the control: the baseline a second time."""
+    why_none: str = ""
+    """Why there is no comparison: all runs failed, skipped, no baseline here."""
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval, NaN where there is none."""
+        return (self.high - self.low) / 2
+
+    @property
+    def within(self) -> float:
+        """The larger end of the interval, without its sign: the difference is within this either way."""
+        return max(abs(self.low), abs(self.high))
+
+
+def judged(compared: Sequence[Comparison], question: Question) -> list[Comparison]:
+    """The comparisons of one section with the corrected p values and verdicts."""
+    corrected = holm([comparison.p for comparison in compared])
+    family = int(sum(comparison.p == comparison.p for comparison in compared))
+    made = [
+        dataclasses.replace(comparison, p_holm=float(p), n_needed=replicates_needed(max(family, 1)))
+        for comparison, p in zip(compared, corrected, strict=True)
+    ]
+    return [dataclasses.replace(each, verdict=_verdict(each, question, made)) for each in made]
+
+
+def attainable(n: int, family: Sequence[tuple[float, float]]) -> bool:
+    """Whether n replicates could show a difference at all, among comparisons with these (p, corrected p), itself included.
+
+    Holm's method corrects less for a comparison the more others have passed with smaller p.
+    """
+    smallest = smallest_sign_flip_p(n)
+    passed = sum(p <= smallest and p_holm <= SIGNIFICANCE for p, p_holm in family)
+    return smallest * max(len(family) - passed, 1) <= SIGNIFICANCE
+
+
+def _verdict(comparison: Comparison, question: Question, family: Sequence[Comparison]) -> str:
+    """What the figures allow to say: a difference needs corrected p, interval and wins to agree.
+
+    Nothing is equal that diverged, and nothing better or worse by the mean of those runs that did not.
+    """
+    if comparison.why_none:
+        return NONE
+    apart = comparison.low > 0 or comparison.high < 0
+    if comparison.p_holm <= SIGNIFICANCE and apart:
+        more = comparison.difference > 0
+        better = more == question.facts.higher_is_better
+        contradicted = comparison.outperforms < 0.5 if better else comparison.outperforms > 0.5
+        all_have_figures = comparison.unpaired or comparison.wins + comparison.ties + comparison.losses == comparison.n
+        if all_have_figures and not contradicted:
+            return BETTER if better else WORSE
+        return UNKNOWN
+    none_diverged = not (comparison.diverged or comparison.baseline_diverged)
+    if none_diverged and question.counts_as_equal(comparison.within):
+        return EQUAL
+    others = [(each.p, each.p_holm) for each in family if each.p == each.p]
+    no_interval = comparison.low != comparison.low
+    if no_interval or (not comparison.unpaired and not attainable(comparison.n, others)):
+        return TOO_FEW
+    return UNKNOWN

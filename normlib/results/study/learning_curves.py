@@ -1,0 +1,108 @@
+"""Learning curves: how the metric on validation and the training loss go along the run, by arm, over the replicates.
+
+In: a study with the curves of its runs. Out: for each arm of a condition arrays over evaluation points. A run that
+diverged keeps the figure of its broken network from where it stopped, as it does in the tables; otherwise the curve
+would be that of the survivors. This file never smooths, interpolates or drops a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlib.results.stats import mean_interval
+from normlib.results.store.frame import run_names
+from normlib.results.store.record import DIVERGED
+from normlib.results.study.study import Condition, Study
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One arm in one condition, over evaluation points (points,) and points of the training loss (train points,)."""
+
+    steps: NDArray[np.float64]
+    """Optimizer steps done, (points,)."""
+    samples: NDArray[np.float64]
+    """Training samples seen, repeats counted, (points,)."""
+    seconds: NDArray[np.float64]
+    """Seconds of training, mean over the runs that got there, (points,)."""
+    mean: NDArray[np.float64]
+    """Mean of the metric on validation over replicates, as it is stored, (points,)."""
+    half_width: NDArray[np.float64]
+    """Of its 95 % t interval, (points,); NaN with fewer than two replicates."""
+    n: NDArray[np.int64]
+    """Replicates at the point, (points,)."""
+    train_steps: NDArray[np.float64]
+    """Optimizer steps done, (train points,)."""
+    train_loss: NDArray[np.float64]
+    """Mean training loss since the point before, over the runs that got there, (train points,)."""
+
+
+def learning_curves(study: Study, section: str, column: str) -> dict[str, Curve]:
+    """The curves of the arms of one condition, in the order of the rows; arms without any curve are left out.
+
+    KeyError for a section that the study lacks; empty for a column that the section lacks.
+    """
+    conditions = (condition for condition in study.conditions[section] if condition.column == column)
+    return {
+        arm: curve
+        for condition in conditions
+        for arm in condition.arms
+        for curve in [_curve(study, condition, arm)]
+        if curve is not None
+    }
+
+
+def _curve(study: Study, condition: Condition, arm: str) -> Curve | None:
+    metric, value = study.question.facts, study.question.on("validation")
+    rows = condition.trained(arm)
+    own = [study.curves.get(name, {}) for name in run_names(condition.runs)[rows]]
+    diverged = condition.runs["status"].to_numpy()[rows] == DIVERGED
+    validation = [curve.get("validation", {}) for curve in own]
+    steps = _grid(validation, diverged)
+    figures = _laid_out(validation, metric.name, steps)  # (runs, points)
+    if value not in condition.runs or not np.isfinite(figures).any():
+        return None
+    stopped = steps > condition.runs["steps"].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
+    final = condition.runs[value].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
+    figures = np.where(stopped & diverged[:, np.newaxis], final, figures)
+    interval = mean_interval(_by_replicate(condition, rows, figures), resolution=condition.resolution(value, metric))
+    train = [curve.get("train", {}) for curve in own]
+    train_steps = _grid(train, diverged)
+    return Curve(
+        steps=steps,
+        samples=_mean(_laid_out(validation, "samples", steps)),
+        seconds=_mean(_laid_out(validation, "seconds", steps)),
+        mean=interval.mean, half_width=interval.half_width, n=interval.n,
+        train_steps=train_steps, train_loss=_mean(_laid_out(train, "loss", train_steps)),
+    )  # fmt: skip
+
+
+def _grid(curves: Sequence[Mapping[str, Any]], diverged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """All steps at which a run has a point; those of diverged runs count where there are no others."""
+    whole = [curve for curve, broken in zip(curves, diverged, strict=True) if not broken] or curves
+    return np.array(sorted({step for curve in whole for step in curve.get("step", ())}), dtype=float)
+
+
+def _laid_out(curves: Sequence[Mapping[str, Any]], key: str, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One key of each run's curve on common steps, (runs, points); NaN where a run has no such point or no figure."""
+    by_step = [dict(zip(curve.get("step", ()), curve.get(key, ()))) for curve in curves]
+    values = [[known.get(step) for step in steps.tolist()] for known in by_step]
+    return np.array(values, dtype=float).reshape(len(curves), len(steps))  # None becomes NaN
+
+
+def _by_replicate(condition: Condition, rows: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Laid out by replicate, (runs, points) to (replicates, points); NaN where a replicate has no run."""
+    laid_out = np.full((len(condition.replicates), values.shape[1]), math.nan)
+    laid_out[condition.replicate[rows]] = values
+    return laid_out
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over the runs that have a figure, (runs, points) to (points,); NaN where none has."""
+    return mean_interval(values).mean
