@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from normlib.experiments.settings import GROUPS, ROLES, group_choices, settings_without_classes
-from normlib.listing import CLASSES, Row, listing
+from normlib.listing import CLASSES, listing
+from normlib.listing_rows import Row
 from normlib.listing_text import HEADINGS
 from normlib.settings import as_typed
 

@@ -7,6 +7,7 @@ Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from normlib import __version__
-from normlib.arguments import HYDRA_FLAGS, TABLE_FLAGS, make_parser
+from normlib.arguments import HYDRA_FLAGS, TABLE_FLAGS, VerbParser, make_parser
 from normlib.errors import NormlibError
 from normlib.naming import unknown_name
 from normlib.stopping import Stopped, ignore_signals, stop_on_signals
@@ -36,11 +37,9 @@ def command() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. NORMLIB_DEBUG=1 shows tracebacks instead of messages."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if any(argument in ("-sc", "--shell-completion") or argument.startswith("-sc=") for argument in arguments):
-        from normlib.hydra_app import complete
-
-        return complete(arguments)
     parser = make_parser(__version__)
+    if any(argument in ("-sc", "--shell-completion") or argument.startswith("-sc=") for argument in arguments):
+        return _complete(arguments, parser)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
         parser.error(unknown_name("verb", arguments[0], VERBS))
     options, rest = parser.parse_known_args(arguments)
@@ -67,6 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"normlib {options.verb}: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, NormlibError) else 2
+
+
+def _complete(arguments: Sequence[str], parser: VerbParser) -> int:
+    """What a shell asks for while a line is typed, a word a line; or the script that makes it ask."""
+    line = os.environ.get("COMP_LINE")
+    if line is not None and any(argument.startswith("query=") for argument in arguments):
+        from normlib.completion import completions
+
+        with contextlib.suppress(NormlibError):  # a line that is not finished may name what there is not
+            print("\n".join(completions(line[: int(os.environ.get("COMP_POINT", len(line)))], parser)))
+        return 0
+    from normlib.hydra_app import shell_completion
+
+    shell_completion(arguments)
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from normlib.listing import Row
+from normlib.listing_rows import Row
 from normlib.settings import as_typed
 
 HEADINGS = {"norm": "norms", "model": "models", "data": "datasets", "task": "tasks", "optimizer": "optimizers",

@@ -15,8 +15,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.errors import NormlibError
+from normlib.experiments.settings import settings_without_classes
+from normlib.naming import listed, unknown_name
 from normlib.results.store.quoting import short
 
+MOST_OWNERS = 6
+"""Choices that a message names; dozens of norms have the same setting."""
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
@@ -76,13 +80,13 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
     if missing:
         group, name = missing.groups()
         known = sorted(set(re.findall(r"^\t(\S+)$", "\n".join(texts), re.MULTILINE)))
-        from normlib.naming import unknown_name
-
         own = "; one of your own comes with plugins=[its_file.py]" if group in ("norm", "model", "data") else ""
         return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text
     key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
     if key:
-        return f"there is no setting {_override_with_key(key.group(1), overrides)!r}.{_closest(key.group(1), error)} `normlib list` shows every setting with its default"
+        given = _override_with_key(key.group(1), overrides)
+        where = _elsewhere(given) or _closest(key.group(1), error)
+        return f"there is no setting {given!r}.{where} `normlib list` shows every setting with its default"
     return text
 
 
@@ -110,6 +114,21 @@ def closest_names(name: str, known: Sequence[str]) -> str:
     if close:
         return f" Did you mean {' or '.join(map(repr, close))}?"
     return f" Known here: {', '.join(known)}." if known else ""
+
+
+def _elsewhere(key: str) -> str:
+    """Where a setting is that is not here: with other choices of its group, or in a section that was left out."""
+    from normlib.experiments.schema import GROUPS
+
+    group, _, name = key.lstrip("+~").partition(".")
+    described = list(settings_without_classes())
+    owners = [f"{group}={choice}" for each in described if each.key == f"{group}.{name}" for choice in each.of]
+    entries = GROUPS[group].entries() if group in GROUPS else []
+    owners += [f"{group}={entry.name}" for entry in entries if name in entry.settings]
+    if owners:
+        return f" It is a setting of {listed(owners, MOST_OWNERS)}."
+    sections = dict.fromkeys(each.key for each in described if not name and each.key.endswith(f".{group}"))
+    return f" Did you mean {' or '.join(map(repr, sections))}?" if sections else ""
 
 
 def _closest(key: str, error: BaseException) -> str:
