@@ -13,6 +13,7 @@ import pytest
 from normlib.experiments.selection import OTHER_VERBS_KEYS, PLACES, QUESTION
 from normlib.experiments.settings import ROLES, Root, settings_without_classes
 from normlib.listing import listing
+from normlib.results.study.question import Question
 from normlib.settings import as_typed, help_in, setting, settings_in
 from tests.pages import ROOT
 
@@ -62,6 +63,11 @@ def test_every_setting_has_a_role() -> None:
     assert {each.setting.role for each in settings_without_classes()} == set(ROLES)
     outside = {name for name, each in settings_in(Root).items() if not each.changes_numbers}
     assert {*PLACES, *QUESTION, *OTHER_VERBS_KEYS} - {"experiment"} == outside
+
+
+def test_a_question_by_default_is_that_of_the_settings() -> None:
+    question, root = Question(), settings_in(Root)
+    assert {name: getattr(question, name) for name in QUESTION} == {name: root[name].default for name in QUESTION}
 
 
 @pytest.mark.parametrize(
