@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class NormlibError(Exception):
-    """What normlib refuses, in words. Each subclass is also a ValueError or an OSError, as Python's own would be."""
+    """What normlib refuses, in words. Each subclass is also the error of Python's own that fits, as a ValueError or an OSError."""
 
     exit_code = 2
     """What the command line ends with: 2 is bad input, 1 is work that failed."""

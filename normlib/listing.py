@@ -18,8 +18,6 @@ from normlib.settings import settings_in
 
 SETTINGS = "settings"
 """The name of all settings that belong to no registered class."""
-MOST_NAMED = 40
-"""Names that a message about a wrong one lists."""
 CLASSES = ("norm", "model", "data", "task")
 
 
@@ -118,5 +116,5 @@ class _Catalogue:
             known = {row["key"] for row in every if not section or row["key"].startswith(f"{section}.")}
             sections = {row["key"].partition(".")[0] for row in every}
             bare = set() if section else {*GROUPS, SETTINGS, *sections, *(row["name"] for row in choices.values())}
-            raise RegistryError(unknown_name("setting, choice or group", name, {*known, *bare}, MOST_NAMED))
+            raise RegistryError(unknown_name("setting, choice or group", name, {*known, *bare}))
         return found

@@ -1,4 +1,4 @@
-"""Names in messages: those that do not exist, with the closest that do, many of them in short, and words that are no names.
+"""Names in messages: unknown names with the closest known ones, long lists in short, and words that are no names.
 
 In: names. Out: text. This file imports nothing of normlib.
 """
@@ -17,6 +17,10 @@ NO_NAMES = {
 """Words that the command line, YAML files or tables of results read as something else, in whatever case."""
 
 
+MOST_LISTED = 60
+"""Known names that a message lists; timm has more than a thousand models."""
+
+
 def read_as(name: str) -> str | None:
     """What a name is read as instead of a name, such as "a number"; None for a name that stays one."""
     for reading, words in NO_NAMES.items():
@@ -29,16 +33,21 @@ def read_as(name: str) -> str | None:
     return "a number"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], most: int | None = None) -> str:
-    """The message for a name that is not registered: the closest names first, then all, or the first `most` of them."""
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that does not exist: the closest names first, then up to `MOST_LISTED` known ones.
+
+    Capitals do not count. A name with dots is also close by its last part, as `optimizer.lr` is to `lr`.
+    """
     known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    by_text = {each.rpartition(".")[2].lower(): each for each in known} | {each.lower(): each for each in known}
+    matches = difflib.get_close_matches(str(name).lower(), by_text, n=3, cutoff=0.5)
+    close = dict.fromkeys(by_text[match] for match in matches)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
-    return f"no {kind} is named {name!r}{hint} Known: {listed(known, most or len(known))}"
+    return f"no {kind} is named {name!r}{hint}" + (f" Known: {listed(known, MOST_LISTED)}" if known else "")
 
 
 def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str) -> str | None:
-    """The message for the first of the arguments `key.<name>` that a class or function does not take; None where it takes all."""
+    """The message for the first argument `key.<name>` that a class or function does not take; None if it takes all."""
     parameters = inspect.signature(make).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return None
@@ -47,7 +56,8 @@ def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str
     return unknown and f"{key}.{unknown}: {unknown_name(f'argument of {called}', unknown, parameters)}"
 
 
-def listed(names: Iterable[object], most: int) -> str:
-    """The first names of many, and how many more there are."""
+def listed(names: Iterable[object], most: int | None = None, between: str = ", ") -> str:
+    """The first `most` of the names, and how many more there are."""
     words = [str(name) for name in names]
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    more = len(words) - most if most is not None else 0
+    return between.join(words[:most]) + (f" and {more} more" if more > 0 else "")

@@ -109,14 +109,7 @@ class Registry:
         package = importlib.import_module(self.package)
         for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
             importlib.import_module(module.name)
-        for point in importlib.metadata.entry_points(group=self.entry_points):
-            try:
-                point.load()
-            except Exception as error:
-                raise RegistryError(
-                    f"the entry point {point.name!r} = {point.value!r} of group {self.entry_points!r} does not import: "
-                    f"{type(error).__name__}: {error}. Fix or uninstall the package that declares it."
-                ) from error
+        load_entry_points(self.entry_points)
 
     def _add(self, name: str, cls: Any, metadata: Mapping[str, Any]) -> None:
         if not isinstance(cls, type):
@@ -130,11 +123,9 @@ class Registry:
                 f"a {self.kind} cannot be called {name!r}, which is read as {reading} on the command line, in YAML or in tables; "
                 "give it another name"
             )
-        unknown = set(metadata) - self.metadata_keys
-        if unknown:
-            raise RegistryError(
-                f"unknown metadata {sorted(unknown)} for {self.kind} {name!r}; known are {sorted(self.metadata_keys)}"
-            )
+        for key in metadata:
+            if key not in self.metadata_keys:
+                raise RegistryError(f"{self.kind} {name!r}: {unknown_name('metadata key', key, self.metadata_keys)}")
         if self.required_base is not None and not issubclass(cls, self.required_base()):
             base = self.required_base()
             raise RegistryError(
@@ -179,6 +170,18 @@ class Registry:
                 role="section",
             )
         return settings
+
+
+def load_entry_points(group: str) -> None:
+    """Import what other installed packages declare for a group. RegistryError names a package whose entry does not import."""
+    for point in importlib.metadata.entry_points(group=group):
+        try:
+            point.load()
+        except Exception as error:
+            raise RegistryError(
+                f"the entry point {point.name!r} = {point.value!r} of group {group!r} does not import: "
+                f"{type(error).__name__}: {error}. Fix or uninstall the package that declares it."
+            ) from error
 
 
 def _definition(entry: Entry) -> tuple[str, str]:

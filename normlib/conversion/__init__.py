@@ -1,1 +1,5 @@
-"""Bringing a model that exists: its norms replaced (`convert`), given back to torch.nn (`to_torch`), folded into the layers ahead (`fold`) or frozen, with a report of each."""
+"""Changes the norms of a model that exists.
+
+`convert` replaces them, `to_torch` gives them back to torch.nn, `fold` folds them into the layers ahead. They can also
+be frozen. Each leaves a report.
+"""

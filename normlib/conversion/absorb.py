@@ -1,7 +1,7 @@
-"""The arithmetic of folding: a layer whose output is scaled and shifted per channel is another such layer.
+"""The arithmetic of folding: scaling and shifting a layer's output per channel gives another layer of the same kind.
 
-In come a layer and a norm's scale and shift, computed in float64; the layer's weight and bias change in place (as new
-Parameters, so that whoever shared the old ones keeps them). This file finds no layers.
+In: a layer, and a norm's scale and shift, computed in float64. The layer's weight and bias change in place. They become
+new Parameters, so that whoever shared the old ones keeps them. This file finds no layers.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from normlib.conversion.description import Description
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 ABSORBING: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
-# Subclasses whose forward only pads the input, or says the same in other words.
+# Subclasses whose forward only pads the input, or computes the same in other words.
 ABSORBING_BY_NAME = {("timm", "Conv2dSame"), ("timm", "Linear")}
 
 
 def absorbs(layer: nn.Module) -> bool:
-    """Whether the layer's output is linear in its weight and bias, with a channel for each of the weight's outputs.
+    """Whether the layer's output is linear in its weight and bias, with a channel for each output of the weight.
 
-    A subclass may be built in another way and have more methods, but not other ones; nor may the layer itself.
+    A subclass may be built in another way and have further methods. It may not replace methods, and neither may the
+    layer itself.
     """
     known = next((cls for cls in type(layer).__mro__ if _is_known(cls)), None)
     if known is None or replaces_method(layer):
@@ -32,12 +33,12 @@ def absorbs(layer: nn.Module) -> bool:
     between = type(layer).__mro__[: type(layer).__mro__.index(known)]
     if any(hasattr(known, name) and not HARMLESS.fullmatch(name) for cls in between for name in vars(cls)):
         return False  # hasattr: torch.nn.Module has __getattr__, too
-    kept = layer._parameters  # not what a parametrization computes
+    kept = layer._parameters  # not one that a parametrization computes
     return "bias" in kept and kept.get("weight") is not None and not any(is_lazy(p) for p in layer.parameters())
 
 
 def replaces_method(module: nn.Module) -> bool:
-    """Whether a method that the module computes with is replaced on the module itself, as in `module.forward = ...`."""
+    """Whether the module itself replaces a method that it computes with, as in `module.forward = ...`."""
     methods = {name for name in vars(module) if callable(getattr(type(module), name, None))}
     return bool(methods - {"train"})  # `normlib.freeze_statistics` replaces that
 

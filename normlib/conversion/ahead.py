@@ -1,7 +1,7 @@
-"""The one layer ahead of a norm, and whether somebody else sees its output or its weights.
+"""Finds the one layer ahead of a norm, and whether anything else uses its output or its weights.
 
-In come the ways through a model and the path of a norm, out goes a `LayerAhead`; `CannotFold` says why there is none. This file
-looks at who calls what, and not at what a module computes.
+In: the traced paths through a model and the path of a norm. Out: a `LayerAhead`, or a `CannotFold` that says why there
+is none. This file looks at who calls what, not at what a module computes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from normlib.errors import NormlibError
 
 
 class CannotFold(NormlibError, ValueError):
-    """A norm that has to stay; the message is the reason, about "it"."""
+    """A norm has to stay. The message is the reason, and calls the norm "it"."""
 
 
 @dataclass(frozen=True)
 class LayerAhead:
-    """`layer` is the path of the module ahead; `between` are the calls between it and the norm, for each call of the norm."""
+    """The module ahead of a norm.
+
+    `layer` is its path. `between` are the calls between it and the norm, for each call of the norm.
+    """
 
     layer: str
     between: tuple[tuple[fx.Node, ...], ...]
@@ -32,7 +35,7 @@ def find_layer_ahead(model: nn.Module, path: str, traced_paths: Sequence[TracedP
     """The module whose output is the norm's input, at each of the norm's calls."""
     calls = [node for traced_path in traced_paths for node in traced_path.graph.nodes if _is_call(node, path)]
     if not calls:
-        raise CannotFold("it is not called by the model's forward, or within a module that cannot be looked into")
+        raise CannotFold("it is not called by the model's forward, or is inside a module that cannot be traced")
     found = [_source(model, node) for node in calls]
     others = [source for source, _ in found if source.op != "call_module"]
     if others:
@@ -44,21 +47,21 @@ def find_layer_ahead(model: nn.Module, path: str, traced_paths: Sequence[TracedP
 
 
 def require_only_use(model: nn.Module, layer: str, path: str, traced_paths: Sequence[TracedPath]) -> None:
-    """Refuse a pair of layer and norm where anything else uses the layer's output, or the weights of one of them."""
+    """Refuse layer and norm if anything else uses the layer's output, or the weights of one of them."""
     pair = {name: model.get_submodule(name) for name in (layer, path)}
     tensors = {name: {id(t) for t in _tensors(module)} for name, module in pair.items()}
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for traced_path in traced_paths:
         for node in traced_path.graph.nodes:
             if _is_call(node, layer) and not _feeds_only(model, node, path, traced_path):
-                raise CannotFold(f"the output of {layer} is used elsewhere, too")
+                raise CannotFold(f"the output of {layer} is also used elsewhere")
             around = model.get_submodule(str(node.target)) if node.op == "call_module" else nn.Identity()
             for name, module in pair.items():
                 reads = node.op == "get_attr" and id(named.get(str(node.target))) in tensors[name]
                 if reads or (node.op == "get_attr" and str(node.target).startswith(f"{name}.")):
-                    raise CannotFold(f"the weights of {name} are used elsewhere, too")
+                    raise CannotFold(f"the weights of {name} are also used elsewhere")
                 if around._modules and around is not module and module in set(around.modules()):
-                    raise CannotFold(f"{name} is also within {node.target}, which cannot be looked into")
+                    raise CannotFold(f"{name} is also inside {node.target}, which cannot be traced")
 
 
 def _tensors(module: nn.Module) -> Iterator[object]:
@@ -71,9 +74,9 @@ def _is_call(node: fx.Node, path: str) -> bool:
 
 
 def _source(model: nn.Module, call: fx.Node) -> tuple[fx.Node, tuple[fx.Node, ...]]:
-    """Whose output the norm called here receives, and the calls between the two."""
+    """The node whose output the called norm receives, and the calls between the two."""
     if len(call.all_input_nodes) != 1 or len(call.args) + len(call.kwargs) != 1:
-        raise CannotFold("it is called with more than its input")
+        raise CannotFold("it is called with more arguments than its input")
     node, between = call.all_input_nodes[0], list[fx.Node]()
     while keeps_channels(model, node) and isinstance(node.args[0] if node.args else None, fx.Node):
         between.insert(0, node)

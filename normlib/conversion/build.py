@@ -1,11 +1,11 @@
-"""The new layer that takes an old one's place, and what went over from the one to the other.
+"""Builds the new layer for an old one's place, and notes what it took over.
 
-In come the old layer's description and the method to build; out goes a `Replacement`. The old layer and the model stay as
-they are; parameters and running statistics that go over are the very same tensors in both.
+In: the old layer's description and the method to build. Out: a `Replacement`. The old layer and the model stay as they
+are. Parameters and running statistics that are taken over are the very same tensors in both.
 
-Carried over, unless given: `affine` and `bias` (a layer without scale and shift stays without); `eps`, where the new method's
-default is the family's 1e-5 (else eps plays another part there); `scope`, where the new method has one; every other setting
-within the same method only.
+These settings are taken over unless they are given. `affine` and `bias`: a layer without scale and shift stays without.
+`eps`: if the new method's default is the family's 1e-5, since eps means something else otherwise. `scope`: if the new
+method has one. All other settings are taken over within the same method only.
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ from normlib.registry import Entry
 FAMILY_EPS = 1e-5
 SAME_IN_ALL = {
     "scope"
-}  # settings that mean the same in every method: a causal model's norm stays blind to later positions
-EITHER_OR = ({"num_groups", "group_size"},)  # settings that say the same; giving one outdoes the other
+}  # settings that mean the same in every method; `scope` keeps a causal model's norm blind to later positions
+EITHER_OR = ({"num_groups", "group_size"},)  # settings that say the same; the given one counts
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """`module` goes where the old layer was; `norm` is the norm in it, `is_another_function` than the old layer."""
+    """The new layer.
+
+    `module` goes where the old layer was, and `norm` is the norm in it. `is_another_function`: it computes something
+    else than the old layer.
+    """
 
     module: nn.Module
     norm: Norm
@@ -47,8 +51,10 @@ class Replacement:
 def build(
     old: Description, was: nn.Module, target: str, params: Mapping[str, Any], like: Tensor | None, activation: Any
 ) -> Replacement:
-    """`like` gives device and type where the old layer has no numbers. `activation` makes what goes behind a norm that takes
-    the place of one with an activation of its own. Raises ValueError for settings that the new norm refuses.
+    """Build the norm `target` in the place of `was`.
+
+    `like` gives device and type if the old layer has no numbers. `activation` makes the activation behind the norm, if
+    the old layer had one of its own. Raises ValueError for settings that the new norm refuses.
     """
     entry, same, notes = norms[target], old.method == target, Notes()
     norm = _construct(entry, old, _settings(old, entry, params, notes), like)
@@ -63,7 +69,7 @@ def build(
     carry_parameters(old, norm, same, notes)
     if old.one_plus_weight:
         notes.changed.append(
-            "weight is 1 + the old weight, a new parameter, so weight decay draws the scale to 0, not to 1"
+            "weight is 1 + the old weight, a new parameter, so weight decay pulls the scale to 0, not to 1"
         )
     carry_buffers(old, norm, target, notes)
     carry_switches(old, was, norm, notes)
@@ -76,7 +82,7 @@ def build(
 
 
 def _activation(old: Description, norm: Norm, make: Any, notes: Notes) -> nn.Module | None:
-    """What goes behind the new norm, in the place of what was in or behind the old one."""
+    """What goes behind the new norm, in place of what was in or behind the old one."""
     if norm.slot == "site":
         if old.activation is not None:
             notes.changed.append(f"activation its own, not {old.activation!r}")
@@ -106,7 +112,9 @@ def _settings(old: Description, entry: Entry, params: Mapping[str, Any], notes: 
             notes.changed.append(f"{name}={setting.default}, the method's own, not {value}")
     if "affine" in entry.settings and "affine" not in params and old.affine is not None:
         settings["affine"] = old.affine
-    may_have_none = not old.method or "bias" in norms[old.method].settings  # RMS norm never has one: that says nothing
+    may_have_none = (
+        not old.method or "bias" in norms[old.method].settings
+    )  # RMS norm never has a bias, so its absence says nothing
     if "bias" in entry.settings and "bias" not in params and old.affine and may_have_none:
         settings["bias"] = "bias" in old.state
     if "eps" in entry.settings and "eps" not in params:
@@ -144,8 +152,10 @@ def _construct(entry: Entry, old: Description, settings: dict[str, Any], like: T
 
 
 def _statistics_of(method: str, settings: Mapping[str, Any]) -> str:
-    """What the statistics are over, in words. Where a setting decides it, "... (scope=position: ...)" in the norm's
-    registration, the words are those for the value that `settings` has.
+    """In words: what the statistics are over.
+
+    If a setting decides it, the registration says "... (scope=position: ...)". Then the words are those for the value
+    in `settings`.
     """
     if method not in norms:
         return "something of its own"

@@ -1,7 +1,7 @@
-"""The kinds of call of a model, by the optional arguments that they give: which can be followed, and a guard against the others.
+"""The kinds of call of a model, by the optional arguments that they give.
 
-In come a model and example inputs, out go the ways through the model for each kind of call, and a hook for the folded model
-that refuses every other kind. This file changes nothing.
+In: a model and example inputs. Out: the traced paths for each kind of call that can be traced, and a hook for the
+folded model. The hook refuses every other kind. This file changes nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from normlib.conversion.examples import Example
 from normlib.conversion.trace import FREE, NotTraceable, TracedPath, trace_paths
 
-MOST_COMBINED = 3  # optional arguments; of more than these only one at a time is followed
+MOST_COMBINED = 3  # the most optional arguments that are combined; of more, one at a time is traced
 PLAIN = (type(None), bool, int, float, str)
 
 
 class OnlyKnownCalls:
-    """A hook ahead of a folded model's forward: refuses optional arguments with which fold did not follow the model.
+    """A hook ahead of a folded model's forward. It refuses optional arguments that fold did not trace.
 
-    `followed` are sets of names, `proved` are values by name that stood in an example.
+    `followed` are sets of names that were traced. `proved` are values by name that an example gave.
     """
 
     def __init__(self, followed: Collection[frozenset[str]], proved: Collection[Mapping[str, Any]]) -> None:
@@ -48,7 +48,7 @@ class OnlyKnownCalls:
 
 
 def given_arguments(module: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
-    """The optional arguments of a call of the module that are not at their defaults, by name. Raises TypeError as a call does."""
+    """The optional arguments of a call that differ from their defaults, by name. Raises TypeError as a call does."""
     signature = inspect.signature(module.forward)
     found: dict[str, Any] = {}
     for name, value in signature.bind(*args, **named).arguments.items():
@@ -90,7 +90,7 @@ def optional_arguments(model: nn.Module) -> list[str]:
 def follow(
     model: nn.Module, leaves: set[str], examples: Sequence[Example]
 ) -> tuple[list[tuple[Mapping[str, Any], list[TracedPath]]], OnlyKnownCalls | None]:
-    """The ways of each kind of call that can be followed, and what refuses the others, if there are others."""
+    """The traced paths of each kind of call, and a hook that refuses the other kinds, if there are any."""
     kind = type(model).__name__
     try:
         traced_paths: list[tuple[Mapping[str, Any], list[TracedPath]]] = [({}, trace_paths(model, leaves, {}))]

@@ -1,7 +1,7 @@
-"""What goes over from an old layer to the norm in its place: parameters, running statistics, switches.
+"""Carries parameters, running statistics and switches from an old layer to the norm in its place.
 
-In come the old layer's description and the new norm, which changes; notes of what went over, what did not and what means
-something else are taken. The old layer stays as it is, and what went over are the very same tensors in both.
+In: the old layer's description and the new norm, which changes. It notes what was carried over, what was not, and what
+means something else now. The old layer stays as it is. What is carried over are the very same tensors in both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from normlib.norms.base import Norm
 
 @dataclass
 class Notes:
-    """What the report says of one layer."""
+    """What the report says about one layer."""
 
     carried: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -26,11 +26,11 @@ class Notes:
 
 
 def carry_parameters(old: Description, norm: Norm, same: bool, notes: Notes) -> None:
-    """Give `norm` the old layer's Parameters that play the same part in it; `same`: both are one method."""
+    """Give `norm` the old layer's Parameters that play the same part in it. `same`: both are one method."""
     before = {name: tensor for name, tensor in old.state.items() if _is_parameter(name, tensor)}
     trained = not before or any(tensor.requires_grad for tensor in before.values())
     for name, parameter in list(norm.named_parameters(recurse=False)):
-        # A scale that starts at 1 and a shift that starts at 0 do what their names say; another start is another part.
+        # A scale starts at 1 and a shift at 0. A parameter that starts elsewhere plays another part.
         role = Norm.starts_at.get(name)
         alike = same or (role is not None and role == norm.starts_at.get(name) == old.starts_at.get(name))
         if alike and name in before and before[name].shape == parameter.shape:
@@ -51,7 +51,7 @@ def _is_parameter(name: str, tensor: Tensor) -> bool:
 
 
 def carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> None:
-    """Give `norm`, of the method `target`, the old layer's running statistics, where they mean the same."""
+    """Give `norm`, of the method `target`, the old layer's running statistics that mean the same in it."""
     state = {name: tensor for name, tensor in old.state.items() if not _is_parameter(name, tensor)}
     persistent = [name for name, _ in norm.named_buffers(recurse=False) if name in norm.state_dict()]
     eps = old.eps or 0.0
@@ -76,8 +76,8 @@ def carry_buffers(old: Description, norm: Norm, target: str, notes: Notes) -> No
 
 
 def carry_switches(old: Description, was: Any, norm: Norm, notes: Notes) -> None:
-    """Switch `norm` as the old layer `was`."""
-    if old.frozen or is_kept_in_eval(was):  # whether scale and shift are trained, went over with them
+    """Set the switches of `norm` as the old layer `was` had them."""
+    if old.frozen or is_kept_in_eval(was):  # the carried parameters already say whether they are trained
         if norm.has_running_statistics:
             norm.statistics = "running"
         norm.update_running = False

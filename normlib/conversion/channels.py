@@ -1,7 +1,7 @@
 """Where the channels of a layer's output are after the output was flattened, transposed or reshaped.
 
-In come a place and a call of a traced model, out goes the place behind the call. A rank that is only assumed is checked when
-the folded model runs (see guards.py). This file looks at single calls, not at who follows whom.
+In: the channels' place and a call of a traced model. Out: their place behind the call. A rank that is only assumed is
+checked when the folded model runs (see only_rank.py). This file looks at single calls, not at who follows whom.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ SHAPED_LIKE = {"reshape_as", "view_as", "expand_as", "type_as"}  # methods that 
 
 @dataclass(frozen=True)
 class Channels:
-    """They are in dimension `dim` (negative: from the end) of a tensor of `rank` dimensions (None: of any number)."""
+    """The place of the channels.
+
+    They are in dimension `dim`, negative from the end, of a tensor of `rank` dimensions. A rank of None means any.
+    """
 
     dim: int
     rank: int | None
 
     def may_be_at(self, dim: int) -> bool:
-        """Whether they are in this dimension, 1 or -1, if need be for one rank only: see `rank_needed`."""
+        """Whether they are in this dimension, 1 or -1, perhaps for one rank only: see `rank_needed`."""
         return dim == self.dim or self.rank_needed(dim) is not None
 
     def rank_needed(self, dim: int) -> int | None:
-        """The rank at which they are in dimension `dim`; None for any rank, or where there is none."""
+        """The rank at which they are in dimension `dim`. None for any rank, or if there is none."""
         if self.rank is None:
             return 2 if dim != self.dim and {dim, self.dim} == {1, -1} else None
         return self.rank if dim % self.rank == self.dim % self.rank else None
@@ -52,7 +55,7 @@ def channels_behind(layer: nn.Module) -> Channels:
 
 
 def uses_shape_only(user: fx.Node, node: fx.Node) -> bool:
-    """Whether `user` reads nothing of `node`'s output but its shape, type or place."""
+    """Whether `user` reads only the shape, type or device of `node`'s output."""
     if user.op == "call_method" and user.target in SHAPED_LIKE:
         return user.args[0] is not node
     if user.op == "call_method":
@@ -61,18 +64,18 @@ def uses_shape_only(user: fx.Node, node: fx.Node) -> bool:
 
 
 def keeps_channels(model: nn.Module, node: fx.Node) -> bool:
-    """Whether the call only moves values about, so that a later norm may still be that of the layer ahead."""
+    """Whether the call only moves values, so that a later norm may still belong to the layer ahead."""
     return _kind(model, node)[0] != ""
 
 
 def channels_after(model: nn.Module, node: fx.Node, channels: Channels) -> Channels | None:
-    """Where the channels are behind the call; None where they are mixed with others, or nobody can tell."""
+    """Where the channels are behind the call. None if they are mixed with others, or if that cannot be known."""
     kind, args = _kind(model, node)
     if kind in ("", "same"):
         return channels if kind else None
     if kind in ("reshape", "view"):
         sizes = args[0] if len(args) == 1 and isinstance(args[0], tuple | list | torch.Size) else args
-        # (..., C) to (M, C): what has C values in its last dimension again, as the norm wants it, has the same ones.
+        # (..., C) to (M, C): if the last dimension has C values again, as the norm wants, they are the same channels.
         at_end = channels.dim == -1 or (channels.rank is not None and channels.dim == channels.rank - 1)
         return Channels(-1, 2) if at_end and len(sizes) == 2 else None
     if kind == "permute":
@@ -86,7 +89,7 @@ def channels_after(model: nn.Module, node: fx.Node, channels: Channels) -> Chann
 
 
 def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
-    """What the call does to the dimensions ("" where it does something else), and its arguments beside the tensor."""
+    """What the call does to the dimensions ("" for anything else), and its arguments except the tensor."""
     if node.op == "call_module":
         module = model.get_submodule(str(node.target))
         if is_hooked(module):
@@ -105,8 +108,8 @@ def _kind(model: nn.Module, node: fx.Node) -> tuple[str, tuple[Any, ...]]:
 
 
 def _flattened(channels: Channels, start: int = 0, end: int = -1) -> Channels | None:
-    if channels.rank is None:  # channels that are last stay so, unless the last dimension is one of the flattened
-        # Where `end` turns out to be the last one, one dimension is left, and no norm takes that.
+    if channels.rank is None:  # channels that are last stay last, unless the last dimension is flattened
+        # If `end` turns out to be the last one, one dimension is left, and no norm takes that.
         return channels if channels.dim == -1 and start == 0 and end != -1 else None
     start, end, dim = start % channels.rank, end % channels.rank, channels.dim % channels.rank
     rank = channels.rank - (end - start)
@@ -121,7 +124,7 @@ def _transposed(channels: Channels, kind: str, first: int, second: int) -> Chann
     if channels.rank is None:
         if -1 in (first, second) and (kind == "transpose" or first == -1):
             return Channels(second if first == -1 else first, None)
-        rank = max(first, second) + 1  # the one at which the channels move; another is refused when it comes
+        rank = max(first, second) + 1  # the rank at which the channels move; another is refused when it comes
         if min(first, second) < 0 or rank < 3 or (kind == "movedim" and first < second):
             return None
         channels = Channels(-1, rank)

@@ -1,7 +1,7 @@
-"""`normlib.convert`: another norm in every place of a model where there is one.
+"""`normlib.convert`: replaces every norm of a model by another.
 
-In comes a model, out goes the same model, changed in place, with a report on it. Everything is checked and built before the
-first layer is replaced, so that an error leaves model and optimizer as they were. This file trains nothing.
+In: a model. Out: the same model, changed in place, with a report on it. Everything is checked and built before the
+first layer is replaced. So an error leaves model and optimizer as they were. This file trains nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from normlib.conversion.function import explain_function_change, is_trained
 from normlib.conversion.optimizer import Change, parameters_to_add, replace_parameters
 from normlib.conversion.report import Report, Row, attach_report
 from normlib.conversion.swap import require_replaceable, swap
+from normlib.naming import unknown_name
 from normlib.norms import factory, norms
 
 
@@ -34,7 +35,7 @@ def convert(
     example_inputs: Any = None,
     **params: Any,
 ) -> nn.Module:
-    """Replace every normalization layer of `model`, in place, by the norm registered as `norm`; returns the model.
+    """Replace every normalization layer of `model`, in place, by the norm registered as `norm`. Returns the model.
 
     .. code-block:: python
 
@@ -42,39 +43,40 @@ def convert(
         normlib.convert(model, "group", num_groups=8)
         print(normlib.conversion_report(model))
 
-    Known are torch's batch (synchronized too), layer, group, instance and RMS norm, torchvision's and timm's own, timm's
-    layers that are norm and activation in one, and every norm of normlib. Any other module that calls itself a norm, and a
-    subclass with behaviour of its own, is measured: random input goes into a copy, and where layer, RMS, group, instance or
-    batch norm with its own scale (or 1 + scale), shift and eps explains the output to 1e-6, it is that. If not, it is an error
-    that names it, with the figures. ``known={Scaler: "rms"}`` has modules of other classes measured, too. `skip` leaves
-    modules as they are, by path ("head.norm") or pattern ("*.norm2"), with all that is in them. A model without any norm is an
-    error. A model that is itself a norm is not changed; the new one is returned. Calls of torch's norm functions, as
-    `F.batch_norm`, stay and are named in the report.
+    These layers are known: torch's batch (synchronized too), layer, group, instance and RMS norm, and torchvision's and
+    timm's own norms. So are timm's layers that are norm and activation in one, and every norm of normlib. Any other
+    module that calls itself a norm is measured, and so is a subclass with behaviour of its own. Random input goes into
+    a copy. If layer, RMS, group, instance or batch norm explains the output to 1e-6, the module is taken as that. The
+    module's own tensors have to be the scale (or 1 + scale) and the shift, and eps is measured. If no method explains
+    it, an error names the module, with the numbers. ``known={Scaler: "rms"}`` also measures modules of other classes.
+    `skip` leaves modules as they are, with everything inside, by path ("head.norm") or pattern ("*.norm2"). A model
+    without any norm is an error. A model that is itself a norm is not changed; the new one is returned. Calls of
+    torch's norm functions, such as `F.batch_norm`, stay and are named in the report.
 
-    A norm is replaced wherever the model holds it: in lists, tuples, dicts, sets, objects, closures, as a bound method.
+    A norm is replaced wherever the model holds it: in lists, tuples, dicts, sets, objects, closures, or as a bound
+    method.
 
-    What is kept: a module at two places stays one module; train and eval mode, device, type, `requires_grad`; scale and
-    shift, as the very same Parameters; running statistics where they mean the same (batch norm's variance becomes batch
-    renorm's deviation). `params` are the new norm's settings; `eps`, `affine`, `scope` and, within one method, all
-    others are the old layer's unless given. What means something else now, and what is lost (hooks on the old layers, for example), is
-    in the report. ``convert(model, "batch")`` changes no bit of the output of torch's batch norms in eval mode.
+    Train and eval mode, device, type and `requires_grad` are kept. So are scale and shift, as the very same Parameters.
+    Running statistics are kept if they mean the same; batch norm's variance becomes batch renorm's deviation. A module
+    at two places stays one module. `params` are the new norm's settings. `eps`, `affine` and `scope` are the old
+    layer's unless given, and within one method so are all others. The report names what means something else now, and
+    what is lost, for example hooks on the old layers. ``convert(model, "batch")`` changes no bit of the output of
+    torch's batch norms in eval mode.
 
-    `optimizer`, one that was built before: it forgets the parameters that vanished, and gets the new ones in the group where
-    the old layer's were. `activation` makes what goes behind the new norm where the old one had an activation of its own,
-    as filter response norm: ``activation=torch.nn.ReLU``. A norm that brings its own can only take the place of a layer
-    that is norm and activation in one. `num_groups_at_most`: each layer gets as many groups as the largest divisor of its
-    channels up to this number. Another method is another function: the report says so where the model was trained, and with
-    `example_inputs` (a tensor, a tuple of positional arguments, a dict of arguments by name, or a list of these) how far the
-    output moved on them.
+    `optimizer` is one that was built before. It forgets the parameters that vanished, and gets the new ones in the
+    group of the old layer's. `activation` makes what goes behind the new norm if the old one had an activation of its
+    own, as filter response norm has: ``activation=torch.nn.ReLU``. A norm with an activation of its own can only
+    replace a layer that is norm and activation in one. `num_groups_at_most`: the groups of each layer are the largest
+    divisor of its channels up to this number. Another method is another function. If the model was trained, the report
+    says so. With `example_inputs` it also says how far the output moved on them. They are a tensor, a tuple of
+    positional arguments, a dict of arguments by name, or a list of these.
 
-    Raises ValueError, and changes nothing, where this cannot be done.
+    Raises ValueError, and changes nothing, if this is not possible.
     """
     _check_target(norm, params, num_groups_at_most)
     for cls, method in (known or {}).items():
         if method not in norms:
-            raise ValueError(
-                f"known says that {cls.__qualname__} is {method!r}, but no norm is named so; it is one of normlib list"
-            )
+            raise ValueError(f"known={{{cls.__qualname__}: {method!r}}}: {unknown_name('norm', method, norms.names())}")
     found = find(model, tuple(skip), known or {})
     layers, skipped = found.layers, list(found.skipped.values())
     if not layers:
@@ -130,7 +132,7 @@ def largest_divisor(number: int, at_most: int) -> int:
 
 
 def _describe_skipped(found: FoundNorms) -> str:
-    """What is no layer that could be converted, in words."""
+    """In words: what is not a layer that could be converted."""
     words = f" besides the skipped {', '.join(found.skipped)}" if found.skipped else ""
     return words + "".join(f"; {path or 'the model'}: {reason}" for path, (_, reason) in found.others.items())
 
@@ -145,7 +147,9 @@ def _check_target(norm: str, params: Mapping[str, Any], num_groups_at_most: int 
     factory(norm, **params)  # refuses unknown names and settings
     if num_groups_at_most is not None:
         if "num_groups" not in norms[norm].settings:
-            raise ValueError(f"num_groups_at_most is for norms with num_groups, which {norm!r} has not; leave it out")
+            raise ValueError(
+                f"num_groups_at_most is for norms with num_groups, which {norm!r} does not have; leave it out"
+            )
         if isinstance(num_groups_at_most, bool) or not isinstance(num_groups_at_most, int) or num_groups_at_most < 1:
             raise ValueError(f"num_groups_at_most is a whole number from 1, got {num_groups_at_most!r}")
         both = sorted({"num_groups", "group_size"} & set(params))
@@ -153,7 +157,9 @@ def _check_target(norm: str, params: Mapping[str, Any], num_groups_at_most: int 
             raise ValueError(f"num_groups_at_most and {both[0]} both say how many groups there are; give one")
     supplied = sorted(norms.supplied & set(params))
     if supplied:
-        raise ValueError(f"{', '.join(supplied)} cannot be given: convert reads it off each layer; leave it out")
+        raise ValueError(
+            f"{', '.join(supplied)} cannot be given, because convert takes it from each layer; leave it out"
+        )
     slot = _slot(norm)
     if slot == "weight":
         raise ValueError(
@@ -183,7 +189,7 @@ def _check_slots(norm: str, found: list[Layer], activation: Callable[[], nn.Modu
         )
     if not takes_site and own and activation is None:
         raise ValueError(
-            f"{', '.join(own)} had an activation of its own, which {norm!r} has not; say what takes its place, "
+            f"{', '.join(own)} had an activation of its own, which {norm!r} does not have; say what takes its place, "
             "for example activation=torch.nn.ReLU"
         )
 

@@ -1,6 +1,6 @@
-"""Whether a module is a norm, and which: in comes a module, out goes its `Description`, or None for one that is no norm.
+"""Says whether a module is a norm, and which.
 
-This file builds and changes no layer.
+In: a module. Out: its `Description`, or None if it is not a norm. This file builds and changes no layer.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from normlib.conversion.measure import measure
 from normlib.norms import norms
 from normlib.norms.base import Norm
 
-# What a subclass may define and still be its parent: how it is built, documented and shown.
+# What a subclass may define and still count as its parent: how it is built, documented and shown.
 HARMLESS = re.compile(r"__(?!call__|getattr__|getattribute__)\w+__|_abc_impl|reset_parameters|extra_repr")
 SAYS_NORM = re.compile(r"norm|abn\b", re.IGNORECASE)
 
 
 def describe(module: nn.Module, known: Mapping[type, str] | None = None) -> Description | None:
-    """The layer in normlib's words; None where the module is no norm. Raises UnknownNorm for a norm of an unknown kind.
+    """The layer in normlib's words. None if the module is not a norm. Raises UnknownNorm for a norm of an unknown kind.
 
-    With `known`, classes and the methods that they are said to be, norms of unknown classes are measured (see measure.py), and so
-    are modules of classes that call one of torch's norm functions.
+    `known` maps classes to the methods that they are said to be. If it is given, norms of unknown classes are measured
+    (see measure.py), and so are modules of classes that call one of torch's norm functions.
     """
     cls = type(module)
     if known is not None and cls in known:
@@ -62,7 +62,7 @@ def _of_unknown_class(module: nn.Module, may_measure: bool) -> Description | Non
     has_numbers = any(True for _ in module.parameters(recurse=False))
     if _says_norm(module):
         where = type(module).__module__
-        of = f" of {where}" if where.startswith("torch.") else ""  # there are others of that name in torch
+        of = f" of {where}" if where.startswith("torch.") else ""  # torch has several classes of that name
         what = f"is a {_class_name(module)}{of}, which normlib does not know"
         if may_measure and not of:
             return _measured(module, what)
@@ -70,9 +70,8 @@ def _of_unknown_class(module: nn.Module, may_measure: bool) -> Description | Non
     if may_measure and has_numbers and functions_called(type(module)):
         try:
             return measure(module)
-        except (
-            UnknownNorm
-        ):  # it calls a norm function for another purpose, as to standardize weights; the report names it
+        except UnknownNorm:
+            # It calls a norm function for another purpose, such as standardizing weights. The report names it.
             return None
     return None
 
@@ -90,7 +89,7 @@ def _key(cls: type) -> tuple[str, str]:
 
 
 def _says_norm(module: nn.Module) -> bool:
-    """Whether a module that normlib does not know calls itself a norm and has numbers of its own, or is one of torch's."""
+    """Whether an unknown module calls itself a norm and has numbers of its own, or is one of torch's norms."""
     cls = type(module)
     if cls.__module__.startswith("torch.nn.utils") or not SAYS_NORM.search(_class_name(module)):
         return False
@@ -99,13 +98,16 @@ def _says_norm(module: nn.Module) -> bool:
 
 
 def is_without_numbers(module: nn.Module) -> bool:
-    """Whether a single layer calls itself a norm, but has neither parameters nor buffers, so that `describe` passes it by."""
+    """Whether a single layer calls itself a norm but has neither parameters nor buffers.
+
+    `describe` passes it by.
+    """
     alone = not any(True for _ in (*module.children(), *module.parameters(), *module.buffers()))
     return alone and not isinstance(module, Norm) and bool(SAYS_NORM.search(_class_name(module)))
 
 
 def _class_name(module: nn.Module) -> str:
-    """The name of the module's class; a scripted one's is that of the class before."""
+    """The name of the module's class. For a scripted module, that of the class before."""
     return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
 
 

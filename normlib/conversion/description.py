@@ -13,17 +13,18 @@ from normlib.norms.base import Norm
 
 
 class UnknownNorm(NormlibError, ValueError):
-    """A module that is a norm, but not one that can be replaced; the message says why."""
+    """A module is a norm, but not one that can be replaced. The message says why."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """One layer. `method` is the registered name of what it computes, "" where normlib has no such norm.
+    """One layer in normlib's words.
 
-    `settings` are those of the method, in normlib's names, `state` the parameters and running statistics. `affine` and
-    `eps` are None where the layer has no such thing, `starts_at` is where the parameters of the method start. `drop` and
-    `activation` are what a fused layer applies behind the norm; `own_activation`: a nonlinearity that is part of the method.
-    `measured` says in words what was found by numbers, "" where the class is known; `one_plus_weight`: the gain was 1 + weight.
+    `method` is the registered name of what it computes, "" if normlib has no such norm. `settings` are those of the
+    method, in normlib's names. `state` holds the parameters and running statistics. `affine` and `eps` are None if the
+    layer has no such thing. `starts_at` is where the parameters of the method start. `drop` and `activation` are what a
+    fused layer applies behind the norm. `own_activation`: a nonlinearity is part of the method. `measured` says in
+    words what was found by numbers, "" if the class is known. `one_plus_weight`: the gain was 1 + weight.
     """
 
     method: str

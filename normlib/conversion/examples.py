@@ -1,7 +1,7 @@
-"""A model's outputs on example inputs, before and after it was rewritten, and how far they are apart.
+"""A model's outputs on example inputs, before and after it was changed, and how far they differ.
 
-In come a model and inputs that the user gave; out go numbers. What runs is a copy in eval mode, so that the model, its buffers
-and the global random state stay as they are.
+In: a model, and inputs that the user gave. Out: numbers. A copy runs in eval mode, so the model, its buffers and the
+global random state stay as they are.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Example:
 
 
 def read_examples(example_inputs: Any) -> list[Example]:
-    """The calls that `example_inputs` stands for; none for None.
+    """The calls that `example_inputs` stands for, or none for None.
 
-    A tensor is the model's input, a tuple its positional arguments, a dict its arguments by name; a list is several of these.
-    Raises ValueError for an empty list and for anything else.
+    A tensor is the model's input, a tuple its positional arguments, a dict its arguments by name. A list holds several
+    of these. Raises ValueError for an empty list and for anything else.
     """
     if example_inputs is None:
         return []
@@ -44,7 +44,7 @@ def read_examples(example_inputs: Any) -> list[Example]:
         else:
             raise ValueError(
                 "example_inputs is a tensor (the model's input), a tuple (its positional arguments), a dict (its arguments by name), "
-                f"or a list of these, but a {type(one).__name__} came"
+                f"or a list of these, but got a {type(one).__name__}"
             )
     if not found:
         raise ValueError("example_inputs is an empty list; give at least one input, or leave it out")
@@ -53,7 +53,7 @@ def read_examples(example_inputs: Any) -> list[Example]:
 
 @torch.no_grad()
 def outputs_on(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:
-    """All tensors that come out of a copy of the model in eval mode, in order. The same random numbers each time."""
+    """All output tensors of a copy of the model in eval mode, in order. The random numbers are the same each time."""
     copied = copy.deepcopy(model).eval()
     found: list[Tensor] = []
     with torch.random.fork_rng():
@@ -81,7 +81,10 @@ def in_double(examples: Sequence[Example]) -> list[Example]:
 
 
 def relative_difference(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
-    """The largest difference of a value, as a share of the largest value of its tensor; infinite where the tensors do not match."""
+    """The largest difference of a value, as a share of the largest value of its tensor.
+
+    Infinite if the tensors do not match.
+    """
     if [tensor.shape for tensor in after] != [tensor.shape for tensor in before]:
         return float("inf")
     return max((_distance(a, b) for a, b in zip(after, before)), default=0.0)
@@ -102,7 +105,7 @@ def _distance(after: Tensor, before: Tensor) -> float:
 
 
 def _tensors_in(output: Any) -> list[Tensor]:
-    """The tensors of nested tuples, lists and dicts, and of the attributes of other objects."""
+    """The tensors in nested tuples, lists and dicts, and in the attributes of other objects."""
     found: list[Tensor] = []
     for leaf in pytree.tree_leaves(output):
         if isinstance(leaf, Tensor):

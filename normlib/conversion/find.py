@@ -1,7 +1,7 @@
-"""The normalization layers of a model, each with all the places where it stands.
+"""Finds the normalization layers of a model, each with all the places where it is.
 
-In come a model and what to leave as it is; out go the layers in the model's order. Every norm that cannot be replaced is named
-in one error. This file changes nothing.
+In: a model, and what to leave as it is. Out: the layers in the model's order. One error names every norm that cannot be
+replaced. This file changes nothing.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from normlib.conversion.description import Description, UnknownNorm
 from normlib.conversion.hidden import hidden_calls
 from normlib.conversion.references import beside_submodules, modules_within
 
-# Wrappers that took note of the parameters when they were built.
+# Wrappers that registered the parameters when they were built.
 WRAPPERS = ("DistributedDataParallel", "FullyShardedDataParallel")
 
 
 @dataclass
 class Layer:
-    """One norm of a model, with the places where it is: each a path, the module around it and its name there.
+    """One norm of a model and its places. Each place is a path, the module around it, and its name there.
 
-    `beside` are those in which a model holds it otherwise than as a submodule, as in a plain list.
+    `beside` are the places where a model holds it other than as a submodule, for example in a plain list.
     """
 
     module: nn.Module
@@ -40,7 +40,10 @@ class Layer:
 
 @dataclass
 class FoundNorms:
-    """The norms of a model in order, the skipped modules by path, and by path what may be a norm but cannot be replaced, with why."""
+    """The norms of a model in order, and the skipped modules by path.
+
+    `others` is, by path, what may be a norm but cannot be replaced, with the reason.
+    """
 
     layers: list[Layer]
     skipped: dict[str, nn.Module]
@@ -53,10 +56,10 @@ def find(
     known: Mapping[type, str] | None,
     leave: Collection[nn.Module] = (),
 ) -> FoundNorms:
-    """Every norm that the model reaches. Raises UnknownNorm, with all that cannot be replaced.
+    """Every norm that the model reaches. Raises an UnknownNorm that names all that cannot be replaced.
 
-    `skip` are paths, and `leave` modules, that stay as they are. `skip` is None for a network whose norms all have to go: the
-    model itself then is no norm. `known` is as in `describe`.
+    `skip` are paths, and `leave` modules, that stay as they are. `skip` is None for a network whose norms all have to
+    be replaced; then the model itself is not a norm. `known` is as in `describe`.
     """
     found: dict[int, Layer] = {}
     left: dict[str, nn.Module] = {}
@@ -108,7 +111,10 @@ def find(
 
 
 def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -> dict[str, tuple[nn.Module, str]]:
-    """Calls of norm functions, and modules that say norm and have no numbers of their own, as timm's SimpleNorm(affine=False)."""
+    """Calls of norm functions, and modules that call themselves norms but have no numbers.
+
+    An example is timm's SimpleNorm(affine=False).
+    """
     passed_by = found | {inner for module in skipped for inner in module.modules()}
     others = {
         path: (module, f"it calls {', '.join(called)}, a function, which cannot be replaced")
@@ -118,7 +124,7 @@ def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -
         if path not in others and module not in passed_by and is_without_numbers(module):
             others[path] = (
                 module,
-                "it calls itself a norm, but has no numbers for its channels, by which it could be known",
+                "it calls itself a norm, but has no numbers for its channels that could identify it",
             )
     return others
 
@@ -126,7 +132,7 @@ def _others(model: nn.Module, found: set[nn.Module], skipped: list[nn.Module]) -
 def _walk(
     module: nn.Module, path: str, parent: nn.Module | None, name: str
 ) -> Iterator[tuple[str, nn.Module | None, str, nn.Module, dict[str, nn.Module]]]:
-    """Every module at every place, parents first. The last part are its children: whoever empties it goes no deeper."""
+    """Every module at every place, parents first. The last part is its children; whoever empties it goes no deeper."""
     children = {key: child for key, child in module._modules.items() if child is not None}
     yield path, parent, name, module, children
     for child_name, child in children.items():

@@ -1,7 +1,7 @@
-"""`normlib.fold`: batch norms folded into the layers ahead, for inference.
+"""`normlib.fold`: folds batch norms into the layers ahead, for inference.
 
-In comes a model in eval mode, out goes a copy with fewer layers and the same outputs to rounding, with a report on it. The
-model that came in is not changed. This file does not replace one norm by another.
+In: a model in eval mode. Out: a copy with fewer layers and the same outputs up to rounding, with a report on it. The
+given model is not changed. This file does not replace one norm by another.
 """
 
 from __future__ import annotations
@@ -33,20 +33,23 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
         small = normlib.fold(model.eval(), example_inputs=images)
         print(normlib.conversion_report(small))  # what was folded into what, and what was not, and why
 
-    Batch norms are torch's, torchvision's frozen, timm's (whose activation stays) and normlib's `batch` and `batch_renorm`.
-    One is folded where each of its inputs is the output of one layer, at most flattened, transposed or reshaped, nobody else
-    sees that output or reads the weights, and it normalizes with running statistics. The layer's weights take the scale, its
-    bias (a new one, if it had none) the shift, computed in float64; in the norm's place, wherever the model holds it, stays an
-    `nn.Identity`, or its activation. Outputs differ by rounding. A call of `F.batch_norm` stays and is named in the report.
+    Batch norms are torch's, torchvision's frozen, timm's (whose activation stays), and normlib's `batch` and
+    `batch_renorm`. A norm is folded if it normalizes with running statistics, and each of its inputs is the output of
+    one layer. That output may be flattened, transposed or reshaped on the way. Nothing else may see it or read the
+    weights. The layer's weights take the scale. Its bias, a new one if it had none, takes the shift. Both are computed
+    in float64. In the norm's place, wherever the model holds it, stays an `nn.Identity`, or its activation. Outputs
+    differ by rounding. A call of `F.batch_norm` stays and is named in the report.
 
-    Who sees an output is found by torch.fx, on every way through the `if`s of a call of the model, with optional arguments and
-    without; the folded model is then followed on the same ways, and has to make the same calls. With `example_inputs` (a
-    tensor, a tuple of positional arguments, a dict of arguments by name, or a list of these) its outputs on them have to be
-    equal, too, in float64 where the model runs in it. A norm against which one of these speaks is left, with the reason. A
-    call of the folded model with arguments that could not be followed and stood in no example is refused.
+    torch.fx finds out what sees an output. It traces every path through the `if`s of a call of the model, with optional
+    arguments and without. The folded model is traced on the same paths, and has to make the same calls. With
+    `example_inputs`, its outputs on them have to be equal too, in float64 if the model runs in it. They are a tensor, a
+    tuple of positional arguments, a dict of arguments by name, or a list of these. A norm that fails one of these
+    checks is left, with the reason. A call of the folded model is refused if its arguments could not be traced and were
+    not in an example.
 
-    Raises ValueError for a model in training mode, one that cannot be copied or traced (fold a part of it:
-    ``model.backbone = normlib.fold(model.backbone)``), and one where nothing can be folded, with the reason for each norm.
+    Raises ValueError for a model in training mode, and for one where nothing can be folded, with the reason for each
+    norm. Also for one that cannot be copied or traced; then fold a part of it:
+    ``model.backbone = normlib.fold(model.backbone)``.
     """
     kind = type(model).__name__
     if model.training:
@@ -85,7 +88,10 @@ def fold(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
 
 
 def _without_objection(proof: Proof, folds: list[Fold], left: dict[str, str]) -> dict[str, Fold]:
-    """The folds against which nothing speaks, by path; the others go to `left`. All at once, or found by halves."""
+    """The folds that pass all checks, by path. The others go to `left`.
+
+    They are checked all at once and, if that fails, by halves.
+    """
     good: dict[str, Fold] = {}
     pending = [folds] if folds else []
     while pending:
@@ -128,7 +134,7 @@ def _row(model: nn.Module, path: str, proved: Mapping[str, Fold], left: Mapping[
 
 
 def _rows_of_functions(model: nn.Module) -> list[Row]:
-    """Where the model calls batch norm as a function, and not by a layer that normlib knows."""
+    """Rows for the modules that call batch norm as a function, not by a layer that normlib knows."""
     rows = []
     for path, module, called in hidden_calls(model):
         names = [name for name in called if "batch_norm" in name]

@@ -1,6 +1,6 @@
-"""`normlib.freeze_statistics`: running statistics that normalize and no longer move, in training too.
+"""`normlib.freeze_statistics`: normalizes with running statistics that no longer move, in training too.
 
-In comes a model, changed are its norms, normlib's and torch's: what they normalize with in training, and whether scale and shift
+In: a model. Its norms change, normlib's and torch's: what they normalize with in training, and whether scale and shift
 are trained. Weights and statistics stay as they are.
 """
 
@@ -16,13 +16,13 @@ from normlib.norms.population import stateful_norms
 
 
 def freeze_statistics(model: nn.Module, affine: bool = False) -> list[nn.Module]:
-    """Have every norm with running statistics normalize with them from now on and move them no more; returns these norms.
+    """Make every norm with running statistics normalize with them and move them no more. Returns these norms.
 
-    ``train()`` does not undo it: normlib's norms are switched (`statistics` and `update_running`), torch's stay in eval mode.
-    `affine`: scales and shifts are no longer trained either. ``norm.unfreeze()`` undoes it for normlib's norms,
-    ``del norm.train`` for torch's.
+    ``train()`` does not undo it. normlib's norms are switched (`statistics` and `update_running`), torch's stay in eval
+    mode. With `affine`, scales and shifts are no longer trained either. ``norm.unfreeze()`` undoes it for normlib's
+    norms, ``del norm.train`` for torch's.
 
-    Raises ValueError where the model has no such norm.
+    Raises ValueError if the model has no such norm.
     """
     norms = stateful_norms(model)
     if not norms:
@@ -45,10 +45,10 @@ def freeze_norms(norms: Iterable[nn.Module], affine: bool) -> None:
 
 
 def is_kept_in_eval(norm: nn.Module) -> bool:
-    """Whether a norm of torch's is held in eval mode."""
+    """Whether a norm of torch's is kept in eval mode."""
     return isinstance(vars(norm).get("train"), functools.partial)
 
 
 def _ignore_train_mode(norm: nn.Module, mode: bool = True) -> nn.Module:
-    """In place of `train`: a frozen norm of torch's is in eval mode, whatever the model is."""
+    """Takes the place of `train`: a frozen norm of torch's is in eval mode, whatever the model is."""
     return norm

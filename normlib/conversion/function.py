@@ -1,6 +1,6 @@
-"""Whether a converted model is still the function that it was, in words.
+"""Says in words whether a converted model is still the same function.
 
-In come the methods before and after and how far outputs moved, out go lines for the report. This file runs no model.
+In: the methods before and after, and how far outputs moved. Out: lines for the report. This file runs no model.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from normlib.conversion.description import Description
 from normlib.norms.base import Norm
 
 STARTS: Mapping[str, float] = {"running_mean": 0.0, "running_var": 1.0, "running_std": 1.0}
-SAME_AT_INFERENCE = {"batch", "batch_renorm"}  # with running statistics, which go over
+SAME_AT_INFERENCE = {"batch", "batch_renorm"}  # with running statistics, which are carried over
 
 
 def is_trained(old: Description) -> bool:
-    """Whether a layer's scale, shift or running statistics are elsewhere than where a new layer has them."""
+    """Whether a layer's scale, shift or running statistics differ from those of a new layer."""
     starts = {**STARTS, **old.starts_at}
     return any(_has_moved(tensor, starts[name]) for name, tensor in old.state.items() if name in starts)
 
 
 def is_another_function(old: Description, target: str, norm: Norm) -> bool:
-    """Whether the new layer computes something else than the old one at inference, parameters and all."""
+    """Whether the new layer computes something else than the old one at inference, parameters included."""
     if {old.method, target} <= SAME_AT_INFERENCE:
         return norm.has_running_statistics != ("running_mean" in old.state)
     settings = {
@@ -36,7 +36,7 @@ def is_another_function(old: Description, target: str, norm: Norm) -> bool:
 def explain_function_change(
     target: str, others: Sequence[str], num_layers: int, trained: bool, moved: float | None
 ) -> tuple[str, ...]:
-    """Lines on the model as a whole. `others` are the methods of the layers that compute something else now."""
+    """Lines about the model as a whole. `others` are the old methods of layers that compute something else now."""
     lines = []
     if others and trained:
         before = ", ".join(dict.fromkeys(method or "another method" for method in others))

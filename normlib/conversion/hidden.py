@@ -1,7 +1,8 @@
-"""Norms that are no layers: calls of torch's norm functions in the code of a model's classes, as of `F.batch_norm`.
+"""Finds norms that are not layers: calls of torch's norm functions, such as `F.batch_norm`, in the code of a model's
+classes.
 
-In comes a model, out go the modules whose class makes such calls. The code is read, not run, so a call in a method that forward
-never reaches counts as well. This file changes nothing.
+In: a model. Out: the modules whose class makes such calls. The code is read, not run. So a call in a method that
+forward never reaches counts too. This file changes nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ FUNCTIONS = [
 
 
 def hidden_calls(model: nn.Module, leave: Collection[nn.Module] = ()) -> Iterator[tuple[str, nn.Module, list[str]]]:
-    """The path of each module whose class calls norm functions, the module and their names. torch's and normlib's are passed by."""
+    """Each module whose class calls norm functions: its path, the module and their names.
+
+    torch's and normlib's own modules are passed by.
+    """
     known: dict[type, list[str]] = {}
     for path, module in model.named_modules():
         cls = type(module)
@@ -44,7 +48,7 @@ def hidden_calls(model: nn.Module, leave: Collection[nn.Module] = ()) -> Iterato
 
 
 def functions_called(cls: type) -> list[str]:
-    """The names of torch's norm functions that a module class calls in methods of its own, as "F.batch_norm"."""
+    """The norm functions of torch that a module class calls in its own methods, named as in "F.batch_norm"."""
     found: dict[str, None] = {}
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] in ("torch", "normlib", "builtins"):
@@ -57,7 +61,7 @@ def functions_called(cls: type) -> list[str]:
 
 
 def _called(code: CodeType, names: dict[str, Any]) -> Iterator[str]:
-    """Follow every dotted name of the code, as `torch.nn.functional.batch_norm`, to what it stands for."""
+    """Resolve every dotted name in the code, such as `torch.nn.functional.batch_norm`, to what it stands for."""
     value: Any = None
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):

@@ -1,4 +1,4 @@
-"""Whether somebody listens to a module, or changes what goes through it: in comes a module, out goes yes or no."""
+"""Says whether anything listens to a module, or changes what goes through it."""
 
 from __future__ import annotations
 

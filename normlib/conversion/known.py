@@ -1,6 +1,7 @@
-"""The layers of torch, torchvision and timm that normlib knows: for each, a function from the layer to its `Description`.
+"""The layers of torch, torchvision and timm that normlib knows: for each, a function from the layer to its
+`Description`.
 
-They are known by the package and the name of their class, so that neither torchvision nor timm needs to be installed. This
+They are known by the package and the name of their class. So neither torchvision nor timm needs to be installed. This
 file decides nothing about subclasses.
 """
 
@@ -47,7 +48,7 @@ def _layer(method: str, channel_dim: int) -> Callable[[Any], Description]:
     def read(module: Any) -> Description:
         if len(module.normalized_shape) > 1:
             raise UnknownNorm(
-                f"has a scale and shift for each of {tuple(module.normalized_shape)} elements, where every norm here has them per channel"
+                f"has a scale and shift for each of {tuple(module.normalized_shape)} elements, but every norm here has them per channel"
             )
         settings = {"scope": "position"}
         return Description(

@@ -1,7 +1,7 @@
-"""What a module of an unknown class computes, found by its numbers: random input goes in, and what comes out is explained.
+"""Finds out by numbers what a module of an unknown class computes: random input goes in, and the output is explained.
 
-In comes a module with a number per channel or a few, out goes its `Description`, exact to 1e-6 on inputs of every scale and in
-both modes, or UnknownNorm with the figures. The module stays as it is. This file knows no class by name.
+In: a module with a number or a few per channel. Out: its `Description`, exact to 1e-6 on inputs of every scale and in
+both modes, or an UnknownNorm with the numbers. The module stays as it is. This file knows no class by name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from normlib.conversion.probe import EXACT, LARGE, TINY, Probe, fit
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method of normlib with its settings: mean and mean square are over `axes` of (N, groups, C / groups, positions)."""
+    """A method of normlib with its settings.
+
+    Mean and mean square are over `axes` of (N, groups, C / groups, positions).
+    """
 
     method: str
     settings: Mapping[str, Any]
@@ -32,7 +35,7 @@ class Candidate:
         return ", ".join([f"{self.method} norm", *(f"{name}={value}" for name, value in self.settings.items())])
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, C, positions) less its mean, where the method takes it off, and the mean square of that."""
+        """x (N, C, positions), minus its mean if the method subtracts it, and the mean square of that."""
         grouped = x.unflatten(1, (self.groups, -1))
         centred = grouped - grouped.mean(self.axes, keepdim=True) if self.centred else grouped
         square = centred.square().mean(self.axes, keepdim=True).expand_as(grouped)
@@ -40,7 +43,7 @@ class Candidate:
 
 
 def candidates(num_features: int) -> Iterator[Candidate]:
-    """The methods that are tried, those over fewer values first: at (N, C) several are the same."""
+    """The methods to try, those over fewer values first. At (N, C) several are the same."""
     for method, centred in (("layer", True), ("rms", False)):
         yield Candidate(method, {"scope": "position"}, (2,), centred)
         yield Candidate(method, {"scope": "sample"}, (2, 3), centred)
@@ -51,7 +54,7 @@ def candidates(num_features: int) -> Iterator[Candidate]:
 
 
 def measure(module: nn.Module, method: str | None = None) -> Description:
-    """The module in normlib's words. `method`: the only one that it may be. Raises UnknownNorm."""
+    """The module in normlib's words. `method` is the only one that it may be. Raises UnknownNorm."""
     probe = Probe(module)
     if {"running_mean", "running_var"} <= set(probe.own_tensors):
         if method not in (None, "batch"):
@@ -65,12 +68,13 @@ def measure(module: nn.Module, method: str | None = None) -> Description:
     nearest = min(gaps, key=lambda words: gaps[words])
     wanted = "" if method is None else f", but it is said to be {method} norm"
     raise UnknownNorm(
-        f"of the methods tried {nearest} is nearest, off by {gaps[nearest]:.2g} of the largest output{wanted}"
+        f"of the methods tried, {nearest} is nearest, off by {gaps[nearest]:.2g} of the largest output{wanted}"
     )
 
 
 def _gap(probe: Probe, candidate: Candidate) -> float:
-    """How far the outputs are from the candidate's with the best gain and shift for each channel; eps has no part in that."""
+    """How far the outputs are from the candidate's, with the best gain and shift for each channel. Eps has no part in
+    that."""
     worst = 0.0
     for layout in probe.layouts:
         x, y = probe.require_output(layout, LARGE)
@@ -84,7 +88,7 @@ def _gap(probe: Probe, candidate: Candidate) -> float:
 
 
 def _description(probe: Probe, candidate: Candidate) -> Description:
-    """Gain, shift and eps of the candidate that fits, held against the outputs at several scales, in both modes."""
+    """Gain, shift and eps of the candidate that fits, checked against the outputs at several scales, in both modes."""
     x, y = probe.require_output(probe.layouts[0], LARGE)
     centred, square = candidate.parts(x)
     gain, shift = fit(centred / square.sqrt(), y)
@@ -110,7 +114,10 @@ def _description(probe: Probe, candidate: Candidate) -> Description:
 
 
 def _eps(probe: Probe, candidate: Candidate, gain: Tensor, bias: str | None) -> float:
-    """From the output for tiny inputs, without the shift, in which it would drown: (x - mean) / sqrt(square + eps) = y / gain."""
+    """Eps, from the output for tiny inputs: (x - mean) / sqrt(square + eps) = y / gain.
+
+    The shift is subtracted first, since the output would drown in it.
+    """
     shift = torch.zeros(1) if bias is None else probe.tensors[bias]
     kept = shift.clone()
     shift.zero_()

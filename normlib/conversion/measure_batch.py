@@ -1,7 +1,7 @@
-"""Whether a module with running statistics is batch norm, found by its numbers.
+"""Finds out by numbers whether a module with running statistics is batch norm.
 
-In comes the probe of a module with buffers `running_mean` and `running_var`, out goes its `Description`, or UnknownNorm with the
-figures. Eval mode, training mode and the way the buffers move are all held against batch norm's.
+In: the probe of a module with buffers `running_mean` and `running_var`. Out: its `Description`, or an UnknownNorm with
+the numbers. Eval mode, training mode and the way the buffers move are all compared with batch norm's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def measure_batch(probe: Probe) -> Description:
     layout, given = probe.layouts[0], (mean.clone(), var.clone())
 
     def affine(variance: float) -> tuple[Tensor, Tensor]:
-        """What each channel is multiplied by and what is added to it, where the running variance is about this."""
+        """What each channel is multiplied by, and what is added to it, if the running variance is about `var`."""
         mean.copy_(given[0])
         var.copy_(given[1] * variance)
         x, y = probe.require_output(layout, 1.0)
@@ -56,7 +56,7 @@ def measure_batch(probe: Probe) -> Description:
 
 
 def _in_training(probe: Probe, claim: str, gain: Tensor, shift: Tensor, eps: float) -> tuple[dict[str, Any], bool]:
-    """The momentum, and whether the module normalizes with its running statistics in training too and leaves them alone."""
+    """The momentum, and whether the module normalizes with its running statistics in training too and keeps them."""
     mean, var = probe.tensors["running_mean"], probe.tensors["running_var"]
     before = _row(mean).clone(), _row(var).clone()
     x, y = probe.require_output(probe.layouts[0], 1.0, train=True)
@@ -70,7 +70,7 @@ def _in_training(probe: Probe, claim: str, gain: Tensor, shift: Tensor, eps: flo
     unbiased = x.var((0, 2), keepdim=True)
     for now, then, new, name in zip(after, before, (batch_mean, unbiased), ("running_mean", "running_var")):
         off = float((then + momentum * (new - then) - now).abs().max() / now.abs().max())
-        if not off <= EXACT * 10:  # the momentum comes out of a quotient of small differences
+        if not off <= EXACT * 10:  # the momentum is a quotient of small differences
             raise UnknownNorm(
                 f"it is {claim}, but its {name} does not move to the batch's by a momentum of {momentum:.3g}: off by {off:.2g} of "
                 "the largest"

@@ -1,6 +1,6 @@
-"""A folded norm's place where the folding is right for inputs of one rank only: another is refused when it comes.
+"""Stands in a folded norm's place if the folding is right for inputs of one rank only, and refuses others.
 
-In comes a layer's output, out goes the same. It lets torch.fx and torch.compile through.
+In: a layer's output. Out: the same. It works with torch.fx and torch.compile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 
 class OnlyRank(nn.Identity):
-    """Stays where a batch norm was whose channels are the layer's only in inputs of one rank, as (N, C) behind a linear layer."""
+    """Replaces a batch norm whose channels are the layer's only in inputs of one rank, as (N, C) behind a linear layer."""
 
     def __init__(self, rank: int, num_channels: int, layer: str) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class OnlyRank(nn.Identity):
         if input.dim() != self.rank or input.shape[1] != self.num_channels:
             wanted = ", ".join(("N", "C", *("L", "H", "W", "D")[: self.rank - 2]))
             raise ValueError(
-                f"here a batch norm was folded into {self.layer}, which is right for ({wanted}) only, but {tuple(input.shape)} "
-                "came; use the model as it was before folding"
+                f"here a batch norm was folded into {self.layer}, which is right for ({wanted}) only, but got "
+                f"{tuple(input.shape)}; use the model as it was before folding"
             )
         return input
 

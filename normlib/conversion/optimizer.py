@@ -1,7 +1,8 @@
-"""An optimizer built before a conversion: what vanished leaves its groups and its state, what is new joins.
+"""Updates an optimizer that was built before a conversion.
 
-In come the optimizer and, for each replaced layer, its parameters before and after. New parameters join the group in which
-the old layer's were, with its options; what was carried over keeps its state. This file changes no layer.
+In: the optimizer and, for each replaced layer, its parameters before and after. Parameters that vanished leave its
+groups and its state. New ones join the group of the old layer's, with its options. Those that were carried over keep
+their state. This file changes no layer.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ class Change:
 
 
 def parameters_to_add(optimizer: Optimizer, changes: Sequence[Change]) -> list[tuple[int, str, nn.Parameter]]:
-    """The index of the group, the name and the parameter, for each new parameter that is to be trained.
+    """The index of the group, the name and the parameter, for each new parameter that will be trained.
 
-    Where a layer had parameters but the optimizer had none of them, the new ones stay out as well. Where it had none at
-    all, the new ones join those of the other norms. Raises ValueError where that leaves several groups to choose from.
+    If a layer had parameters but the optimizer had none of them, the new ones stay out too. If it had none at all, the
+    new ones join those of the other norms. Raises ValueError if several groups are left to choose from.
     """
     group_of = {id(p): index for index, group in enumerate(optimizer.param_groups) for p in group["params"]}
     of_norms = {group_of[id(p)] for change in changes for p in change.before.values() if id(p) in group_of}
@@ -40,8 +41,8 @@ def parameters_to_add(optimizer: Optimizer, changes: Sequence[Change]) -> list[t
                 continue
             if len(choice) > 1 and not change.before:
                 raise ValueError(
-                    f"{change.path}.{name} is a new parameter of a layer that had none, so that nothing tells which of the "
-                    f"optimizer's groups {sorted(choice)} it belongs to; build the optimizer after the conversion"
+                    f"{change.path}.{name} is a new parameter of a layer that had none, so it is not clear to which of the "
+                    f"optimizer's groups {sorted(choice)} it belongs; build the optimizer after the conversion"
                 )
             group = by_name.get(name, min(choice))
             found.setdefault(id(parameter), (group, f"{change.path}.{name}", parameter))
@@ -51,9 +52,9 @@ def parameters_to_add(optimizer: Optimizer, changes: Sequence[Change]) -> list[t
 def replace_parameters(
     optimizer: Optimizer, added: Iterable[tuple[int, str, nn.Parameter]], removed_ids: set[int]
 ) -> tuple[str, ...]:
-    """Take out the parameters whose ids are in `removed_ids`, put in those of `added`; returns what was done, for the report.
+    """Remove the parameters whose ids are in `removed_ids`, and add those of `added`.
 
-    Groups keep their places, even an empty one: schedulers count them.
+    Returns lines for the report. Groups keep their places, even if empty, because schedulers count them.
     """
     removed = 0
     for group in optimizer.param_groups:

@@ -1,7 +1,7 @@
-"""Into which layer a batch norm can be folded, and what stands against it.
+"""Finds into which layer a batch norm can be folded, or why it cannot.
 
-In come a model, the ways through it and the path of a norm, out goes a `Fold`, or CannotFold with the reason. This file changes
-nothing.
+In: a model, the traced paths through it and the path of a norm. Out: a `Fold`, or a CannotFold with the reason. This
+file changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from normlib.norms.base import Norm
 
 @dataclass(frozen=True)
 class Fold:
-    """The norm at `path` goes into the layer at `layer`; `rank` is the only one of inputs for which that is right, or None."""
+    """The norm at `path` goes into the layer at `layer`.
+
+    `rank` is the only number of input dimensions for which that is right, or None for any.
+    """
 
     path: str
     layer: str
@@ -43,7 +46,7 @@ def is_leaf(module: nn.Module) -> bool:
 
 
 def description_of(module: nn.Module) -> Description | None:
-    """The batch norm in normlib's words; None where the module is none, or has behaviour of its own."""
+    """The batch norm in normlib's words. None if the module is not one, or has behaviour of its own."""
     try:
         found = describe(module)
     except UnknownNorm:
@@ -52,14 +55,14 @@ def description_of(module: nn.Module) -> Description | None:
 
 
 def plan(model: nn.Module, path: str, traced_paths: Sequence[TracedPath]) -> Fold:
-    """How the norm at `path` can be folded; raises CannotFold with the reason where it cannot."""
+    """How the norm at `path` can be folded. Raises CannotFold with the reason if it cannot."""
     norm: Any = model.get_submodule(path)
     description = _foldable(norm)
     ahead = find_layer_ahead(model, path, traced_paths)
     layer = model.get_submodule(ahead.layer)
     kind = f"{ahead.layer} ({type(layer).__name__})"
     if not absorbs(layer):
-        raise CannotFold(f"it follows {kind}, no convolution or linear layer of a known kind")
+        raise CannotFold(f"it follows {kind}, which is not a convolution or linear layer of a known kind")
     if is_hooked(layer):
         raise CannotFold(f"{kind} has hooks, which may see or change its output or its weights")
     require_only_use(model, ahead.layer, path, traced_paths)

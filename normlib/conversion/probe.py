@@ -1,7 +1,7 @@
 """A copy of a module with random numbers in it, to see what it does with random inputs.
 
-In come a module and inputs of several shapes and scales, out come its outputs; which of its tensors a row of fitted numbers is,
-is found by comparing. The module itself stays as it is. This file knows no method.
+In: a module, and inputs of several shapes and scales. Out: its outputs. By comparing, it also finds which of the
+module's tensors a row of fitted numbers is. The module itself stays as it is. This file knows no method.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from normlib.conversion.description import UnknownNorm
 
-EXACT = 1e-6  # of the largest output; modules that compute in float32 inside come to 3e-7
-LARGE, TINY = 1e4, 1e-8  # inputs at which an epsilon has no part in the output, and the only part
+EXACT = 1e-6  # of the largest output; modules that compute in float32 inside reach 3e-7
+LARGE, TINY = 1e4, 1e-8  # inputs at which epsilon does not matter, and at which nothing else does
 COMMON_EPS = (1e-12, 1e-8, 1e-7, float(torch.finfo(torch.float32).eps), 1e-6, 1e-5, 1e-4, 1e-3)
 Layout = tuple[tuple[int, ...], int]
 """A shape, and the dimension of the channels in it."""
 
 
 class Probe:
-    """The copy, its layouts and the values that its tensors were given. Raises UnknownNorm where nothing can be seen."""
+    """The copy, its layouts and the values of its tensors. Raises UnknownNorm if nothing can be seen."""
 
     def __init__(self, module: nn.Module) -> None:
         self.own_tensors = {name: t for name, t in _own_tensors(module) if t.is_floating_point() and t.numel() > 1}
@@ -31,13 +31,13 @@ class Probe:
         by_channel = all(tensor.numel() == max(tensor.shape) for tensor in self.own_tensors.values())
         if len(sizes) != 1 or not by_channel or module._modules:
             raise UnknownNorm(
-                "it is no layer with one number or a few for each channel, so what it computes cannot be measured"
+                "it does not have one number or a few for each channel, so what it computes cannot be measured"
             )
         self.num_features = sizes.pop()
         self.settings = [value for value in vars(module).values() if isinstance(value, float) and value > 0]
         self.source = torch.Generator().manual_seed(0)
         self.layouts: list[Layout] = []
-        for dtype in (torch.float64, torch.float32):  # some take float32 alone
+        for dtype in (torch.float64, torch.float32):  # some take only float32
             self.copy: nn.Module = self._copied(module, dtype)
             self.layouts = [layout for layout in self._to_try() if self.run(layout, 1.0) is not None]
             if self.layouts:
@@ -57,16 +57,17 @@ class Probe:
         return copied
 
     def _to_try(self) -> list[Layout]:
-        """No size is that of another dimension or of the channels."""
+        """The layouts to try. All sizes differ from one another and from the number of channels."""
         n, h, w = [size for size in (4, 5, 3, 7) if size != self.num_features][:3]
         c = self.num_features
         return [((n, h, w, c), -1), ((n, c, h, w), 1), ((n, h, c), -1), ((n, c, h), 1), ((n, c), 1)]
 
     @torch.no_grad()
     def run(self, layout: Layout, scale: float, train: bool = False) -> tuple[Tensor, Tensor] | None:
-        """Random input of a scale and its output, both (N, C, positions); None where the module takes no such input.
+        """Random input of a scale and its output, both (N, C, positions). None if the module does not take such an
+        input.
 
-        Its samples have other spreads, and none has a mean of zero.
+        Its samples differ in spread, and none has a mean of zero.
         """
         shape, channel_dim = layout
         x = torch.randn(shape, generator=self.source, dtype=torch.float64)
@@ -74,7 +75,7 @@ class Probe:
         x = ((x + 0.5) * spread * scale).to(next(iter(self.tensors.values())))
         try:
             y: Any = self.copy.train(train)(x.clone())
-        except Exception:  # a shape that it does not take, whatever it says
+        except Exception:  # a shape that it does not take, whatever the error
             return None
         if not isinstance(y, Tensor) or y.shape != x.shape or not torch.isfinite(y).all():
             return None
@@ -82,14 +83,17 @@ class Probe:
         return x.reshape(*x.shape[:2], -1), y.reshape(*y.shape[:2], -1)
 
     def require_output(self, layout: Layout, scale: float, train: bool = False) -> tuple[Tensor, Tensor]:
-        """`run`, where there has to be an output."""
+        """`run`, but an error if there is no output."""
         found = self.run(layout, scale, train)
         if found is None:
             raise UnknownNorm(f"in {_mode(train)} mode it gives no finite output for values of about {scale:.1g}")
         return found
 
     def role(self, fitted: Tensor, kind: str, without: float) -> tuple[str | None, int]:
-        """Which of the module's tensors the fitted numbers are, as they are or, for a gain, plus one; None where none is needed."""
+        """Which of the module's tensors the fitted numbers are. None if none is needed.
+
+        For a gain they may also be one plus a tensor.
+        """
         distances = {}
         for name, tensor in self.tensors.items():
             for plus in (0, 1) if kind == "gain" else (0,):
@@ -105,7 +109,7 @@ class Probe:
         )
 
     def named_eps(self, found: float) -> float:
-        """The module's own setting, or a usual value, that a measured eps is; else the measured one."""
+        """The module's own setting, or a usual value, if a measured eps is close to it. Otherwise the measured one."""
         if abs(found) < 1e-3 * TINY**2:
             return 0.0
         usual = [eps for eps in (*self.settings, *COMMON_EPS) if abs(found - eps) <= 1e-3 * eps]
@@ -121,7 +125,10 @@ class Probe:
             )
 
     def state(self, weight: str | None, plus: int, bias: str | None) -> dict[str, Tensor]:
-        """The module's own scale and shift: the very tensors where they are (C,) and stand as they are, else new ones."""
+        """The module's own scale and shift.
+
+        They are the very tensors if these are (C,) and unchanged, otherwise new ones.
+        """
         state = {}
         for role, name, more in (("weight", weight, plus), ("bias", bias, 0)):
             if name is not None:
@@ -134,7 +141,7 @@ class Probe:
 
 
 def fit(x_hat: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Least squares for each channel of (N, C, positions): y = gain * x_hat + shift, both (1, C, 1)."""
+    """Least squares for each channel of (N, C, positions): y = gain * x_hat + shift. Both are (1, C, 1)."""
     mean_x, mean_y = x_hat.mean((0, 2), keepdim=True), y.mean((0, 2), keepdim=True)
     spread = (x_hat - mean_x).square().sum((0, 2), keepdim=True)
     gain = ((x_hat - mean_x) * (y - mean_y)).sum((0, 2), keepdim=True) / spread

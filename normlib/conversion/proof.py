@@ -1,8 +1,8 @@
-"""Whether a folded model is the same function as the model before it.
+"""Checks whether a folded model is the same function as the model before it.
 
-In come a model, the ways through it and example inputs; asked about a folding, it answers with the reason against it, or None.
-Two things are held against each other: the calls of both models, on every way, and their outputs on the examples, in float64
-where the model runs in it. This file folds nothing.
+In: a model, the traced paths through it and example inputs. For a folding, it answers with the reason against it, or
+None. It compares the calls of both models on every path. It also compares their outputs on the examples, in float64 if
+the model runs in it. This file folds nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ Folding = Callable[[nn.Module], nn.Module]
 
 
 class Proof:
-    """`traced_paths` are those of each kind of call (the optional arguments it gives), with modules of the paths `leaves` as single calls."""
+    """The model's calls and outputs before folding.
+
+    `traced_paths` are those of each kind of call, that is, of the optional arguments it gives. Modules of the paths
+    `leaves` are single calls in them.
+    """
 
     def __init__(
         self,
@@ -38,11 +42,12 @@ class Proof:
             double, doubled = copy.deepcopy(model).double(), in_double(examples)
             try:
                 self.exact = double, doubled, outputs_on(double, doubled)
-            except Exception:  # its forward wants another type, or the device has no float64: compared as it is
+            except Exception:
+                # Its forward wants another type, or the device has no float64, so it is compared as it is.
                 self.exact = None
 
     def reason_against(self, folding: Folding, replaced: Collection[str]) -> str | None:
-        """Why the folding is none, which replaces the modules at these paths; None where nothing speaks against it."""
+        """Why a folding that replaces the modules at these paths is wrong. None if nothing speaks against it."""
         folded = folding(self.model)
         return self._other_calls(folded, replaced) or self._other_outputs(folding, folded)
 
@@ -58,7 +63,7 @@ class Proof:
                 return f"the forward reads what folding would change ({error})"
             if len(after) != len(before) or not all(map(same_calls, after, before)):
                 return (
-                    "the forward would go another way, or call another layer: it reads what folding would change, or holds a layer where "
+                    "the forward would take another path, or call another layer: it reads what folding would change, or holds a layer where "
                     "fold cannot replace it"
                 )
         return None
@@ -77,5 +82,5 @@ class Proof:
 
 
 def _rounding(outputs: Sequence[torch.Tensor]) -> float:
-    """What many layers' roundings may add up to: the root of the type's smallest relative step."""
+    """The most that the roundings of many layers add up to: the root of the type's smallest relative step."""
     return max((torch.finfo(tensor.dtype).eps ** 0.5 for tensor in outputs if tensor.is_floating_point()), default=0.0)

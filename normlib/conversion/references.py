@@ -1,7 +1,8 @@
-"""Every place from which a model reaches a module: submodules, lists, dicts, tuples, sets, bound methods, partials, closures.
+"""Finds every place from which a model reaches a module, and can put another module there.
 
-In come a model and the modules that take others' places; changed are all places that hold one of those others. What cannot be
-changed is said before anything is. This file builds no module and decides about none.
+Places are submodules, lists, dicts, tuples, sets, bound methods, partials and closures. In: a model, and the modules
+that replace others. All places that hold one of those others are changed. What cannot be changed is reported before
+anything is. This file builds no module and decides about none.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ATOMS = (Tensor, type, ModuleType, str, bytes, int, float, complex, bool, type(N
 def replace_everywhere(
     model: nn.Module, swap: Mapping[nn.Module, nn.Module], leave: Collection[nn.Module] = ()
 ) -> None:
-    """Put each module of `swap` into all places from which `model` reaches the old one, but those within `leave`."""
+    """Put each module of `swap` into all places from which `model` reaches the old one, except inside `leave`."""
     _Walk(swap, leave, change=True).visit(model, "")
 
 
@@ -46,33 +47,33 @@ def irreplaceable(
 
 
 def beside_submodules(model: nn.Module, leave: Collection[nn.Module] = ()) -> list[tuple[str, nn.Module]]:
-    """Each module that `model` reaches otherwise than as a submodule of a module, as in a plain list, with that place."""
+    """Each module that `model` reaches other than as a submodule, for example in a plain list, with that place."""
     walk = _Walk({}, leave, change=False)
     walk.visit(model, "")
     return walk.beside
 
 
 def modules_within(model: nn.Module, leave: Collection[nn.Module] = ()) -> dict[str, nn.Module]:
-    """Every module that `model` reaches but those within `leave`, each once, by the place where it is found first."""
+    """Every module that `model` reaches, except inside `leave`, each once, by the place where it is found first."""
     walk = _Walk({}, leave, change=False)
     walk.visit(model, "")
     return walk.modules
 
 
 class _Walk:
-    """One pass over everything that a model reaches; it changes nothing unless `change`."""
+    """One pass over everything that a model reaches. It changes nothing unless `change`."""
 
     def __init__(self, swap: Mapping[nn.Module, nn.Module], leave: Collection[nn.Module], change: bool) -> None:
         self.swap = {id(old): new for old, new in swap.items()}
         self.change = change
         self.seen: dict[int, Any] = {id(module): module for module in leave}  # or what took its place
-        self.alive: list[Any] = []  # an id is that of one object only while the object is there
+        self.alive: list[Any] = []  # an id belongs to one object only as long as the object exists
         self.problems: list[str] = []
         self.beside: list[tuple[str, nn.Module]] = []
         self.modules: dict[str, nn.Module] = {}
 
     def visit(self, value: Any, path: str, registered: bool = False) -> Any:
-        """`value`, changed within, or what takes its place. `registered`: it is a submodule of a module."""
+        """`value`, changed inside, or what takes its place. `registered`: it is a submodule of a module."""
         if isinstance(value, nn.Module) and path and not registered:
             self.beside.append((path, value))
         if id(value) in self.swap:
@@ -136,14 +137,14 @@ class _Walk:
             value.update(items)
 
     def _bound(self, method: MethodType, path: str) -> Any:
-        """A method of a module that goes becomes the new module's method of that name."""
+        """If a module is replaced, its bound method becomes the new module's method of that name."""
         old: Any = method.__self__
         owner = self.visit(old, path)
         if id(old) not in self.swap:
             return method if owner is old else MethodType(method.__func__, owner)
         new = self.swap[id(old)]
         if not callable(getattr(new, method.__name__, None)):
-            self.problems.append(f"{path} is the method {method.__name__} of it, which {type(new).__name__} has not")
+            self.problems.append(f"{path} is its method {method.__name__}, which {type(new).__name__} does not have")
         return getattr(new, method.__name__) if self.change else method
 
     def _function(self, function: FunctionType, path: str) -> None:

@@ -1,7 +1,7 @@
-"""What a conversion or a folding did to each norm of a model, in words.
+"""Says in words what a conversion or a folding did to each norm of a model.
 
-In come rows, one a module; out goes text. The report lies on the model as a plain attribute, so that copies and pickles of
-the model keep it and its state_dict does not know it. This file changes no layer.
+In: one row a module. Out: text. The report is a plain attribute of the model. So copies and pickles of the model keep
+it, and its state_dict does not have it. This file changes no layer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ ATTRIBUTE = "_normlib_conversion_report"
 
 @dataclass(frozen=True)
 class Row:
-    """One module: where it is (all its paths, if it is shared), what it was, and what it became; empty where it was left.
+    """One module: its path (all its paths, if it is shared), what it was, and what it became ("" if it was left).
 
-    `carried` names parameters, running statistics and settings that went over, `changed` says what means something else
-    now (or why the module was left), `lost` what did not go over.
+    `carried` names parameters, running statistics and settings that were carried over. `changed` says what means
+    something else now, or why the module was left. `lost` names what was not carried over.
     """
 
     path: str
@@ -31,7 +31,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """One row a module, in the order of the model; `notes` are about the model as a whole, `optimizer` about one that was passed in."""
+    """One row a module, in the order of the model.
+
+    `notes` are about the model as a whole, `optimizer` about one that was passed in.
+    """
 
     title: str
     rows: tuple[Row, ...]
@@ -40,7 +43,7 @@ class Report:
 
     @property
     def left(self) -> tuple[Row, ...]:
-        """The modules that stayed as they were; `changed` says why."""
+        """The modules that stayed as they were. `changed` says why."""
         return tuple(row for row in self.rows if not row.became)
 
     def __str__(self) -> str:
@@ -65,12 +68,15 @@ class Report:
 
 
 def attach_report(report: Report, model: nn.Module) -> None:
-    """Leave the report on the model."""
+    """Attach the report to the model."""
     object.__setattr__(model, ATTRIBUTE, report)
 
 
 def conversion_report(model: nn.Module) -> Report:
-    """What the last `normlib.convert`, `normlib.fold` or `normlib.to_torch` that returned this model did: ``print(normlib.conversion_report(model))``."""
+    """What the last `normlib.convert`, `normlib.fold` or `normlib.to_torch` that returned this model did.
+
+    ``print(normlib.conversion_report(model))`` shows it.
+    """
     report = getattr(model, ATTRIBUTE, None)
     if not isinstance(report, Report):
         raise ValueError(

@@ -1,6 +1,7 @@
-"""New layers in all the places of a model where old ones were: submodules, plain lists, bound methods and the rest.
+"""Puts new layers into all the places of a model where old ones were: submodules, plain lists, bound methods and the
+rest.
 
-In come the layers that were found and what takes the place of each; changed is the model. What cannot be replaced everywhere is
+In: the layers that were found, and what replaces each. The model changes. A layer that cannot be replaced everywhere is
 an error before anything changes. This file builds no layer.
 """
 
@@ -18,7 +19,7 @@ from normlib.conversion.references import irreplaceable, replace_everywhere
 def require_replaceable(
     model: nn.Module, layers: Sequence[Layer], new: Sequence[nn.Module], leave: Collection[nn.Module]
 ) -> None:
-    """Refuse layers that the model holds where the new ones cannot be put. Raises ValueError."""
+    """Refuse layers that the model holds where new ones cannot be put. Raises ValueError."""
     problems = irreplaceable(model, {layer.module: module for layer, module in zip(layers, new, strict=True)}, leave)
     if problems:
         raise ValueError(
@@ -35,10 +36,11 @@ def swap(
     notes: Sequence[Notes],
     leave: Collection[nn.Module] = (),
 ) -> None:
-    """Put the new layers where the old ones were, but within `leave`, and say in the notes where that is no submodule.
+    """Put the new layers where the old ones were, except inside `leave`. Places that are not submodules go into the
+    notes.
 
-    torch's encoder layer has a fast path for eval mode that reads the norms' weights and computes layer norm by itself,
-    whatever the norms are: it is switched off, and with it the encoder's nested tensors, which only that path takes.
+    torch's encoder layer has a fast path for eval mode. It reads the norms' weights and computes layer norm by itself,
+    whatever the norms are. So it is switched off, and with it the encoder's nested tensors, which only that path takes.
     """
     for layer, note in zip(layers, notes, strict=True):
         for _, parent, _ in layer.places:

@@ -1,7 +1,7 @@
-"""`normlib.to_torch`: torch.nn's own layers in the place of normlib's, wherever they mean the same.
+"""`normlib.to_torch`: replaces normlib's layers by torch.nn's own, wherever these mean the same.
 
-In comes a model, out goes a copy with a report on it. The model that came in is not changed. Which layer of torch.nn means the
-same is in torch_layers.py.
+In: a model. Out: a copy with a report on it. The given model is not changed. torch_layers.py says which layer of
+torch.nn means the same.
 """
 
 from __future__ import annotations
@@ -23,26 +23,28 @@ from normlib.norms.base import Norm
 
 
 def to_torch(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
-    """A copy of `model` with torch.nn's own layer in the place of each norm of normlib for which torch.nn has the same.
+    """A copy of `model` with torch.nn's own layer in place of each norm of normlib that torch.nn has too.
 
     .. code-block:: python
 
         plain = normlib.to_torch(model, example_inputs=images)
         print(normlib.conversion_report(plain))  # what became what, and what torch.nn has not, and why
 
-    So that tools which look for torch's classes know them: torch.ao's and torch.fx's fusing, opacus' validator, timm's
+    Then tools that look for torch's classes know them: torch.ao's and torch.fx's fusing, opacus' validator, timm's
     `freeze_batch_norm_2d`, export. State keys, values, mode, type and device stay as they are, and outputs are equal.
 
-    `batch` becomes BatchNorm1d, 2d or 3d (SyncBatchNorm with ``sync=True``), `instance` InstanceNorm1d, 2d or 3d, `group`
-    GroupNorm, `layer` GroupNorm(1, C) over samples and LayerNorm(C) over the channels of a position where those are last, `rms`
-    RMSNorm where they are, `none` Identity. A norm with a switch, a setting or a layout that torch.nn has not stays, named in
-    the report.
+    `batch` becomes BatchNorm1d, 2d or 3d (SyncBatchNorm with ``sync=True``), `instance` InstanceNorm1d, 2d or 3d,
+    `group` GroupNorm, and `none` Identity. `layer` becomes GroupNorm(1, C) over samples, and LayerNorm(C) over the
+    channels of a position if those are last. `rms` becomes RMSNorm if they are. A norm stays if it has a switch, a
+    setting or a layout that torch.nn does not have. The report names it.
 
-    Which of 1d, 2d and 3d is read off the number of dimensions of the inputs in a run on `example_inputs` (a tensor, a tuple of
-    positional arguments, a dict of arguments by name, or a list of these), on which outputs are compared as well. Without
-    examples it is that of the model's convolutions, 1d where it has none; torch's layers refuse any other input.
+    Which of 1d, 2d and 3d it is depends on the number of dimensions of the inputs. A run on `example_inputs` shows it,
+    and outputs are compared on them too. They are a tensor, a tuple of positional arguments, a dict of arguments by
+    name, or a list of these. Without examples, the model's convolutions decide, and 1d is taken if there are none.
+    torch's layers refuse any other input.
 
-    Raises ValueError for a model without a norm of normlib, and one with convolutions of several kinds and no examples.
+    Raises ValueError for a model without a norm of normlib. Also for one with convolutions of several kinds and no
+    examples.
     """
     examples = read_examples(example_inputs)
     copied = copy.deepcopy(model)
@@ -84,7 +86,7 @@ def to_torch(model: nn.Module, *, example_inputs: Any = None) -> nn.Module:
 
 
 def _of_convolutions(model: nn.Module) -> dict[nn.Module | None, Ranks]:
-    """The number of dimensions that the model's convolutions take; of (N, C) where it has none."""
+    """The number of dimensions that the model's convolutions take, or that of (N, C) if it has none."""
     ranks = {len(module.kernel_size) + 2 for module in model.modules() if isinstance(module, _ConvNd)}
     if len(ranks) > 1:
         raise ValueError(
@@ -96,7 +98,7 @@ def _of_convolutions(model: nn.Module) -> dict[nn.Module | None, Ranks]:
 
 @torch.no_grad()
 def _seen_on(model: nn.Module, examples: Sequence[Example]) -> dict[nn.Module | None, Ranks]:
-    """What each norm gets to see in a run on the examples."""
+    """The inputs that each norm sees in a run on the examples."""
     running = copy.deepcopy(model)
     seen: dict[nn.Module | None, Ranks] = {}
     pairs = [(old, new) for old, new in zip(model.modules(), running.modules()) if isinstance(old, Norm)]

@@ -1,6 +1,6 @@
-"""Which layer of torch.nn is the same as a norm of normlib, with the same state, or why none is.
+"""Finds the layer of torch.nn that is the same as a norm of normlib, with the same state, or the reason why none is.
 
-In come a norm and the number of dimensions of its inputs, out goes a layer that shares its parameters and buffers. This file
+In: a norm and the number of dimensions of its inputs. Out: a layer that shares its parameters and buffers. This file
 looks at one layer at a time.
 """
 
@@ -30,12 +30,15 @@ INSTANCE: Mapping[int, type[nn.Module]] = {3: nn.InstanceNorm1d, 4: nn.InstanceN
 
 
 class NoCounterpart(NormlibError, ValueError):
-    """A norm that torch.nn has not; the message is the reason, about "it"."""
+    """torch.nn does not have this norm. The message is the reason, and calls the norm "it"."""
 
 
 @dataclass
 class Ranks:
-    """The numbers of dimensions of a norm's inputs. `certain`: they were seen in a run, and whether there were masks, too."""
+    """The numbers of dimensions of a norm's inputs.
+
+    `certain`: they, and whether there were masks, were seen in a run.
+    """
 
     seen: set[int]
     certain: bool
@@ -51,7 +54,7 @@ def layer_of_torch(norm: Norm, ranks: Ranks) -> nn.Module:
     """torch.nn's layer with the very parameters and buffers of `norm`. Raises NoCounterpart."""
     if type(norm) is BatchRenorm:
         raise NoCounterpart(
-            "in training torch.nn has nothing like it; normlib.convert(model, 'batch') keeps what it is at inference"
+            "torch.nn has nothing like it for training; normlib.convert(model, 'batch') keeps what it computes at inference"
         )
     if type(norm) not in LAYERS:
         raise NoCounterpart("torch.nn has no such layer")
@@ -71,7 +74,7 @@ def layer_of_torch(norm: Norm, ranks: Ranks) -> nn.Module:
     for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
         setattr(new, name, tensor)
     if set(new.state_dict()) != set(norm.state_dict()):
-        raise NoCounterpart(f"its state is {', '.join(norm.state_dict())}, that of {type(new).__name__} is another")
+        raise NoCounterpart(f"its state is {', '.join(norm.state_dict())}, and that of {type(new).__name__} differs")
     return new.train(norm.training)
 
 
@@ -92,7 +95,7 @@ def _instance(norm: Any, ranks: Ranks) -> nn.Module:
     tracked = norm.has_running_statistics
     if tracked and (norm.momentum is None or not norm.update_running):
         raise NoCounterpart(
-            "its running statistics are the mean of all batches, or stand still; torch.nn's move by a momentum"
+            "its running statistics are the mean of all batches, or do not move; torch.nn's move by a momentum"
         )
     settings = {"momentum": norm.momentum, "track_running_stats": tracked}
     return _made(_by_rank(INSTANCE, ranks), norm, norm.num_features, **settings)
@@ -128,7 +131,7 @@ LAYERS: Mapping[type[Norm], Callable[[Any, Ranks], nn.Module]] = {
 
 
 def _made(cls: type[nn.Module], norm: Any, *args: int, **settings: Any) -> Any:
-    """A layer of this class with the norm's eps, and with a scale and a shift where it has them."""
+    """A layer of this class with the norm's eps, and with a scale and a shift if the norm has them."""
     accepted = inspect.signature(cls).parameters
     settings["elementwise_affine" if "elementwise_affine" in accepted else "affine"] = norm.weight is not None
     if norm.weight is None and norm.bias is not None:

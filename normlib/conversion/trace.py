@@ -1,8 +1,8 @@
-"""Who uses whose output in a model: the calls of its layers, found by torch.fx.
+"""Traces by torch.fx which calls of a model's layers use whose output.
 
-In come a model and the arguments of a call, out goes one `TracedPath` for each way through its `if`s (both sides of each are
-followed, since which one is taken may depend on the input). The model itself is not touched: what is traced is a copy that
-shares its tensors.
+In: a model and the arguments of a call. Out: one `TracedPath` for each path through its `if`s. Both sides of each `if`
+are followed, since the input may decide which one is taken. The model itself is not touched: a copy that shares its
+tensors is traced.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from torch import Tensor, fx, nn
 
 from normlib.errors import NormlibError
 
-MOST_WAYS = 64  # six independent ifs; each way is traced once
+MOST_WAYS = 64  # six independent ifs; each path is traced once
 FREE = object()
 """The value of an argument that may be anything."""
 
 
 class NotTraceable(NormlibError, ValueError):
-    """A model whose calls cannot be found; the message says why."""
+    """The calls of a model cannot be found. The message says why."""
 
 
 @dataclass(frozen=True)
 class TracedPath:
-    """One way through a model: its calls, the outputs that something still holds after it, and the constants in it."""
+    """One path through a model: its calls, the outputs that something still holds after it, and the constants in it."""
 
     graph: fx.Graph
     held_outputs: frozenset[str]
@@ -42,9 +42,9 @@ class TracedPath:
 
 
 def trace_paths(model: nn.Module, leaves: Collection[str], given: Mapping[str, Any]) -> list[TracedPath]:
-    """The ways through the model when it is called with its required arguments and the `given` ones.
+    """The paths through the model when it is called with its required arguments and the `given` ones.
 
-    Modules whose path is in `leaves` are not looked into. Raises NotTraceable.
+    Modules whose path is in `leaves` are single calls. Raises NotTraceable.
     """
     followed: list[tuple[fx.Graph, _Tracer, nn.Module]] = []
     refused = 0
@@ -60,18 +60,18 @@ def trace_paths(model: nn.Module, leaves: Collection[str], given: Mapping[str, A
             refused += 1
         pending += [[*tracer.answers[:index], False] for index in range(len(answers), len(tracer.answers))]
         if len(followed) + refused + len(pending) > MOST_WAYS:
-            raise NotTraceable(f"its forward has more than {MOST_WAYS} ways through its ifs")
+            raise NotTraceable(f"its forward has more than {MOST_WAYS} paths through its ifs")
     if not followed:
         raise NotTraceable("its forward refuses every input")
     if any(tracer.held_outputs() for _, tracer, _ in followed):
-        gc.collect()  # cycles hold outputs, too, until they are collected; what is still there is held by the model or a hook
+        gc.collect()  # cycles hold outputs too, until they are collected; what remains is held by the model or a hook
     return [
         TracedPath(graph, tracer.held_outputs(), _constants(graph, skeleton)) for graph, tracer, skeleton in followed
     ]
 
 
 def _skeleton(model: nn.Module) -> nn.Module:
-    """A copy with the same tensors; a new one for each way, since a forward may change attributes."""
+    """A copy with the same tensors. Each path gets a new one, since a forward may change attributes."""
     try:
         return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     except Exception as error:
@@ -79,15 +79,16 @@ def _skeleton(model: nn.Module) -> nn.Module:
 
 
 def _constants(graph: fx.Graph, skeleton: nn.Module) -> dict[str, Tensor]:
-    """The tensors that forward made out of nothing, as torch.ones(3), by the name that torch.fx gave them."""
+    """The tensors that forward made from nothing, such as torch.ones(3), by their name in torch.fx."""
     names = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     return {name: getattr(skeleton, name) for name in names if name.startswith("_tensor_constant")}
 
 
 class _Input(fx.Proxy):
-    """A value that passes for a tensor, so that `isinstance(x, Tensor)` in a forward is answered as in a real call."""
+    """A value that passes for a tensor, so that `isinstance(x, Tensor)` in a forward gives what it gives in a real
+    call."""
 
-    _is_param = _is_buffer = False  # what torch asks of a tensor to know a Parameter or a Buffer
+    _is_param = _is_buffer = False  # what torch reads from a tensor to recognize a Parameter or a Buffer
 
     @property
     def __class__(self) -> type:
@@ -99,12 +100,12 @@ class _Input(fx.Proxy):
 
 
 class _Tracer(fx.Tracer):
-    """Answers the questions of `if` from a list, and with True beyond it; keeps what it answered."""
+    """Answers the questions of `if` from a list, and with True after its end. It keeps its answers."""
 
-    proxy_buffer_attributes = True  # else a buffer that forward counts in would really be counted
+    proxy_buffer_attributes = True  # otherwise a buffer that forward counts in would really change
 
     def __init__(self, leaves: Collection[str], answers: list[bool], given: Mapping[str, Any]) -> None:
-        timm: Any = sys.modules.get("timm.layers")  # marks what cannot be looked into
+        timm: Any = sys.modules.get("timm.layers")  # marks what cannot be traced
         functions = tuple(timm.get_notrace_functions()) if timm else ()
         super().__init__(autowrap_functions=functions)
         self.notrace = tuple(timm.get_notrace_modules()) if timm else ()
@@ -113,7 +114,7 @@ class _Tracer(fx.Tracer):
         self.proxies: dict[str, weakref.ref[fx.Proxy]] = {}
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
-        """Call the model itself, hooks and all, with a value for each required argument and the given ones."""
+        """Call the model itself with hooks, a value for each required argument, and the given ones."""
         root: Any = self.root
         positional, named = [], dict[str, Any]()
         parameters = inspect.signature(root.forward).parameters
@@ -137,7 +138,7 @@ class _Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         made = _Input(node, self)
-        if node.op not in ("placeholder", "get_attr"):  # those are nobody's output
+        if node.op not in ("placeholder", "get_attr"):  # nothing outputs those
             self.proxies[node.name] = weakref.ref(made)
         return made
 
@@ -159,7 +160,7 @@ class _Tracer(fx.Tracer):
 
 
 def same_calls(one: TracedPath, other: TracedPath) -> bool:
-    """Whether two ways make the same calls with the same arguments, in the same order."""
+    """Whether two paths make the same calls with the same arguments, in the same order."""
     if len(one.graph.nodes) != len(other.graph.nodes):
         return False
     number = [{node: index for index, node in enumerate(way.graph.nodes)} for way in (one, other)]
@@ -175,14 +176,14 @@ def same_calls(one: TracedPath, other: TracedPath) -> bool:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether a `raise` or `assert` of the model's own ended the call, and not something that tracing cannot do.
+    """Whether a `raise` or `assert` of the model's own ended the call, and not a limit of tracing.
 
-    An error in the words of the message counts too: they may format a size, which is not known here.
+    An error while formatting the message counts too, since it may format a size, which is not known here.
     """
     last: TracebackType | None = error.__traceback__
-    if last is None or error.__context__ is not None:  # raised on account of another error, which may be tracing's
+    if last is None or error.__context__ is not None:  # raised because of another error, which may be tracing's
         return False
-    if isinstance(error, AttributeError | NameError):  # a name that is not there has nothing to do with the input
+    if isinstance(error, AttributeError | NameError):  # a missing name does not depend on the input
         return False
     while last.tb_next is not None:
         last = last.tb_next

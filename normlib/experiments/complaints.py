@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
@@ -20,7 +20,7 @@ from normlib.naming import listed, unknown_name
 from normlib.results.store.quoting import short
 
 MOST_OWNERS = 6
-"""Choices that a message names; dozens of norms have the same setting."""
+"""Choices that a message names; dozens of norms may have the same setting."""
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
@@ -84,9 +84,7 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
         return unknown_name({"data": "dataset"}.get(group, group), name, known) + own if known else text
     key = re.search(r"Key '([^']+)' (?:not in|is not in struct)", text)
     if key:
-        given = _override_with_key(key.group(1), overrides)
-        where = _elsewhere(given) or _closest(key.group(1), error)
-        return f"there is no setting {given!r}.{where} `normlib list` shows every setting with its default"
+        return unknown_setting(_override_with_key(key.group(1), overrides), key.group(1), _known_beside(error))
     return text
 
 
@@ -108,33 +106,40 @@ def _override_with_key(key: str, overrides: Sequence[str]) -> str:
     return next((o.partition("=")[0] for o in overrides if key in o.partition("=")[0].split(".")), key)
 
 
-def closest_names(name: str, known: Sequence[str]) -> str:
-    """The known names that a wrong one may have meant, or else all of them, as the end of a message."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f" Did you mean {' or '.join(map(repr, close))}?"
-    return f" Known here: {', '.join(known)}." if known else ""
+def unknown_setting(override: str, name: str, known: Iterable[str]) -> str:
+    """The message for a setting that does not exist here. `name` is the part of the override's key that is wrong.
+
+    A key without its section finds it, and a setting of other choices names those.
+    """
+    prefix = "" if override == name else f"{override}: "
+    nested = {} if prefix else {each.key: each.key.rpartition(".")[2] for each in settings_without_classes()}
+    close = difflib.get_close_matches(name, nested.values(), cutoff=0.8)
+    known = {*known, *(key for key, last in nested.items() if last in close)}
+    owners = listed(_owners(override), MOST_OWNERS)
+    elsewhere = f"; {override} is a setting of {owners}" if owners else ""
+    return f"{prefix}{unknown_name('setting', name, known)}{elsewhere}; `normlib list` shows every setting with its default"
 
 
-def _elsewhere(key: str) -> str:
-    """Where a setting is that is not here: with other choices of its group, or in a section that was left out."""
+def _owners(key: str) -> list[str]:
+    """The choices that have a setting, if only some have it: norm=group for norm.num_groups."""
     from normlib.experiments.schema import GROUPS
 
     group, _, name = key.lstrip("+~").partition(".")
-    described = list(settings_without_classes())
-    owners = [f"{group}={choice}" for each in described if each.key == f"{group}.{name}" for choice in each.of]
+    owners = [
+        f"{group}={choice}"
+        for each in settings_without_classes()
+        if each.key == f"{group}.{name}"
+        for choice in each.of
+    ]
     entries = GROUPS[group].entries() if group in GROUPS else []
-    owners += [f"{group}={entry.name}" for entry in entries if name in entry.settings]
-    if owners:
-        return f" It is a setting of {listed(owners, MOST_OWNERS)}."
-    sections = dict.fromkeys(each.key for each in described if not name and each.key.endswith(f".{group}"))
-    return f" Did you mean {' or '.join(map(repr, sections))}?" if sections else ""
+    return owners + [f"{group}={entry.name}" for entry in entries if name in entry.settings]
 
 
-def _closest(key: str, error: BaseException) -> str:
+def _known_beside(error: BaseException) -> list[str]:
+    """The keys that exist where OmegaConf missed one."""
     node = getattr(error, "parent_node", None)
     cause: BaseException | None = error
     while node is None and cause is not None:
         cause = cause.__cause__
         node = getattr(cause, "parent_node", None)
-    return closest_names(key, [str(name) for name in node] if isinstance(node, DictConfig) else [])
+    return [str(name) for name in node] if isinstance(node, DictConfig) else []

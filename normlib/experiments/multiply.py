@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
-from normlib.experiments.complaints import ConfigError, clear_errors, closest_names
+from normlib.experiments.complaints import ConfigError, clear_errors, unknown_setting
 from normlib.experiments.config import Composed, Composer, has_setting, listed_values, set_value
 from normlib.experiments.control import CONTROL_OVERRIDE
 from normlib.experiments.overrides import text_override
@@ -152,10 +152,7 @@ def _check_own(keys: Sequence[str], axes: Axes, bases: Sequence[Composed]) -> No
                 str(each) for base in bases for each in base.config.get(group) or () if each != "name"
             )
             choices = ",".join(text.partition("=")[2] for text in axes[group])
-            raise ConfigError(
-                f"there is no setting {key!r} of any of {group}={choices}.{closest_names(name, list(known))} `normlib list` shows every "
-                "setting with its default"
-            )
+            raise ConfigError(f"{group}={choices}: {unknown_setting(key, name, known)}")
 
 
 def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:

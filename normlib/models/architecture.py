@@ -7,8 +7,7 @@ one. This file imports neither torchvision nor timm, and draws no weights.
 from __future__ import annotations
 
 import copy
-import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normlib.conversion.description import UnknownNorm
+from normlib.errors import NormlibError
 from normlib.models.replacing import norms_of, replace_norms, require_comparable
 from normlib.models.site import Sites
 from normlib.models.start import DEFAULT, Start, read_start
@@ -59,7 +59,7 @@ class Architecture(nn.Module):
             self.network.to(torch.get_default_device())
             places = {layer.module for layer in norms.layers} | set(sites.sites)
             found = trace(self, example.to(torch.get_default_device()), places, num_outputs)
-        except (UnknownNorm, _WrongOutput):
+        except (UnknownNorm, WrongOutputError):
             raise
         except REFUSALS as error:
             raise ValueError(
@@ -86,8 +86,8 @@ class Architecture(nn.Module):
         return outputs
 
 
-class _WrongOutput(ValueError):
-    """A network that does not return what a loss can read."""
+class WrongOutputError(NormlibError, ValueError):
+    """A network does not return what a loss can read; the message says what it returned."""
 
 
 def _tensor_in(outputs: Any) -> Tensor:
@@ -99,7 +99,7 @@ def _tensor_in(outputs: Any) -> Tensor:
     came = f"a {type(outputs).__name__}" + (
         f" of {', '.join(map(str, outputs))}" if isinstance(outputs, Mapping) else ""
     )
-    raise _WrongOutput(
+    raise WrongOutputError(
         f"a network returns a tensor, or a mapping that holds it under {' or '.join(OUTPUTS_NAMED)}, but this one returns {came}; "
         "return what the loss reads"
     )
@@ -125,11 +125,3 @@ def require_images(model: str, input_shape: tuple[int, ...], image_size: int | N
             f"{model}: image_size is at least 1 pixel, or null to leave images as they are, got {image_size}"
         )
     return (input_shape[1], input_shape[2]) if image_size is None else (image_size, image_size)
-
-
-def unknown_architecture(library: str, name: str, known: Collection[str]) -> str:
-    """The message for a name that the library does not have, with the closest ones that it has."""
-    close = difflib.get_close_matches(name, known, n=5, cutoff=0.4)
-    return f"{library} has no model named {name!r}; " + (
-        f"did you mean {', '.join(close)}?" if close else f"it has {len(known)} others, e.g. resnet18"
-    )

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from normlib.models import register
-from normlib.models.architecture import Architecture, require_images, unknown_architecture
+from normlib.models.architecture import Architecture, require_images
 from normlib.models.site import Sites
+from normlib.naming import unknown_name
 
 
 @register("timm")
@@ -50,7 +51,7 @@ class Timm(Architecture):
             raise ValueError(f"model=timm: timm does not import ({error}): pip install 'normlib[timm]'") from error
         sides = require_images("timm", input_shape, image_size)
         if not timm.is_model(name):
-            raise ValueError(unknown_architecture("timm", name, timm.list_models()))
+            raise ValueError(f"model=timm: {unknown_name('model of timm', name, timm.list_models())}")
         config = timm.get_pretrained_cfg(name, allow_unregistered=False)
         settings: dict[str, Any] = {"img_size": sides} if config is not None and config.fixed_input_size else {}
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from normlib.models import register
-from normlib.models.architecture import Architecture, require_images, unknown_architecture
+from normlib.models.architecture import Architecture, require_images
 from normlib.models.site import Sites
+from normlib.naming import unknown_name
 
 TAKES_IMAGE_SIZE = {"vision_transformer": "image_size", "maxvit": "input_size"}  # by the module of torchvision.models
 AUXILIARY = {
@@ -64,7 +65,7 @@ class Torchvision(Architecture):
         sides = require_images("torchvision", input_shape, image_size)
         known = models.list_models(module=models) + models.list_models(module=models.segmentation)
         if name not in known:
-            raise ValueError(unknown_architecture("torchvision", name, known))
+            raise ValueError(f"model=torchvision: {unknown_name('model of torchvision', name, known)}")
         settings: dict[str, Any] = dict(AUXILIARY.get(name, {}))
         if settings:
             sites.changes.append("the auxiliary classifiers are off")

@@ -27,14 +27,17 @@ norms = Registry(
     adapt=_as_norm,
 )
 names = norms.names
+"""`names()` returns the registered names of all norms, sorted, as a list."""
 
 
 def register(name: str, wraps: Callable[..., Any] | None = None, **metadata: Any) -> Callable[[Any], Any]:
-    """Class decorator that adds a norm under `name`: a subclass of `Norm`, or any `torch.nn.Module` that takes `num_features`.
+    """Class decorator that adds a norm under `name`.
 
-    ``register("mad", wraps=f)`` adds a function of a tensor (N, C, *positions) that returns the same shape; nothing is decorated.
-    `metadata` are `statistics_over`, `axes`, `paper` and `reinitializes`. Raises RegistryError for a name that is taken, and for
-    arguments without a plain type and a default.
+    The class is a subclass of `Norm`, or any `torch.nn.Module` that takes `num_features`. ``register("mad", wraps=f)``
+    adds a function instead and decorates nothing. The function takes a tensor (N, C, *positions) and returns the same
+    shape. `metadata` are `statistics_over`, `axes`, `paper` and `reinitializes`.
+
+    Raises RegistryError for a name that is taken, and for arguments without a plain type and a default.
     """
     decorate = norms.register(name, **metadata)
     return decorate if wraps is None else decorate(wraps)
@@ -49,10 +52,9 @@ def create(name: str, num_features: int, **settings: Any) -> Any:
 
 
 def factory(name: str, **settings: Any) -> Callable[..., Any]:
-    """A callable ``num_features -> norm``, as torchvision and timm take for ``norm_layer=``; it can be pickled.
+    """A callable ``num_features -> norm``, as torchvision and timm take for ``norm_layer=``. It can be pickled.
 
-    ``factory("group", num_groups=8)`` refuses settings that the norm does not have, or of a wrong type, at once and not
-    at the first call.
+    ``factory("group", num_groups=8)`` refuses unknown settings and wrong types at once, not at the first call.
     """
     entry = norms[name]
     for setting, value in settings.items():
@@ -61,7 +63,7 @@ def factory(name: str, **settings: Any) -> Callable[..., Any]:
         if setting not in entry.settings:
             raise RegistryError(f"norm {name!r}: {unknown_name('setting', setting, entry.settings)}")
         _check_type(f"norm {name!r}: setting {setting!r}", entry.settings[setting], value)
-    # timm swaps classes called BatchNorm, GroupNorm or LayerNorm for others, so what it gets is a function.
+    # timm replaces classes called BatchNorm, GroupNorm or LayerNorm by its own, so it gets a function.
     return functools.partial(_build, registered_name=name, **settings)
 
 

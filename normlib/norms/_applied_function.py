@@ -1,4 +1,4 @@
-"""A function of a tensor as a module without numbers of its own. Checks nothing."""
+"""A function of a tensor as a module without parameters or buffers. Checks nothing."""
 
 from __future__ import annotations
 

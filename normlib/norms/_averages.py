@@ -1,4 +1,7 @@
-"""Running averages in buffers that move in place. In come the statistics of a batch, or those of its groups of samples."""
+"""Running averages in buffers that are updated in place.
+
+In: the statistics of a batch, or of its groups of samples.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ def move_towards(
     skip_nonfinite: bool,
     measured: Tensor | None = None,
 ) -> None:
-    """Move each running buffer towards its new value by `momentum` (None: the mean of all batches), and count the batch.
+    """Move each running buffer towards its new value by `momentum`, and count the batch.
 
-    `skip_nonfinite`: where any new value is not finite, nothing moves and nothing is counted. The same holds where `measured`,
-    one bool, is False. Nothing here waits for the device.
+    A `momentum` of None takes the mean of all batches. With `skip_nonfinite`, nothing moves and nothing is counted if
+    any new value is not finite. The same holds if `measured`, one bool, is False. Nothing here waits for the device.
     """
     if skip_nonfinite:
         finite = torch.stack([value.isfinite().all() for _, value in new_values]).all()
@@ -45,7 +48,7 @@ def mean_of_parts(parts: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]
 def mean_of_measured(
     parts: Sequence[Mapping[str, Tensor]], counts: Sequence[Tensor]
 ) -> tuple[Mapping[str, Tensor], Tensor]:
-    """The mean over those parts that have two values or more, of which `counts` tells, and whether there is any."""
+    """The mean over the parts with two values or more (see `counts`), and whether there is such a part."""
     several = torch.stack([(count > 1).any() for count in counts])
     number = several.sum().clamp(min=1)
     total = {

@@ -1,4 +1,4 @@
-"""How many channels batch renorm's bounds clip: counters for its report, no part of its state_dict."""
+"""Counts how many channels batch renorm's bounds clip. The counters are for its report and not in its state_dict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from normlib.norms.kernels.inspection import may_read_values
 
 
 class ClipCounts(nn.Module):
-    """Which channels' r and d the last batch had clipped, how often each was so far, and out of how many batches."""
+    """Which channels had r or d clipped in the last batch, how often so far, and in how many batches."""
 
     last_r: Tensor
     last_d: Tensor
@@ -32,10 +32,10 @@ class ClipCounts(nn.Module):
             self.register_buffer(name, torch.zeros(shape, dtype=dtype, device=device), persistent=False)
 
     def add(self, wanted_r: Tensor, wanted_d: Tensor, r_max: Any, d_max: Any) -> None:
-        """Count a batch, whose channels (C,) had these r and d before they were clipped."""
+        """Count a batch. `wanted_r` and `wanted_d` (C,) are r and d of its channels before clipping."""
         kept: Any = self._buffers
         clipped_r, clipped_d = wanted_r.ne(wanted_r.clamp(1 / r_max, r_max)), wanted_d.ne(wanted_d.clamp(-d_max, d_max))
-        if may_read_values(clipped_r):  # one copy less each
+        if may_read_values(clipped_r):  # saves one copy each
             kept["last_r"], kept["last_d"] = clipped_r, clipped_d
         else:
             kept["last_r"].copy_(clipped_r)
@@ -62,7 +62,7 @@ class ClipCounts(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)
-        for name, buffer in self.named_buffers():  # to_empty() leaves them as they come, and no state_dict fills them
+        for name, buffer in self.named_buffers():  # to_empty() leaves them undefined, and no state_dict fills them
             if before[name].is_meta and not buffer.is_meta:
                 buffer.zero_()
             elif not buffer.is_meta:

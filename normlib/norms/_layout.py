@@ -1,4 +1,4 @@
-"""The checks of a norm's input, mask and width, and the memory format of its output. Computes no norm."""
+"""Checks a norm's input, mask and width, and sets the memory format of its output. Computes no norm."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def refuse_input(norm: Any, x: Tensor) -> None:
-    """Raise what is wrong with an input of `norm`: its type, or its shape."""
+    """Raise an error that says what is wrong with an input of `norm`: its type or its shape."""
     name = type(norm).__name__
     if not x.is_floating_point():
         raise TypeError(
-            f"{name} takes real floating numbers, but got {x.dtype}: statistics of such values would be rounded or lose a part; "
+            f"{name} takes real floating numbers, but got {x.dtype}, whose statistics would be rounded or lose a part; "
             "convert the input first, as in x.float()"
         )
     layout = "(N, C, *positions)" if norm.channel_dim == 1 else "(N, *positions, C)"
@@ -28,7 +28,7 @@ def refuse_input(norm: Any, x: Tensor) -> None:
 
 
 def valid_positions(norm: Any, x: Tensor, mask: Tensor) -> Tensor:
-    """`mask` (N, *positions) of the input `x` of `norm`, checked, as (N, 1, *positions)."""
+    """Check `mask` (N, *positions) for the input `x` of `norm`, and return it as (N, 1, *positions)."""
     name = type(norm).__name__
     if not norm.takes_mask:
         raise ValueError(
@@ -46,7 +46,7 @@ def valid_positions(norm: Any, x: Tensor, mask: Tensor) -> Tensor:
 
 
 def one_width(name: str, num_features: int | Sequence[int]) -> int:
-    """The number of channels, which torch.nn's `normalized_shape` gives as a tuple or list of one number."""
+    """The number of channels. As torch.nn's `normalized_shape` it may be a tuple or list of one number."""
     if isinstance(num_features, int):
         return num_features
     if len(num_features) != 1:
@@ -58,7 +58,7 @@ def one_width(name: str, num_features: int | Sequence[int]) -> int:
 
 
 def require_scope(scope: str) -> None:
-    """Raise for what is neither scope of layer and RMS norm."""
+    """Raise ValueError if `scope` is neither scope of layer norm and RMS norm."""
     if scope not in ("sample", "position"):
         raise ValueError(
             f'scope is "sample" (over channels and positions) or "position" (over channels), got {scope!r}'
@@ -67,15 +67,15 @@ def require_scope(scope: str) -> None:
 
 def autocasts(x: Tensor) -> bool:
     """Whether autocast is on for the device of `x`."""
-    device = "cpu" if x.is_cpu else x.device.type  # the name of a device takes as long as a small kernel
+    device = "cpu" if x.is_cpu else x.device.type  # reading the name of a device takes as long as a small kernel
     return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
-    """`y` in the memory format of `x`; where `x` has gaps or overlaps, in the order of its dimensions.
+    """`y` in the memory format of `x`. If `x` has gaps or overlaps, in the order of its dimensions.
 
-    The strides of dimensions of size 1 say nothing, and torch's own kernels have others there: they are left alone, lest a
-    convolution behind chooses another kernel than behind torch's norm.
+    The strides of dimensions of size 1 mean nothing, and torch's own kernels set them in other ways. They are left
+    alone. Otherwise a convolution behind the norm could choose another kernel than behind torch's norm.
     """
     if all(ours == theirs for ours, theirs, size in zip(y.stride(), x.stride(), x.shape) if size > 1):
         return y

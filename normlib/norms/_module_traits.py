@@ -1,7 +1,7 @@
-"""What a plain module is, found out by numbers: whether it depends on the batch, what it keeps, which parameter is its shift.
+"""Finds out by numbers what a plain module is: what it depends on, what it keeps, which parameter is its shift.
 
-In comes a function that builds the module, out goes its `ModuleTraits`. Small random inputs go through fresh modules in training
-mode. No module that is in use is touched, and no global random number is drawn.
+In: a function that builds the module. Out: its `ModuleTraits`. Small random inputs go through fresh modules in training
+mode. No module in use is touched, and no global random number is drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 SAMPLES = 6
 POSITIONS = ((8, 4), (8,), (), (4, 4, 2))
-"""What is tried; the rest is found out on the first that the module takes."""
+"""The shapes that are tried. The first that the module takes serves for everything else."""
 RANKS = range(2, 6)
 """The numbers of dimensions of such inputs."""
 SAME = 1e-4
@@ -26,9 +26,12 @@ MOMENTA = (0.1, 0.2)
 
 @dataclass(frozen=True)
 class ModuleTraits:
-    """`ranks`: the numbers of dimensions of the inputs that it takes, of `RANKS`. `moving`: the floating buffers that training moves. `shift`, `scale`: the names of the parameters that are added to each
-    channel of the output and that multiply it, None where there is no such parameter. `has_torch_momentum`: whether an
-    attribute `momentum` weighs the new value of every moving buffer, as in torch.nn.
+    """What a plain module takes, keeps and trains.
+
+    `ranks`: the numbers of dimensions of the inputs that it takes, out of `RANKS`. `moving`: the floating buffers that
+    training moves. `shift`: the name of the parameter that is added to each channel of the output. `scale`: the name of
+    the one that multiplies it. Both are None where there is none. `has_torch_momentum`: whether an attribute `momentum`
+    weighs the new value of every moving buffer, as in torch.nn.
     """
 
     ranks: tuple[int, ...]
@@ -42,7 +45,7 @@ class ModuleTraits:
 def find_traits(build: Callable[[], nn.Module], num_features: int) -> ModuleTraits:
     """Find out the traits of the module that `build` makes for `num_features` channels.
 
-    Raises ValueError where the module takes none of the inputs (6, C, 8, 4), (6, C, 8), (6, C) and (6, C, 4, 4, 2).
+    Raises ValueError if the module takes none of the inputs (6, C, 8, 4), (6, C, 8), (6, C) and (6, C, 4, 4, 2).
     """
     with _without_side_effects():
         inputs = _accepted_inputs(build, num_features)
@@ -58,7 +61,7 @@ def find_traits(build: Callable[[], nn.Module], num_features: int) -> ModuleTrai
 
 @contextlib.contextmanager
 def _without_side_effects() -> Iterator[None]:
-    """On the CPU, without gradients and autocast, and with the global random state given back."""
+    """Run on the CPU, without gradients and autocast, and restore the global random state."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), torch.autocast("cpu", enabled=False):
         yield
 
@@ -70,7 +73,7 @@ def _accepted_inputs(build: Callable[[], nn.Module], num_features: int) -> list[
         module = _module(build)
         try:
             y = module(x)
-        except Exception as error:  # of whatever kind: modules refuse inputs in many ways
+        except Exception as error:  # any kind: modules refuse inputs in many ways
             refused = refused or f"{type(error).__name__}: {error}"
             continue
         if isinstance(y, Tensor) and y.shape == x.shape:
@@ -80,20 +83,20 @@ def _accepted_inputs(build: Callable[[], nn.Module], num_features: int) -> list[
             refused = refused or f"shape {tuple(x.shape)} came out as {came}"
     if not accepted:
         raise ValueError(
-            f"a norm takes (N, C, *positions) and returns the same shape, but with C = {num_features} this one took no input of 0 to 3 "
-            f"dimensions of positions ({refused}); mend it, or derive it from normlib.Norm, which tries no inputs"
+            f"a norm takes (N, C, *positions) and returns the same shape, but this one took no input with C = {num_features} and 0 to 3 "
+            f"dimensions of positions ({refused}); correct it, or derive it from normlib.Norm, which tries no inputs"
         )
     return accepted
 
 
 def _module(build: Callable[[], nn.Module]) -> nn.Module:
-    """A fresh module in training mode and float64, the same at each call, whatever it draws."""
+    """A fresh module in training mode and float64. It is the same at each call, whatever it draws."""
     torch.manual_seed(0)
     return build().double().train()
 
 
 def _output(build: Callable[[], nn.Module], x: Tensor, name: str = "", change: Tensor | None = None) -> Tensor:
-    """The output of a fresh module whose parameters are no longer where they start, one of them changed."""
+    """The output of a fresh module. Its parameters are moved away from where they start, one of them further."""
     module = _module(build)
     for seed, parameter in enumerate(module.parameters()):
         parameter.add_(_draw(parameter.shape, 10 + seed), alpha=0.1)
@@ -114,7 +117,11 @@ def _moving(build: Callable[[], nn.Module], x: Tensor) -> dict[str, Tensor]:
 
 
 def _shift_and_scale(build: Callable[[], nn.Module], x: Tensor) -> tuple[str | None, str | None]:
-    """A shift: its change is added to the output alike for every sample and position. A scale: the output is linear in it."""
+    """The names of the shift and the scale.
+
+    A change of the shift is added to the output, alike for every sample and position. The output is linear in the
+    scale.
+    """
     start = _output(build, x)
     shift = scale = None
     for name, parameter in _module(build).named_parameters():

@@ -1,4 +1,4 @@
-"""The statistics of more values than come at once, put together as they come, by the norm that measures them."""
+"""Pools the statistics of more values than come at once. The norm that measures them merges them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from normlib.norms.running import RunningNorm, Statistics
 
 
 class Pool:
-    """The statistics of all inputs of one norm, put together as they come."""
+    """The statistics of all inputs of one norm, merged as the inputs come."""
 
     def __init__(self, norm: nn.Module) -> None:
         self.norm = measuring_norm(norm)
         self.statistics: Statistics = {}
-        self.weight = 0  # of values; of batches or samples, where the averages are of these
-        self.least = 0 if self.norm.averages_batches else 1  # no unbiased variance of one value
+        self.weight = 0  # values, or batches or samples where these are averaged
+        self.least = 0 if self.norm.averages_batches else 1  # one value has no unbiased variance
 
     def add(self, x: Tensor, mask: Tensor | None) -> None:
-        """Add an input (N, C, *positions), the positions in `mask` (N, *positions) alone if that is given."""
+        """Add an input (N, C, *positions). With `mask` (N, *positions), only the positions where it is True count."""
         x = x.to(torch.float32 if x.device.type == "mps" else torch.float64)  # mps has no float64
         valid = None if mask is None else mask.unsqueeze(1)
         x = x if valid is None else x.masked_fill(~valid, 0)
@@ -43,7 +43,7 @@ class Pool:
                 self.merge(statistics, int(count))
 
     def gather(self) -> None:
-        """Pool with the other processes, where there are any; each has to call this."""
+        """Merge with the other processes, if there are any. Each process has to call this."""
         if not several_processes():
             return
         parts: list[Any] = [None] * torch.distributed.get_world_size()
@@ -55,7 +55,7 @@ class Pool:
             self.merge({name: value.to(devices.get(name)) for name, value in statistics.items()}, weight)
 
     def merge(self, statistics: Statistics, weight: int) -> None:
-        """Put the statistics of a part of this weight to those from before."""
+        """Merge the statistics of a further part, which has this weight, into those so far."""
         if not weight:
             return
         if not self.weight:
@@ -69,19 +69,22 @@ class Pool:
         self.weight += weight
 
     def buffers(self) -> dict[str, Tensor]:
-        """What the running buffers are of such statistics, by name."""
+        """The values of the running buffers for these statistics, by name."""
         averages = self.norm.averages_batches
         values = self.statistics if averages else self.norm.averaged(self.statistics, self.weight)
         return {name: values[name.removeprefix("running_")] for name, _ in self.norm.running_buffers()}
 
 
 def measuring_norm(norm: nn.Module) -> RunningNorm:
-    """`norm`, or one of normlib that measures what torch's does. Raises ValueError for one that says of no statistic what it is."""
+    """`norm`, or a norm of normlib that measures what torch's norm does.
+
+    Raises ValueError for a plain module with running buffers, since it does not say what they average.
+    """
     if isinstance(norm, RunningNorm):
         return norm
     if isinstance(norm, PlainNorm):
         raise ValueError(
-            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.traits.moving)} is the average of, so "
+            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.traits.moving)} averages, so "
             "it cannot be recomputed: derive the norm from normlib.RunningNorm, which says what it measures, or freeze it first"
         )
     assert isinstance(norm, _BatchNorm | _InstanceNorm)

@@ -1,4 +1,4 @@
-"""When batch renorm's bounds open: the times of its schedule, checked, and the straight lines between them."""
+"""The schedule of batch renorm's bounds: its checked times, and the straight lines between them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from torch import Tensor
 
 from normlib.norms.kernels.inspection import may_read_values
 
-# When the bounds start to move, and when d and r reach their maxima: in steps (the paper's, section 4), and as the same
-# shares of a run of 100,000 steps.
+# When the bounds start to move, and when d and r reach their maxima: in steps (section 4 of the paper), and as
+# fractions of a run of 100,000 steps.
 SCHEDULES = {"steps": (5_000.0, 25_000.0, 40_000.0), "fraction": (0.05, 0.25, 0.4)}
-SHORTEST_RAMP = 1e-6  # steps; a ramp that ends where it starts is a jump at the next step
+SHORTEST_RAMP = 1e-6  # steps; a ramp that ends where it starts jumps at the next step
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`kind` "steps", "fraction" or None, and its times: when the bounds start to move, when d, when r reaches its maximum."""
+    """The schedule's `kind` ("steps", "fraction" or None) and its times.
+
+    The times are when the bounds start to move, when d reaches its maximum, and when r does.
+    """
 
     kind: str | None
     start: float = 0.0
@@ -25,7 +28,7 @@ class Schedule:
     r_end: float = 0.0
 
     def in_steps(self, total_steps: int | None) -> Schedule | None:
-        """The schedule in steps; None for fractions of a run whose length is not known."""
+        """The schedule in steps. None if it is in fractions of a run whose length is not known."""
         if self.kind != "fraction":
             return self
         if total_steps is None:
@@ -33,7 +36,10 @@ class Schedule:
         return Schedule("steps", self.start * total_steps, self.d_end * total_steps, self.r_end * total_steps)
 
     def bounds(self, clock: Tensor, r_max: float, d_max: float) -> tuple[float | Tensor, float | Tensor]:
-        """r_max and d_max in force at `clock` steps: numbers where the clock can be read without waiting, else tensors in float64."""
+        """r_max and d_max in force at `clock` steps.
+
+        They are numbers if the clock can be read without waiting, otherwise tensors in float64.
+        """
         if self.kind is None:
             return r_max, d_max
         r_steps, d_steps = max(self.r_end - self.start, SHORTEST_RAMP), max(self.d_end - self.start, SHORTEST_RAMP)
@@ -41,21 +47,23 @@ class Schedule:
             passed = int(clock) - self.start
             r, d = (min(max(passed / steps, 0.0), 1.0) for steps in (r_steps, d_steps))
             return 1 + (r_max - 1) * r, d_max * d
-        elapsed = (
-            clock.to(torch.float32 if clock.device.type == "mps" else torch.float64) - self.start
-        )  # mps has no float64
+        dtype = torch.float32 if clock.device.type == "mps" else torch.float64  # mps has no float64
+        elapsed = clock.to(dtype) - self.start
         return 1 + (r_max - 1) * (elapsed / r_steps).clamp(0, 1), d_max * (elapsed / d_steps).clamp(0, 1)
 
 
 def schedule_from(
     kind: str | None, warmup: float | None, d_ramp_end: float | None, r_ramp_end: float | None
 ) -> Schedule:
-    """The schedule with the given times, the paper's where none is given; ValueError where they make no sense."""
+    """The schedule with the given times. Times that are not given are the paper's.
+
+    Raises ValueError for times that make no sense.
+    """
     given = (warmup, d_ramp_end, r_ramp_end)
     if kind is None:
         if any(time is not None for time in given):
             raise ValueError(
-                f"warmup, d_ramp_end and r_ramp_end are times of a schedule, but schedule=None has none and {given} came; "
+                f"warmup, d_ramp_end and r_ramp_end are times of a schedule, but schedule=None has none, and got {given}; "
                 "leave them out or choose a schedule"
             )
         return Schedule(None)

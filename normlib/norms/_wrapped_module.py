@@ -1,7 +1,7 @@
-"""A norm whose numbers are those of a module inside: its scale and shift, its momentum, and what it can be switched to.
+"""A norm whose scale, shift, momentum and running buffers are those of a module inside.
 
-In come `module` and its `ModuleTraits`, which a subclass sets. What the module has not is None, and what it cannot be told is
-refused. This file computes no output.
+In: `module` and its `ModuleTraits`, which a subclass sets. What the module does not have is None. A switch that it
+cannot follow is refused. This file computes no output.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from normlib.norms.base import Norm
 from normlib.norms.switches import Switches
 
 WIDTHS = (16, 32, 48, 64, 1)
-"""Channels with which a class is examined before anybody has asked for some; the first that its constructor takes."""
+"""Widths for examining a class before anybody has asked for one. The first that its constructor takes is used."""
 
 
 class _DependsOnBatch:
-    """For a norm, what its traits say. For the class, what those of its first width with default settings say."""
+    """For a norm, what its traits say. For the class, what the traits at its first width and default settings say."""
 
     def __get__(self, norm: WrappedModule | None, cls: type[WrappedModule]) -> bool:
         if norm is not None:
@@ -30,7 +30,7 @@ class _DependsOnBatch:
 
 
 class WrappedModule(Norm):
-    """What is asked of a norm, answered by the module in it."""
+    """Answers for the module inside what a network asks of a norm."""
 
     module: Any
     traits: ModuleTraits
@@ -41,14 +41,15 @@ class WrappedModule(Norm):
 
     @classmethod
     def build_module(cls, num_features: int, settings: dict[str, Any]) -> nn.Module:
-        """A new module."""
+        """Build a new module."""
         raise NotImplementedError
 
     @classmethod
     def traits_for(cls, num_features: int, settings: dict[str, Any]) -> ModuleTraits:
-        """What the module is with these settings. Raises ValueError where that cannot be found out.
+        """The traits of the module with these settings. Raises ValueError if they cannot be found out.
 
-        Examined once, but in a notebook each time: there the module may call a function of another cell, which was edited.
+        They are found once. In a notebook they are found each time, because the module may call a function of an edited
+        cell.
         """
         key = json.dumps([num_features, settings], sort_keys=True, default=str)
         found = cls._traits_by_settings.get(key)
@@ -72,16 +73,16 @@ class WrappedModule(Norm):
         return cls.traits_for(WIDTHS[-1], {})
 
     def _refusal(self, setting: str) -> str:
-        return f"{self._name} is a plain module, so normlib cannot set {setting} for it (normlib.RunningNorm has that)"
+        return f"{self._name} is a plain module, so normlib cannot set {setting} for it; derive it from normlib.RunningNorm, which has that"
 
     @property
     def weight(self) -> Any:
-        """The module's scale, None where it has none."""
+        """The module's scale, None if it has none."""
         return None if self.traits.scale is None else self.module.get_parameter(self.traits.scale)
 
     @property
     def bias(self) -> Any:
-        """The module's shift, None where it has none: the site then adds one."""
+        """The module's shift. If it is None, the site adds one."""
         return None if self.traits.shift is None else self.module.get_parameter(self.traits.shift)
 
     @property
@@ -91,7 +92,7 @@ class WrappedModule(Norm):
 
     @property
     def momentum(self) -> Any:
-        """The module's attribute of that name, None where it has none."""
+        """The module's attribute `momentum`, None if it has none."""
         return getattr(self.module, "momentum", None)
 
     @momentum.setter
@@ -105,7 +106,7 @@ class WrappedModule(Norm):
 
     @property
     def eps(self) -> Any:
-        """The module's attribute of that name, 0 where it has none."""
+        """The module's attribute `eps`, 0 if it has none."""
         return getattr(self.module, "eps", 0.0)
 
     @eps.setter
@@ -117,7 +118,7 @@ class WrappedModule(Norm):
 
     @property
     def statistics(self) -> str:
-        """As the module has it, "auto", or as the module has it in eval mode, after `train()` too, "running"."""
+        """ "auto": as the module does it. "running": as it does it in eval mode, even after `train()`."""
         return self._statistics
 
     @statistics.setter
@@ -128,7 +129,7 @@ class WrappedModule(Norm):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As of every module; with ``statistics="running"`` the plain module stays in eval mode."""
+        """As for every module. With ``statistics="running"`` the plain module stays in eval mode."""
         super().train(mode)
         self.module.train(mode and self._statistics != "running")
         return self

@@ -1,7 +1,7 @@
-"""The base class of every norm: the checks, the layout, the precision and the switches that all of them share.
+"""The base class of every norm: checks, memory layout, precision and switches.
 
-In comes a tensor of any rank with its channels in dimension 1 (or last), out goes a tensor of the same shape, type
-and memory format. A norm of your own implements one method, `normalize`. This file takes no statistics itself.
+In: a tensor of any rank with its channels in dimension 1 or last. Out: a tensor of the same shape, type and memory
+format. A norm of your own implements one method, `normalize`. This file takes no statistics itself.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Norm(NetworkHooks, Declarations, Switches):
     """A normalization layer: `normalize` standardizes, then every channel is scaled by `weight` and shifted by `bias`.
 
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
-    or better. What it is stands in the class attributes of `Declarations`. A norm with running
-    statistics derives from `normlib.RunningNorm` instead.
+    or better. It describes itself in the class attributes of `Declarations`. A norm with running statistics derives
+    from `normlib.RunningNorm` instead.
 
     Settings:
         eps: a small number under the root (or beside what divides), against division by zero
@@ -48,11 +48,11 @@ class Norm(NetworkHooks, Declarations, Switches):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        nn.Module.__init__(self)  # by name: BatchNorm has torch's batch norm between this class and nn.Module
+        nn.Module.__init__(self)  # not super(): BatchNorm has torch's batch norm between this class and nn.Module
         if num_features < 1:
             raise ValueError(f"{self._name} needs at least one channel, got num_features={num_features}")
         if eps < 0:
-            raise ValueError(f"{self._name} adds eps to a variance, so eps is not negative; got {eps}")
+            raise ValueError(f"{self._name} adds eps to a variance, so eps must not be negative; got {eps}")
         if channel_dim not in (1, -1):
             raise ValueError(
                 f"channel_dim is 1 (N, C, *positions) or -1 (N, *positions, C), got {channel_dim}; permute the input for other layouts"
@@ -62,22 +62,23 @@ class Norm(NetworkHooks, Declarations, Switches):
             self.register_parameter(
                 name, nn.Parameter(start(num_features, device=device, dtype=dtype)) if is_present else None
             )
-        #: In training, take batch statistics over groups of about so many samples, None: over all. Inert without `depends_on_batch`.
+        #: In training, batch statistics are over groups of about so many samples; None: over all. No effect without `depends_on_batch`.
         self.norm_batch_size: int | None = None
         self._statistics, self.update_running = "auto", True
 
     # ---- what a norm implements -------------------------------------------------------------------------------
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Standardize `x` (N, C, *positions), given in float32 or better; the base class scales and shifts the result."""
+        """Standardize `x` (N, C, *positions), in float32 or better. The base class scales and shifts the result."""
         raise NotImplementedError(
             f"{type(self).__qualname__} has to implement normalize(self, x), for x of shape (N, C, *positions)"
         )
 
     def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`normalize`, scale and shift. A norm whose kernel does all three at once overrides this, as does one with `takes_mask`.
+        """`normalize`, then scale and shift. Override it for a kernel that does all three, or for `takes_mask`.
 
-        `mask` (N, 1, *positions) comes only with `takes_mask`; where it is False, `x`, then in float32 or better, is zero.
+        `mask` (N, 1, *positions) is given only with `takes_mask`. Where it is False, `x` is zero, and then `x` is in
+        float32 or better.
         """
         if mask is not None:
             raise NotImplementedError(
@@ -91,12 +92,12 @@ class Norm(NetworkHooks, Declarations, Switches):
     # ---- what a norm may call ---------------------------------------------------------------------------------
 
     def scale_and_shift(self, x_hat: Tensor) -> Tensor:
-        """weight * x_hat + bias, a weight and a bias per channel, as far as the norm has them."""
+        """weight * x_hat + bias, per channel, with the weight and the bias that the norm has."""
         return scale_and_shift(x_hat, *self.parameters_as(x_hat))
 
     def parameters_as(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """`weight` and `bias` in the type of `x`, or in float32 where that is half precision."""
-        parameters = self._parameters  # quicker than nn.Module's attributes; a parametrization takes its own out of it
+        """`weight` and `bias` in the type of `x`, or in float32 if that is half precision."""
+        parameters = self._parameters  # quicker than nn.Module's attributes; a parametrization removes its own from it
         weight: Tensor | None = parameters["weight"] if "weight" in parameters else self.weight  # noqa: SIM401 (slower)
         bias: Tensor | None = parameters["bias"] if "bias" in parameters else self.bias  # noqa: SIM401 (slower)
         dtype = statistics_dtype(x)
@@ -107,13 +108,18 @@ class Norm(NetworkHooks, Declarations, Switches):
         return weight, bias
 
     def stop_gradient(self, value: Tensor) -> Tensor:
-        """`value` without its gradient. What `constant_in_gradient` speaks of goes through here, so that finite differences can hold it too."""
+        """`value` without its gradient.
+
+        Pass everything that `constant_in_gradient` names through here. Then finite differences can hold it constant
+        too.
+        """
         return value.detach()
 
     def num_groups_of_samples(self, num_samples: int) -> int:
-        """Into how many groups the samples are split for their statistics: floor(N / norm_batch_size), at least one.
+        """How many groups the samples are split into for their statistics.
 
-        `Tensor.tensor_split` then makes them as equal as possible, so that none is smaller than `norm_batch_size` unless N is.
+        This is floor(N / norm_batch_size), at least one. `Tensor.tensor_split` makes the groups as equal as possible.
+        So none is smaller than `norm_batch_size` unless N is.
         """
         if self.norm_batch_size is None or not self.training or not self.depends_on_batch:
             return 1
@@ -124,9 +130,9 @@ class Norm(NetworkHooks, Declarations, Switches):
         return max(1, num_samples // self.norm_batch_size)
 
     def require_several_values(
-        self, count: int, x: Tensor, over: str, fix: str, outcome: str = "it would always come out as zero"
+        self, count: int, x: Tensor, over: str, fix: str, outcome: str = "the output would always be zero"
     ) -> None:
-        """Refuse statistics over a single value: they say nothing of it, and `outcome` is what would come of that."""
+        """Refuse statistics over a single value, which mean nothing. `outcome` says what would come out."""
         if count < 2:
             samples = x.shape[0] if self.depends_on_batch else "any"
             raise ValueError(
@@ -134,16 +140,18 @@ class Norm(NetworkHooks, Declarations, Switches):
                 f"(samples, channels, *positions) has only one value for each: {outcome}; {fix}"
             )
 
-    # ---- the way through --------------------------------------------------------------------------------------
+    # ---- the forward pass -------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Normalize `x`, of rank 2 or more; the output has its shape, type and memory format.
+        """Normalize `x`, of rank 2 or more. The output has its shape, type and memory format.
 
-        `mask` (N, *positions), True where a position is valid: what lies elsewhere enters neither statistics nor gradients, and
-        comes out as zero. Each sample, or the batch, is as if cut to its valid values: without any, nothing happens to it; one
-        alone for a statistic is refused, on a CPU; on a GPU and when compiled it comes out as if at its mean, and moves no state.
+        `mask` (N, *positions) is True where a position is valid. Other positions enter neither statistics nor
+        gradients, and come out as zero. Each sample, or the batch, is treated as if cut to its valid values. Without
+        any valid value nothing happens to it. A single valid value for a statistic is refused on a CPU. On a GPU and
+        when compiled, it comes out as if at its mean, and moves no state.
 
-        Raises ValueError for an input with other channels and for a bad mask, TypeError for one that is not of real floating numbers.
+        Raises ValueError for another number of channels and for a bad mask. Raises TypeError for an input that is not
+        of real floating numbers.
         """
         if isinstance(x, Proxy):  # torch.fx takes the norm as one call, as it takes torch's own
             return x.tracer.create_proxy(
@@ -152,10 +160,10 @@ class Norm(NetworkHooks, Declarations, Switches):
         self.check_input(x)
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)  # (N, C, *positions)
         valid = None if mask is None else valid_positions(self, x, mask)
-        if valid is not None:  # neither infinity nor NaN of the padding goes on from here, forward or back
+        if valid is not None:  # no infinity or NaN of the padding gets past here, forward or backward
             moved = moved.masked_fill(~valid, 0)
         if x.numel() == 0 and not self._waits_for_others():
-            y = self.scale_and_shift(moved)  # nothing to take statistics of, no state changes
+            y = self.scale_and_shift(moved)  # no values, so no statistics and no change of state
         elif autocasts(x):
             with torch.autocast(x.device.type, enabled=False):
                 y = self._transform(self._in_precision(moved, valid), valid, True)
@@ -173,7 +181,7 @@ class Norm(NetworkHooks, Declarations, Switches):
         return self.transform(x) if mask is None else self.transform(x, mask)
 
     def _waits_for_others(self) -> bool:
-        return False  # else an empty batch goes on too
+        return False  # otherwise an empty batch goes on too
 
     def _in_precision(self, x: Tensor, mask: Tensor | None) -> Tensor:
         dtype = statistics_dtype(x)
@@ -182,12 +190,15 @@ class Norm(NetworkHooks, Declarations, Switches):
         return x.to(dtype)
 
     def check_input(self, x: Tensor) -> None:
-        """Refuse an input that is not of real floating numbers, or has not `num_features` channels where they should be."""
+        """Refuse an input that is not of real floating numbers, or that does not have `num_features` channels."""
         if x.dim() < 2 or x.shape[self.channel_dim] != self.num_features or not x.is_floating_point():
             refuse_input(self, x)
 
     def reset_parameters(self) -> None:
-        """Put the norm's own parameters back to where they start (`starts_at`, ValueError without), and its running statistics."""
+        """Put parameters back to where they start (`starts_at`), and the running statistics too.
+
+        Raises ValueError for a parameter that `starts_at` does not name.
+        """
         for name, parameter in self.named_parameters(recurse=False):
             if name not in self.starts_at:
                 raise ValueError(f"{self._name} does not say where {name!r} starts; add it to its starts_at")

@@ -21,39 +21,40 @@ from normlib.norms.running import Statistics, per_channel
     paper="arXiv:1502.03167",
 )
 class BatchNorm(MomentsNorm, _BatchNorm):
-    """Standardizes each channel over all samples and positions of the batch; at inference with running averages.
+    r"""Standardizes each channel over all samples and positions of the batch. At inference, running averages serve.
 
-    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+    .. math:: y = \gamma \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
 
     Axes: N and positions, per channel. The biased variance normalizes; the running variance keeps the unbiased one.
-    `momentum` is the weight of the new value in the running averages, as in torch.nn (the papers and Keras give the
-    weight of the old one: their 0.99 is 0.01 here); None averages all batches alike.
+    `momentum` is the weight of the new value in the running averages, as in torch.nn. The papers and Keras give the
+    weight of the old one: their 0.99 is 0.01 here. `momentum=None` averages all batches alike.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
     Paper: Ioffe, Szegedy 2015, "Batch Normalization", arXiv:1502.03167, algorithm 1; running averages as in torch.nn.
 
-    Deviations: with `norm_batch_size` B set, statistics in training are those of floor(N / B) consecutive groups of samples, as
-    equal as possible, so that none is smaller than B unless N is (ghost batches, arXiv:1705.08741); the running averages take the
-    mean over the groups, of their means and of their unbiased variances; at inference there are no groups. With a mask they
-    take what the valid values give, and groups without any do not count. With `sync` the statistics in training are those of one
-    batch of all processes of torch.distributed's default group, whose shares may differ in size and be empty; each has to pass
-    the norm equally often, forward and backward, and second derivatives are left out. The gradients of `weight` and `bias` are
-    those of a process's own share: their sum is that of the one batch, and DistributedDataParallel divides it by the number of
-    processes, as for every parameter. Under float16 or autocast (with `guard`, always) a batch that is not finite does not enter
-    the running averages.
-    `torch.nn.SyncBatchNorm.convert_sync_batchnorm` puts torch's own layer in the place of this one, without its mask, `guard`,
-    `channel_dim`, `norm_batch_size` and switches: set `sync` instead.
+    Deviations: With `norm_batch_size` B set, training uses ghost batches (arXiv:1705.08741). Their statistics are those
+    of floor(N / B) consecutive groups of samples. The groups are as equal as possible, so none is smaller than B unless
+    N is. The running averages take the mean over the groups, of their means and of their unbiased variances. At
+    inference there are no groups. With a mask, the running averages take what the valid values give, and groups without
+    any do not count. With `sync`, the statistics in training are those of one batch of all processes in
+    torch.distributed's default group. The shares of the processes may differ in size and may be empty. Each process has
+    to pass the norm equally often, forward and backward. Second derivatives are left out. The gradients of `weight` and
+    `bias` are those of a process's own share. Their sum is that of the one batch. DistributedDataParallel divides it by
+    the number of processes, as for every parameter. Under float16 or autocast, and always with `guard`, a batch that is
+    not finite does not enter the running averages. `torch.nn.SyncBatchNorm.convert_sync_batchnorm` replaces this layer
+    by torch's own, which has no mask, `guard`, `channel_dim`, `norm_batch_size` or switches. Set `sync` instead.
 
-    When: in convolutional networks with batches of 16 samples and more: the baseline, and free at inference, where it folds into
-    the layer ahead.
+    When: In convolutional networks with batches of 16 samples and more. It is the baseline, and free at inference,
+    where it folds into the layer ahead.
 
-    When not: at small batches, for sequences of varying length, where samples of a batch resemble one another, or where the data
-    of inference differ from those of training.
+    When not: At small batches, for sequences of varying length, where samples of a batch resemble one another, or where
+    the data of inference differ from those of training.
     """
 
     takes_half: ClassVar[bool] = True
-    needs: ClassVar[str] = "batches with two values a channel or more"
+    needs: ClassVar[str] = "batches with at least two values a channel"
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"input_scale", "input_shift", "channel_scale", "channel_shift", "batch_permutation", "channel_permutation"}
     )
@@ -94,7 +95,7 @@ class BatchNorm(MomentsNorm, _BatchNorm):
         weight, bias = self.parameters_as(x)
         if not self._moves():
             return normalize_over_batch(x, None, None, weight, bias, 0.0, self.eps), {}
-        # With a momentum of one, what the kernel leaves in its running statistics are those of the batch.
+        # With a momentum of one, the kernel leaves the batch's statistics in its running statistics.
         mean, var = (torch.zeros_like(value) for value in running.values())
         y = normalize_over_batch(x, mean, var, weight, bias, 1.0, self.eps)
         count = x.numel() // x.shape[1]

@@ -26,33 +26,38 @@ from normlib.norms.running import Statistics, per_channel
     paper="arXiv:1702.03275",
 )
 class BatchRenorm(MomentsNorm):
-    """Batch norm whose output is corrected, within bounds, towards that of its running averages.
+    r"""Batch norm whose output is corrected, within bounds, towards what its running averages would give.
 
-    .. math:: y = \\gamma \\left(\\frac{x - \\mu_B}{\\sigma_B} r + d\\right) + \\beta, \\quad
-        r = \\mathrm{clip}_{[1/r_{max}, r_{max}]}\\frac{\\sigma_B}{\\sigma}, \\quad d = \\mathrm{clip}_{[-d_{max}, d_{max}]}\\frac{\\mu_B - \\mu}{\\sigma}
+    .. math:: y = \gamma \left(\frac{x - \mu_B}{\sigma_B} r + d\right) + \beta, \quad
+        r = \mathrm{clip}_{[1/r_{max}, r_{max}]}\frac{\sigma_B}{\sigma}, \quad d = \mathrm{clip}_{[-d_{max}, d_{max}]}\frac{\mu_B - \mu}{\sigma}
 
-    with r and d held constant in the gradient; :math:`\\sigma_B^2 = \\epsilon + \\mathrm{Var}_B[x]`; the running averages
-    :math:`\\mu, \\sigma` are those from before the batch. At inference :math:`y = \\gamma (x - \\mu)/\\sigma + \\beta`.
+    with r and d held constant in the gradient, and :math:`\sigma_B^2 = \epsilon + \mathrm{Var}_B[x]`. The running
+    averages :math:`\mu, \sigma` are those from before the batch. At inference :math:`y = \gamma (x - \mu)/\sigma +
+    \beta`.
 
     Axes: N and positions, per channel. `momentum` is the weight of the new value (the paper's alpha, 0.01).
-    `schedule="steps"` keeps r_max = 1, d_max = 0 for `warmup` steps and then raises them linearly, d_max up to step
-    `d_ramp_end`, r_max up to step `r_ramp_end` (by default 5,000, 25,000 and 40,000, the paper's); "fraction" counts in
-    fractions of the run instead (0.05, 0.25 and 0.4, the same in a run of 100,000 steps) and needs `set_total_steps`;
-    None applies the full bounds from the first step. The clock is the buffer `num_batches_tracked`.
+    `schedule="steps"` keeps r_max = 1 and d_max = 0 for `warmup` steps. Then it raises them linearly, d_max up to step
+    `d_ramp_end` and r_max up to step `r_ramp_end`. The defaults are the paper's 5,000, 25,000 and 40,000.
+    `schedule="fraction"` counts in fractions of the run instead and needs `set_total_steps`. Its defaults are 0.05,
+    0.25 and 0.4, the same in a run of 100,000 steps. `schedule=None` applies the full bounds from the first step. The
+    clock is the buffer `num_batches_tracked`.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
-    Paper: Ioffe 2017, "Batch Renormalization", arXiv:1702.03275, algorithm 1; the schedule is that of section 4.
+    Paper: Ioffe 2017, "Batch Renormalization", arXiv:1702.03275, algorithm 1. The schedule is that of section 4.
 
-    Deviations: with `norm_batch_size` B set, statistics and corrections in training are those of floor(N / B) consecutive groups of
-    samples, as equal as possible, so that none is smaller than B unless N is; the running averages take the mean over the groups, of
-    their means and of their deviations; at inference there are no groups. With a mask they take what the valid values give, and
-    groups without any do not count. With `sync` the statistics in training are those of one batch of all processes, as in
-    batch norm. Under float16 or autocast (with `guard`, always) a batch that is not finite does not enter the running averages.
+    Deviations: With `norm_batch_size` B set, statistics and corrections in training are those of floor(N / B)
+    consecutive groups of samples. The groups are as equal as possible, so none is smaller than B unless N is. The
+    running averages take the mean over the groups, of their means and of their deviations. At inference there are no
+    groups. With a mask, the running averages take what the valid values give, and groups without any do not count. With
+    `sync`, the statistics in training are those of one batch of all processes, as in batch norm. Under float16 or
+    autocast, and always with `guard`, a batch that is not finite does not enter the running averages.
 
-    When: in place of batch norm at small batches, or where samples of a batch resemble one another.
+    When: In place of batch norm at small batches, or where samples of a batch resemble one another.
 
-    When not: at batches of one or two samples, where norms per sample do better, or in runs too short for its averages to settle.
+    When not: At batches of one or two samples, where norms per sample do better, or in runs that are too short for its
+    averages to settle.
 
     Settings:
         r_max: largest correction of the scale; 1 is none
@@ -65,9 +70,9 @@ class BatchRenorm(MomentsNorm):
         momentum: weight of the new batch in the running averages, the paper's alpha
     """
 
-    averages_batches: ClassVar[bool] = True  # its corrections hold the network to these
+    averages_batches: ClassVar[bool] = True  # its corrections pull the network towards these
     takes_half: ClassVar[bool] = True
-    needs: ClassVar[str] = "batches with two values a channel or more"
+    needs: ClassVar[str] = "batches with at least two values a channel"
     invariances: ClassVar[frozenset[str]] = frozenset({"batch_permutation", "channel_permutation"})
     constant_in_gradient: ClassVar[str] = "r and d"
 
@@ -108,7 +113,7 @@ class BatchRenorm(MomentsNorm):
         self._in_steps = self.schedule.in_steps(total_steps)
 
     def bounds(self) -> tuple[float | Tensor, float | Tensor]:
-        """r_max and d_max in force at the present step: numbers, or where the step cannot be read now, tensors."""
+        """r_max and d_max in force at the present step. They are tensors if the step cannot be read now."""
         if self._in_steps is None:
             raise RuntimeError(
                 "batch renorm's schedule is in fractions of the run, but the run's length is not known; "
@@ -131,9 +136,8 @@ class BatchRenorm(MomentsNorm):
         return (x - per_channel(mean, x)) / per_channel(std, x)
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
-        return normalize_by(
-            running["mean"], running["std"].square(), x, *self.parameters_as(x), eps=0.0
-        )  # eps is inside std
+        var = running["std"].square()  # with eps inside
+        return normalize_by(running["mean"], var, x, *self.parameters_as(x), eps=0.0)
 
     def normalize_by_measured(self, x: Tensor, statistics: Statistics, running: Statistics) -> Tensor:
         mean, std = statistics["mean"].detach(), statistics["std"].detach()
@@ -145,7 +149,8 @@ class BatchRenorm(MomentsNorm):
 
     def measure_and_normalize(self, x: Tensor, running: Statistics) -> tuple[Tensor, Statistics]:
         weight, bias = self.parameters_as(x)
-        stop_gradient = self.__dict__.get("stop_gradient")  # where finite differences have put their own in its place
+        # Set only where finite differences have put their own in its place.
+        stop_gradient = self.__dict__.get("stop_gradient")
         bounds = running["r_max"], running["d_max"]
         renormalized = batch_renorm(x, running["mean"], running["std"], weight, bias, *bounds, self.eps, stop_gradient)
         self._count(renormalized.wanted_r, renormalized.wanted_d, running)
@@ -175,7 +180,7 @@ class BatchRenorm(MomentsNorm):
         self.clip_counts.reset()
 
     def report(self) -> dict[str, float]:
-        """The bounds in force, and the share of clipped channels in the last training batch and on average since the layer was built."""
+        """The bounds in force, and the share of clipped channels: in the last training batch, and on average so far."""
         r_max, d_max = (math.nan, math.nan) if self._in_steps is None else map(float, self.bounds())
         return {"r_max": r_max, "d_max": d_max, **self.clip_counts.shares()}
 

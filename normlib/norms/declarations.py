@@ -1,4 +1,4 @@
-"""What a norm says of itself, in class attributes that the contract of `normlib.testing` holds it to. Computes nothing."""
+"""What a norm declares in class attributes. The contract of `normlib.testing` checks that it is true. Computes nothing."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ INVARIANCES = (
     "input_scale", "input_shift", "channel_scale", "channel_shift", "sample_scale", "sample_shift",
     "batch_permutation", "channel_permutation",
 )  # fmt: skip
-"""What a norm may be blind to in training, epsilon aside: a positive factor or a shift of the whole input, of each channel, of each
-sample. Under a permutation of samples or channels the output is permuted alike."""
+"""What a norm may be blind to in training, apart from epsilon: a positive factor or a shift of the input, of each channel, of each
+sample. If samples or channels are permuted, the output is permuted in the same way."""
 
 
 class Declarations:
-    """The class attributes that a norm may set; the defaults are those of a norm of each sample with a scale and a shift."""
+    """The class attributes that a norm may set.
+
+    The defaults describe a norm of each sample with a scale and a shift.
+    """
 
     #: Which part of a site it takes: "norm" (between layer and activation), "site" (brings its own activation; its constructor
     #: takes `activate`), "weight" (works on the weights of the layer ahead), "branch" (needs residual branches).
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "norm"
     #: Whether, in training, one sample's output depends on the others.
     depends_on_batch: ClassVar[bool] = False
-    #: What the gradient takes as constant although it depends on the input; finite differences do not apply then.
+    #: What the gradient holds constant although it depends on the input. Plain finite differences do not apply then.
     constant_in_gradient: ClassVar[str] = ""
-    #: What it needs of its input or its network beyond channels, in words.
+    #: In words: what it needs of its input or its network, beyond channels.
     needs: ClassVar[str] = ""
-    #: Why it cannot be an arm of a comparison; empty where it can.
+    #: Why it cannot be an arm of a comparison. Empty if it can.
     not_an_arm: ClassVar[str] = ""
-    #: How many numbers it trains and how many it keeps in persistent buffers, at default settings, as formulas in C.
+    #: How many numbers it trains, and how many it keeps in persistent buffers: formulas in C, at default settings.
     parameter_count: ClassVar[str] = "2C"
     buffer_count: ClassVar[str] = "0"
     #: Where each parameter starts.
@@ -36,7 +39,7 @@ class Declarations:
     invariances: ClassVar[frozenset[str]] = frozenset()
     #: Checks of the contract that it cannot pass, each with the reason.
     exceptions: ClassVar[Mapping[str, str]] = {}
-    #: Whether `transform` takes float16 and bfloat16 as they are, beside float32 weights, as kernels that take statistics in
+    #: Whether `transform` takes float16 and bfloat16 as they are, with float32 weights. Kernels that take statistics in
     #: float32 do.
     takes_half: ClassVar[bool] = False
     #: Whether `forward` takes a mask.

@@ -15,23 +15,25 @@ from normlib.norms.kernels.tanh import tanh_of
 
 @register("dyt", statistics_over="nothing", axes=(), paper="arXiv:2503.10622")
 class DynamicTanh(Norm):
-    """Squashes every value by a tanh whose slope is learned, in place of a normalization (DyT).
+    r"""Squashes every value by a tanh with a learned slope, in place of a normalization (DyT).
 
-    .. math:: y = \\gamma \\tanh(a x) + \\beta
+    .. math:: y = \gamma \tanh(a x) + \beta
 
-    Axes: none. The slope a is one number for all channels; `alpha` is where it starts.
+    Axes: None. The slope a is one number for all channels, and starts at `alpha`.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
-    Paper: Zhu, Chen, He, LeCun, Liu 2025, "Transformers without Normalization", arXiv:2503.10622, section 4 and algorithm 1.
+    Paper: Zhu, Chen, He, LeCun, Liu 2025, "Transformers without Normalization", arXiv:2503.10622, section 4 and
+    algorithm 1.
 
-    Deviations: none. The paper starts at 0.5, and in large language models at values that depend on width and place.
+    Deviations: None. The paper starts at 0.5, and in large language models at values that depend on width and place.
 
-    When: in transformers, in place of layer or RMS norm, where no value may depend on another one. It is not always the faster
-    one: see `normlib bench norm=dyt,layer`.
+    When: In transformers, in place of layer or RMS norm, where no value may depend on another one. It is not always
+    faster: see `normlib bench norm=dyt,layer`.
 
-    When not: in place of batch norm in convolutional networks, where its authors report that it does worse, or where inputs are
-    large from the start: a saturated tanh passes no gradient.
+    When not: In place of batch norm in convolutional networks: its authors report that it does worse there. Nor where
+    inputs are large from the start: a saturated tanh passes no gradient.
 
     Settings:
         alpha: where the slope starts; it is trained

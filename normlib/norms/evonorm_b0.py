@@ -1,4 +1,4 @@
-"""EvoNorm B0: the larger of the batch's deviation and a linear term of the sample's own divides."""
+"""EvoNorm B0: divides by the batch's deviation or by a linear term of the sample's, whichever is larger."""
 
 from __future__ import annotations
 
@@ -22,30 +22,34 @@ from normlib.norms.running import RunningNorm, Statistics, per_channel
     paper="arXiv:2004.02967",
 )
 class EvoNormB0(RunningNorm):
-    """Divides by the batch's deviation, or where that is larger by a line through the sample's: norm and activation in one.
+    r"""Divides by the batch's deviation, or by a line through the sample's where that is larger. It is norm and
+    activation in one.
 
-    .. math:: y = \\gamma \\frac{x}{\\max\\big(\\sqrt{\\mathrm{Var}_{N,P}[x] + \\epsilon},\\; v x + \\sqrt{\\mathrm{Var}_P[x] + \\epsilon}\\big)} + \\beta
+    .. math:: y = \gamma \frac{x}{\max\big(\sqrt{\mathrm{Var}_{N,P}[x] + \epsilon},\; v x + \sqrt{\mathrm{Var}_P[x] + \epsilon}\big)} + \beta
 
-    Axes: N and positions (P), per channel, for the first variance, of which a running average divides at inference; positions,
-    per sample and channel, for the second. `v` is one number a channel, from 1. `momentum` is the weight of the new value.
+    Axes: N and positions (P), per channel, for the first variance; at inference its running average divides. Positions,
+    per sample and channel, for the second. `v` is one number a channel, from 1. `momentum` is the weight of the new
+    value.
 
-    Shapes: (N, C, *positions) to the same, at least two positions; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with at least two positions. With ``channel_dim=-1`` (N, *positions, C).
 
-    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, its layer EvoNorm-B0.
+    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, its layer
+    EvoNorm-B0.
 
-    Deviations: the running average is that of the unbiased variance, as in batch norm here; the authors' code (tensorflow/tpu)
-    keeps the biased one. With `norm_batch_size` set, the batch's variance is that of groups of samples. Under float16 or
-    autocast (with `guard`, always) a batch that is not finite does not enter the running average. ``activate=False`` (a place
-    without an activation) scales and shifts alone, without statistics, as the authors' code does (``nonlinearity=False``).
+    Deviations: The running average is that of the unbiased variance, as in batch norm here. The authors' code
+    (tensorflow/tpu) keeps the biased one. With `norm_batch_size` set, the batch's variance is that of groups of
+    samples. Under float16 or autocast, and always with `guard`, a batch that is not finite does not enter the running
+    average. ``activate=False``, for a place without an activation, scales and shifts alone, without statistics. The
+    authors' code does the same (``nonlinearity=False``).
 
-    When: in convolutional networks with large batches, in place of batch norm and its ReLU together.
+    When: In convolutional networks with large batches, in place of batch norm and its ReLU together.
 
-    When not: at small batches, where S0 holds; without positions; where the activation itself is compared.
+    When not: At small batches, where S0 holds; without positions; where the activation itself is compared.
     """
 
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"
     takes_mask: ClassVar[bool] = False
-    needs: ClassVar[str] = "two positions or more"
+    needs: ClassVar[str] = "at least two positions"
     parameter_count: ClassVar[str] = "3C"
     buffer_count: ClassVar[str] = "C+1"
     starts_at: Mapping[str, float] = {"weight": 1.0, "bias": 0.0, "v": 1.0}
@@ -97,23 +101,29 @@ class EvoNormB0(RunningNorm):
         return {"mean": mean, "var": var}
 
     def _merge_samples(self, mean: Tensor, var: Tensor) -> Statistics:
-        """The batch's, of the samples': as these have equally many positions, the mean of variances and the variance of means add up."""
+        """The batch's statistics, from those of the samples.
+
+        All samples have equally many positions. So the mean of variances and the variance of means add up.
+        """
         over_batch = mean.mean(0)
         between = (mean - over_batch).square().mean(0)  # Tensor.var takes ten times as long on a CPU
         return {"mean": over_batch.flatten(), "var": (var.mean(0) + between).flatten()}
 
     def _divided(self, x: Tensor, var: Tensor, own: Tensor) -> Tensor:
-        """`x` over the larger of the batch's deviation and the line through the sample's; `own` (N, C, 1, ...) is its variance."""
+        """`x` over the larger of the batch's deviation and the line through the sample's.
+
+        `own` (N, C, 1, ...) is the sample's variance.
+        """
         self.require_several_values(
             x.numel() // (x.shape[0] * x.shape[1]),
             x,
             "the positions of a sample's channel, beside those of the batch",
             "give it an input with positions, or use another norm",
-            outcome="its deviation would always be zero",
+            outcome="the deviation would always be zero",
         )
         assert self.v is not None
         deviation, own = (per_channel(var, x) + self.eps).sqrt(), (own + self.eps).sqrt()
         return divide_by_larger(x, per_channel(self.v.to(x.dtype), x), own, deviation)
 
     def _require_batch(self, x: Tensor, groups: int) -> None:
-        """Nothing: two positions are enough, which `normalize` asks for."""
+        """Refuses nothing: two positions are enough, and `normalize` asks for them."""

@@ -22,23 +22,27 @@ from normlib.norms.kernels.sample_moments import moments_over_groups
     paper="arXiv:2004.02967",
 )
 class EvoNormS0(Norm):
-    """Gates each value by a sigmoid of itself and divides by the deviation of its group of channels: norm and activation in one.
+    r"""Gates each value by a sigmoid of itself and divides by the deviation of its group of channels. It is norm and
+    activation in one.
 
-    .. math:: y = \\gamma \\frac{x\\, \\sigma(v x)}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+    .. math:: y = \gamma \frac{x\, \sigma(v x)}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
 
-    Axes: positions and the channels of a group, per sample, as group norm. The gate's slope `v` is one number a channel, from 1.
+    Axes: Positions and the channels of a group, per sample, as in group norm. The gate's slope `v` is one number a
+    channel, from 1.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
-    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, its layer EvoNorm-S0.
+    Paper: Liu, Brock, Simonyan, Le 2020, "Evolving Normalization-Activation Layers", arXiv:2004.02967, its layer
+    EvoNorm-S0.
 
-    Deviations: the default is the largest divisor of the width that is at most 8, as for group norm here; the authors take at
-    most 32 groups. ``activate=False`` (a place without an activation) scales and shifts alone, without statistics, as the
-    authors' code (tensorflow/tpu, ``nonlinearity=False``) does.
+    Deviations: The default number of groups is the largest divisor of the width that is at most 8, as for group norm
+    here. The authors take at most 32 groups. ``activate=False``, for a place without an activation, scales and shifts
+    alone, without statistics. The authors' code (tensorflow/tpu, ``nonlinearity=False``) does the same.
 
-    When: in convolutional networks at small batches, in place of a norm and its activation together.
+    When: In convolutional networks at small batches, in place of a norm and its activation together.
 
-    When not: where the activation itself is compared, or inputs are far from zero: the mean is not taken out.
+    When not: Where the activation itself is compared, or inputs are far from zero: the mean is not subtracted.
 
     Settings:
         num_groups: groups of channels; null is the largest divisor of the width up to 8
@@ -78,7 +82,7 @@ class EvoNormS0(Norm):
             x,
             "the channels of a group and the positions",
             "use fewer groups (num_groups) or an input with positions",
-            outcome="its deviation would always be zero",
+            outcome="the deviation would always be zero",
         )
         _, var = moments_over_groups(x, self.num_groups)
         factor = (var + self.eps).rsqrt()  # (N, C, 1, ...)

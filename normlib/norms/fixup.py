@@ -18,32 +18,33 @@ RULES = (
 
 @register("fixup", statistics_over="nothing", paper="arXiv:1901.09321", reinitializes=RULES)
 class Fixup(Norm):
-    r"""Starts a residual network so that no step changes its function by more than one layer would, whatever the depth.
+    r"""Initializes a residual network so that no step changes its function by more than one layer would, at any depth.
 
     .. math:: W_1, \dots, W_{m-1} \leftarrow L^{-\frac{1}{2m-2}}\, W, \quad W_m \leftarrow 0, \quad
         y = a \, W (x + b)
 
-    Axes: none.
+    Axes: None.
 
-    Shapes: (N, C, *positions) to the same; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same. With ``channel_dim=-1`` (N, *positions, C).
 
-    Paper: Zhang, Dauphin, Ma 2019, "Fixup Initialization: Residual Learning Without Normalization", arXiv:1901.09321, rules 1 to 3
-    of section 3, and its authors' code.
+    Paper: Zhang, Dauphin, Ma 2019, "Fixup Initialization: Residual Learning Without Normalization", arXiv:1901.09321,
+    rules 1 to 3 of section 3, and its authors' code.
 
-    Deviations: rule 1 (zero classifier, its bias too, and zero last layer of each branch) and rule 2 (the scale of the others) act on
-    the trunk's parameters as `init.scheme` has filled them, and records and tables name these; `m` counts the layers of a branch
-    that have a site behind them, and the others keep their start. Of rule 3, the multiplier
-    `a`, from 1, stands at the end of each branch, and a scalar bias `b`, from 0, ahead of each of its layers; the biases ahead
-    of activations and of the addition are the sites' shifts, one a channel instead of one a layer; the classifier's own bias
-    does for the one ahead of it; shortcuts carry no bias, where the authors' code adds that of the branch's first layer. Scalars learn at the rate of all parameters; the authors' code takes a tenth.
+    Deviations: Rule 1 zeroes the classifier, its bias too, and the last layer of each branch. Rule 2 scales the other
+    layers. Both act on the trunk's parameters as `init.scheme` has filled them, and records and tables name these. `m`
+    counts the layers of a branch that have a site behind them. The others keep their start. For rule 3, the multiplier
+    `a`, from 1, stands at the end of each branch. A scalar bias `b`, from 0, stands ahead of each of its layers. The
+    biases ahead of activations and of the addition are the sites' shifts: one a channel instead of one a layer. The
+    classifier's own bias serves for the one ahead of it. Shortcuts carry no bias; the authors' code adds that of the
+    branch's first layer. Scalars learn at the rate of all parameters; the authors' code takes a tenth.
 
-    When: to train a deep residual network without any norm, as the straightest "none" that there is.
+    When: To train a deep residual network without any norm. It is the most direct "none" that there is.
 
-    When not: in a trained network, whose weights must stay, and without residual branches.
+    When not: In a trained network, whose weights must stay, and without residual branches.
     """
 
     slot = "branch"
-    needs = "a network with residual branches, that tells which layer is its classifier"
+    needs = "a network with residual branches that says which layer is its classifier"
     parameter_count = "2"
     starts_at = {"multiplier": 1.0, "bias_ahead": 0.0}
 
@@ -61,7 +62,7 @@ class Fixup(Norm):
     def enter(self, place: Place) -> None:
         if place.classifier is None:
             raise CannotEnter(
-                "Fixup starts the network's classifier at zero, but this model does not tell which layer that is: let it set "
+                "Fixup starts the network's classifier at zero, but this model does not say which layer that is; let it set "
                 "sites.classifier"
             )
         with torch.no_grad():
@@ -73,7 +74,7 @@ class Fixup(Norm):
             self.multiplier = None
 
     def _start(self, layer: nn.Module | None, branch: BranchPosition) -> None:
-        """Scale a branch's layer, or zero it where it is the last one, and put a scalar bias ahead of it."""
+        """Scale a branch's layer, or zero it if it is the last one, and put a scalar bias ahead of it."""
         if not isinstance(getattr(layer, "weight", None), nn.Parameter):
             found = "there is none" if layer is None else f"the weight of {layer} is not its own parameter"
             found += ", but a method on weights" if layer is not None and parametrize.is_parametrized(layer) else ""

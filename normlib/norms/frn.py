@@ -12,7 +12,7 @@ from normlib.norms import register
 from normlib.norms.base import Norm
 from normlib.norms.kernels.root_mean_square import divide_by_rms
 
-EPS_START = 1e-4  # where the learned part of epsilon starts, in the paper
+EPS_START = 1e-4  # the paper's start of the learned part of epsilon
 
 
 @register(
@@ -22,33 +22,36 @@ EPS_START = 1e-4  # where the learned part of epsilon starts, in the paper
     paper="arXiv:1911.09737",
 )
 class FilterResponseNorm(Norm):
-    """Divides each channel of each sample by its root mean square over positions, then takes the maximum with a learned threshold (FRN).
+    r"""Divides each channel of each sample by its root mean square over positions. Then it takes the maximum with a
+    learned threshold (FRN).
 
-    .. math:: y = \\max\\Big(\\gamma \\frac{x}{\\sqrt{\\mathrm{E}[x^2] + \\epsilon}} + \\beta, \\tau\\Big)
+    .. math:: y = \max\Big(\gamma \frac{x}{\sqrt{\mathrm{E}[x^2] + \epsilon}} + \beta, \tau\Big)
 
-    Axes: positions, per sample and channel. The threshold `tau` (TLU) is one number a channel and starts at zero, as a ReLU.
+    Axes: Positions, per sample and channel. The threshold `tau` (TLU) is one number a channel. It starts at zero, as a
+    ReLU.
 
-    Shapes: (N, C, *positions) to the same, at least two positions; with ``channel_dim=-1`` (N, *positions, C). With `learn_eps`
-    inputs of one position or none pass too.
+    Shapes: (N, C, *positions) to the same, with at least two positions. With ``channel_dim=-1`` (N, *positions, C).
+    With `learn_eps`, inputs of one position or none pass too.
 
-    Paper: Singh, Krishnan 2020, "Filter Response Normalization Layer", arXiv:1911.09737, equations 1 to 3; with `learn_eps`
-    the parametrized epsilon, for layers without positions.
+    Paper: Singh, Krishnan 2020, "Filter Response Normalization Layer", arXiv:1911.09737, equations 1 to 3. `learn_eps`
+    is the paper's parametrized epsilon, for layers without positions.
 
-    Deviations: epsilon is 1e-5, as for every norm here; the paper has 1e-6. A single position is refused, because x / |x| is
-    its sign, unless `learn_eps` adds the paper's |epsilon_l|, one trained number a layer, `learned_eps`, from 1e-4: where
-    there are no positions the layer still starts close to a sign.
-    ``activate=False`` (a place without an activation) leaves out the threshold.
+    Deviations: Epsilon is 1e-5, as for every norm here; the paper has 1e-6. A single position is refused, because x /
+    |x| is its sign. With `learn_eps` it is allowed: that adds the paper's |epsilon_l|, one trained number a layer,
+    `learned_eps`, from 1e-4. Without positions, the layer still starts close to a sign. ``activate=False``, for a place
+    without an activation, leaves out the threshold.
 
-    When: in convolutional networks at small batches, in place of a norm and its ReLU together.
+    When: In convolutional networks at small batches, in place of a norm and its ReLU together.
 
-    When not: where images have few positions, or another activation than a ReLU is wanted. The paper warms the learning rate up.
+    When not: Where images have few positions, or another activation than a ReLU is wanted. The paper warms the learning
+    rate up.
 
     Settings:
         learn_eps: whether a trained epsilon is added, for layers without positions
     """
 
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"
-    needs: ClassVar[str] = "two positions or more, or learn_eps"
+    needs: ClassVar[str] = "at least two positions, or learn_eps"
     parameter_count: ClassVar[str] = "3C"
     starts_at: Mapping[str, float] = {"weight": 1.0, "bias": 0.0, "tau": 0.0, "learned_eps": EPS_START}
     invariances: ClassVar[frozenset[str]] = frozenset(
@@ -85,7 +88,7 @@ class FilterResponseNorm(Norm):
                 x,
                 "the positions of a sample's channel",
                 "set learn_eps=True, as the paper does here, give it an input with positions, or use another norm",
-                outcome="all that would come out is its sign",
+                outcome="only its sign would come out",
             )
         elif x.dim() == 2:
             return self.transform(x.unsqueeze(2)).squeeze(2)

@@ -20,23 +20,25 @@ from normlib.norms.kernels.global_response import strengthen_by_response
     paper="arXiv:2301.00808",
 )
 class GlobalResponseNorm(Norm):
-    """Strengthens the channels whose response over all positions is above the average of the channels, beside a shortcut (GRN).
+    r"""Strengthens the channels whose response over all positions is above the channels' average, beside a shortcut
+    (GRN).
 
-    .. math:: y = \\gamma\\, x \\frac{G}{\\mathrm{E}_C[G] + \\epsilon} + \\beta + x, \\quad G = \\lVert x \\rVert_2 \\text{ over positions}
+    .. math:: y = \gamma\, x \frac{G}{\mathrm{E}_C[G] + \epsilon} + \beta + x, \quad G = \lVert x \rVert_2 \text{ over positions}
 
-    Axes: positions, per sample and channel, for G; C for its mean. Scale and shift start at zero: the layer starts as identity.
+    Axes: Positions, per sample and channel, for G; C for its mean. Scale and shift start at zero, so the layer starts
+    as the identity.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
-    (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none, and at least two channels. With
+    ``channel_dim=-1`` (N, *positions, C).
 
     Paper: Woo et al. 2023, "ConvNeXt V2", arXiv:2301.00808, equations 1 to 3 and algorithm 1.
 
-    Deviations: epsilon is 1e-5, as for every norm here; the authors' code (facebookresearch/ConvNeXt-V2) has 1e-6. There it stands
-    behind the activation inside a block that has a layer norm too.
+    Deviations: Epsilon is 1e-5, as for every norm here; the authors' code (facebookresearch/ConvNeXt-V2) has 1e-6.
+    There the layer stands behind the activation, inside a block that has a layer norm too.
 
-    When: to keep channels from collapsing to the same response, beside a norm that keeps the scale.
+    When: To keep channels from collapsing to the same response, beside a norm that keeps the scale.
 
-    When not: as the only norm of a deep network: what comes in twice as large comes out twice as large.
+    When not: As the only norm of a deep network: an input twice as large comes out twice as large.
     """
 
     starts_at: Mapping[str, float] = {"weight": 0.0, "bias": 0.0}
@@ -59,7 +61,7 @@ class GlobalResponseNorm(Norm):
             x,
             "the channels' responses",
             "give it more channels",
-            outcome="it would always be its own average",
+            outcome="it would always equal its own average",
         )
         weight, bias = self.parameters_as(x)
         assert weight is not None and bias is not None

@@ -22,23 +22,25 @@ from normlib.norms.kernels.masked import standardize_groups
     paper="arXiv:1803.08494",
 )
 class GroupNorm(Norm):
-    """Standardizes each sample over the positions and the channels of each group of neighbouring channels.
+    r"""Standardizes each sample over the positions and the channels of each group of neighbouring channels.
 
-    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+    .. math:: y = \gamma \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
 
-    Axes: positions and the channels of a group, per sample. `num_groups` groups, or groups of `group_size` channels; by
-    default as many as the largest divisor of the width that is at most 8.
+    Axes: Positions and the channels of a group, per sample. There are `num_groups` groups, or groups of `group_size`
+    channels. By default the number of groups is the largest divisor of the width that is at most 8.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
     Paper: Wu, He 2018, "Group Normalization", arXiv:1803.08494, equations 1, 2, 6 and 7.
 
-    Deviations: the default is not the paper's 32 groups, which fail at 20 channels and leave one value a group on
+    Deviations: The default is not the paper's 32 groups. Those fail at 20 channels, and leave one value a group on
     narrow inputs without positions. `num_features` comes first, as everywhere here; torch.nn has `num_groups` first.
 
-    When: in convolutional networks at small batches, as in detection, segmentation and video.
+    When: In convolutional networks at small batches, as in detection, segmentation and video.
 
-    When not: with large batches, where batch norm costs no more at inference (it folds into the layer ahead) and mostly does better.
+    When not: With large batches. There batch norm costs no more at inference, where it folds into the layer ahead, and
+    mostly does better.
 
     Settings:
         num_groups: groups of channels; null is the largest divisor of the width up to 8
@@ -72,9 +74,8 @@ class GroupNorm(Norm):
         if mask is None and self.channel_dim == 1 and is_direct(x, self._parameters):
             shape, parameters = x.shape, self._parameters
             if len(shape) > 1 and shape[1] == self.num_features and x.numel() > shape[0] * self.num_groups:
-                y = normalize_groups(
-                    x, self.num_groups, parameters["weight"], parameters["bias"], self.eps
-                )  # nothing to cast or to move
+                # nothing to cast or to transpose
+                y = normalize_groups(x, self.num_groups, parameters["weight"], parameters["bias"], self.eps)
                 return y if y.stride() == x.stride() else laid_out_like(x, y)
         return super().forward(x, mask)
 

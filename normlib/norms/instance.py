@@ -20,23 +20,25 @@ from normlib.norms.running import RunningNorm, Statistics
     "instance", statistics_over="positions, per sample and channel", axes=("positions",), paper="arXiv:1607.08022"
 )
 class InstanceNorm(RunningNorm):
-    """Standardizes each channel of each sample over its positions.
+    r"""Standardizes each channel of each sample over its positions.
 
-    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+    .. math:: y = \gamma \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
 
-    Axes: positions, per sample and channel.
+    Axes: Positions, per sample and channel.
 
-    Shapes: (N, C, *positions) to the same, at least two positions; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with at least two positions. With ``channel_dim=-1`` (N, *positions, C).
 
     Paper: Ulyanov, Vedaldi, Lempitsky 2016, "Instance Normalization", arXiv:1607.08022, equation 4.
 
-    Deviations: scale and shift by default, like every norm here; torch.nn has none by default. With `track_running_stats`
-    running averages (over the samples, too) of mean and unbiased variance normalize at inference, as in torch.nn;
-    `momentum` is the weight of the new value, None averages all batches alike.
+    Deviations: Scale and shift by default, like every norm here; torch.nn has none by default. With
+    `track_running_stats`, running averages normalize at inference, as in torch.nn. They are averages of the mean and
+    the unbiased variance, over the samples too. `momentum` is the weight of the new value; `momentum=None` averages all
+    batches alike.
 
-    When: where contrast and style of a single image are to go, as in style transfer and image generation.
+    When: Where the contrast and style of a single image should be removed, as in style transfer and image generation.
 
-    When not: where the strength of a response carries the class, or where images have few positions: none is left at one position.
+    When not: Where the strength of a response carries the class, or where images have few positions. With one position,
+    no statistic is possible.
     """
 
     depends_on_batch: ClassVar[bool] = False
@@ -44,7 +46,7 @@ class InstanceNorm(RunningNorm):
     averages_batches: ClassVar[bool] = True
     over_valid: ClassVar[str] = "the valid positions of a sample's channel"
     buffer_count: ClassVar[str] = "0"
-    needs: ClassVar[str] = "two positions or more"
+    needs: ClassVar[str] = "at least two positions"
     invariances: ClassVar[frozenset[str]] = frozenset(
         {
             "input_scale",
@@ -82,7 +84,7 @@ class InstanceNorm(RunningNorm):
         return {"mean": mean, "var": var}
 
     def measure_part(self, x: Tensor, mask: Tensor | None, across_processes: bool = False) -> tuple[Statistics, Any]:
-        """The statistics of each sample, and of how many values each is: (N, C), (N,)."""
+        """The statistics of each sample (N, C), and how many values each is taken over (N,)."""
         if mask is None:
             return self.measure(x), torch.full((x.shape[0],), self.num_values(x), device=x.device)
         mean, var, counts = masked_moments_of_samples(x, mask)
@@ -93,7 +95,10 @@ class InstanceNorm(RunningNorm):
         return (x - mean) * rstd
 
     def averaged(self, statistics: Statistics, count: int | Tensor) -> Statistics:
-        """The mean over the samples, of means and of unbiased variances: (C,) each. With counts (N,), over samples of two values or more."""
+        """The mean over the samples of means and of unbiased variances, (C,) each.
+
+        With counts (N,), only samples of two values or more take part.
+        """
         if not isinstance(count, Tensor) or count.dim() == 0:  # a traced number is a tensor
             return {"mean": statistics["mean"].mean(0), "var": unbiased(statistics["var"], count).mean(0)}
         counts = count.unsqueeze(1)
@@ -106,7 +111,7 @@ class InstanceNorm(RunningNorm):
         return {"mean": mean, "var": var}
 
     def normalize_by_running(self, x: Tensor, running: Statistics) -> Tensor:
-        if running["mean"].dim() > 1:  # mixed with those of samples
+        if running["mean"].dim() > 1:  # as those of samples are mixed in
             return super().normalize_by_running(x.to(running["mean"].dtype), running)
         return normalize_by(running["mean"], running["var"], x, *self.parameters_as(x), self.eps)
 

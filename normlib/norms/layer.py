@@ -24,22 +24,23 @@ from normlib.norms.kernels.masked import fill_padding, standardize_groups
     paper="arXiv:1607.06450",
 )
 class LayerNorm(Norm):
-    """Standardizes each sample over all its channels and positions, or each position of each sample over its channels.
+    r"""Standardizes each sample over all its channels and positions, or each position of each sample over its channels.
 
-    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+    .. math:: y = \gamma \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
 
-    Axes: C and positions, per sample (``scope="sample"``, as in the group-norm paper; group norm with one group); C
-    alone, per position (``scope="position"``, as in transformers and ConvNeXt).
+    Axes: With ``scope="sample"``: C and positions, per sample. This is the group-norm paper's layer norm, and group
+    norm with one group. With ``scope="position"``: C alone, per position, as in transformers and ConvNeXt.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
     Paper: Ba, Kiros, Hinton 2016, "Layer Normalization", arXiv:1607.06450, equation 3.
 
-    Deviations: scale and shift are per channel in either scope, as for every norm here. The paper has no epsilon.
+    Deviations: Scale and shift are per channel in either scope, as for every norm here. The paper has no epsilon.
 
-    When: in transformers and recurrent networks (``scope="position"`` with positions), and at any size of batch.
+    When: In transformers and recurrent networks (with positions: ``scope="position"``), and at any batch size.
 
-    When not: in convolutional networks where batches are large enough for batch norm, which mostly does better there.
+    When not: In convolutional networks where batches are large enough for batch norm, which mostly does better there.
 
     Settings:
         scope: what shares a statistic: a whole sample, or each position of it
@@ -79,7 +80,7 @@ class LayerNorm(Norm):
             shape, parameters, y = x.shape, self._parameters, None
             last = self.channel_dim == -1
             if len(shape) == 2 or (last and self.scope == "position"):
-                if shape[-1] == self.num_features > 1:  # nothing to cast, to move or to refuse
+                if shape[-1] == self.num_features > 1:  # nothing to cast, to transpose or to refuse
                     y = normalize_rows(x, parameters["weight"], parameters["bias"], self.eps)
             elif not last and self.scope == "sample" and shape[1:2] == (self.num_features,) and x.numel() > shape[0]:
                 y = normalize_groups(x, 1, parameters["weight"], parameters["bias"], self.eps)

@@ -20,23 +20,26 @@ from normlib.norms.base import Norm
     paper="doi:10.1145/3065386",
 )
 class LocalResponseNorm(Norm):
-    """Divides each channel by a power of the squares of its neighbours at the same position (LRN).
+    r"""Divides each channel by a power of the squares of its neighbours at the same position (LRN).
 
-    .. math:: y_c = x_c \\Big/ \\Big(k + \\alpha \\sum_{j=\\max(0, c-n/2)}^{\\min(C-1, c+n/2)} x_j^2\\Big)^\\beta
+    .. math:: y_c = x_c \Big/ \Big(k + \alpha \sum_{j=\max(0, c-n/2)}^{\min(C-1, c+n/2)} x_j^2\Big)^\beta
 
-    Axes: the `n` channels around each (n / 2 rounded down on either side, fewer at the ends), per sample and position.
+    Axes: The `n` channels around each channel, per sample and position. That is n / 2, rounded down, on either side,
+    and fewer at the ends.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
-    (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none, and at least two channels. With
+    ``channel_dim=-1`` (N, *positions, C).
 
-    Paper: Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 3.3.
+    Paper: Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks",
+    section 3.3.
 
-    Deviations: none. torch.nn.LocalResponseNorm divides alpha by n first and has k = 1: ours with `n`, `alpha`, `k` is torch's
-    with size n, alpha * n and k. Nothing is trained, and the site adds a shift, so that no arm is without one.
+    Deviations: None. torch.nn.LocalResponseNorm divides alpha by n first and has k = 1. Ours with `n`, `alpha` and `k`
+    is torch's with size n, alpha * n and k. Nothing is trained. The site adds a shift, so that no arm is without one.
 
-    When: to rebuild AlexNet and networks of its time.
+    When: To rebuild AlexNet and networks of its time.
 
-    When not: to make training easier. With the paper's alpha it hardly touches responses of order one but for a constant factor.
+    When not: To make training easier. With the paper's alpha, it changes responses of order one by hardly more than a
+    constant factor.
 
     Settings:
         n: neighbouring channels whose squares are summed, itself included; odd
@@ -63,11 +66,11 @@ class LocalResponseNorm(Norm):
         super().__init__(num_features, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
         if n < 3 or n % 2 == 0:
             raise ValueError(
-                f"n counts a channel and as many neighbours on either side, so it is odd and at least 3, got n={n}"
+                f"n counts a channel and as many neighbours on either side, so it has to be odd and at least 3, got n={n}"
             )
         if k <= 0 or alpha < 0:
             raise ValueError(
-                f"what divides is positive for any input, so k > 0 and alpha >= 0, got k={k} and alpha={alpha}"
+                f"the divisor has to be positive for any input, so k > 0 and alpha >= 0, got k={k} and alpha={alpha}"
             )
         self.n, self.alpha, self.beta, self.k = n, alpha, beta, k
 

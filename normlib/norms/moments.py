@@ -1,7 +1,7 @@
-"""The base class of the norms whose statistics follow from the mean and the variance of each channel over the batch.
+"""The base class of norms whose statistics follow from the mean and variance of each channel over the batch.
 
-In come inputs (N, C, *positions), out go their moments: with a mask and over several processes, too, where those of `RunningNorm`
-would have to pick or send all values.
+In: inputs (N, C, *positions). Out: their moments, also with a mask and over several processes. `RunningNorm` alone
+would have to pick out or send all values for that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from normlib.norms.running import RunningNorm, Statistics
 
 
 class MomentsNorm(RunningNorm):
-    """A norm whose statistics are `from_moments`: mean and biased variance, unless a subclass says otherwise."""
+    """A norm whose statistics follow from mean and biased variance. They are these two unless a subclass says
+    otherwise."""
 
     def from_moments(self, mean: Tensor, var: Tensor) -> Statistics:
         """The statistics that follow from the mean and the biased variance, (C,) each."""
@@ -41,7 +42,10 @@ class MomentsNorm(RunningNorm):
         return self.from_moments(mean, var), count
 
     def _is_simple(self, x: Tensor) -> bool:
-        """Whether nothing is asked but what torch.nn has, of a dense input on a CPU: then the norm may go straight to its kernel."""
+        """Whether the norm may go straight to its kernel.
+
+        It may for a dense input on a CPU, if nothing is asked but what torch.nn has.
+        """
         mean, weight, bias = (
             self._buffers.get("running_mean"),
             self._parameters.get("weight"),
@@ -74,13 +78,16 @@ class MomentsNorm(RunningNorm):
 
 
 def unbiased(var: Tensor, count: Any) -> Tensor:
-    """The unbiased variance, from the biased one `var` over `count` values; where a tensor says that there is one or none, 0."""
+    """The unbiased variance, from the biased one `var` over `count` values. 0 if a tensor `count` is one or zero."""
     return var * count / (count.clamp(min=2) - 1 if isinstance(count, Tensor) else count - 1)
 
 
 def merge_moments(
     mean: Tensor, var: Tensor, other_mean: Tensor, other_var: Tensor, share: float
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of two sets of values together, of which the other is the share `share` (Chan, Golub, LeVeque 1983)."""
+    """Mean and variance of two sets of values together (Chan, Golub, LeVeque 1983).
+
+    `share` is the share of the values in the other set.
+    """
     difference = other_mean - mean
     return mean + share * difference, torch.lerp(var, other_var, share) + share * (1 - share) * difference.square()

@@ -14,21 +14,22 @@ from normlib.norms.base import Norm
 
 @register("none", statistics_over="nothing", axes=())
 class NoNorm(Norm):
-    """Passes its input through: the arm of a comparison that shows what the others gain.
+    """Passes its input through. In a comparison, this arm shows what the others gain.
 
     .. math:: y = x
 
-    Axes: none.
+    Axes: None.
 
-    Shapes: (N, C, *positions) to the same; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same. With ``channel_dim=-1`` (N, *positions, C).
 
     Paper: none.
 
-    Deviations: it has no parameters. A network that leaves out the bias ahead of its norms has to add one behind this one.
+    Deviations: It has no parameters. A network that leaves out the bias ahead of its norms has to add one behind this
+    one.
 
-    When: as the control, and in networks that are shallow or start well enough to train without.
+    When: As the control, and in networks that are shallow or that train without a norm.
 
-    When not: in a deep plain network, which does not train without a norm or an initialization made for that.
+    When not: In a deep plain network. Such a network does not train without a norm or a special initialization.
     """
 
     parameter_count: ClassVar[str] = "0"

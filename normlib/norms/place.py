@@ -1,4 +1,4 @@
-"""Where in a network a norm stands: what it may know of its surroundings, and act on, when it moves in."""
+"""Where in a network a norm stands: what it may know of the layers around it, and change, when it enters the network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from normlib.errors import NormlibError
 
 
 class CannotEnter(NormlibError, ValueError):
-    """A norm that has no place in this network; the message says what it needs and what is there."""
+    """A norm cannot be used at this place of a network. The message says what it needs and what is there."""
 
 
 @dataclass(frozen=True)
 class BranchPosition:
-    """One layer of a residual branch: its `index` from 0 among the branch's `num_layers`, in a network of `num_branches`."""
+    """One layer of a residual branch.
+
+    It has `index` from 0 among the branch's `num_layers`. The network has `num_branches` such branches.
+    """
 
     index: int
     num_layers: int
@@ -29,12 +32,14 @@ class BranchPosition:
 
 @dataclass(frozen=True)
 class Place:
-    """`ahead`: the layer whose output the norm receives, None where there is none. `activation`: the name of the one that
-    follows in the site, None where none does. `branch`: the position in a residual branch, None outside of any.
-    `classifier`: the network's last layer, None where the model does not tell.
+    """The place of a norm in a network.
 
-    `index`: the number of the site from 0, in the order in which the model made them, of `num_sites` in the network. `name`: the
-    site's name in the network, dotted, as `named_modules` has it; "" where there is no network.
+    `ahead`: the layer whose output the norm receives, or None. `activation`: the name of the activation that follows in
+    the site, or None. `branch`: the position in a residual branch, or None. `classifier`: the network's last layer, or
+    None if the model does not say which one that is.
+
+    `index`: the number of the site from 0, in the order in which the model made them. `num_sites`: how many there are
+    in the network. `name`: the site's dotted name in the network, as `named_modules` has it, or "" without a network.
     """
 
     ahead: nn.Module | None = None
@@ -47,17 +52,17 @@ class Place:
 
 
 class NetworkHooks:
-    """What a network and a run may tell a norm, and ask it; nothing, unless the norm says otherwise."""
+    """What a network and a run tell a norm, and ask of it. The defaults do nothing."""
 
     def enter(self, place: Place) -> None:
-        """Called once, when the norm has moved into a network: here it may act on the layer ahead of it.
+        """Called once, when the norm has entered a network. Here it may act on the layer ahead of it.
 
-        Raises `CannotEnter` where the place has not what it needs; the run is then skipped with that reason.
+        Raises `CannotEnter` if the place does not have what the norm needs. The run is then skipped with that reason.
         """
 
     def set_total_steps(self, total_steps: int) -> None:
-        """Tell the norm how many training steps the run has; only schedules in fractions of the run need it."""
+        """Tell the norm how many training steps the run has. Only schedules in fractions of the run need it."""
 
     def report(self) -> dict[str, float]:
-        """Figures of the norm's own for the record of a run, by name."""
+        """Numbers of the norm for the record of a run, by name."""
         return {}

@@ -1,7 +1,7 @@
-"""A plain module as a norm: any `torch.nn.Module` of `num_features`, or a function of a tensor, gets what a network asks of a norm.
+"""Makes a norm of any `torch.nn.Module` that takes `num_features`, or of a function of a tensor.
 
-In comes a class or a function that knows nothing of normlib, out goes a class of norms whose `module` is the plain one. What
-the module computes, in which precision and from which start, is its own: this file changes none of it.
+In: a class or a function that knows nothing of normlib. Out: a class of norms whose `module` is the plain one. This
+file does not change what the module computes, in which precision, or where it starts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ SUPPLIED = {"num_features", "channel_dim", "device", "dtype"}
 
 
 class PlainNorm(WrappedModule):
-    """The norm around a plain `module`: it checks shapes, moves channels that are last, and makes ghost batches.
+    """The norm around a plain `module`. It checks shapes, moves channels that are last, and makes ghost batches.
 
-    Found by numbers: `depends_on_batch`, the buffers that training moves, and the parameters that are `weight` (the scale)
-    and `bias` (the shift). Frozen, the module stays in eval mode. ``update_running=False`` puts copies in the place of its
-    buffers. Refused with a ValueError: a mask, statistics other than the module's own, ghost batches of a module with
-    buffers that move, and a `momentum` that does not weigh the new value.
+    These are found by numbers: `depends_on_batch`, the buffers that training moves, and the parameters that are
+    `weight` (the scale) and `bias` (the shift). If frozen, the module stays in eval mode. With
+    ``update_running=False``, copies take the place of its buffers. A ValueError refuses masks, statistics other than
+    the module's own, ghost batches of a module with moving buffers, and a `momentum` that does not weigh the new value.
     """
 
     def __init__(
@@ -61,10 +61,11 @@ class PlainNorm(WrappedModule):
     # ---- what a network asks of a norm ------------------------------------------------------------------------
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What the module makes of `x` (N, C, *positions), or (N, *positions, C) with ``channel_dim=-1``; in the same layout.
+        """The module's output for `x` (N, C, *positions), in the same layout.
 
-        Raises ValueError for an input with other channels or of a rank that the module does not take, a mask, and an output of
-        another shape; TypeError for an input that is not of real floating numbers.
+        With ``channel_dim=-1``, `x` is (N, *positions, C). Raises ValueError for a mask, for other channels, for a rank
+        that the module does not take, and for an output of another shape. Raises TypeError for an input that is not of
+        real floating numbers.
         """
         if isinstance(x, Proxy):
             return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x,), {})
@@ -76,7 +77,7 @@ class PlainNorm(WrappedModule):
         if x.dim() in RANKS and x.dim() not in self.traits.ranks:
             raise ValueError(
                 f"{self._name} is a plain module that takes inputs of {' or '.join(map(str, self.traits.ranks))} dimensions, but got "
-                f"shape {tuple(x.shape)}; it raised an error at such a rank, or returned another shape"
+                f"shape {tuple(x.shape)}; at this rank it raised an error or returned another shape"
             )
         moved = x if self.channel_dim == 1 else x.movedim(-1, 1)
         groups = self.num_groups_of_samples(x.shape[0])
@@ -100,12 +101,12 @@ class PlainNorm(WrappedModule):
             y = torch.func.functional_call(self.module, copies, (x,))
         if y.shape != x.shape:
             raise ValueError(
-                f"a norm returns the shape that came, but {self._name} made {tuple(y.shape)} of {tuple(x.shape)}"
+                f"a norm returns the shape of its input, but {self._name} made {tuple(y.shape)} of {tuple(x.shape)}"
             )
         return y
 
     def reset_parameters(self) -> None:
-        """Put parameters and buffers back to where the module's constructor has them."""
+        """Put parameters and buffers back to where the module's constructor sets them."""
         fresh = self.build_module(self.num_features, self.settings)
         self.module.load_state_dict(fresh.state_dict())
 
@@ -115,9 +116,10 @@ class PlainNorm(WrappedModule):
 
 @functools.cache
 def plain_norm(plain: Any) -> type[PlainNorm]:
-    """The class of norms around a module class whose constructor takes `num_features`, or around a function of a tensor.
+    """The class of norms around a module class that takes `num_features`, or around a function of a tensor.
 
-    The constructor's other arguments, or the function's behind the tensor, are its settings. Raises RegistryError.
+    Its settings are the constructor's other arguments, or the function's arguments behind the tensor. Raises
+    RegistryError.
     """
     if isinstance(plain, type) and issubclass(plain, nn.Module):
         constructor: Any = inspect.getattr_static(plain, "__init__")
@@ -153,12 +155,12 @@ def plain_norm(plain: Any) -> type[PlainNorm]:
 
 
 def as_norm(registered: Any) -> Any:
-    """A class of norms as it is, a plain module or function as the class of norms around it."""
+    """A class of norms as it is. For a plain module or function, the class of norms around it."""
     return registered if isinstance(registered, type) and issubclass(registered, Norm) else plain_norm(registered)
 
 
 def as_registered(cls: type) -> Any:
-    """What a user has registered: the plain module or function behind a class of norms around it, else the class."""
+    """What a user has registered: the plain module or function inside a class of norms, otherwise the class."""
     return cls.plain if issubclass(cls, PlainNorm) and cls.plain is not None else cls
 
 

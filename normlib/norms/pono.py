@@ -20,24 +20,26 @@ from normlib.norms.kernels.layer_norm import normalize_positions
     paper="arXiv:1907.04312",
 )
 class PositionalNorm(Norm):
-    """Standardizes each position of each sample over its channels (PONO).
+    r"""Standardizes each position of each sample over its channels (PONO).
 
-    .. math:: y = \\gamma \\frac{x - \\mathrm{E}[x]}{\\sqrt{\\mathrm{Var}[x] + \\epsilon}} + \\beta
+    .. math:: y = \gamma \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
 
     Axes: C, per sample and position. `variance` is "biased", as in the paper, or "unbiased", as in its authors' code.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
-    (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none, and at least two channels. With
+    ``channel_dim=-1`` (N, *positions, C).
 
     Paper: Li, Wu, Weinberger, Belongie 2019, "Positional Normalization", arXiv:1907.04312, equation 2.
 
-    Deviations: the paper divides by the number of channels, its authors' code (Boyiliee/Positional-Normalization) by one less; the
-    default is the paper's, with which this is layer norm with ``scope="position"``. Scale and shift are per channel, as for
-    every norm here; the paper's come from the moment shortcut, which joins two places of a network and is no part of this layer.
+    Deviations: The paper divides by the number of channels, its authors' code (Boyiliee/Positional-Normalization) by
+    one less. The default is the paper's, and is the same as layer norm with ``scope="position"``. Scale and shift are
+    per channel, as for every norm here. The paper's come from the moment shortcut, which joins two places of a network
+    and is no part of this layer.
 
-    When: where the position of what an image shows is to stay in the statistics, as in generative networks.
+    When: Where the statistics should keep where in an image something is, as in generative networks.
 
-    When not: with few channels. Each statistic has only those values, and two channels always come out as plus and minus one.
+    When not: With few channels. Each statistic has only those values, and two channels always come out as plus and
+    minus one.
 
     Settings:
         variance: divided by the number of channels (biased, the paper) or by one less (unbiased, its code)

@@ -1,7 +1,8 @@
-"""Population statistics: what running statistics estimate, taken from given batches with the weights as they are.
+"""Population statistics: what running statistics estimate, computed from given batches with the weights as they are.
 
-In come a model and batches, out go the statistics of all values that its norms see, or a model that holds them. For every
-norm with running statistics, normlib's and torch's. Gradients, optimizers and the other state of a model are left alone.
+In: a model and batches. Out: the statistics of all values that its norms see, or a model that holds them. It covers
+every norm with running statistics, normlib's and torch's. Gradients, optimizers and the model's other state are left
+alone.
 """
 
 from __future__ import annotations
@@ -20,26 +21,28 @@ from normlib.norms._pool import Pool
 from normlib.norms.base import Norm
 
 Population = Mapping[nn.Module, Mapping[str, Tensor]]
-"""For each norm its running buffers' new values, by name."""
+"""For each norm, the new values of its running buffers, by name."""
 
 
 @torch.no_grad()
 def recompute_statistics(
     model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], Any] | None = None
 ) -> None:
-    """Put the statistics of all values of `batches` into the running buffers of the model's norms ("precise batch norm").
+    """Put the statistics of all values of `batches` into the running buffers of the model's norms.
 
-    The batches flow as in training, each normalized with its own statistics, while dropout and the like are off. Every buffer
-    `running_<statistic>` gets that statistic, taken in float64: means and variances are pooled exactly (Chan, Golub, LeVeque
-    1983; Wu, Johnson 2021, arXiv:2105.07576, section 3), others are averaged over the batches, each weighing as many values as
-    it has. Norms whose statistics are averages over samples, as instance norm's, get those averages. In a process group all
-    processes' batches count. Frozen norms stay: by their switches, or, torch's, in eval mode while the model trains.
+    This is called "precise batch norm". The batches flow as in training, each normalized with its own statistics, while
+    dropout and the like are off. Every buffer `running_<statistic>` gets that statistic, computed in float64. Means and
+    variances are pooled exactly (Chan, Golub, LeVeque 1983; Wu, Johnson 2021, arXiv:2105.07576, section 3). Other
+    statistics are averaged over the batches, weighted by the number of their values. Norms that average over samples,
+    as instance norm does, get those averages. In a process group, all processes' batches count. Frozen norms stay as
+    they are: norms that are frozen by their switches, and torch's norms in eval mode while the model trains.
 
-    Batch renorm's running statistics are averages over batches, and its corrections hold the network to them: it gets the
-    averages of the batches' means and deviations, which of a few values each are smaller than the population's.
+    Batch renorm's running statistics are averages over batches, and its corrections pull the network towards them. So
+    it gets the averages of the batches' means and deviations. For batches of a few values, those deviations are smaller
+    than the population's.
 
-    A batch is the model's input, or a tuple or list that starts with it; ``forward(model, batch)`` runs any other. Raises
-    ValueError where there is no such norm, or no batch.
+    A batch is the model's input, or a tuple or list that starts with it. For any other, give ``forward(model, batch)``.
+    Raises ValueError if there is no such norm, or no batch.
     """
     norms = moving_norms(model)
     if not norms:
@@ -54,7 +57,10 @@ def recompute_statistics(
 def precise_statistics(
     model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], Any] | None = None
 ) -> Iterator[None]:
-    """``with precise_statistics(model, batches):`` has the statistics of `recompute_statistics` inside, and puts the running ones back."""
+    """``with precise_statistics(model, batches):`` uses the statistics of `recompute_statistics` inside.
+
+    Afterwards the running statistics are back.
+    """
     with running_statistics_kept(moving_norms(model)):
         recompute_statistics(model, batches, forward)
         yield
@@ -74,9 +80,8 @@ def is_frozen(norm: nn.Module, training: bool) -> bool:
     """Whether training in the model's mode `training` leaves the norm's statistics alone."""
     if isinstance(norm, Norm):
         return not norm.update_running or norm.statistics == "running"
-    return (training and not norm.training) or isinstance(
-        vars(norm).get("train"), functools.partial
-    )  # held by freeze_statistics
+    is_kept_in_eval = isinstance(vars(norm).get("train"), functools.partial)  # by freeze_statistics
+    return (training and not norm.training) or is_kept_in_eval
 
 
 @contextmanager
@@ -100,7 +105,7 @@ def measure_population(
 ) -> Population:
     """The statistics of all values that `norms` see while `batches` flow. The model is left as it was.
 
-    A norm that no batch reached is not in the answer. Raises ValueError where there is no batch.
+    A norm that no batch reached is not in the result. Raises ValueError if there is no batch.
     """
     pools = {norm: Pool(norm) for norm in norms}
     run, came = forward or _run, False
@@ -116,7 +121,7 @@ def measure_population(
     for pool in pools.values():
         pool.gather()
     if not came and not any(pool.weight for pool in pools.values()):
-        raise ValueError("population statistics are those of batches, but no batch came; give at least one")
+        raise ValueError("population statistics need batches, but no batch came; give at least one")
     return {norm: pool.buffers() for norm, pool in pools.items() if pool.weight > pool.least}
 
 
@@ -130,7 +135,7 @@ def put_population(population: Population) -> None:
 
 @contextmanager
 def population_in_place(population: Population) -> Iterator[None]:
-    """Running buffers with the population's values inside, and with their own again afterwards."""
+    """The population's values are in the running buffers inside, and the old values afterwards."""
     with running_statistics_kept(list(population)):
         put_population(population)
         yield
@@ -144,7 +149,7 @@ def _keeps_running_statistics(module: nn.Module) -> bool:
 
 @contextmanager
 def _as_in_training(model: nn.Module, norms: Sequence[nn.Module]) -> Iterator[None]:
-    """The norms in training mode but for their running statistics, which stay; everything else in eval mode."""
+    """The norms are in training mode, but their running statistics stay. Everything else is in eval mode."""
     modes = [(module, module.training) for module in model.modules()]
     switches = [(norm, norm.statistics, norm.update_running) for norm in norms if isinstance(norm, Norm)]
     model.eval()

@@ -1,7 +1,8 @@
-"""Activation checkpointing: the second forward pass of a batch, which must do what the first one did and move nothing.
+"""Activation checkpointing: the second forward pass of a batch has to do what the first did, and change no state.
 
-In comes what a first pass saw of the norm's state, out it goes again in the second. Which first pass that was, autograd's own
-counter of operations tells: the second one runs when the backward pass reaches an operation of the first.
+In: the norm's state that a first pass met. Out: the same state for the second pass. Autograd's own counter of
+operations tells which first pass that was. The second pass runs when the backward pass reaches an operation of the
+first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-# So many passes are remembered: more micro-batches than any training has before one backward pass.
+# How many passes are remembered: more micro-batches than any training has before one backward pass.
 MOST_PASSES = 64
 
 
@@ -24,7 +25,7 @@ class _Pass(NamedTuple):
 
 
 class Passes:
-    """What first passes saw of a norm's state."""
+    """The norm's state that first passes met."""
 
     def __init__(self) -> None:
         self._seen: deque[_Pass] = deque(maxlen=MOST_PASSES)
@@ -33,21 +34,22 @@ class Passes:
         return len(self._seen)
 
     def remember(self, state: Mapping[str, Any]) -> None:
-        """Keep the `state` that the present pass meets; tensors in it may change afterwards."""
+        """Keep the `state` that the present pass meets. Its tensors may change afterwards."""
         copied = {name: value.clone() if isinstance(value, Tensor) else value for name, value in state.items()}
         self._seen.append(_Pass(torch._C._autograd._get_sequence_nr(), not torch.is_grad_enabled(), copied))
 
     def recall(self) -> Mapping[str, Any]:
-        """The state that the first pass met whose second one this is; some pass has to be remembered.
+        """The state that this second pass's first pass met. At least one pass must have been remembered.
 
-        A pass may be recalled again: a graph that is kept is gone through again. Raises RuntimeError for one too long ago.
+        A pass may be recalled again, if a graph is kept and used again. Raises RuntimeError for a pass that is too long
+        ago.
         """
         reached = torch._C._current_autograd_node()._sequence_nr()
-        # Without gradients nothing counts inside the pass: it begins right behind the checkpoint's own operation.
+        # Without gradients nothing counts inside the pass, so it begins right behind the checkpoint's own operation.
         begun = [index for index, each in enumerate(self._seen) if each.began <= reached + each.without_gradient]
         if not begun or (begun[-1] == 0 and len(self._seen) == MOST_PASSES):
             raise RuntimeError(
-                f"activation checkpointing runs a batch again that is none of the last {MOST_PASSES} that this norm saw, so the state that "
+                f"activation checkpointing runs a batch again that is not among the last {MOST_PASSES} that this norm saw, so the state that "
                 "it met is not known; go backward after fewer forward passes"
             )
         return self._seen[begun[-1]].state

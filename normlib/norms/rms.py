@@ -23,25 +23,26 @@ from normlib.norms.kernels.root_mean_square import divide_by_rms, divide_rows_by
     paper="arXiv:1910.07467",
 )
 class RMSNorm(Norm):
-    """Divides each sample, or each position of each sample, by the root of its mean square; subtracts no mean.
+    r"""Divides each sample, or each position of each sample, by its root mean square. It subtracts no mean.
 
-    .. math:: y = \\gamma \\frac{x}{\\sqrt{\\mathrm{E}[x^2] + \\epsilon}}
+    .. math:: y = \gamma \frac{x}{\sqrt{\mathrm{E}[x^2] + \epsilon}}
 
-    Axes: C and positions, per sample (``scope="sample"``, as layer norm has it by default); C alone, per position
-    (``scope="position"``, as in transformers; with ``channel_dim=-1`` it is torch.nn.RMSNorm).
+    Axes: With ``scope="sample"``: C and positions, per sample, as layer norm by default. With ``scope="position"``: C
+    alone, per position, as in transformers. With ``channel_dim=-1`` too, that is torch.nn.RMSNorm.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none. With ``channel_dim=-1``
+    (N, *positions, C).
 
     Paper: Zhang, Sennrich 2019, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4.
 
-    Deviations: a scale and no shift, as in the paper's own comparisons; in a network of normlib the site adds the shift, so that
-    no arm is without one. The paper has no epsilon. The partial statistics of the paper (pRMSNorm) are left out.
+    Deviations: A scale and no shift, as in the paper's own comparisons. In a network of normlib the site adds the
+    shift, so that no arm is without one. The paper has no epsilon. Its partial statistics (pRMSNorm) are left out.
 
-    When: in transformers, in place of layer norm: one statistic fewer, mostly the same accuracy. It is not always the faster one:
-    see `normlib bench norm=rms,layer`.
+    When: In transformers, in place of layer norm: one statistic fewer, and mostly the same accuracy. It is not always
+    faster: see `normlib bench norm=rms,layer`.
 
-    When not: where inputs are far from zero compared with their spread. The mean stays in, and what is left of the differences
-    between values is small.
+    When not: Where inputs are far from zero compared with their spread. The mean stays in, and little is left of the
+    differences between values.
 
     Settings:
         scope: what shares a statistic: a whole sample, or each position of it
@@ -80,7 +81,7 @@ class RMSNorm(Norm):
         if mask is None and is_direct(x, self._parameters):
             shape = x.shape
             in_rows = len(shape) == 2 or (self.channel_dim == -1 and self.scope == "position")
-            if in_rows and shape[-1] == self.num_features > 1:  # nothing to move or to refuse
+            if in_rows and shape[-1] == self.num_features > 1:  # nothing to transpose or to refuse
                 y = divide_rows_by_rms(x, self._parameters["weight"], self.eps)
                 return y if y.stride() == x.stride() else laid_out_like(x, y)
         return super().forward(x, mask)
@@ -92,7 +93,7 @@ class RMSNorm(Norm):
             x,
             "the channels of a position" if by_position else "the channels and positions of a sample",
             "give it more channels" if by_position else "give it more channels or positions",
-            outcome="all that would come out is its sign",
+            outcome="only its sign would come out",
         )
         if mask is not None:
             if not by_position and x.dim() > 2:
@@ -113,7 +114,7 @@ class RMSNorm(Norm):
             count,
             "the valid channels and positions of a sample",
             "give it more channels or valid positions",
-            outcome="all that would come out is its sign",
+            outcome="only its sign would come out",
         )
         mean_square = x.square().sum(axes, keepdim=True) / count.clamp(min=1)
         return self.scale_and_shift(x * torch.where(count > 0, mean_square + self.eps, 1).rsqrt())

@@ -1,7 +1,7 @@
-"""The base class of the norms with running statistics: one driver for whatever they measure.
+"""The base class of norms with running statistics: one driver for whatever they measure.
 
-In come inputs (N, C, *positions), out goes what the norm makes of them with the statistics that its switches ask for, and the
-running ones have moved. This file knows no statistic: what is measured is averaged as itself.
+In: inputs (N, C, *positions). Out: the inputs normalized with the statistics that the switches ask for; the running
+statistics have moved. This file knows no statistic by name: each is averaged as it is measured.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ __all__ = ["RunningNorm", "Statistics", "mean_over_batch", "per_channel"]
 
 
 class RunningNorm(MeasuringNorm):
-    """A norm that keeps running averages of its statistics, in buffers `running_<statistic>`, and normalizes with them at inference.
+    """A norm that keeps running averages of its statistics and normalizes with them at inference.
 
-    A subclass implements `measure` and `normalize`, and names its statistics in the constructor, each with what it starts at: a
-    number for (C,), or a tensor. From here come running averages, frozen and precise statistics, ghost batches
-    (`norm_batch_size`), masks, statistics of all processes (`sync`), activation checkpointing, and averages without batches
-    that are not finite (`guard`; under float16 and autocast always).
+    The averages are buffers `running_<statistic>`.
+
+    The averages are buffers `running_<statistic>`.
+
+    A subclass implements `measure` and `normalize`. In the constructor it names its statistics, each with what it
+    starts at: a number for (C,), or a tensor. The base class adds running averages, frozen and precise statistics,
+    ghost batches (`norm_batch_size`), masks, statistics of all processes (`sync`) and activation checkpointing. With
+    `guard`, batches that are not finite stay out of the averages; under float16 and autocast they always do.
 
     .. code-block:: python
 
@@ -54,10 +58,10 @@ class RunningNorm(MeasuringNorm):
     depends_on_batch: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
     buffer_count: ClassVar[str] = "2C+1"
-    #: Whether "precise" statistics are the averages of the batches' own, each counting once, and not those of all values together.
+    #: Whether "precise" statistics average those of the batches, each counting once, instead of pooling all values.
     averages_batches: ClassVar[bool] = False
     num_batches_tracked: Any  # Tensor, or None as in torch.nn
-    #: Over what its statistics are with a mask, in the message that refuses a single value.
+    #: In words: what its statistics are over with a mask, for the message that refuses a single value.
     over_valid: ClassVar[str] = "the valid samples and positions of the batch"
 
     def __init__(
@@ -88,7 +92,8 @@ class RunningNorm(MeasuringNorm):
             return self._weighed(x, mask)
         by_batch, moves = self.uses_batch_statistics, self._moves()
         running = self.running(x) if self.has_running_statistics else {}
-        if not by_batch and torch.is_grad_enabled():  # the backward pass needs these, however they move until then
+        # The backward pass needs these values, and the buffers may move until then.
+        if not by_batch and torch.is_grad_enabled():
             running = {name: value.clone() for name, value in running.items()}
         if not by_batch and not moves:
             return self.normalize_by_running(x, running)
@@ -161,7 +166,7 @@ class RunningNorm(MeasuringNorm):
             return False
         if self.norm_batch_size is not None:
             raise ValueError(
-                f"sync=True takes the statistics over the samples of all processes, norm_batch_size={self.norm_batch_size} over "
+                f"sync=True takes statistics over the samples of all processes, and norm_batch_size={self.norm_batch_size} over "
                 "groups of them; leave one out: sync=False, or norm_batch_size=None (site.norm_batch_size=null)"
             )
         return several_processes()

@@ -21,23 +21,26 @@ from normlib.norms.kernels.unit_length import scale_to_length
     paper="arXiv:1910.05895",
 )
 class ScaleNorm(Norm):
-    """Gives the channels of each position the same Euclidean length, which is learned.
+    r"""Gives the channels of each position the same Euclidean length, and learns that length.
 
-    .. math:: y = g \\frac{x}{\\max(\\lVert x \\rVert_2, \\epsilon)}, \\quad g = \\sqrt{C} \\text{ at first}
+    .. math:: y = g \frac{x}{\max(\lVert x \rVert_2, \epsilon)}, \quad g = \sqrt{C} \text{ at first}
 
-    Axes: C, per sample and position. `weight` is the one number g, not one a channel.
+    Axes: C, per sample and position. `weight` is the one number g, not one number a channel.
 
-    Shapes: (N, C, *positions) to the same, any number of positions, none too, at least two channels; with ``channel_dim=-1``
-    (N, *positions, C).
+    Shapes: (N, C, *positions) to the same, with any number of positions or none, and at least two channels. With
+    ``channel_dim=-1`` (N, *positions, C).
 
     Paper: Nguyen, Salazar 2019, "Transformers without Tears", arXiv:1910.05895, section 2.2.
 
-    Deviations: the paper has no epsilon; as in its authors' code (tnq177/transformers_without_tears) a length below epsilon is
-    taken as epsilon. There is no shift; in a network of normlib the site adds one, so that no arm is without one.
+    Deviations: The paper has no epsilon. As in its authors' code (tnq177/transformers_without_tears), a length below
+    epsilon is taken as epsilon. There is no shift; in a network of normlib the site adds one, so that no arm is without
+    one.
 
-    When: in transformers, in place of layer norm, where one number is to stand for all scales; as good in its authors' translations.
+    When: In transformers, in place of layer norm, to have one number for all scales. Its authors' translations were as
+    good.
 
-    When not: where channels need scales of their own, or a position may be all zeros: its gradient there is divided by epsilon.
+    When not: Where channels need scales of their own. Nor where a position may be all zeros: its gradient there is
+    divided by epsilon.
 
     Settings:
         eps: the least length that is divided by
@@ -71,7 +74,7 @@ class ScaleNorm(Norm):
             x,
             "the channels of a position",
             "give it more channels",
-            outcome="all that would come out is its sign",
+            outcome="only its sign would come out",
         )
         weight, _ = self.parameters_as(x)
         length = x.new_full((1,), math.sqrt(self.num_features)) if weight is None else weight

@@ -12,23 +12,26 @@ from normlib.norms.place import Place
 
 @register("skipinit", statistics_over="nothing", paper="arXiv:2002.10444")
 class SkipInit(Norm):
-    r"""Multiplies the end of each residual branch by a number that is trained and starts at zero; elsewhere hands its input on.
+    r"""Multiplies the end of each residual branch by a trained number that starts at zero. Elsewhere it passes its
+    input through.
 
     .. math:: y = \alpha x
 
-    Axes: none.
+    Axes: None.
 
-    Shapes: (N, C, *positions) to the same; with ``channel_dim=-1`` (N, *positions, C).
+    Shapes: (N, C, *positions) to the same. With ``channel_dim=-1`` (N, *positions, C).
 
     Paper: De, Smith 2020, "Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks",
-    arXiv:2002.10444, section 4; `start` is its alpha at the start, zero or at most one over the root of the number of branches.
+    arXiv:2002.10444, section 4. `start` is its alpha at the start: zero, or at most one over the root of the number of
+    branches.
 
-    Deviations: the shift of a site stands behind the multiplier, where the paper's biases of the last layer are multiplied too.
-    The stem keeps its start; nothing but the multiplier is added.
+    Deviations: The shift of a site stands behind the multiplier. In the paper, the biases of the last layer are
+    multiplied too. The stem keeps its start. Nothing but the multiplier is added.
 
-    When: to train a deep residual network without any norm, at the cost of one number a branch.
+    When: To train a deep residual network without any norm, at the cost of one number a branch.
 
-    When not: without residual branches, where there is nothing to multiply; at the highest rates, where norms still train.
+    When not: Without residual branches, where there is nothing to multiply. Nor at the highest learning rates, where
+    norms still train.
 
     Settings:
         start: where the multiplier of each branch starts; it is trained

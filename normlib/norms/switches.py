@@ -1,6 +1,7 @@
-"""The three switches of a norm: which statistics normalize, whether the running ones move, whether the affine part trains.
+"""The three switches of a norm.
 
-They are attributes of the layer, no part of its state_dict, and `train()` and `eval()` leave them alone.
+They say which statistics normalize, whether the running ones move, and whether the affine part trains. They are
+attributes of the layer, not part of its state_dict. `train()` and `eval()` leave them alone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ CHOICES = ("auto", "batch", "running", "weighed")
 
 
 class Switches(nn.Module):
-    """What every norm can be switched to; `Norm` sets the attributes."""
+    """The switches that every norm has. `Norm` sets the attributes."""
 
-    #: Whether running statistics move; they do so in training mode only.
+    #: Whether running statistics move. They do so in training mode only.
     update_running: bool
     _statistics: str
     _own_weight: float | None = None
@@ -34,10 +35,11 @@ class Switches(nn.Module):
 
     @property
     def statistics(self) -> str:
-        """Which statistics normalize: "batch", "running", "auto" (the batch's in training, the running ones in eval mode).
+        """Which statistics normalize: "batch", "running", "auto" or "weighed".
 
-        Or, in eval mode only, "weighed": the statistics of the sample's own values over its positions, by `own_weight`, and the
-        running ones by the rest (Summers, Dinneen 2020, arXiv:1906.03548, section 3.2).
+        "auto" is the batch's in training and the running ones in eval mode. "weighed" is for eval mode only. It mixes
+        the statistics of the sample's own values over its positions with the running ones (Summers, Dinneen 2020,
+        arXiv:1906.03548, section 3.2). `own_weight` is the weight of the sample's own.
         """
         return self._statistics
 
@@ -57,7 +59,7 @@ class Switches(nn.Module):
 
     @property
     def own_weight(self) -> float | None:
-        """The share of a sample's own statistics where they are "weighed": 0 is the running ones, 1 the sample's alone."""
+        """The weight of a sample's own statistics if they are "weighed": 0 takes the running ones, 1 the sample's."""
         return self._own_weight
 
     @own_weight.setter
@@ -72,14 +74,17 @@ class Switches(nn.Module):
             parameter.requires_grad_(train)
 
     def freeze(self) -> None:
-        """Normalize with the running statistics, where there are any, move nothing and train nothing; `train()` does not undo it."""
+        """Normalize with the running statistics, if there are any, move nothing and train nothing.
+
+        `train()` does not undo this.
+        """
         if self.has_running_statistics:
             self.statistics = "running"
         self.update_running = False
         self.train_affine(False)
 
     def unfreeze(self) -> None:
-        """Set the three switches back to where a new norm has them."""
+        """Set the three switches as a new norm has them."""
         self.statistics = "auto"
         self.update_running = True
         self.train_affine(True)

@@ -16,7 +16,7 @@ import pandas as pd
 from normlib.errors import NormlibError
 from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
 from normlib.results.messages import messages_of, runs
-from normlib.results.render.writers import terminal
+from normlib.results.render.terminal import terminal
 from normlib.results.store.frame import frame, latest, run_name
 from normlib.results.store.placing import place
 from normlib.results.store.record import Record, RecordError

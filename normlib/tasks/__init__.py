@@ -1,4 +1,4 @@
-"""The tasks: what is learned, one a file, registered by name. This room knows neither norms nor models."""
+"""The tasks: what is learned, one a file, registered by name. This folder knows neither norms nor models."""
 
 from __future__ import annotations
 

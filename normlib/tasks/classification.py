@@ -24,10 +24,10 @@ CONFIDENCE_BINS = 15
 class Classification(Task):
     """One class of `num_classes` for each sample: targets int64 (n,), outputs (N, num_classes) as logits.
 
-    The loss is cross-entropy, with `label_smoothing` (arXiv:1512.00567) in training only: the loss in tables has none.
-    Calibration error: the mean distance of confidence and accuracy over 15 bins of equal width, weighed by their samples
-    (arXiv:1706.04599, equation 3). Brier score: the mean squared distance of the probabilities from the truth, over classes
-    summed (Brier 1950), from 0 to 2.
+    The loss is cross-entropy. `label_smoothing` (arXiv:1512.00567) applies in training only, so the loss in tables has
+    none. The calibration error is the mean distance of confidence and accuracy over 15 bins of equal width, weighted by
+    their samples (arXiv:1706.04599, equation 3). The Brier score is the mean squared distance of the probabilities from
+    the truth, summed over classes (Brier 1950), from 0 to 2.
 
     Settings:
         label_smoothing: share of the target that is spread over all classes, in training only (arXiv:1512.00567)

@@ -24,8 +24,8 @@ BITS = "bits_per_character"
 class LanguageModeling(Task):
     """The next token of a `vocabulary`: inputs and targets int64 (n, T), outputs (N, T, vocabulary) as logits.
 
-    The loss is cross-entropy in nats a token. Perplexity is its exponential. Bits per character are the same loss in another
-    unit, for data that tell how many characters a token stands for.
+    The loss is cross-entropy in nats a token. Perplexity is its exponential. Bits per character are the same loss in
+    another unit, for data that say how many characters a token stands for.
     """
 
     metrics = (

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from normlib.data.dataset import Dataset, Samples
 
 SMALLEST_DEVIATION = 1e-8
-"""Below this the targets of the training split count as constant, and are not divided by their deviation."""
+"""Below this deviation, the targets of the training split count as constant and are not divided by it."""
 
 
 @register("regression")
 class Regression(Task):
     """`num_targets` real numbers for each sample: targets float (n, num_targets), outputs (N, num_targets).
 
-    The network learns the targets standardized by mean and deviation of the training split; the loss is the mean squared error
-    of these. RMSE is in the targets' own unit, over all targets together. R² is the share of the variance of the split's
-    targets that is explained, averaged over targets (1 is best, 0 is as good as their mean, and there is no lower bound).
+    The network learns targets that are standardized by mean and deviation of the training split. The loss is the mean
+    squared error of these. RMSE is in the targets' own unit, over all targets together. R² is the explained share of
+    the variance of the split's targets, averaged over targets. 1 is best, 0 is as good as their mean, and there is no
+    lower bound.
     """
 
     metrics = (
@@ -67,7 +68,7 @@ class Regression(Task):
         return F.mse_loss(outputs.float(), (targets - self.mean) / self.deviation)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        # Targets are taken about the mean of the training split, so that sums of squares keep their digits.
+        # The mean of the training split is subtracted from targets, so that sums of squares keep their digits.
         centred = (targets - self.mean).double()
         error = outputs.double() * self.deviation.double() - centred  # (N, num_targets)
         return {

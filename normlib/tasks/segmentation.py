@@ -24,10 +24,10 @@ NOTHING_IGNORED = -100
 class Segmentation(Task):
     """One class of `num_classes` at each position: targets int64 (n, H, W), outputs (N, num_classes, H, W) as logits.
 
-    Any number of positions' axes is allowed. The loss is cross-entropy, the mean over positions; positions whose target is
-    `ignore_index` count nowhere. Mean IoU and Dice are taken of each class from its positions in the whole split, and averaged
-    over the classes that are in the targets or in the predictions (IoU: intersection over union; Dice: twice the
-    intersection over the sum of both, the F1 score of the class).
+    Positions may have any number of axes. The loss is cross-entropy, the mean over positions. Positions whose target is
+    `ignore_index` count nowhere. Mean IoU and Dice are computed for each class from its positions in the whole split.
+    They are averaged over the classes in the targets or the predictions. IoU is intersection over union. Dice is twice
+    the intersection over the sum of both, the F1 score of the class.
 
     Settings:
         ignore_index: the target of positions that count nowhere; null is none

@@ -1,6 +1,6 @@
-"""What a task is: the targets it takes, its loss, how many outputs the network has, and its metrics.
+"""The base class of tasks: the targets it takes, its loss, how many outputs the network has, and its metrics.
 
-In come a dataset and, later, its samples and a network's outputs; out go refusals, losses and figures. A task trains nothing
+In: a dataset, and later its samples and a network's outputs. Out: refusals, losses and figures. A task trains nothing
 and knows neither norms nor models.
 """
 
@@ -25,13 +25,13 @@ LOSS = "loss"
 class Task(abc.ABC):
     """What is learned. The constructor's arguments are the task's settings.
 
-    `metrics`: the first is what tables show unless `metric=` names another. The loss is one of them, under the name "loss".
-    Figures are made from sums over a split, so a split may be evaluated in parts of any size.
+    Tables show the first of `metrics` unless `metric=` names another. The loss is one of them, under the name "loss".
+    Figures are computed from sums over a split, so a split may be evaluated in parts of any size.
     """
 
     metrics: tuple[Metric, ...]
     targets_are_positions = False
-    """Whether targets have the positions of the inputs, so that mirrored or shifted images have mirrored or shifted targets."""
+    """Whether targets have the inputs' positions. Then mirrored or shifted images have mirrored or shifted targets."""
 
     def metrics_on(self, dataset: Dataset) -> tuple[Metric, ...]:
         """The metrics that have a meaning on these data."""
@@ -39,7 +39,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def num_outputs(self, dataset: Dataset) -> int:
-        """Outputs of the network's last layer. DataError where the dataset does not tell."""
+        """The outputs of the network's last layer. DataError if the dataset does not say."""
 
     def output_shape(self, dataset: Dataset) -> tuple[int, ...]:
         """The shape of the network's output for one sample."""
@@ -47,14 +47,14 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def check_samples(self, samples: Samples, dataset: Dataset, split: str) -> None:
-        """Refuse targets of another type, shape or range than the task takes. DataError with the fix."""
+        """Refuse targets of another type, shape or range than the task takes. Raises DataError with the fix."""
 
     def prepare(self, train: Samples) -> None:  # noqa: B027 - most tasks need no constants
-        """Take constants from the training split, such as the mean of the targets."""
+        """Compute constants from the training split, such as the mean of the targets."""
 
     @abc.abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What training makes small: a scalar, the mean over the batch."""
+        """What training minimizes: a scalar, the mean over the batch."""
 
     @abc.abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -65,7 +65,7 @@ class Task(abc.ABC):
         """The metrics, by name, from the sums over a whole split."""
 
     def padding_target(self) -> int:
-        """What targets at positions outside an image become. DataError where the task has no word for them."""
+        """The target at positions outside an image. DataError if the task has no value for them."""
         raise DataError(
             "data.crop shifts images against a border of zeros, and this task has targets at every position: set "
             "task.ignore_index to the number that such positions get, or data.crop=0"
@@ -73,13 +73,13 @@ class Task(abc.ABC):
 
 
 def require(holds: bool, rule: str) -> None:
-    """DataError with the rule unless it holds."""
+    """Raise DataError with the rule unless it holds."""
     if not holds:
         raise DataError(rule)
 
 
 def declared(value: int | None, name: str, dataset: Dataset, task: str, least: int) -> int:
-    """A fact that a task needs of a dataset. DataError where the dataset does not declare it."""
+    """A fact that a task needs from a dataset. DataError if the dataset does not declare it."""
     who = type(dataset).__name__
     require(
         value is not None, f"task={task} needs to know {name}, which {who} does not declare: set {name} on the dataset"
@@ -90,7 +90,7 @@ def declared(value: int | None, name: str, dataset: Dataset, task: str, least: i
 
 
 def check_class_numbers(targets: Tensor, num_classes: int, where: str, ignored: int | None = None) -> None:
-    """Refuse targets that are no class numbers from 0 to below `num_classes` (but `ignored`). DataError."""
+    """Refuse targets that are not class numbers from 0 to below `num_classes`, except `ignored`. DataError."""
     require(
         targets.dtype == torch.int64,
         f"{where}: targets are class numbers, int64, got {str(targets.dtype).removeprefix('torch.')}"
@@ -107,5 +107,5 @@ def check_class_numbers(targets: Tensor, num_classes: int, where: str, ignored: 
 
 
 def shape_of(tensor: Tensor) -> str:
-    """The shape in words of a message."""
+    """The shape, in words for a message."""
     return "(" + ", ".join(map(str, tensor.shape)) + ")"

@@ -1,4 +1,4 @@
-"""What a check requires: conditions in, a ContractError out where one does not hold. Runs no norm by itself but to see whether it refuses."""
+"""What checks require: conditions come in, a ContractError goes out where one does not hold."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normlib.errors import NormlibError
+
 # Float32 holds a value to 6e-8 of its size; a few dozen operations on values of order one stay below 1e-5.
 ROUNDING = 1e-5
 
 
-class ContractError(AssertionError):
-    """A norm breaks its contract; the message states the rule and what came."""
+class ContractError(NormlibError, AssertionError):
+    """A norm breaks its contract. The message states the rule and what came."""
+
+    exit_code = 1
 
 
-class NotRunError(RuntimeError):
-    """A check cannot be run on this machine; the message says why."""
+class NotRunError(NormlibError, RuntimeError):
+    """A check cannot be run on this machine. The message says why."""
 
 
 def require(condition: bool, message: str) -> None:

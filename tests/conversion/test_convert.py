@@ -372,7 +372,7 @@ def test_lazy_layers_that_have_seen_a_batch_and_subclasses_built_differently_are
         ("grup", {}, "no norm is named 'grup'; did you mean 'group'"),
         ("group", {"num_grups": 2}, "no setting is named 'num_grups'; did you mean 'num_groups'"),
         ("group", {"num_groups": 3}, r"1 \(BatchNorm2d\) cannot become 'group': num_groups has to divide"),
-        ("group", {"channel_dim": -1}, "channel_dim cannot be given: convert reads it off each layer"),
+        ("group", {"channel_dim": -1}, "channel_dim cannot be given, because convert takes it from each layer"),
     ],
 )
 def test_bad_settings_change_nothing(target: str, params: dict[str, Any], message: str) -> None:

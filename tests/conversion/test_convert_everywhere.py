@@ -91,7 +91,7 @@ def test_a_method_that_the_new_norm_has_not_is_refused_before_anything_changes()
     model = Model(lambda norm: norm._check_input_dim, lambda held: held)
     norm = model.bn
     with pytest.raises(
-        ValueError, match="held is the method _check_input_dim of it, which GroupNorm has not"
+        ValueError, match="held is its method _check_input_dim, which GroupNorm does not have"
     ) as raised:
         normlib.convert(model, "group")
     assert model.bn is norm and "nothing was changed" in str(raised.value)
@@ -178,10 +178,14 @@ def test_the_largest_number_of_groups_that_fits() -> None:
 @pytest.mark.parametrize(
     ("target", "settings", "message"),
     [
-        ("layer", {"num_groups_at_most": 8}, "is for norms with num_groups, which 'layer' has not"),
+        ("layer", {"num_groups_at_most": 8}, "is for norms with num_groups, which 'layer' does not have"),
         ("group", {"num_groups_at_most": 0}, "a whole number from 1, got 0"),
         ("group", {"num_groups_at_most": 8, "group_size": 2}, "num_groups_at_most and group_size both say"),
-        ("group", {"known": {nn.Linear: "rmsnorm"}}, "known says that Linear is 'rmsnorm', but no norm is named so"),
+        (
+            "group",
+            {"known": {nn.Linear: "rmsnorm"}},
+            "known={Linear: 'rmsnorm'}: no norm is named 'rmsnorm'; did you mean 'rms'",
+        ),
         ("group", {"example_inputs": []}, "example_inputs is an empty list"),
     ],
 )

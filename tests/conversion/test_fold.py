@@ -93,7 +93,7 @@ class ReadsWeights(TwoInputs):
 
 
 class ByShape(TwoInputs):
-    """Whether the output is used elsewhere depends on the input's size."""
+    """Whether the output is also used elsewhere depends on the input's size."""
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
@@ -157,16 +157,19 @@ def after(first: nn.Module, norm: nn.Module | None = None) -> nn.Module:
 
 SPOIL: dict[str, Callable[[Any], Any]] = {"training": lambda model: model[1].train(), "weighed": weigh}  # after eval()
 REASONS: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "used elsewhere": (lambda: TwoInputs(True), "the output of conv is used elsewhere, too"),
-    "used elsewhere for some shapes": (lambda: ByShape(True), "the output of conv is used elsewhere, too"),
-    "weights used elsewhere": (lambda: ReadsWeights(True), "the weights of conv are used elsewhere, too"),
-    "two norms on one layer": (lambda: Shared(False), "the output of conv is used elsewhere, too"),
+    "used elsewhere": (lambda: TwoInputs(True), "the output of conv is also used elsewhere"),
+    "used elsewhere for some shapes": (lambda: ByShape(True), "the output of conv is also used elsewhere"),
+    "weights used elsewhere": (lambda: ReadsWeights(True), "the weights of conv are also used elsewhere"),
+    "two norms on one layer": (lambda: Shared(False), "the output of conv is also used elsewhere"),
     "no layer ahead": (
         lambda: nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()),
         "it follows the model's input, not a layer",
     ),
-    "activation ahead": (lambda: after(nn.ReLU()), r"it follows 0 \(ReLU\), no convolution or linear layer"),
-    "a mask": (Masked, "it is called with more than its input"),
+    "activation ahead": (
+        lambda: after(nn.ReLU()),
+        r"it follows 0 \(ReLU\), which is not a convolution or linear layer",
+    ),
+    "a mask": (Masked, "it is called with more arguments than its input"),
     "a function ahead": (lambda: AsFunction(True), "it follows conv2d, not a layer"),
     "statistics of the batch": (
         lambda: after(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)),
@@ -175,10 +178,13 @@ REASONS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "training": (lambda: after(nn.Conv2d(3, 3, 1)), "it normalizes with statistics of its input"),
     "weighed": (lambda: after(nn.Conv2d(3, 3, 1), normlib.BatchNorm(3)), "it normalizes with statistics of its input"),
     "behaviour of its own": (lambda: after(nn.Conv2d(3, 3, 1), Own(3)), "a subclass with behaviour of its own"),
-    "layer of its own": (lambda: after(Standardizing(3, 3, 1)), r"it follows 0 \(Standardizing\), no convolution"),
+    "layer of its own": (
+        lambda: after(Standardizing(3, 3, 1)),
+        r"it follows 0 \(Standardizing\), which is not a convolution",
+    ),
     "parametrized": (
         lambda: after(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 1))),
-        r"it follows 0 \(ParametrizedConv2d\), no convolution",
+        r"it follows 0 \(ParametrizedConv2d\), which is not a convolution",
     ),
     "hooks": (lambda: hooked(1), "it has hooks"),
     "hooks ahead": (lambda: hooked(0), r"0 \(Conv2d\) has hooks"),
@@ -239,7 +245,7 @@ def test_a_norm_behind_a_linear_layer_with_positions_is_never_wrong() -> None:
     model = lived_in(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), draw(9, 3, seed=1))
     folded = normlib.fold(model)
     assert relative_difference(folded(draw(5, 3)), model(draw(5, 3))) < EXACT
-    with pytest.raises(ValueError, match=r"right for \(N, C\) only, but \(5, 4, 4\) came"):
+    with pytest.raises(ValueError, match=r"right for \(N, C\) only, but got \(5, 4, 4\)"):
         folded(draw(5, 4, 3))  # here the norm's channels were the four positions
     last = lived_in(nn.Sequential(nn.Linear(3, 4), normlib.BatchNorm(4, channel_dim=-1)), draw(9, 5, 3, seed=1))
     assert relative_difference(normlib.fold(last)(draw(2, 5, 3)), last(draw(2, 5, 3))) < EXACT
@@ -316,8 +322,8 @@ class Refuses(TwoInputs):
     ("model", "why"),
     [
         (Untraceable, "TraceError"),
-        (Endless, "ways|loops"),
-        (Undecided, "more than 64 ways"),
+        (Endless, "paths|loops"),
+        (Undecided, "more than 64 paths"),
         (Uncopyable, "it cannot be copied, TypeError.*lock"),
     ],
 )

@@ -40,7 +40,7 @@ class Domains(nn.Module):
 
 
 def test_optional_arguments_are_followed() -> None:
-    with pytest.raises(ValueError, match="the output of conv is used elsewhere"):
+    with pytest.raises(ValueError, match="the output of conv is also used elsewhere"):
         normlib.fold(Optional().eval())
 
 
@@ -62,9 +62,10 @@ def test_a_call_that_could_not_be_followed_is_refused_until_an_example_shows_it(
             copied(x, domain=1)
     shown = normlib.fold(model, example_inputs=[x, {"x": x, "domain": 1}])
     report = normlib.conversion_report(shown)
-    assert [row.path for row in report.left] == ["bns.0", "bns.1"] and "the output of conv is used elsewhere" in str(
-        report
-    )
+    assert [row.path for row in report.left] == [
+        "bns.0",
+        "bns.1",
+    ] and "the output of conv is also used elsewhere" in str(report)
     for domain in (0, 1):
         assert relative_difference(shown(x, domain), model(x, domain)) < EXACT
     with pytest.raises(ValueError, match="calls with domain given"):
@@ -115,7 +116,7 @@ def test_example_inputs_prove_and_the_report_says_how_far_the_output_moved(dtype
         assert not report.left and "the output on the example inputs moved by" in str(report)
 
 
-@pytest.mark.parametrize(("inputs", "message"), [([], "is an empty list"), (3, "but a int came")])
+@pytest.mark.parametrize(("inputs", "message"), [([], "is an empty list"), (3, "but got a int")])
 def test_bad_examples(inputs: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         normlib.fold(Pair().eval(), example_inputs=inputs)
@@ -194,7 +195,7 @@ def test_a_residual_of_the_same_shape_only_reads_the_shape() -> None:
 def test_an_unbatched_input_whose_channels_the_norm_mistook_is_refused() -> None:
     model = lived_in(nn.Sequential(nn.Conv1d(3, 4, 1), nn.BatchNorm1d(4)), draw(5, 3, 4, seed=1))
     assert model(draw(3, 4)).shape == (4, 4)  # its positions are taken for channels
-    with pytest.raises(ValueError, match=r"right for \(N, C, L\) only, but \(4, 4\) came"):
+    with pytest.raises(ValueError, match=r"right for \(N, C, L\) only, but got \(4, 4\)"):
         normlib.fold(model)(draw(3, 4))
 
 

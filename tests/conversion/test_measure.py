@@ -154,7 +154,7 @@ def test_a_class_of_which_the_user_says_what_it_is() -> None:
     with pytest.raises(ValueError, match="no normalization layer"):
         normlib.convert(nn.Sequential(Scaler()), "layer")
     assert isinstance(normlib.convert(nn.Sequential(Scaler()), "rms", known={Scaler: "rms"})[0], normlib.Norm)
-    with pytest.raises(ValueError, match="0 is a Scaler; of the methods tried rms norm.*is said to be layer norm"):
+    with pytest.raises(ValueError, match="0 is a Scaler; of the methods tried, rms norm.*is said to be layer norm"):
         normlib.convert(nn.Sequential(Scaler()), "rms", known={Scaler: "layer"})
 
 
@@ -200,7 +200,7 @@ class TwoInputsNorm(LlamaRMSNorm):
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "unbiased variance": (UnbiasedNorm, r"gain of each channel is none of its gamma, beta, nor 1 more: off by 0\.\d+"),
     "eps outside the root": (EpsOutsideNorm, r"for values of about .*, off by \d\.\d+"),
-    "the deviation alone": (SimpleNorm, r"of the methods tried rms norm, scope=\w+ is nearest, off by 0\.\d+ of the largest"),
+    "the deviation alone": (SimpleNorm, r"of the methods tried, rms norm, scope=\w+ is nearest, off by 0\.\d+ of the largest"),
     "noise in training": (NoisyNorm, r"in training mode, for values of about 1, off by"),
     "another gain": (SquaredGainNorm, "gain of each channel is none of its weight"),
     "numbers without a part": (UnusedNumbersNorm, "what its more does is not found"),
@@ -229,7 +229,7 @@ class StandardizedConvolution(nn.Module):
 
 
 def test_a_large_weight_is_not_taken_for_channels() -> None:
-    with pytest.raises(UnknownNorm, match="no layer with one number or a few for each channel"):
+    with pytest.raises(UnknownNorm, match="does not have one number or a few for each channel"):
         measure(StandardizedConvolution())
     (row,) = normlib.conversion_report(
         normlib.convert(nn.Sequential(StandardizedConvolution(), nn.BatchNorm2d(4)), "group")

@@ -87,11 +87,11 @@ def test_the_bias_ahead_of_a_norm_is_gone() -> None:
 @pytest.mark.parametrize(
     ("library", "name", "input_shape", "message"),
     [
-        ("torchvision", "resnet81", IMAGE, "torchvision has no model named 'resnet81'; did you mean resnet18"),
+        ("torchvision", "resnet81", IMAGE, "no model of torchvision is named 'resnet81'; did you mean 'resnet18'"),
         ("torchvision", "alexnet", (3, 64, 64), "has no normalization layer"),
         ("torchvision", "vgg11_bn", (1, 8, 8), "does not take inputs of shape .*: set model.image_size"),
         ("torchvision", "resnet18", (64,), r"needs images \(C, H, W\)"),
-        ("timm", "resnet81", IMAGE, "timm has no model named 'resnet81'; did you mean"),
+        ("timm", "resnet81", IMAGE, "no model of timm is named 'resnet81'; did you mean"),
         ("timm", "resnetv2_50x1_bit", IMAGE, r"standardizes its weights \(StdConv2d\).*norm.weights="),
     ],
 )

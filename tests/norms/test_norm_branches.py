@@ -174,7 +174,7 @@ def test_copies_and_pickles_of_a_network_stand_alone(norm: str, built) -> None:
 
 def test_fixup_needs_the_classifier_and_weights_of_the_layers_own() -> None:
     branch = BranchPosition(0, 2, 3)
-    with pytest.raises(CannotEnter, match=r"does not tell which layer that is: let it set sites\.classifier"):
+    with pytest.raises(CannotEnter, match=r"does not say which layer that is; let it set sites\.classifier"):
         create("fixup", 3).enter(Place(nn.Linear(3, 3), "relu", branch, None))
     with pytest.raises(CannotEnter, match="ahead of a site in a branch there is none; use skipinit"):
         create("fixup", 3).enter(Place(None, "relu", branch, nn.Linear(3, 2)))

@@ -240,7 +240,7 @@ def test_a_layer_it_cannot_work_on_is_refused(name: str, layer: nn.Module | None
 
 @pytest.mark.parametrize("name", ["weight_standardization", "scaled_weight_standardization"])
 def test_a_single_weight_an_output_channel_is_refused(name: str) -> None:
-    with pytest.raises(CannotEnter, match="has one weight for each: it would always come out as zero"):
+    with pytest.raises(CannotEnter, match="has one weight for each: it would always be zero"):
         create(name, 4).enter(Place(ahead=nn.Conv2d(4, 4, 1, groups=4)))
 
 

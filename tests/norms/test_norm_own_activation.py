@@ -99,7 +99,7 @@ def test_b0_at_one_sample_is_finite() -> None:
     y = norm(draw((1, 8, 2, 1)))
     assert bool(y.isfinite().all())
     assert bool(norm.running_var.isfinite().all())
-    with pytest.raises(ValueError, match="only one value for each: its deviation would always be zero"):
+    with pytest.raises(ValueError, match="only one value for each: the deviation would always be zero"):
         norm(draw((1, 8, 1, 1)))
 
 
@@ -128,13 +128,13 @@ def test_without_an_activation_in_its_place() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("frn", (4, 8), "only one value for each: all that would come out is its sign; set learn_eps=True"),
+        ("frn", (4, 8), "only one value for each: only its sign would come out; set learn_eps=True"),
         (
             "evonorm_b0",
             (4, 8),
-            "only one value for each: its deviation would always be zero; give it an input with positions",
+            "only one value for each: the deviation would always be zero; give it an input with positions",
         ),
-        ("evonorm_s0", (4, 8), "only one value for each: its deviation would always be zero; use fewer groups"),
+        ("evonorm_s0", (4, 8), "only one value for each: the deviation would always be zero; use fewer groups"),
     ],
 )
 def test_a_statistic_of_one_value_is_refused(name, shape, message) -> None:

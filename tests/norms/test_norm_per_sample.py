@@ -149,10 +149,14 @@ def test_timms_counterparts() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("rms", (4, 1), "channels and positions of a sample.* its sign; give it more channels or positions"),
+        (
+            "rms",
+            (4, 1),
+            "channels and positions of a sample.*only its sign would come out; give it more channels or positions",
+        ),
         ("pono", (4, 1, 5), "channels of a position.* zero; give it more channels"),
-        ("scale_norm", (4, 1, 5), "channels of a position.* its sign; give it more channels"),
-        ("grn", (4, 1, 5), "always be its own average; give it more channels"),
+        ("scale_norm", (4, 1, 5), "channels of a position.*only its sign would come out; give it more channels"),
+        ("grn", (4, 1, 5), "always equal its own average; give it more channels"),
         ("lrn", (4, 1, 5), "it has no neighbours; give it more channels"),
     ],
 )
@@ -192,5 +196,5 @@ def test_padding_does_not_enter_the_root_mean_square() -> None:
             if length:
                 require_close(y[index, :, :length], norm(x[index : index + 1, :, :length])[0], ROUNDING, scope)
             assert bool((y[index, :, length:] == 0).all())
-    with pytest.raises(ValueError, match="only one such value: all that would come out is its sign"):
+    with pytest.raises(ValueError, match="only one such value: only its sign would come out"):
         RMSNorm(1)(draw((1, 1, 5)), mask.new_tensor([[True, False, False, False, False]]))

@@ -240,7 +240,7 @@ def test_switches() -> None:
 
 def test_its_statistics_are_not_recomputed() -> None:
     model = nn.Sequential(normlib.create("my_Averages", 8), normlib.create("batch", 8))
-    with pytest.raises(ValueError, match="does not know what its running_size is the average of.*normlib.RunningNorm"):
+    with pytest.raises(ValueError, match="does not know what its running_size averages.*normlib.RunningNorm"):
         normlib.recompute_statistics(model, [X])
     model[0].freeze()
     before = copy.deepcopy(model[0].state_dict())

@@ -93,7 +93,7 @@ def test_what_cannot_be_a_configuration() -> None:
     ]:
         with pytest.raises(RegistryError, match=message):
             register("fresh")(cls)
-    with pytest.raises(RegistryError, match="unknown metadata"):
+    with pytest.raises(RegistryError, match="no metadata key is named"):
         register("fresh", papers="none")(GroupNorm)
 
 

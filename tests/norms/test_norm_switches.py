@@ -154,5 +154,5 @@ def test_default_groups() -> None:
 
 @pytest.mark.parametrize("name", [entry.name for entry in norms.entries() if "eps" in entry.settings])
 def test_a_negative_eps_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="eps is not negative"):
+    with pytest.raises(ValueError, match="eps must not be negative"):
         normlib.create(name, 8, eps=-1.0)

@@ -84,10 +84,12 @@ def test_a_frame_gives_the_same_report_and_another_metric_replaces_it(place: Pat
     asked: dict[str, Any] = {"arm": "norm", "seed": "seed", "metric": "dice", "columns": "batch_size"}
     from_file = normlib.report("runs.csv", **asked, to="a")
     from_frame = normlib.report(runs(), **asked, to="a")
-    assert from_frame.sheets == from_file.sheets and from_frame.folder == Path("a")
+    assert [each.tidy for each in from_frame.tables] == [each.tidy for each in from_file.tables]
+    assert [each.lines for each in from_frame.tables] == [each.lines for each in from_file.tables]
+    assert from_frame.folder == Path("a")
     loss = normlib.report(runs().rename(columns={"dice": "loss"}), **{**asked, "metric": "loss"}, to="a")
     assert not Path("a/tables/dice.md").exists() and Path("a/tables/loss.md").is_file()
-    assert {each.verdict for each in loss.findings[0].comparisons if each.arm == "group" and each.column == "2"} == {
+    assert {each.verdict for each in loss.studies[0].comparisons if each.arm == "group" and each.column == "2"} == {
         "worse"
     }
     with pytest.raises(TableError, match="name it with to="):
@@ -184,9 +186,9 @@ def test_words_as_seeds_diverged_runs_and_no_conditions_make_a_page_too(place: P
     ("line", "said"),
     [
         (["runs.csv"], "add --arm and --metric"),
-        (["runs.csv", "--arm", "norm", "--metric", "dise"], "did you mean dice"),
-        (["runs.csv", "other.csv", *FLAGS], "speak of one table of runs, such as runs.csv, and runs.csv, other.csv were named"),
-        (FLAGS, "speak of one table of runs, such as runs.csv, and none was named"),
+        (["runs.csv", "--arm", "norm", "--metric", "dise"], "did you mean 'dice'"),
+        (["runs.csv", "other.csv", *FLAGS], "belong to one table of runs, such as runs.csv, and runs.csv, other.csv were named"),
+        (FLAGS, "belong to one table of runs, such as runs.csv, and none was named"),
         (["runs.csv", *FLAGS, "baseline=group"], "settings are flags, such as --baseline group, and baseline=group is none"),
         (["runs.csv", *FLAGS, "--lower-is-better", "--higher-is-better"], "more of a metric is better or less"),
         (["runs.csv", *FLAGS, "--rope", "some"], "--rope is a number"),

@@ -90,7 +90,7 @@ def test_a_declared_exception_is_shown_with_its_reason(place: Path, capsys: pyte
         ("check grup", "no norm is named 'grup'; did you mean 'group'"),
         ("check my_norm.py", r"my_norm\.py is a file; load it with plugins=\[my_norm\.py\] and name the norm"),
         ("check group seed=3", r"takes norms by name, their settings .* got seed="),
-        ("check group norm.num_group=3", "no setting 'norm.num_group'. Did you mean 'num_groups'"),
+        ("check group norm.num_group=3", "norm.num_group: no setting is named 'num_group'; did you mean 'num_groups'"),
         ("check group norm.num_groups=11", "norm=group: num_groups has to divide num_features, but 512 channels"),
         ("check group_ws", "norm.weights=weight_standardization: the contract is one norm's"),
     ],

@@ -1,1 +1,4 @@
-"""How the methods are computed fast and exactly: one public function a kernel, with its plain formula beside it. No norm is known here."""
+"""How the methods are computed fast and exactly. No norm is known here.
+
+Each kernel is one public function, with its plain formula beside it.
+"""

@@ -1,6 +1,6 @@
-"""A factor and a shift per channel, in as few passes over memory as the layout allows.
+"""Multiplies and shifts each channel, in as few passes over memory as the layout allows.
 
-In come a tensor (N, C, *positions) and parameters (C,); out goes a tensor of the same shape, type and memory format. This file
+In: a tensor (N, C, *positions) and parameters (C,). Out: a tensor of the same shape, type and memory format. This file
 takes no statistics.
 """
 
@@ -15,16 +15,17 @@ from normlib.norms.kernels.inspection import statistics_dtype
 
 
 def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """weight * x + bias; None stands for 1 and 0. `weight` and `bias` are in the type of `x`, or in float32 for half precision.
+    """weight * x + bias. None stands for 1 and 0.
 
-    By batch norm's evaluation with a mean of 0 and a variance of 1: one pass there and one back in every layout, where a step
-    with two broadcast factors and its gradients take two to five times as long on a CPU (benchmarks/norm_kernels.py).
+    `weight` and `bias` are in the type of `x`, or in float32 for half precision. The kernel is batch norm's evaluation
+    with a mean of 0 and a variance of 1. It takes one pass forward and one backward in every layout. A step with two
+    broadcast factors takes two to five times as long on a CPU, gradients included (benchmarks/norm_kernels.py).
     """
     exact = statistics_dtype(x)
     if weight is None or weight.dtype is not exact or not calls_kernels(x) or x.numel() == 0:
         return scale_and_shift_formula(x, weight, bias)
     if x.dtype is exact and x.numel() >= LARGE_ROWS and x.stride(1) == 1 and not torch.is_grad_enabled():
-        return scale_and_shift_formula(x, weight, bias)  # the kernel has no vectors for channels side by side
+        return scale_and_shift_formula(x, weight, bias)  # the kernel is not vectorized for channels side by side
     fit = in_kernel_layout(x)
     zeros, ones = torch.zeros_like(weight), torch.ones_like(weight)
     return shaped_as(x, torch.native_batch_norm(fit, weight, bias, zeros, ones, False, 0.0, 0.0)[0])

@@ -1,4 +1,4 @@
-"""The channels of an input among its other axes: a statistic spread over it, and the mean over all but the channels."""
+"""Broadcasts a statistic over all axes but the channels, and takes means over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def per_channel(statistic: Tensor, x: Tensor) -> Tensor:
-    """A statistic (C,) as one that broadcasts to `x` (N, C, *positions)."""
+    """A statistic (C,) in a shape that broadcasts to `x` (N, C, *positions)."""
     return statistic.view(-1, *(1,) * (x.dim() - 2))
 
 

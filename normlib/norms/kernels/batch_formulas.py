@@ -1,7 +1,7 @@
-"""Normalization over the batch in plain steps, which autograd and every transform of torch can follow.
+"""Normalization over the batch in plain steps that autograd and every transform of torch can follow.
 
-In come tensors of shape (N, C, *positions), out go the same values that the kernels beside these formulas give. Nothing here asks
-for a layout, a device or a value.
+In: tensors of shape (N, C, *positions). Out: the same values that the kernels for these formulas give. Nothing here
+reads a layout, a device or a value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from normlib.norms.kernels.inspection import statistics_dtype
 class Measured(NamedTuple):
     """The mean and the biased variance of an input over the batch, both (C,).
 
-    `shifted`: the input less a constant per channel, in memory of its own, where that was a step on the way; and its mean.
+    `shifted` is the input minus a constant per channel, in memory of its own, if the kernel computed it. `shifted_mean`
+    is its mean.
     """
 
     mean: Tensor
@@ -56,7 +57,7 @@ def batch_norm_formula(
 def normalize_by_formula(
     mean: Tensor, var: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """`normalize_by`; here `mean` and `var` have gradients, too."""
+    """`normalize_by`. Here `mean` and `var` have gradients too."""
     centred = x.to(statistics_dtype(x)) - mean.view((-1,) + (1,) * (x.dim() - 2))
     return _scaled(centred, var, weight, bias, eps).to(x.dtype)
 
@@ -64,7 +65,7 @@ def normalize_by_formula(
 def move(
     running_mean: Tensor | None, running_var: Tensor | None, measured: Measured, x: Tensor, momentum: float
 ) -> None:
-    """Move running statistics, if there are any, towards those of `x`; the running variance is the unbiased one."""
+    """Move running statistics, if there are any, towards those of `x`. The running variance is the unbiased one."""
     if running_mean is not None and running_var is not None:
         count = x.numel() // x.shape[1]
         # Tensor.lerp_ has no rule for torch.func.vmap.

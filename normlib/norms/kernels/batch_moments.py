@@ -1,6 +1,6 @@
-"""Mean and variance over the batch, by the quickest way that is right for the layout.
+"""Mean and variance over the batch, by the quickest way that is exact for the layout.
 
-In come tensors of shape (N, C, *positions); out go means and biased variances of shape (C,), without gradients, in float32 or
+In: tensors of shape (N, C, *positions). Out: means and biased variances of shape (C,), without gradients, in float32 or
 better. This file normalizes nothing.
 """
 
@@ -15,35 +15,35 @@ from torch.autograd import forward_ad
 from normlib.norms.kernels.batch_formulas import Measured, measure_formula
 from normlib.norms.kernels.inspection import is_channels_last, may_read_values, statistics_dtype
 
-# Thresholds of time and of error: benchmarks/norm_kernels.py measures both.
-# Up to this many values of a channel, the kernel that adds them up one by one in float32 is off by at most 0.015 at mean 1000
-# and spread 0.01, where float32 itself has steps of 0.006 spreads.
+# The thresholds for time and error below are measured by benchmarks/norm_kernels.py.
+# The kernel adds the values of a channel one by one in float32. Up to this many, it is off by at most 0.015 at mean 1000
+# and spread 0.01. There float32 itself has steps of 0.006 spreads.
 FEW_VALUES = 8
-# Up to this many, it is exact where the values are of half precision and far from zero beside their spread: they are then
-# multiples of one number, whose sum still fits into the 24 bits of float32.
+# Up to this many, it is exact for values of half precision that are far from zero compared with their spread. They are then
+# multiples of one number, and the sum still fits into the 24 bits of float32.
 FEW_HALVES = {torch.bfloat16: 2**15, torch.float16: 2**12}
-# The error of its mean, in spreads, is some 3e-8 times the mean in spreads times the root of the number of values. So it stands
-# where that product is small: it is then off by at most 1e-5 of the largest output. Few spreads are enough up to MANY_VALUES.
+# The error of its mean, in spreads, is about 3e-8 times the mean in spreads times the root of the number of values. So it is used
+# where that product is small: the error is then at most 1e-5 of the largest output. Few spreads are enough up to MANY_VALUES.
 MANY_SPREADS, FEW_SPREADS, MANY_VALUES = 2.0**11, 8.0, 2**14
-# It adds up a row at a time, and is quickest on rows of about so many numbers.
+# It adds up a row at a time, and is quickest on rows of about this many numbers.
 WIDE = 2**10
-# From this many values and this many positions on, moments by sample, an evaluation and a call of Python from autograd together
+# From this many values and positions on, three steps together (moments by sample, an evaluation, a call of Python from autograd)
 # take less time than torch's contiguous kernel.
 LARGE, LONG = 2**17, 2**6
-# From this many values on, steps of several small tensors are worth a pass over them.
+# From this many values on, several steps on small tensors cost less than one pass over the values.
 LARGE_ROWS = 2**18
 
 _kernel = torch.batch_norm_update_stats
 
 
 def measure(x: Tensor) -> Measured:
-    """The statistics of `x` (N, C, *positions), without gradients, in float32 or better, right wherever the mean is."""
+    """The statistics of `x` (N, C, *positions), without gradients, in float32 or better. Exact wherever the mean is."""
     x = x.detach()
     return measure_by_kernel(in_kernel_layout(x)) if calls_kernels(x) else measure_formula(x)
 
 
 def measure_by_kernel(x: Tensor) -> Measured:
-    """`measure` for what ``in_kernel_layout`` gives, where kernels may be called by name."""
+    """`measure` for the result of ``in_kernel_layout``, if kernels may be called by name."""
     values = x.numel() // x.shape[1]
     if is_on_gpu(x):
         return one_pass(x)
@@ -52,7 +52,7 @@ def measure_by_kernel(x: Tensor) -> Measured:
             return one_pass(x)
         quick, length = _by_sample(x), MANY_VALUES
     else:
-        length = min(values, MANY_VALUES)  # of the parts that are quickest
+        length = min(values, MANY_VALUES)  # the length of the quickest parts
         if x.numel() >= LARGE_ROWS:
             length = min(max(values // max(WIDE // x.shape[1], 1), 2), MANY_VALUES)
         quick = measure_in_parts(x, length)
@@ -62,9 +62,9 @@ def measure_by_kernel(x: Tensor) -> Measured:
 
 
 def measure_shifted(x: Tensor, near: Tensor) -> Measured:
-    """The statistics of `x`, dense and without gradients, from those of `x` less `near` (C,), some value near the mean.
+    """The statistics of `x`, dense and without gradients, from those of `x` minus `near` (C,).
 
-    The difference of neighbours is exact, so this is right wherever the mean is.
+    `near` is some value near the mean. The difference of close numbers is exact, so this is exact wherever the mean is.
     """
     shifted = x.to(statistics_dtype(x)) - near.view((-1,) + (1,) * (x.dim() - 2))
     quick = _by_sample(shifted) if x.stride(1) != 1 else measure_in_parts(shifted, MANY_VALUES)
@@ -72,9 +72,9 @@ def measure_shifted(x: Tensor, near: Tensor) -> Measured:
 
 
 def measure_in_parts(x: Tensor, length: int) -> Measured:
-    """The statistics of `x`, channels side by side, from those of parts of each channel of so many values.
+    """The statistics of `x`, whose channels lie side by side, from those of parts of `length` values a channel.
 
-    Rows of C values are taken as fewer, longer rows of more channels, for one pass of the same kernel.
+    Rows of C values are read as fewer, longer rows of more channels, for one pass of the same kernel.
     """
     parts = x.numel() // x.shape[1] // length
     if parts < 2:
@@ -92,7 +92,7 @@ def measure_in_parts(x: Tensor, length: int) -> Measured:
 
 
 def is_quick_by_sample(x: Tensor) -> bool:
-    """Whether `measure` and an evaluation take less time than torch's kernel for `x`, contiguous on a CPU."""
+    """Whether `measure` and an evaluation take less time than torch's kernel, for `x` contiguous on a CPU."""
     numel = x.numel()
     if numel < LARGE or x.stride(1) == 1:
         return False
@@ -100,22 +100,25 @@ def is_quick_by_sample(x: Tensor) -> bool:
 
 
 def are_near_zero(mean: Tensor, rstd: Tensor, values: int = MANY_VALUES) -> bool:
-    """Whether plain sums of `values` numbers a channel, at most `MANY_VALUES`, are exact enough; False where a mean is not finite.
+    """Whether plain sums of `values` numbers a channel, at most `MANY_VALUES`, are exact enough.
 
-    With the default: whether all means are within a few spreads.
+    With the default, this asks whether all means are within a few spreads of zero. False if a mean is not finite.
     """
     in_spreads = mean * rstd
-    together = in_spreads.dot(in_spreads).item()  # one small step, and mostly enough
+    together = in_spreads.dot(in_spreads).item()  # one small step that mostly decides
     return together * values <= MANY_SPREADS**2 or in_spreads.abs().max().item() <= FEW_SPREADS
 
 
 def is_on_gpu(x: Tensor) -> bool:
-    """Whether `x` is CUDA's, whose kernels for batch norm are right in every layout and type."""
+    """Whether `x` is on CUDA, whose kernels for batch norm are exact in every layout and type."""
     return x.is_cuda
 
 
 def calls_kernels(x: Tensor) -> bool:
-    """Whether the kernels of a CPU or a GPU may be called by name: nothing compiles, traces, transforms or wraps `x`."""
+    """Whether the kernels of a CPU or a GPU may be called by name.
+
+    They may if nothing compiles, traces, transforms or wraps `x`.
+    """
     if not is_on_gpu(x):
         return may_read_values(x)
     return (
@@ -127,9 +130,10 @@ def calls_kernels(x: Tensor) -> bool:
 
 
 def in_kernel_layout(x: Tensor) -> Tensor:
-    """`x` in a layout that torch's kernels have a quick way for, as a view where one will do.
+    """`x` in a layout for which torch's kernels are quick, as a view if possible.
 
-    On a CPU: contiguous, channels last, or rows (values, C) where the channels are last in a rank without a name for it.
+    On a CPU that is contiguous or channels last. If channels are last at a rank without a name for that, it is rows
+    (values, C).
     """
     if is_on_gpu(x) or x.is_contiguous() or is_channels_last(x):
         return x
@@ -138,12 +142,15 @@ def in_kernel_layout(x: Tensor) -> Tensor:
 
 
 def shaped_as(x: Tensor, y: Tensor) -> Tensor:
-    """`y`, made of ``in_kernel_layout(x)``, in the shape of `x`."""
+    """`y`, computed from ``in_kernel_layout(x)``, in the shape of `x`."""
     return y if y.dim() == x.dim() else y.view(x.movedim(1, -1).shape).movedim(-1, 1)
 
 
 def _by_sample(x: Tensor) -> Measured:
-    """From the moments of each sample's channels, by the kernel of group norm, which adds up many values at a time."""
+    """The statistics from the moments of each sample's channels.
+
+    The kernel is that of group norm, which adds up many values at a time.
+    """
     samples, channels = x.shape[:2]
     _, mean, rstd = torch.native_group_norm(
         x, None, None, samples, channels, x.numel() // (samples * channels), channels, 0.0
@@ -153,17 +160,23 @@ def _by_sample(x: Tensor) -> Measured:
 
 
 def _merge_parts(means: Tensor, variances: Tensor) -> Measured:
-    """The statistics of a whole, in float64, from those (parts, C) of its equal parts (Chan, Golub, LeVeque 1983)."""
+    """The statistics of a whole, in float64, from those of its equal parts, (parts, C) each.
+
+    Source: Chan, Golub, LeVeque 1983.
+    """
     mean, var_of_means = _kernel(means.double(), None, None, 0.0)
     return Measured(mean, variances.sum(0, dtype=torch.float64).div_(len(variances)).add_(var_of_means))
 
 
 def one_pass(x: Tensor) -> Measured:
-    """The statistics by the kernel of batch norm alone, which is not always exact enough. torch.var_mean takes twenty times as long on a CPU."""
+    """The statistics by the kernel of batch norm alone, which is not always exact enough.
+
+    torch.var_mean takes twenty times as long on a CPU.
+    """
     dtype = statistics_dtype(x)
     if dtype is x.dtype or is_on_gpu(x):
         mean, var = _kernel(x, None, None, 0.0)
-    else:  # running statistics in float32 are what makes it take its own in float32
+    else:  # given running statistics in float32, it takes its own in float32
         zeros = x.new_zeros(x.shape[1], dtype=dtype)
         mean, var = _kernel(x, zeros, zeros, 0.0)
     return Measured(mean, var)

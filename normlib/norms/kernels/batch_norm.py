@@ -1,7 +1,7 @@
-"""Normalization over the batch: what batch norm and batch renorm share.
+"""Normalization over the batch, for batch norm and batch renorm.
 
-In come tensors of shape (N, C, *positions); out go normalized tensors of the same shape and type. Statistics are taken in
-float32 or better. This file decides nothing about running averages: it moves those that it is given.
+In: tensors of shape (N, C, *positions). Out: normalized tensors of the same shape and type. Statistics are taken in
+float32 or better. This file decides nothing about running averages; it moves those that it is given.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ def normalize_over_batch(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """Batch norm of `x` (N, C, *positions) in training, in the memory format of `x` and right in all of them.
+    """Batch norm of `x` (N, C, *positions) in training, exact in every memory format, and in that of `x`.
 
-    `running_mean` and `running_var` (C,), both or neither, move in place by `momentum`. They, `weight` and `bias` (C,) are in
-    the type of the statistics. At least two values a channel are the caller's business.
+    `running_mean` and `running_var` (C,), both or neither, are updated in place by `momentum`. They, `weight` and
+    `bias` (C,) are in the type of the statistics. The caller has to make sure that there are at least two values a
+    channel.
 
-    torch's CPU kernel for channels-last and flat inputs adds up the values of a channel one by one in float32: at mean 1000
-    and spread 0.01 it is off by 0.06 at 2,000 values a channel, and by more than 2 at 200,000. So its result stands where
-    there are not too many values and every mean is within a few spreads of zero; elsewhere the input is shifted first, which
-    leaves the result the same. CUDA's kernels are right in every layout and type.
+    For channels-last and flat inputs, torch's CPU kernel adds up the values of a channel one by one in float32. At mean
+    1000 and spread 0.01 it is off by 0.06 at 2,000 values a channel, and by more than 2 at 200,000. So its result is
+    used if there are not too many values and every mean is within a few spreads of zero. Otherwise the input is shifted
+    first, which leaves the result the same. CUDA's kernels are exact in every layout and type.
     """
     if not may_read_values(x):
         if is_on_gpu(x):
@@ -67,10 +68,10 @@ def normalize_readable_batch(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """`normalize_over_batch` for an `x` of which the caller knows that ``may_read_values(x)``."""
+    """`normalize_over_batch` for an `x` for which the caller knows that ``may_read_values(x)``."""
     if running_mean is not None and running_var is not None:
-        # The same memory, out of sight of autograd: it keeps them for the backward pass, which reads them in eval mode only,
-        # and would refuse to go back once something else has moved them.
+        # The same memory, hidden from autograd. Autograd keeps them for the backward pass, which reads them in eval mode only,
+        # and would refuse the backward pass once something else has moved them.
         running_mean, running_var = running_mean.data, running_var.data
     if weight is None and x.dtype is not statistics_dtype(x):
         weight = ones_for(x)
@@ -89,7 +90,7 @@ def normalize_readable_batch(
             return y
         measured = measure_shifted(x.detach(), mean)
         if running_mean is not None and running_var is not None:
-            # Take back what that mean was off by, which is what the shifted input has left, and what the variance about it was.
+            # Undo the error of that mean, which is the mean of the shifted input, and the variance around it.
             off = measured.shifted_mean
             assert off is not None
             running_mean.add_(off, alpha=momentum)
@@ -103,17 +104,17 @@ def normalize_readable_batch(
 def normalize_by(
     mean: Tensor, var: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """weight * (x - mean) / sqrt(var + eps) + bias with given statistics (C,), which stand for constants in the gradient.
+    """weight * (x - mean) / sqrt(var + eps) + bias with given statistics (C,), which are constants in the gradient.
 
-    The gradient is that with the statistics of now, even where `mean` and `var` are moved in place before it is taken.
+    The gradient uses the present statistics, even if `mean` and `var` are moved in place before it is computed.
     """
     if torch.compiler.is_compiling():
         return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
-    if is_under_func():  # where a sample may have statistics of its own
+    if is_under_func():  # here a sample may have its own statistics
         return normalize_by_formula(mean, var, x, weight, bias, eps)
     if weight is None and x.dtype is not statistics_dtype(x):
         weight = ones_for(x)
     if torch.is_grad_enabled() and (x.requires_grad or (weight is not None and weight.requires_grad)):
-        mean, var = mean.clone(), var.clone()  # autograd keeps them, and torch's kernels move them unseen
+        mean, var = mean.clone(), var.clone()  # autograd keeps them, and torch's kernels move them without its notice
     fit = in_kernel_layout(x) if may_read_values(x) else x
     return shaped_as(x, torch.batch_norm(fit, weight, bias, mean, var, False, 0.0, eps, torch.backends.cudnn.enabled))

@@ -1,7 +1,7 @@
-"""Batch renorm: standardize with the batch's statistics, correct towards given ones, scale and shift, as one function.
+"""Batch renorm as one function: standardize with the batch's statistics, correct towards given ones, scale and shift.
 
-In come an input (N, C, *positions) and running statistics (C,), out go the output, the statistics of the batch and the correction
-that it wanted. This file moves no running statistics and counts nothing.
+In: an input (N, C, *positions) and running statistics (C,). Out: the output, the batch's statistics and the correction
+that they asked for. This file moves no running statistics and counts nothing.
 """
 
 from __future__ import annotations
@@ -33,13 +33,16 @@ from normlib.norms.kernels.renorm_coefficients import (
 
 # Below this many values, two calls of torch's kernels take less time than one with a backward pass in Python.
 LARGE = 2**16
-GREATEST = 2.0**32  # of r, whose square stays within float32
+GREATEST = 2.0**32  # the largest r whose square stays within float32
 
 __all__ = ["Renormalized", "batch_renorm", "batch_renorm_formula"]
 
 
 class Renormalized(NamedTuple):
-    """The output; mean and deviation of the batch, eps inside; and r and d before they are clipped. All but `y` are (C,), without gradients."""
+    """The output, the batch's mean and deviation (eps inside), and r and d before clipping.
+
+    All but `y` are (C,), without gradients.
+    """
 
     y: Tensor
     mean: Tensor
@@ -59,12 +62,13 @@ def batch_renorm(
     eps: float,
     stop_gradient: StopGradient | None = None,
 ) -> Renormalized:
-    """weight * ((x - mean_B) / std_B * r + d) + bias, with r and d held constant in the gradient (arXiv:1702.03275, algorithm 1).
+    """weight * ((x - mean_B) / std_B * r + d) + bias, with r and d held constant in the gradient.
 
-    r = std_B / std within [1 / r_max, r_max] and d = (mean_B - mean) / std within [-d_max, d_max], where mean_B is the mean of
-    `x` (N, C, *positions) over the batch and std_B the root of its variance plus `eps`. `mean`, `std`, `weight` and `bias` are
-    (C,), in the type of the statistics: that of `x`, or float32 for half precision. The bounds are numbers or tensors of rank 0.
-    A channel is clipped where a wanted r or d lies outside its bounds. r and d pass through `stop_gradient` before they are used.
+    This is algorithm 1 of arXiv:1702.03275. r = std_B / std within [1 / r_max, r_max], and d = (mean_B - mean) / std
+    within [-d_max, d_max]. mean_B is the mean of `x` (N, C, *positions) over the batch. std_B is the root of its
+    variance plus `eps`. `mean`, `std`, `weight` and `bias` are (C,), in the type of the statistics: that of `x`, or
+    float32 for half precision. The bounds are numbers or tensors of rank 0. A channel is clipped if a wanted r or d
+    lies outside its bounds. r and d pass through `stop_gradient` before they are used.
     """
     if not calls_kernels(x):
         return batch_renorm_formula(x, mean, std, weight, bias, r_max, d_max, eps, stop_gradient)
@@ -112,9 +116,9 @@ def _by_two_kernels(
     eps: float,
     stop_gradient: StopGradient | None,
 ) -> Renormalized | None:
-    """Batch norm in training, then batch norm by -d / r and 1 / r^2; None where the first is not exact enough.
+    """Batch norm in training, then batch norm by -d / r and 1 / r^2. None if the first is not exact enough.
 
-    Both are torch's own, which call no Python on the way back.
+    Both are torch's own, and their backward passes call no Python.
     """
     x_hat, batch_mean, rstd = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
     values = x.numel() // x.shape[1]

@@ -1,7 +1,7 @@
-"""Division by the larger of a batch's deviation and a line through a sample's own, in a few passes over memory.
+"""Divides by the batch's deviation or by a line through the sample's, whichever is larger, in a few passes over memory.
 
-In come tensors (N, C, *positions) in float32 or better, with their deviations; out go tensors of the same shape, type and memory
-format. This file knows no norm and takes no statistics.
+In: tensors (N, C, *positions) in float32 or better, with their deviations. Out: tensors of the same shape, type and
+memory format. This file knows no norm and takes no statistics.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from torch import Tensor
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values
 
-# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_b0).
+# Below about this many values, a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_b0).
 LARGE = 2**14
 
 
 def divide_by_larger(x: Tensor, slope: Tensor, instance_deviation: Tensor, deviation: Tensor) -> Tensor:
-    """x / max(deviation, slope * x + own); `instance_deviation` (N, C, 1, ...), `slope` and `deviation` (C, 1, ...).
+    """x / max(deviation, slope * x + instance_deviation).
 
-    Where both are equal, the gradient is the deviation's.
+    `instance_deviation` is (N, C, 1, ...), `slope` and `deviation` are (C, 1, ...). Where both are equal, the gradient
+    is that of `deviation`.
     """
     if not may_read_values(x) or x.numel() < LARGE:
         return divide_by_larger_formula(x, slope, instance_deviation, deviation)
@@ -31,7 +32,10 @@ def divide_by_larger(x: Tensor, slope: Tensor, instance_deviation: Tensor, devia
 
 
 def divide_by_larger_formula(x: Tensor, slope: Tensor, instance_deviation: Tensor, deviation: Tensor) -> Tensor:
-    """The same in plain steps: max(a, b) = a + relu(b - a), which costs far less backward than torch.maximum."""
+    """The same in plain steps.
+
+    max(a, b) = a + relu(b - a) costs far less in the backward pass than torch.maximum.
+    """
     return x / (deviation + F.relu(slope * x + (instance_deviation - deviation)))
 
 
@@ -47,9 +51,8 @@ class _DividedByLarger(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, slope, instance_deviation, deviation, divisor = ctx.saved_tensors
         if needs_formula(gradient):
-            with (
-                torch.enable_grad()
-            ):  # `instance_deviation` comes of `x`: the gradient of `x` here is that of its direct way alone
+            # `instance_deviation` depends on `x` too; the gradient of `x` here leaves that way out.
+            with torch.enable_grad():
                 inputs = [each.view_as(each) for each in (x, slope, instance_deviation, deviation)]
             return gradients_by_formula(divide_by_larger_formula, inputs, ctx.needs_input_grad, gradient)
         positions = tuple(range(2, x.dim()))

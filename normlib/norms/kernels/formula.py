@@ -1,7 +1,8 @@
-"""Gradients by a formula that autograd follows, for the functions whose own backward pass is written by hand.
+"""Gradients by a formula that autograd follows, for functions with a backward pass written by hand.
 
-That one is quick, but good for plain gradients alone: it cannot be differentiated again, and torch.func cannot see through it.
-In come the inputs and the gradient of the output, out go those of the inputs. This file computes no norm.
+Such a backward pass is quick, but serves for plain gradients alone. It cannot be differentiated again, and torch.func
+cannot see through it. In: the inputs and the gradient of the output. Out: the gradients of the inputs. This file
+computes no norm.
 """
 
 from __future__ import annotations

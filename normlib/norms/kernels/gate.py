@@ -1,7 +1,7 @@
 """A value times the sigmoid of its multiple, in few passes over memory.
 
-In come tensors (N, C, *positions) in float32 or better; out go tensors of the same shape, type and memory format. This file knows
-no norm.
+In: tensors (N, C, *positions) in float32 or better. Out: tensors of the same shape, type and memory format. This file
+knows no norm.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values
 
-# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_s0).
+# Below about this many values, a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_s0).
 LARGE = 2**15
 
 

@@ -1,7 +1,7 @@
 """Global response normalization in a few passes over memory.
 
-In come tensors (N, C, *positions) in float32 or better; out go tensors of the same shape, type and memory format. This file knows
-no norm.
+In: tensors (N, C, *positions) in float32 or better. Out: tensors of the same shape, type and memory format. This file
+knows no norm.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from normlib.norms.kernels.axes import per_channel
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values
 
-# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms grn).
+# Below about this many values, a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms grn).
 LARGE = 2**15
-# Up to this many positions torch's length of a vector is right to 5e-7, where they lie side by side (see root_mean_square.py).
+# Up to this many positions, torch's vector length is exact to 5e-7 if they lie side by side (see root_mean_square.py).
 FEW_VALUES = 2**14
 
 
 def strengthen_by_response(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """x * (1 + weight * G / (mean of G over channels + eps)) + bias, with G the length of `x` over positions."""
+    """x * (1 + weight * G / (mean of G over channels + eps)) + bias. G is the length of `x` over positions."""
     if x.dim() == 2 or not may_read_values(x) or x.numel() < LARGE:
         return strengthen_formula(x, weight, bias, eps)
     if not torch.is_grad_enabled():
@@ -41,7 +41,7 @@ def strengthen_formula(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> T
 
 
 def _strengthened(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The result, and response and scale (N, C, 1, ...)."""
+    """The result, and the response and the scale, (N, C, 1, ...) each."""
     positions = tuple(range(2, x.dim()))
     last = x.stride(1) == 1
     if last or x.numel() > FEW_VALUES * x.shape[0] * x.shape[1]:
@@ -49,7 +49,7 @@ def _strengthened(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[
     else:
         response = torch.linalg.vector_norm(x, dim=positions, keepdim=True)
     scale = response / (response.mean(1, keepdim=True) + eps) * per_channel(weight, x) + 1
-    if last:  # quick where neighbours in memory have factors of their own, slow where they share one
+    if last:  # quick if neighbours in memory have different factors, slow if they share one
         return torch.addcmul(per_channel(bias, x), x, scale), response, scale
     return torch.mul(x, scale).add_(per_channel(bias, x)), response, scale
 
@@ -82,7 +82,7 @@ class _Strengthened(torch.autograd.Function):
             return None, to_weight, to_bias, None
         to_factor = pull * per_channel(weight, x)
         to_response = to_factor / average - (to_factor * response).mean(1, keepdim=True) / average.square()
-        # the length of zeros has the gradient zero, as torch has it
+        # as in torch, the length of zeros has the gradient zero
         along = torch.where(response > 0, to_response / response, 0)
         to_x = torch.mul(x, along, out=products)
         if x.stride(1) == 1:

@@ -1,6 +1,6 @@
-"""Group norm on any memory format, which layer and instance norm use too.
+"""Group norm on any memory format. Layer and instance norm use it too.
 
-In come tensors (N, C, *positions); out go tensors of the same shape, type and memory format. This file knows no norm.
+In: tensors (N, C, *positions). Out: tensors of the same shape, type and memory format. This file knows no norm.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from normlib.norms.kernels.batch_moments import is_on_gpu
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import is_channels_last, may_read_values, statistics_dtype
 
-# The channels-last kernel forms E[x^2] - E[x]^2 from sums of one value after the other. Where the mean is within so many spreads
-# of zero, its output is off by at most 1e-5 of the largest; and by at most 1e-4 where (mean^2 / var + 1) * positions is at most
+# The channels-last kernel forms E[x^2] - E[x]^2 from sums of one value after the other. If the mean is within so many spreads
+# of zero, its output is off by at most 1e-5 of the largest. It is off by at most 1e-4 if (mean^2 / var + 1) * positions is at most
 # SQUARES (benchmarks/sample_kernels.py --errors).
 FEW_SPREADS = 2.0
 SQUARES = 2.0**15 * 1.25
-# That kernel handles a vector's width of values for each few channels of a group (benchmarks/sample_kernels.py): in half
-# precision, below so many channels, it takes up to 20 times as long, ...
+# That kernel handles a vector's width of values for each few channels of a group (benchmarks/sample_kernels.py). In half
+# precision, below this many channels, it takes up to 20 times as long, ...
 CHANNELS_IN_HALF = 16
-# ... and up to so many channels, longer than plain steps do: its forward pass below so many positions, from so many of them in
+# ... and up to this many channels, longer than plain steps do: its forward pass below so many positions, from so many of them in
 # all groups on, its backward pass from so many values on.
 FEW_CHANNELS, MANY_POSITIONS, MANY_GROUPS, LARGE = 4, 2**10, 2**15, 2**16
 
@@ -34,10 +34,11 @@ Sizes = tuple[int, int, int, int]
 
 
 def normalize_groups(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's group norm of `x` (N, C, *positions), right in all memory formats; on plain tensors in that of `x`.
+    """torch's group norm of `x` (N, C, *positions), exact in every memory format. Plain tensors keep that of `x`.
 
-    On a CPU the channels-last kernel is off by more than 9 at mean 1000 and spread 0.01. So its result stands where every mean
-    is near enough to zero; elsewhere the input is first shifted by the means that it found, which leaves the result the same.
+    On a CPU the channels-last kernel is off by more than 9 at mean 1000 and spread 0.01. So its result is used if every
+    mean is near enough to zero. Otherwise the input is first shifted by the means that it found, which leaves the
+    result the same.
     """
     if x.dim() == 2:
         return torch.group_norm(x, num_groups, weight, bias, eps)
@@ -75,11 +76,12 @@ def group_norm_formula(x: Tensor, num_groups: int, weight: Tensor | None, bias: 
 
 
 def _without_known_layout(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """On a GPU, compiled, traced, or under torch.func, where there is no asking for the layout.
+    """Group norm on a GPU, compiled, traced, or under torch.func, where the layout cannot be read.
 
-    CUDA's kernel takes its statistics in float32 by Welford's method in any type, but wants one type for `x` and the weights.
-    A half-precision `x` with float32 weights is standardized without them, and scaled and shifted by the kernel of batch norm's
-    evaluation, which takes both types: casts of `x` and of the result would move twice as many bytes.
+    CUDA's kernel takes its statistics in float32 by Welford's method in any type. But it wants one type for `x` and the
+    weights. So a half-precision `x` with float32 weights is standardized without them. The kernel of batch norm's
+    evaluation, which takes both types, then scales and shifts it. Casts of `x` and of the result would move twice as
+    many bytes.
     """
     if not is_on_gpu(x):
         plain = x if torch.compiler.is_compiling() else x.contiguous()
@@ -91,7 +93,7 @@ def _without_known_layout(x: Tensor, num_groups: int, weight: Tensor | None, bia
 
 
 def _are_near_zero(mean: Tensor, rstd: Tensor, positions: int) -> bool:
-    """Whether the kernel's sums are exact enough at these means; False where any is not finite."""
+    """Whether the kernel's sums are exact enough at these means. False if any mean is not finite."""
     if mean.requires_grad:
         mean, rstd = mean.detach(), rstd.detach()
     farthest = torch.linalg.vector_norm(mean * rstd, math.inf).item()  # in spreads
@@ -107,7 +109,10 @@ def _is_in_steps(sizes: Sizes) -> bool:
 def channels_last_group_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, sizes: Sizes, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalized `x`, scaled and shifted per channel, and the mean and rstd of each group, both (N, num_groups)."""
+    """The normalized `x`, scaled and shifted per channel, and the mean and rstd of each group.
+
+    Mean and rstd are (N, num_groups).
+    """
     if torch.is_grad_enabled():
         result: tuple[Tensor, Tensor, Tensor] = _ChannelsLastGroupNorm.apply(x, weight, bias, sizes, eps)
         return result
@@ -137,7 +142,10 @@ def _in_steps(
 
 
 class _ChannelsLastGroupNorm(torch.autograd.Function):
-    """torch's own derivative (2.13) cannot take many gradients at once, and writes to a null pointer if `x` needs none."""
+    """torch's own derivative (2.13) cannot take many gradients at once.
+
+    It also writes to a null pointer if `x` needs no gradient.
+    """
 
     @staticmethod
     def forward(
@@ -174,7 +182,7 @@ def _gradients_in_steps(
     samples, channels, positions, num_groups = sizes
     axes, grouped = tuple(range(2, x.dim())), (samples, num_groups, channels // num_groups)
     mean, rstd = mean.unsqueeze(2), rstd.unsqueeze(2)  # (N, groups, 1)
-    if _is_in_steps(sizes):  # no one has asked whether the mean is near enough to zero
+    if _is_in_steps(sizes):  # nothing has checked whether the mean is near enough to zero
         x = x - mean.expand(grouped).reshape((samples, channels) + (1,) * len(axes))
         mean = torch.zeros_like(mean)
     products = gradient * x

@@ -1,6 +1,6 @@
-"""What only plain tensors on a CPU allow: to look at values before the next step, and to leave half precision to the kernels.
+"""Answers what may be done with a tensor: read its values before the next step, or leave half precision to the kernels.
 
-In come tensors, out go answers. This file computes no norm.
+In: tensors. Out: answers. This file computes no norm.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _is_tracing, _len_torch_dispatch_stack  # by name: half the time of a look into torch._C
+from torch._C import _is_tracing, _len_torch_dispatch_stack  # by name: takes half the time of reading it from torch._C
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 
 
 def may_read_values(x: Tensor) -> bool:
-    """Whether `x` holds numbers on a CPU here and now, without a tangent: it is not traced, compiled, faked, or hidden by torch.func."""
+    """Whether `x` holds numbers on a CPU here and now, without a tangent.
+
+    Not so if it is traced, compiled, faked, or hidden by torch.func.
+    """
     return (
         x.is_cpu
         and type(x) is Tensor
@@ -29,9 +32,11 @@ def may_read_values(x: Tensor) -> bool:
 
 
 def is_direct(x: Tensor, parameters: Mapping[str, Tensor | None]) -> bool:
-    """Whether torch's CPU kernels take `x` beside "weight" and "bias" as all is: of one type, or half beside float32 where values may be read.
+    """Whether torch's CPU kernels take `x` and the parameters as they are.
 
-    `parameters` are a norm's own: a parametrization takes its out. There is a weight; the bias may be None.
+    They do if all have one type. They also take half precision with float32 parameters, if values may be read.
+    `parameters` are a norm's own, without those that a parametrization has replaced. There is a weight; the bias may be
+    None.
     """
     if type(x) is not Tensor or not x.is_cpu or "bias" not in parameters or torch.is_autocast_enabled("cpu"):
         return False
@@ -44,12 +49,12 @@ def is_direct(x: Tensor, parameters: Mapping[str, Tensor | None]) -> bool:
 
 
 def is_under_func() -> bool:
-    """Whether torch.func has its hands on what is computed now. Not to be asked while torch.compile traces."""
+    """Whether torch.func transforms the present computation. Do not call this while torch.compile traces."""
     return peek_interpreter_stack() is not None
 
 
 def statistics_dtype(x: Tensor) -> torch.dtype:
-    """The type that statistics of `x` are taken in: its own, and float32 for half precision."""
+    """The type in which statistics of `x` are taken: its own, or float32 for half precision."""
     dtype = x.dtype
     if dtype is torch.float32 or dtype is torch.float64:
         return dtype
@@ -64,23 +69,27 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def is_recomputing() -> bool:
-    """Whether a backward pass runs in this thread: a forward pass inside one is the second one of a checkpoint."""
+    """Whether a backward pass runs in this thread. A forward pass inside it is the second one of a checkpoint."""
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def may_be_recomputed() -> bool:
-    """Whether the present forward pass may come again: torch's checkpoints run it without gradients, or under hooks."""
+    """Whether the present forward pass may run again.
+
+    torch's checkpoints run it without gradients, or under hooks.
+    """
     if torch.compiler.is_compiling():
         return False
     return not torch.is_grad_enabled() or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 def value_before_update(state: Any) -> Any:
-    """A buffer's value that will be moved in place before the backward pass: when compiled, a copy that is kept for that.
+    """The value of a buffer that will be updated in place before the backward pass.
 
-    torch's partitioner (2.13) otherwise may keep the buffer itself, and compute from it what the backward pass needs, when it
-    has moved: gradients off by 7 % in the last batch renorm layer. It never computes a flip again.
+    When compiled, it is a copy that is kept for that. Otherwise torch's partitioner (2.13) may keep the buffer itself,
+    and use its new value in the backward pass. In the last batch renorm layer, gradients were then off by 7 %. It never
+    computes a flip again.
     """
     if not torch.compiler.is_compiling():
         return state
-    return state.unsqueeze(0).flip(0).squeeze(0)  # of one row, so that nothing is flipped
+    return state.unsqueeze(0).flip(0).squeeze(0)  # one row, so that nothing is flipped

@@ -1,7 +1,7 @@
-"""Batch norm of an input whose statistics are known already: the evaluation kernel forward, that of training backward.
+"""Batch norm of an input whose statistics are known: the kernel of evaluation forward, that of training backward.
 
-In come a tensor (N, C, *positions) and what ``measure`` found of it; out goes a tensor of the same shape, type and memory format.
-That saves the half of torch's forward pass that takes the statistics. This file moves no running statistics.
+In: a tensor (N, C, *positions) and what ``measure`` found for it. Out: a tensor of the same shape, type and memory
+format. This saves the half of torch's forward pass that takes the statistics. This file moves no running statistics.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _kernel_backward = torch.ops.aten.native_batch_norm_backward.default
 
 
 def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
-    """scale * (x - mean) / sqrt(var + eps) + shift, with the statistics of `x` itself, whose dependence on `x` is in the gradient.
+    """scale * (x - mean) / sqrt(var + eps) + shift, with the statistics of `x` itself.
 
-    `measured` is ``measure(x)``; `scale` and `shift` (C,) are in its type.
+    The gradient includes their dependence on `x`. `measured` is ``measure(x)``. `scale` and `shift` (C,) are in its
+    type.
     """
     if not calls_kernels(x):
         return batch_norm_formula(x, None, None, scale, shift, 0.0, eps)
@@ -47,9 +48,9 @@ def apply_statistics(x: Tensor, measured: Measured, scale: Tensor | None, shift:
 def gradients_of_batch_norm(
     gradient: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor | None, eps: float, needed: list[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The gradients to `x`, to the scale and to the shift, as far as they are `needed`, by torch's kernel."""
+    """The gradients of `x`, the scale and the shift by torch's kernel, as far as they are `needed`."""
     dtype = gradient.dtype
-    if gradient.stride() != x.stride():  # the kernel takes ten times as long where the two are laid out differently
+    if gradient.stride() != x.stride():  # the kernel takes ten times as long if the two are laid out differently
         gradient = torch.empty_like(x).copy_(gradient)
     elif x.dtype is not dtype:
         gradient = gradient.to(x.dtype)
@@ -58,18 +59,19 @@ def gradients_of_batch_norm(
 
 
 def choose_centred(x: Tensor, measured: Measured) -> tuple[Tensor, Tensor]:
-    """What differs from `x` by a constant per channel and has the smaller mean, and that mean."""
+    """Of `x` and `x` minus a constant per channel, the one with the smaller mean, and that mean."""
     if measured.shifted is None or measured.shifted_mean is None:
         return x, measured.mean
     return measured.shifted, measured.shifted_mean
 
 
 def transform(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
-    """scale * (x - mean) / sqrt(var + eps) + shift, without gradients, of an `x` that is contiguous or channels last."""
+    """scale * (x - mean) / sqrt(var + eps) + shift, without gradients, for an `x` that is contiguous or channels last."""
+
     dtype, (x, mean), var = x.dtype, choose_centred(x, measured), measured.var
     if is_on_gpu(x) or x.stride(1) != 1 or x.numel() < LARGE_ROWS or x.dtype is not var.dtype:
         return torch.native_batch_norm(x, scale, shift, mean, var, False, 0.0, eps)[0].to(dtype)
-    # The kernel has no vectors for channels side by side; one step with two factors is twice as fast, two steps are as fast.
+    # The kernel is not vectorized for channels side by side. One step with two factors is twice as fast, two steps are as fast.
     rstd = (var + eps).rsqrt_()
     factor = rstd if scale is None else scale * rstd
     if measured.shifted is not None or are_near_zero(mean, rstd):
@@ -80,7 +82,7 @@ def transform(x: Tensor, measured: Measured, scale: Tensor | None, shift: Tensor
 
 
 class _KnownStatistics(torch.autograd.Function):
-    """torch's batch norm in training, with statistics that are known already."""
+    """torch's batch norm in training, with statistics that are already known."""
 
     @staticmethod
     def forward(
@@ -107,5 +109,6 @@ class _KnownStatistics(torch.autograd.Function):
 
 
 def ones_for(x: Tensor) -> Tensor:
-    """A weight in float32: without one, torch's kernels take the statistics of half precision in half precision."""
+    """A weight of ones in float32. Without a weight, torch's kernels take statistics of half precision in half
+    precision."""
     return x.new_ones(x.shape[1], dtype=statistics_dtype(x))

@@ -1,7 +1,7 @@
 """Layer norm over the channels of each position, on any memory format.
 
-In come tensors with their channels in dimension 1, or last; out go tensors of the same shape, type and memory format. This file
-knows no norm.
+In: tensors with their channels in dimension 1, or last. Out: tensors of the same shape, type and memory format. This
+file knows no norm.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values, statistics_dtype
 from normlib.norms.kernels.standardize import standardize
 
-# From about this many values on, torch's layer norm takes longer to move the channels of a contiguous input to the end and
-# back than statistics over channels that stay where they are (benchmarks/sample_kernels.py).
+# From about this many values on, moving the channels of a contiguous input to the end and back for torch's layer norm takes
+# longer than statistics over channels that stay where they are (benchmarks/sample_kernels.py).
 LARGE = 2**16
-# torch's backward (2.13) adds up the gradients of weight and bias in half precision: up to so many rows they are off by no more
-# than half precision rounds each of them, at 1,024 rows by 0.06 of the largest.
+# torch's backward (2.13) adds up the gradients of weight and bias in half precision. Up to this many rows they are off by no more
+# than the rounding of half precision. At 1,024 rows they are off by 0.06 of the largest.
 FEW_ROWS = 8
-# Below about so many values a call of Python from autograd takes longer than casts.
+# Below about this many values, a call of Python from autograd takes longer than casts.
 LARGE_HALF = 2**17
 
 
 def normalize_positions(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's layer norm of `x` (N, C, *positions) over its channels; few values come out with these side by side."""
+    """torch's layer norm of `x` (N, C, *positions) over its channels.
+
+    If there are few values, the channels of the output lie side by side.
+    """
     if x.dim() == 2:
         return normalize_rows(x, weight, bias, eps)
     if may_read_values(x) and x.is_contiguous() and x.numel() >= LARGE:
@@ -37,7 +40,10 @@ def normalize_positions(x: Tensor, weight: Tensor | None, bias: Tensor | None, e
 
 
 def normalize_rows(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's layer norm of `x` (*rows, C) over its last dimension; on a CPU with gradients of weight and bias summed in float32."""
+    """torch's layer norm of `x` (*rows, C) over its last dimension.
+
+    On a CPU the gradients of weight and bias are summed in float32.
+    """
     if weight is None or weight.dtype is x.dtype:
         return torch.layer_norm(x, x.shape[-1:], weight, bias, eps)
     if is_on_gpu(x):  # whose kernel wants one type for `x` and the weights
@@ -61,7 +67,7 @@ def layer_norm_formula(x: Tensor, weight: Tensor | None, bias: Tensor | None, ep
 
 
 class _HalfRows(torch.autograd.Function):
-    """torch's kernel in half precision, its backward in float32 from there."""
+    """torch's kernel in half precision, with its backward pass in float32."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -80,7 +86,7 @@ class _HalfRows(torch.autograd.Function):
                 return layer_norm_formula(x, weight, bias, ctx.eps)
 
             return *gradients_by_formula(formula, (x, weight, bias), needed, gradient), None
-        # The casts of both are freed before the next one, which finds their memory in the cache.
+        # The casts of both are freed before the next one, which then uses their memory from the cache.
         found = _kernel_backward(
             gradient.to(mean.dtype), x.to(mean.dtype), x.shape[-1:], mean, rstd, weight, bias, list(needed)
         )

@@ -1,7 +1,7 @@
-"""What batch renorm multiplies by and adds in each channel: some eight small steps on a CPU, one kernel on a GPU.
+"""The factor and the shift of batch renorm in each channel: about eight small steps on a CPU, one kernel on a GPU.
 
-In come the statistics of a batch and the running ones, all (C,); out go the correction, and scale and shift. Nothing here reads
-the input of the norm.
+In: the statistics of a batch and the running ones, all (C,). Out: the correction, and scale and shift. Nothing here
+reads the input of the norm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ StopGradient = Callable[[Tensor], Tensor]
 
 
 class Correction(NamedTuple):
-    """r and d as the statistics want them, and as they are used; all (C,)."""
+    """r and d as the statistics want them, and as they are used, all (C,)."""
 
     wanted_r: Tensor
     wanted_d: Tensor
@@ -27,7 +27,7 @@ class Correction(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """The deviation of the batch, r and d before and after clipping, and what stands in the place of weight and bias; all (C,)."""
+    """The batch's deviation, r and d before and after clipping, and what replaces weight and bias, all (C,)."""
 
     std: Tensor
     wanted_r: Tensor
@@ -70,10 +70,10 @@ def correction(
 ) -> Correction:
     """r and d of `batch_renorm`, from the statistics of a batch and the running ones.
 
-    They are computed apart: Inductor (torch 2.13, CPU) miscompiles them stacked in one tensor.
+    They are computed apart, because Inductor (torch 2.13, CPU) miscompiles them stacked in one tensor.
     """
     wanted_r, wanted_d = batch_std / std, (batch_mean - mean) / std
-    clamp: Any = torch.clamp  # its types know tensors or numbers, not both
+    clamp: Any = torch.clamp  # its type hints allow tensors or numbers, not both
     r, d = clamp(wanted_r, 1 / r_max, r_max), clamp(wanted_d, -d_max, d_max)
     if stop_gradient is not None:
         r, d = stop_gradient(r), stop_gradient(d)
@@ -126,7 +126,10 @@ def _launcher(bounds_are_tensors: bool) -> Callable[..., Any]:
 
 @cache
 def _compiles(device: torch.device) -> bool:
-    """Whether there is a compiler for the GPU at run time; without one the steps are launched one by one, with the same result."""
+    """Whether there is a compiler for the GPU at run time.
+
+    Without one the steps are launched one by one, with the same result.
+    """
     one = torch.ones(1, device=device)
     try:
         _launcher(False)(one, one, one, one, one, one, r_max=1.0, d_max=0.0, eps=0.0)

@@ -1,6 +1,7 @@
-"""Division by the root of a mean of squares, in a few passes over memory: what RMS norm and filter response norm share.
+"""Divides by the root of a mean of squares in a few passes over memory, for RMS norm and filter response norm.
 
-In come tensors of shape (N, C, *positions), out go tensors of the same shape, type and memory format. Nothing here knows a norm.
+In: tensors of shape (N, C, *positions). Out: tensors of the same shape, type and memory format. Nothing here knows a
+norm.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from normlib.norms.kernels.threshold import larger_of, split_gradient
 
 # Below about this many values, steps that autograd follows by itself take less time than a call of Python from autograd.
 LARGE = 2**16
-# Without gradients torch's own steps hold longer, where the values of a statistic lie side by side.
+# Without gradients, torch's own steps stay quicker up to here, if the values of a statistic lie side by side.
 LARGE_ROWS = 2**18
-# Up to this many values torch's length of a vector, which takes half the time where they lie side by side, is right to 5e-7;
+# torch's vector length takes half the time if the values lie side by side. Up to this many values it is exact to 5e-7;
 # at a million it is off by 2e-5, at mean 1000 by 2e-4 (measured in float32).
 FEW_VALUES = 2**14
 
@@ -35,7 +36,10 @@ def divide_by_rms(
     eps: float | Tensor,
     threshold: Tensor | None = None,
 ) -> Tensor:
-    """weight * x / sqrt(mean of squares over `axes` + eps) + bias, and no less than `threshold`; these three are per channel."""
+    """weight * x / sqrt(mean of squares over `axes` + eps) + bias, but at least `threshold`.
+
+    `weight`, `bias` and `threshold` are per channel.
+    """
     if not isinstance(eps, Tensor) and is_large(x):
         if not torch.is_grad_enabled():
             return _divided(x, weight, bias, threshold, axes, eps)[0]
@@ -45,7 +49,7 @@ def divide_by_rms(
 
 
 def divide_rows_by_rms(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-    """The same over the last dimension of `x` (*rows, C); torch's own takes the fewest steps where there are few values."""
+    """The same over the last dimension of `x` (*rows, C). For few values, torch's own takes the fewest steps."""
     if is_large(x) and (torch.is_grad_enabled() or x.numel() >= LARGE_ROWS):
         return divide_by_rms(x.movedim(-1, 1), (1,), weight, None, eps).movedim(1, -1)
     if weight is None or weight.dtype is x.dtype:
@@ -54,7 +58,7 @@ def divide_rows_by_rms(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
 
 
 def is_large(x: Tensor) -> bool:
-    """Whether it pays to leave the steps that autograd follows. Sizes are not compared where they may be symbols."""
+    """Whether it pays to leave the steps that autograd follows. Sizes are not compared if they may be symbols."""
     return not is_compiling() and not _is_tracing() and x.numel() >= LARGE and may_read_values(x)
 
 
@@ -66,16 +70,18 @@ def divide_by_rms_formula(
     axes: tuple[int, ...],
     eps: float | Tensor,
 ) -> Tensor:
-    """In steps that autograd can follow. Where a factor is the same at all positions, it is multiplied by `weight` first."""
+    """The same in steps that autograd can follow.
+
+    If a factor is the same at all positions, it is multiplied by `weight` first.
+    """
     exact = x.to(statistics_dtype(x))
     factor = (exact.square().mean(axes, keepdim=True) + eps).rsqrt()
     if weight is not None and _is_same_at_all_positions(x, axes):
         factor, weight = factor * per_channel(weight, x), None
     scaled = factor if weight is None else per_channel(weight, x)
     exact = exact if weight is None else exact * factor
-    y = (
-        exact * scaled
-    )  # with the next step in one, torch.addcmul takes four times as long where positions are side by side
+    # In one step with the next, torch.addcmul takes four times as long if positions are side by side.
+    y = exact * scaled
     y = y if bias is None else y + per_channel(bias, x)
     return (y if threshold is None else larger_of(y, per_channel(threshold, x))).to(x.dtype)
 
@@ -95,9 +101,7 @@ def _divided(
         y = exact * rms_inverse
     elif _is_same_at_all_positions(x, axes):
         scale = rms_inverse * per_channel(weight, x)
-        if (
-            bias is not None and x.stride(1) == 1
-        ):  # one step, quick where neighbours in memory have factors of their own
+        if bias is not None and x.stride(1) == 1:  # one step, quick if neighbours in memory have different factors
             y, bias = torch.addcmul(per_channel(bias, x), exact, scale), None
         else:
             y = exact * scale
@@ -146,7 +150,7 @@ class _DividedByRMS(torch.autograd.Function):
             threshold_gradient = threshold_gradient.flatten()
         bias_gradient = gradient.sum((0, *positions)) if to_bias else None
         products = gradient * exact
-        # Only sums of the products are needed, so those over positions come first where all else is the same there.
+        # Only sums of the products are needed, so those over positions come first if all else is the same there.
         small = bool(positions) and _is_same_at_all_positions(x, ctx.axes)
         sums = products.sum(positions, keepdim=True) if small else products  # (N, C, 1, ...) or (N, C, *positions)
         by_weight = sums * rms_inverse if to_weight or weight is not None else sums
@@ -182,5 +186,5 @@ def _mean_square(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _is_same_at_all_positions(x: Tensor, axes: tuple[int, ...]) -> bool:
-    """Whether a statistic over `axes` is one for all positions."""
+    """Whether a statistic over `axes` is the same for all positions."""
     return set(range(2, x.dim())) <= set(axes)

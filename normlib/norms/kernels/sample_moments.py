@@ -1,7 +1,7 @@
 """Mean and variance of each group of channels of each sample, with a gradient of two passes over memory.
 
-In come tensors (N, C, *positions) in float32 or better; out go statistics (N, C, 1, ...), alike within a group. This file knows no
-norm.
+In: tensors (N, C, *positions) in float32 or better. Out: statistics (N, C, 1, ...), the same within a group. This file
+knows no norm.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from normlib.norms.kernels.inspection import may_read_values
 
-# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_b0).
+# Below about this many values, a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms evonorm_b0).
 LARGE = 2**14
 
 
@@ -48,7 +48,7 @@ def _mean_over_groups(x: Tensor, num_groups: int) -> Tensor:
 
 
 class _Moments(torch.autograd.Function):
-    """The backward pass is steps that autograd can follow again."""
+    """The backward pass consists of steps that autograd can follow again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
@@ -60,11 +60,10 @@ class _Moments(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, to_mean: Tensor, to_var: Tensor) -> tuple[Tensor, None]:
         x, mean = ctx.saved_tensors
-        # what reaches any channel of a group belongs to all of them: the mean of a group's gradients, over its positions
+        # the channels of a group share their statistics: the mean of a group's gradients, over its positions
         to_mean, to_var = (_mean_over_groups(each, ctx.num_groups) for each in (to_mean, to_var))
         count = x.numel() // mean.numel()
         centred, slope = x - mean, to_var * (2 / count)
-        left = _mean_over_groups(
-            centred, ctx.num_groups
-        )  # what the mean was rounded by, a hundredth of a spread at mean 1000
+        # the rounding of the mean, a hundredth of a spread at mean 1000
+        left = _mean_over_groups(centred, ctx.num_groups)
         return centred * slope + (to_mean / count - slope * left), None

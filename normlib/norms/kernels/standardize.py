@@ -1,6 +1,6 @@
-"""Standardization over any axes in a few passes over memory, for the layouts that torch has no good kernel for.
+"""Standardization over any axes in a few passes over memory, for layouts without a good kernel of torch.
 
-In come plain tensors on a CPU, (N, C, *positions); out go tensors of the same shape, type and memory format. Nothing here
+In: plain tensors on a CPU, (N, C, *positions). Out: tensors of the same shape, type and memory format. Nothing here
 knows a norm.
 """
 
@@ -17,7 +17,7 @@ from normlib.norms.kernels.inspection import statistics_dtype
 
 
 def standardize(x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """weight * (x - mean) / sqrt(var + eps) + bias, with statistics over `axes`; weight and bias are per channel."""
+    """weight * (x - mean) / sqrt(var + eps) + bias, with statistics over `axes`. Weight and bias are per channel."""
     return _Standardized.apply(x, weight, bias, axes, eps)
 
 

@@ -1,7 +1,8 @@
 """Values and moments of all processes of the default group, as if their batches were one.
 
-In comes this process's share of a batch, which may be empty; out go the values of all, or their statistics. Every process has
-to call this, and to go backward through it, equally often and in the same order. The second derivative is not implemented.
+In: this process's share of a batch, which may be empty. Out: the values of all, or their statistics. Every process has
+to call this, and to go backward through it, equally often and in the same order. The second derivative is not
+implemented.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ def several_processes() -> bool:
 
 
 def gather_values(values: Tensor) -> Tensor:
-    """The rows of `values` (rows, C) of all processes, in the order of their ranks; the gradient reaches across, too."""
+    """The rows of `values` (rows, C) of all processes, in the order of their ranks. The gradient reaches them all."""
     gathered: Tensor = _Gathered.apply(values)
     return gathered
 
 
 def moments_over_processes(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean and the biased variance (C,) of `x` (N, C, *positions) over all processes, and how many values that are.
+    """Mean and biased variance (C,) of `x` (N, C, *positions) over all processes, and the number of values.
 
-    One collective operation forward, one backward. Of no value at all the mean is 0 and the variance 1.
+    It takes one collective operation forward and one backward. If there is no value, the mean is 0 and the variance 1.
     """
     mean, var, count = _Moments.apply(x, mask)
     return mean, var, count
@@ -64,7 +65,7 @@ class _Moments(torch.autograd.Function):
         mean = x.sum(axes) / count.clamp(min=1)
         squares = _centred(x, mean, mask).square().sum(axes)
         counts, means, squares = _of_all(torch.cat([count, mean, squares])).split([1, channels, channels], dim=1)
-        # Chan, Golub, LeVeque 1983: what each process found about its own mean, and how far that is from the common one.
+        # Chan, Golub, LeVeque 1983: the sum of squares around each process's own mean, and how far that is from the common mean.
         total = counts.sum()
         share = counts / total.clamp(min=1)  # (processes, 1)
         mean = (share * means).sum(0)
@@ -92,7 +93,7 @@ def _centred(x: Tensor, mean: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _of_all(values: Tensor) -> Tensor:
-    """`values` of all processes, stacked in the order of their ranks."""
+    """The `values` of all processes, stacked in the order of their ranks."""
     gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, values)
     return torch.stack(gathered)

@@ -1,6 +1,6 @@
 """The hyperbolic tangent of a large tensor on a CPU, in half the time that torch's own takes.
 
-In comes a tensor of any shape, out goes one of the same shape, type and memory format. This file knows no norm.
+In: a tensor of any shape. Out: one of the same shape, type and memory format. This file knows no norm.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from torch import Tensor
 
 from normlib.norms.kernels.inspection import may_read_values
 
-# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms dyt).
+# Below about this many values, a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms dyt).
 LARGE = 2**15
-# Beyond, the tangent is one in float64 too, and the exponential still far from infinity in float32.
+# Beyond this, the tangent is one in float64 too, and the exponential is still far from infinity in float32.
 LARGEST_EXPONENT = 40.0
 
 
 def tanh_of(x: Tensor, slope: Tensor) -> Tensor:
-    """tanh(slope * x) for a `slope` of one number: (exp(2z) - 1) / (exp(2z) + 1), as exact near zero as elsewhere."""
+    """tanh(slope * x) for a `slope` of one number.
+
+    It is (exp(2z) - 1) / (exp(2z) + 1), as exact near zero as elsewhere.
+    """
     if not may_read_values(x) or x.numel() < LARGE:
         return torch.tanh(slope * x)
     y: Tensor = _Tanh.apply(x, slope)

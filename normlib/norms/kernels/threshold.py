@@ -1,7 +1,7 @@
 """The larger of a value and a threshold per channel, in few passes and with an exact gradient of the threshold.
 
-In come tensors of shape (N, C, *positions) and a threshold that broadcasts to them; out goes a tensor of the same shape, type and
-memory format. This file knows no norm.
+In: tensors of shape (N, C, *positions), and a threshold that broadcasts to them. Out: a tensor of the same shape, type
+and memory format. This file knows no norm.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from normlib.norms.kernels.inspection import may_read_values
 
 
 def larger_of(x: Tensor, threshold: Tensor) -> Tensor:
-    """The larger of `x` and `threshold`; where they are equal, the gradient is the threshold's."""
+    """The larger of `x` and `threshold`. Where they are equal, the gradient is the threshold's."""
     if not may_read_values(x):
         return larger_of_formula(x, threshold)
     if not torch.is_grad_enabled():
@@ -25,12 +25,12 @@ def larger_of(x: Tensor, threshold: Tensor) -> Tensor:
 
 
 def larger_of_formula(x: Tensor, threshold: Tensor) -> Tensor:
-    """The same in plain steps, which on a CPU take several times as long: those with truth values are not vectorized."""
+    """The same in plain steps. They take several times as long on a CPU, where truth values are not vectorized."""
     return torch.where(x > threshold, x, threshold)
 
 
 class _LargerOf(torch.autograd.Function):
-    """What does not go to `x` goes to the threshold: exactly nothing where that is never larger."""
+    """The gradient that does not go to `x` goes to the threshold. It is exactly zero if the threshold is never larger."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: Tensor) -> Tensor:
@@ -43,6 +43,9 @@ class _LargerOf(torch.autograd.Function):
 
 
 def split_gradient(gradient: Tensor, x: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """What of the gradient of `larger_of` goes to `x`, and to the threshold; `x` may be its result as well."""
+    """Which part of the gradient of `larger_of` goes to `x`, and which to the threshold.
+
+    `x` may also be the result of `larger_of`.
+    """
     to_x = torch.ops.aten.threshold_backward(gradient, x - threshold, 0)
     return to_x, (gradient - to_x).sum_to_size(threshold.shape)

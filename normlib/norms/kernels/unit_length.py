@@ -1,7 +1,7 @@
-"""Channels scaled to one Euclidean length at each position, in a few passes over memory.
+"""Scales the channels of each position to one Euclidean length, in a few passes over memory.
 
-In come tensors (N, C, *positions) in float32 or better; out go tensors of the same shape, type and memory format. This file knows
-no norm.
+In: tensors (N, C, *positions) in float32 or better. Out: tensors of the same shape, type and memory format. This file
+knows no norm.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 from normlib.norms.kernels.formula import gradients_by_formula, needs_formula
 from normlib.norms.kernels.inspection import may_read_values
 
-# Below about so many values a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms scale_norm).
+# Below about this many values, a call of Python from autograd takes longer (benchmarks/sample_kernels.py --norms scale_norm).
 LARGE = 2**16
 
 
 def scale_to_length(x: Tensor, length: Tensor, eps: float) -> Tensor:
-    """length * x / max(length of `x` over its channels, eps); `length` is one number."""
+    """length * x / max(length of `x` over its channels, eps). `length` is one number."""
     if not torch.is_grad_enabled() or not may_read_values(x) or x.numel() < LARGE:
         return scale_to_length_formula(x, length, eps)
     y: Tensor = _ScaledToLength.apply(x, length, eps)
@@ -55,7 +55,7 @@ class _ScaledToLength(torch.autograd.Function):
         to_length = along.sum().view(length.shape) if needed[1] else None
         if not needed[0]:
             return None, to_length, None
-        if ctx.eps > 0:  # a length that was taken as eps is a constant
+        if ctx.eps > 0:  # a length that was replaced by eps is a constant
             along = torch.where(inverse < 1 / ctx.eps, along, 0)
         torch.mul(x, along * inverse, out=products)
         return torch.sub(gradient, products, out=products).mul_(inverse * length), to_length, None

@@ -1,8 +1,8 @@
-"""What the methods on weights share: they make the weight of the layer ahead a function of the layer's own parameter.
+"""The base of the methods on weights: they make the weight of the layer ahead a function of the layer's own parameter.
 
-In comes the layer ahead of a site; what its `weight` then is, a subclass of `WeightFunction` says, by torch's
-parametrization. The parameter itself stays as it is and stays trunk; what a method trains beside it belongs to the norm.
-This file knows no method.
+In: the layer ahead of a site. A subclass of `WeightFunction` says what its `weight` becomes, by torch's
+parametrization. The parameter itself stays as it is and stays part of the trunk. What a method trains beside it belongs
+to the norm. This file knows no method.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ NO_PICKLE = {
 
 
 class WeightFunction(nn.Module):
-    """The weight that a layer uses, as a function of its parameter: in float32 or better, in the parameter's type.
+    """The weight that a layer uses, as a function of its parameter.
 
-    A subclass implements `transform_rows`; what it trains or keeps are its own parameters and buffers.
+    It is computed in float32 or better, and returned in the parameter's type. A subclass implements `transform_rows`.
+    What it trains or keeps are its own parameters and buffers.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -37,7 +38,7 @@ class WeightFunction(nn.Module):
         self.output_dim = 1 if isinstance(layer, TRANSPOSED) else 0
 
     def transform_rows(self, rows: Tensor) -> Tensor:
-        """The weights, from and to a matrix (output channels, fan-in)."""
+        """The new weights, both from and to a matrix (output channels, fan-in)."""
         raise NotImplementedError(f"{type(self).__qualname__} has to implement transform_rows(self, rows)")
 
     def rows_of(self, weight: Tensor) -> Tensor:
@@ -51,14 +52,17 @@ class WeightFunction(nn.Module):
 
 
 class OnWeights(Norm):
-    """A norm that hands its input on and acts on the weights of the layer ahead; a subclass implements `weight_function`."""
+    """A norm that passes its input through and acts on the weights of the layer ahead.
+
+    A subclass implements `weight_function`.
+    """
 
     slot = "weight"
     needs = "a linear or convolutional layer ahead of its site"
     parameter_count = "0"
     starts_at = {}
     exceptions = NO_PICKLE
-    #: The WeightFunction of the layer ahead; in a tuple, for it is a part of that layer and not of this module.
+    #: The WeightFunction of the layer ahead. It is in a tuple because it is a part of that layer, not of this module.
     acting: tuple[Any, ...] = ()
 
     def __init__(
@@ -72,7 +76,7 @@ class OnWeights(Norm):
         super().__init__(num_features, eps=eps, affine=False, channel_dim=channel_dim, device=device, dtype=dtype)
 
     def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:
-        """The function that the weight of `layer` becomes. May raise CannotEnter."""
+        """The function that gives the weight of `layer`. May raise CannotEnter."""
         raise NotImplementedError(f"{self._name} has to implement weight_function(self, layer, place)")
 
     def enter(self, place: Place) -> None:
@@ -113,10 +117,10 @@ class OnWeights(Norm):
 
 
 def require_several_weights(norm: Norm, layer: nn.Module, function: WeightFunction) -> None:
-    """CannotEnter where an output channel has a single weight, whose variance is zero."""
+    """Raise CannotEnter if an output channel has a single weight, whose variance is zero."""
     weight: Tensor = layer.weight  # type: ignore[assignment]
     if weight.numel() == weight.shape[function.output_dim]:
         raise CannotEnter(
             f"{type(norm).__name__} takes its statistics over the weights of an output channel, but {layer} has one weight for "
-            "each: it would always come out as zero; use a layer with a larger fan-in, or another norm"
+            "each: it would always be zero; use a layer with a larger fan-in, or another norm"
         )

@@ -9,8 +9,8 @@ from normlib.norms import register
 from normlib.norms.place import CannotEnter, Place
 from normlib.norms.weights.on_weights import OnWeights, WeightFunction, require_several_weights
 
-# The authors' code (deepmind-research, nfnets/base.py): what gives the activation of standard normal values variance one, by
-# simulation; relu's is sqrt(2 / (1 - 1/pi)) = 1.7129 exactly.
+# From the authors' code (deepmind-research, nfnets/base.py): the factor that gives the activation of standard normal values
+# variance one, found by simulation. relu's is sqrt(2 / (1 - 1/pi)) = 1.7129 exactly.
 GAMMAS = {
     "relu": 1.7139588594436646, "gelu": 1.7015043497085571, "silu": 1.7881293296813965, "tanh": 1.5939117670059204,
     "sigmoid": 4.803835391998291, "elu": 1.2716004848480225, "relu6": 1.7131484746932983, "leaky_relu": 1.70590341091156,
@@ -18,7 +18,7 @@ GAMMAS = {
 
 
 class StandardizedForVariance(WeightFunction):
-    """Rows of mean zero and sum of squares gamma^2, times a gain a row."""
+    """Rows with mean zero and sum of squares gamma^2, times a gain for each row."""
 
     gain: nn.Parameter | None
 
@@ -42,28 +42,28 @@ class StandardizedForVariance(WeightFunction):
     paper="arXiv:2101.08692",
 )
 class ScaledWeightStandardization(OnWeights):
-    """Standardizes the weights of each output channel so that a layer keeps the variance of its input, activation included.
+    r"""Standardizes the weights of each output channel so that layer and activation keep the variance of the input.
 
-    .. math:: \\hat w = g \\, \\gamma \\frac{w - \\mathrm{E}[w]}{\\sqrt{\\max(N \\mathrm{Var}[w], \\epsilon)}}
+    .. math:: \hat w = g \, \gamma \frac{w - \mathrm{E}[w]}{\sqrt{\max(N \mathrm{Var}[w], \epsilon)}}
 
-    Axes: the weights of an output channel, in the layer ahead of the site; `w` is the layer's own parameter, `N` its fan-in,
-    `g` a gain per output channel that is trained, from 1 (`affine=False` leaves it out), and `gamma` the constant of the
-    activation behind the layer, 1 where none follows.
+    Axes: The weights of an output channel, in the layer ahead of the site. `w` is the layer's own parameter and `N` its
+    fan-in. `g` is a trained gain per output channel, from 1; `affine=False` leaves it out. `gamma` is the constant of
+    the activation behind the layer, 1 if none follows.
 
-    Shapes: (N, C, *positions) to the same; the layer ahead is linear, a convolution or a transposed convolution, with at
-    least two weights for each output channel.
+    Shapes: (N, C, *positions) to the same. The layer ahead is linear, a convolution or a transposed convolution. It has
+    at least two weights for each output channel.
 
-    Paper: Brock, De, Smith 2021, "Characterizing signal propagation to close the performance gap in unnormalized ResNets",
-    arXiv:2101.08692, "Scaled Weight Standardization"; with the gain: Brock, De, Smith, Simonyan 2021, arXiv:2102.06171, equation 1 and its authors'
-    code.
+    Paper: Brock, De, Smith 2021, "Characterizing signal propagation to close the performance gap in unnormalized
+    ResNets", arXiv:2101.08692, "Scaled Weight Standardization". With the gain: Brock, De, Smith, Simonyan 2021,
+    arXiv:2102.06171, equation 1 and its authors' code.
 
-    Deviations: the paper multiplies the activation's output by gamma; here the weights ahead of the activation carry it, which
-    is the same for relu. Other activations see their input gamma times as wide in the first layer alone. The floor of
-    `N Var[w]` is 1e-4 in the authors' code; neither is ever reached by weights that are not all but equal.
+    Deviations: The paper multiplies the activation's output by gamma. Here the weights ahead of the activation carry
+    it, which is the same for relu. Other activations see their input gamma times as wide in the first layer alone. The
+    floor of `N Var[w]` is 1e-4 in the authors' code. Only weights that are almost equal ever reach either floor.
 
-    When: in residual networks without any norm, with skipinit's multiplier or a like one at the end of each branch.
+    When: In residual networks without any norm, with skipinit's multiplier or a similar one at the end of each branch.
 
-    When not: with a norm behind it, which divides the scale out again: weight standardization is enough there.
+    When not: With a norm behind it, which divides the scale out again. Weight standardization is enough there.
 
     Settings:
         gamma: factor that keeps the variance through the activation; null takes the activation's own

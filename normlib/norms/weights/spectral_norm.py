@@ -16,10 +16,13 @@ ITERATIONS_AT_START = 15  # as torch.nn.utils.parametrizations.spectral_norm: th
 
 
 class DividedBySpectralNorm(WeightFunction):
-    """The matrix over its largest singular value, by the power method. `u` (output channels,) is the left singular vector."""
+    """The matrix over its largest singular value, by the power method.
+
+    `u` (output channels,) is the left singular vector.
+    """
 
     u: Tensor
-    moves = True  # where training moves u at all
+    moves = True  # only if training moves u
 
     def __init__(self, layer: nn.Module, num_power_iterations: int, eps: float) -> None:
         super().__init__(layer)
@@ -37,7 +40,7 @@ class DividedBySpectralNorm(WeightFunction):
         return rows / sigma.clamp(min=self.eps)
 
     def _moved(self, rows: Tensor) -> Tensor:
-        """`u` after the iterations of this pass; in a checkpoint's second pass, that of the first."""
+        """`u` after the iterations of this pass. In a checkpoint's second pass, that of the first."""
         if self.training and is_recomputing() and len(self._passes):
             return self._passes.recall()["u"].to(rows.dtype)
         u = value_before_update(self.u).to(rows.dtype, copy=True)
@@ -63,26 +66,30 @@ class DividedBySpectralNorm(WeightFunction):
     "spectral_norm", statistics_over="the whole weight matrix", axes=("weights", "channels"), paper="arXiv:1802.05957"
 )
 class SpectralNorm(OnWeights):
-    """Divides a layer's weights by their largest singular value, so that the layer stretches nothing. The input passes as it is.
+    r"""Divides a layer's weights by their largest singular value, so that the layer stretches nothing. The input passes
+    as it is.
 
-    .. math:: \\hat W = \\frac{W}{\\sigma(W)}, \\quad \\sigma(W) \\approx u^\\top W v, \\quad
-        v = \\frac{W^\\top u}{\\lVert W^\\top u \\rVert}, \\quad u \\leftarrow \\frac{W v}{\\lVert W v \\rVert}
+    .. math:: \hat W = \frac{W}{\sigma(W)}, \quad \sigma(W) \approx u^\top W v, \quad
+        v = \frac{W^\top u}{\lVert W^\top u \rVert}, \quad u \leftarrow \frac{W v}{\lVert W v \rVert}
 
-    Axes: the whole weight of the layer ahead of the site, as a matrix of output channels by fan-in; `W` is the layer's own
-    parameter.
+    Axes: The whole weight of the layer ahead of the site, as a matrix of output channels by fan-in. `W` is the layer's
+    own parameter.
 
-    Shapes: (N, C, *positions) to the same; the layer ahead is linear, a convolution or a transposed convolution.
+    Shapes: (N, C, *positions) to the same. The layer ahead is linear, a convolution or a transposed convolution.
 
     Paper: Miyato, Kataoka, Koyama, Yoshida 2018, "Spectral Normalization for Generative Adversarial Networks",
-    arXiv:1802.05957, equation 8 and algorithm 1; `num_power_iterations` each time that the weight is used in training.
+    arXiv:1802.05957, equation 8 and algorithm 1. There are `num_power_iterations` each time that the weight is used in
+    training.
 
-    Deviations: `u` starts from standard normal values, as in the paper, and then takes 15 iterations at once, as in torch.nn.utils.
-    `v` is taken from the moved `u` (the paper: from the one before), which is half an iteration closer. In eval mode `u` stays. For
-    a convolution this is the norm of the reshaped weight, as in the paper, not that of the operator. `eps` is the least divisor.
+    Deviations: `u` starts from standard normal values, as in the paper. Then it takes 15 iterations at once, as in
+    torch.nn.utils. `v` is computed from the moved `u`, which is half an iteration closer. The paper takes the one
+    before. In eval mode `u` stays. For a convolution this is the norm of the reshaped weight, as in the paper, not that
+    of the operator. `eps` is the least divisor.
 
-    When: in networks whose Lipschitz constant has to stay bounded: discriminators, robustness, ensembles with distances.
+    When: In networks whose Lipschitz constant has to stay bounded: discriminators, robustness, ensembles with
+    distances.
 
-    When not: for accuracy alone: nothing is trained that could give the scale back, so that a deep network's output shrinks.
+    When not: For accuracy alone. Nothing that is trained could give the scale back, so a deep network's output shrinks.
 
     Settings:
         num_power_iterations: power iterations each time that the weight is used in training
@@ -112,7 +119,7 @@ class SpectralNorm(OnWeights):
 
     @property
     def update_running(self) -> bool:
-        """Whether `u` moves; it does so in training mode only."""
+        """Whether `u` moves. It does so in training mode only."""
         return self._moves
 
     @update_running.setter

@@ -11,7 +11,7 @@ from normlib.norms.weights.on_weights import OnWeights, WeightFunction
 
 
 class DirectionAndLength(WeightFunction):
-    """The rows of the parameter give the directions of the weights, `g` of shape (output channels,) their lengths."""
+    """The rows of the parameter give the directions of the weights. `g` (output channels,) gives their lengths."""
 
     def __init__(self, layer: nn.Module, eps: float) -> None:
         super().__init__(layer)
@@ -28,25 +28,27 @@ class DirectionAndLength(WeightFunction):
     "weight_norm", statistics_over="the weights of an output channel", axes=("weights",), paper="arXiv:1602.07868"
 )
 class WeightNorm(OnWeights):
-    """Gives the weights of each output channel a length of their own, apart from their direction. The input passes as it is.
+    r"""Gives the weights of each output channel a trained length apart from their direction. The input passes as it is.
 
-    .. math:: w = g \\frac{v}{\\lVert v \\rVert}
+    .. math:: w = g \frac{v}{\lVert v \rVert}
 
-    Axes: the weights of an output channel, in the layer ahead of the site; `v` is the layer's own parameter.
+    Axes: The weights of an output channel, in the layer ahead of the site. `v` is the layer's own parameter.
 
-    Shapes: (N, C, *positions) to the same; the layer ahead is linear, a convolution or a transposed convolution.
+    Shapes: (N, C, *positions) to the same. The layer ahead is linear, a convolution or a transposed convolution.
 
-    Paper: Salimans, Kingma 2016, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural
-    Networks", arXiv:1602.07868, equation 2.
+    Paper: Salimans, Kingma 2016, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep
+    Neural Networks", arXiv:1602.07868, equation 2.
 
-    Deviations: `g` starts as the length of `v`, so that the network starts as it is, like torch.nn.utils.parametrizations.weight_norm;
-    the paper's start from the statistics of a first batch (its section 3) is left out, because it would make the start depend
-    on the batch. `eps` is the least length by which `v` is divided: it does nothing but keep a row of zeros finite.
+    Deviations: `g` starts as the length of `v`, so the network starts as it is.
+    torch.nn.utils.parametrizations.weight_norm does the same. The paper starts from the statistics of a first batch
+    (its section 3). That is left out, because it would make the start depend on the batch. `eps` is the least length by
+    which `v` is divided. It only keeps a row of zeros finite.
 
-    When: where inputs should pass as they are and samples should not meet: recurrent networks, reinforcement
-    learning, generative models, online learning.
+    When: Where inputs should pass as they are and samples should not mix: recurrent networks, reinforcement learning,
+    generative models, online learning.
 
-    When not: for depth alone: nothing keeps the scale of activations, so that a deep network needs a careful start as without.
+    When not: For depth alone. Nothing keeps the scale of activations, so a deep network needs as careful a start as
+    without it.
 
     Settings:
         eps: the least length that is divided by

@@ -12,14 +12,14 @@ from normlib.norms.weights.on_weights import OnWeights, WeightFunction, require_
 
 
 class Standardized(WeightFunction):
-    """Rows of mean zero and variance one."""
+    """Rows with mean zero and variance one."""
 
     def __init__(self, layer: nn.Module, eps: float) -> None:
         super().__init__(layer)
         self.eps = eps
 
     def transform_rows(self, rows: Tensor) -> Tensor:
-        exact = rows.to(statistics_dtype(rows))  # eps squared is below what float16 holds
+        exact = rows.to(statistics_dtype(rows))  # eps squared is too small for float16
         var, mean = torch.var_mean(exact, dim=1, correction=0, keepdim=True)
         return ((exact - mean) * torch.rsqrt(var + self.eps**2)).to(rows.dtype)
 
@@ -31,27 +31,29 @@ class Standardized(WeightFunction):
     paper="arXiv:1903.10520",
 )
 class WeightStandardization(OnWeights):
-    """Standardizes the weights of each output channel. The input passes as it is.
+    r"""Standardizes the weights of each output channel. The input passes as it is.
 
-    .. math:: \\hat w = \\frac{w - \\mathrm{E}[w]}{\\sqrt{\\mathrm{Var}[w] + \\epsilon^2}}
+    .. math:: \hat w = \frac{w - \mathrm{E}[w]}{\sqrt{\mathrm{Var}[w] + \epsilon^2}}
 
-    Axes: the weights of an output channel, in the layer ahead of the site; `w` is the layer's own parameter.
+    Axes: The weights of an output channel, in the layer ahead of the site. `w` is the layer's own parameter.
 
-    Shapes: (N, C, *positions) to the same; the layer ahead is linear, a convolution or a transposed convolution, with at
-    least two weights for each output channel.
+    Shapes: (N, C, *positions) to the same. The layer ahead is linear, a convolution or a transposed convolution. It has
+    at least two weights for each output channel.
 
     Paper: Qiao, Wang, Liu, Shen, Yuille 2019, "Micro-Batch Training with Batch-Channel Normalization and Weight
-    Standardization", arXiv:1903.10520, the equations of "Weight Standardization" (Qiao et al.'s mean and deviation over I).
+    Standardization", arXiv:1903.10520. The equations are those of "Weight Standardization" (Qiao et al.'s mean and
+    deviation over I).
 
-    Deviations: the authors' code adds 1e-5 to the unbiased standard deviation; here it is the square of `eps`, also 1e-5, that is
-    added to the biased variance, which is as little and has a gradient where all weights of a row are alike. With 1e-5 itself
-    inside the root, as in the other norms, a row of 4,608 small weights would come out with a deviation of a quarter.
+    Deviations: The authors' code adds 1e-5 to the unbiased standard deviation. Here the square of `eps`, also 1e-5, is
+    added to the biased variance. That is as little, and has a gradient if all weights of a row are alike. With 1e-5
+    itself inside the root, as in the other norms, a row of 4,608 small weights would come out with a deviation of a
+    quarter.
 
-    When: with a norm behind it, most of all group norm at small batches: `norm=group_ws`, or `norm.weights=weight_standardization`
-    beside any norm.
+    When: With a norm behind it, most of all group norm at small batches: `norm=group_ws`. For any other norm, set
+    `norm.weights=weight_standardization`.
 
-    When not: alone in a deep network: the weights have variance one whatever the fan-in, so that every layer multiplies the
-    scale of its input by the root of the fan-in; scaled weight standardization mends that.
+    When not: Alone in a deep network. The weights have variance one whatever the fan-in, so every layer multiplies the
+    scale of its input by the root of the fan-in. Scaled weight standardization corrects that.
 
     Settings:
         eps: its square is added to the variance
