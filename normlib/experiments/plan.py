@@ -29,6 +29,7 @@ from normlib.experiments.plan_checks import (
 from normlib.experiments.resolve import LABELLED, resolve
 from normlib.experiments.seeds import check_compared, check_no_auto, read_looks
 from normlib.experiments.selection import QUESTION
+from normlib.experiments.settings import GROUPS
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_settings import check_user_code, names_user_code, written_out
 from normlib.results.store.columns import SEED, arm_label
@@ -36,8 +37,6 @@ from normlib.results.study.axes import check_two_axes
 from normlib.results.study.question import Question
 from normlib.tasks.metric import Metric
 from normlib.training.spec import Run
-
-GROUPS = (*LABELLED, "logger", "experiment")
 
 
 @dataclass(frozen=True)
