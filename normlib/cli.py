@@ -149,11 +149,12 @@ def _hydra_flags(options: argparse.Namespace) -> list[str]:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from normlib.experiments.reporting import report_from_records
+    from normlib.experiments.reporting import load_plugins, report_from_records
     from normlib.results.elsewhere.report import files_among, report_on_file
 
     flags = {name: getattr(options, name) for name in TABLE_FLAGS}
     if files_among(options.overrides) or any(flags.values()):
+        load_plugins(options.overrides)
         report = report_on_file(options.overrides, flags, options.to, options.overwrite)
     else:
         report = report_from_records(options.overrides, options.config_dir, options.to, options.overwrite)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from normlib.results.store.frame import frame
 from normlib.results.store.record import Record
 from normlib.results.study.axes import ReportError
 from normlib.results.study.question import Question
+from normlib.results.study.views import Shown, shown
 from tests.results.tuned_records import DEPTH, FIRST_TRIAL, RATE, tuned_records, tuned_run
 
 TRIALS = [record for record in tuned_records() if record.labels["stage"] == "trial"]
@@ -112,25 +114,28 @@ def test_a_sweep_that_stopped_has_a_report(
 
 
 def test_filters_have_no_say_in_a_choice(tmp_path: Path) -> None:
-    whole = _views(write_report(tmp_path / "whole", tuned_records()))
-    report = write_report(tmp_path, tuned_records(), filters={"seed": {0, 1}})
-    assert _views(report) == whole and len(report.frame) == 14
-    assert _tables(tmp_path)["tuning"] == _tables(tmp_path / "whole")["tuning"]
-    assert report.messages == (EDGE, "14 of 17 runs are shown, as asked")
+    runs = frame(tuned_records())
 
-    report = write_report(tmp_path, tuned_records(), filters={RATE: {"1.0"}})
-    assert _views(report) == ["tuned"] and len(report.studies[0].runs) == 6
-    assert report.messages == (EDGE, "14 of 17 runs are shown, as asked"), "every tuned comparison is there"
-    report = write_report(tmp_path, tuned_records(), filters={RATE: {0.1}})
-    assert _views(report) == ["tuned", "fixed"]
+    def views(**values: Any) -> tuple[Shown, dict[str, int]]:
+        found = shown(runs, {name.replace("__", "."): kept for name, kept in values.items()})
+        return found, {view.name: len(view.runs) for view in found.views}
 
-    report = write_report(tmp_path, tuned_records(), filters={"norm": {"group"}})
-    assert {*report.frame["norm"]} == {"group"} and "batch" not in _tables(tmp_path)["tuning"]
-    report = write_report(tmp_path, tuned_records(), filters={"norm": {"none"}})
-    assert "no runs to show" in report.messages[0] and not report.studies
+    whole, _ = views()
+    found, sizes = views(seed={0, 1})
+    assert sizes == {"tuned": 4, "fixed": 4} and len(found.runs) == 14 and found.choices.equals(whole.choices)
+    assert found.messages == (EDGE, "14 of 17 runs are shown, as asked")
+    found, sizes = views(optimizer__lr={"1.0"})
+    assert sizes == {"tuned": 6}
+    assert found.messages == (EDGE, "14 of 17 runs are shown, as asked"), "every tuned comparison is there"
+    assert list(views(optimizer__lr={0.1})[1]) == ["tuned", "fixed"]
+    found, _ = views(norm={"group"})
+    assert {*found.runs["norm"]} == {*found.choices["norm"]} == {"group"}
     for name in ("stage", "tuning"):
         with pytest.raises(ReportError, match=f"not {name}: it says what a run is for"):
-            write_report(tmp_path, tuned_records(), filters={name: {"trial"}})
+            views(**{name: {"trial"}})
+
+    report = write_report(tmp_path, tuned_records(), filters={"norm": {"none"}})
+    assert "no runs to show" in report.messages[0] and not report.studies
     with pytest.raises(ReportError, match="optimizer.lr was tuned for each arm and cannot span the tables"):
         write_report(tmp_path, tuned_records(), question=Question(columns=RATE))
 

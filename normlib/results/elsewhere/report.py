@@ -62,14 +62,15 @@ def files_among(arguments: Sequence[str]) -> list[str]:
 def report_on_file(
     arguments: Sequence[str], flags: Mapping[str, str | bool | None], to: str | None, overwrite: bool
 ) -> Report:
-    """`normlib report FILE` with its flags, by name. TableError for words beside the file, and flags without one."""
+    """`normlib report FILE` with its flags, by name; `plugins=` may stand beside the file. TableError for other words, and flags without a file."""
     files = files_among(arguments) or [each for each in arguments if os.path.isfile(each)]
     if len(files) != 1:
         came = f"{', '.join(files)} were named" if files else "none was named"
         raise TableError(
             f"the flags --arm, --seed, --metric, ... belong to one table of runs, such as runs.csv, and {came}"
         )
-    if others := [each for each in arguments if each not in files]:
+    plugins = [each for each in arguments if each.startswith("plugins=")]  # loaded by who read the command line
+    if others := [each for each in arguments if each not in (*files, *plugins)]:
         raise TableError(
             f"with a table of runs settings are flags, such as --baseline group, and {' '.join(others)} is none; to leave runs out, "
             "take their rows out of the table"
@@ -90,7 +91,7 @@ def report_on_file(
         texts.get("arm"), texts.get("seed"), texts.get("metric"), texts.get("columns", "").split(","),
         texts.get("baseline"), higher if lower or higher else None, texts.get("unit"), rope,
     )  # fmt: skip
-    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *words]))
+    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *plugins, *words]))
 
 
 def _report(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from normlib.results.tables.model import Cell, Line, Table
+from normlib.results.tables.model import Cell, Table
 
 Width = Literal["column", "text"]
 POINTS: dict[Width, float] = {"column": 236.0, "text": 490.0}
@@ -43,15 +44,13 @@ _DIGITS = {superscript: str(digit) for digit, superscript in enumerate("⁰¹²�
 
 
 def latex(tables: Sequence[Table], width: Width = "column") -> str:
-    """All tables that have lines, in a document of their own or any other; `width` is the space that each may take."""
-    made: dict[str, str] = {}
+    """All tables that have lines; `width` is the space that each may take."""
+    parts, used = [], Counter[str]()
     for table in (table for table in tables if table.lines):
-        label = f"{table.name}-{table.title}"
-        label = "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", label.replace("_", "-")).strip("-").lower()
-        number = sum(other.startswith(label) for other in made)
-        made[label + (f"-{number + 1}" if label in made else "")] = ""
-        made[next(reversed(made))] = _set(table, width, next(reversed(made)))
-    return "\n".join(made.values())
+        label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.name}-{table.title}").strip("-").lower()
+        used[label] += 1
+        parts.append(_set(table, width, f"tab:{label}" + (f"-{used[label]}" if used[label] > 1 else "")))
+    return "\n".join(parts)
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,11 @@ def _set(table: Table, width: Width, label: str) -> str:
     columns = f"@{{}}{''.join(layout)}@{{}}"
     headings = (_heading(name, place >= table.num_labels, form.small) for place, name in enumerate(table.header))
     head = [r"\toprule", " & ".join(headings) + r" \\", r"\midrule"]
-    rows = [_row(line, table.num_labels, layout, form.small) for line in table.lines]
+    small = [form.small and place >= table.num_labels and kind == "r" for place, kind in enumerate(layout)]
+    rows = [" & ".join(map(_cell, line.cells, small)) + r" \\" for line in table.lines]
     size = [form.font, rf"\setlength{{\tabcolsep}}{{{COLUMN_SEPARATION:g}pt}}"]
-    notes = [rf"\par\smallskip\noindent\parbox{{\linewidth}}{{\raggedright\scriptsize {_notes(table)}}}"] * bool(
-        table.notes
-    )
+    told = " ".join(_tex(note.rstrip(".")) + "." for note in table.notes)
+    notes = [rf"\par\smallskip\noindent\parbox{{\linewidth}}{{\raggedright\scriptsize {told}}}"] if told else []
     if len(table.lines) > LONGEST_FLOAT:
         body = [
             rf"\begin{{longtable}}{{{columns}}}", caption + r" \\", *head, r"\endfirsthead", *head, r"\endhead",
@@ -125,12 +124,6 @@ def _layout(table: Table, form: _Form) -> list[str]:
     return [paragraph if place in prose else "l" if place < table.num_labels else "r" for place in range(count)]
 
 
-def _row(line: Line, num_labels: int, layout: Sequence[str], small: bool) -> str:
-    figures = range(num_labels, len(line.cells))
-    cells = (_cell(cell, small and place in figures and layout[place] == "r") for place, cell in enumerate(line.cells))
-    return " & ".join(cells) + r" \\"
-
-
 def _cell(cell: Cell, small: bool) -> str:
     first, *rest = _parts(cell.text) if small else [cell.text]
     text = rf"\textbf{{{_tex(first)}}}" if cell.strong else _tex(first)
@@ -161,11 +154,7 @@ def _lines(name: str, is_figure: bool, small: bool) -> list[str]:
     return [first, *(part for each in below for part in (each.split() if small else [each]))]
 
 
-def _notes(table: Table) -> str:
-    return " ".join(_tex(note.rstrip(".")) + "." for note in table.notes)
-
-
 def _tex(text: str) -> str:
-    """Text that LaTeX sets as it is; superscript digits become superscripts. A name may break its line behind an underscore."""
+    """Text that LaTeX sets as it is; superscript digits become superscripts."""
     text = "".join(_ESCAPES.get(character, character) for character in text)
     return re.sub(f"[{''.join(_DIGITS)}]+", lambda found: "$^{" + "".join(_DIGITS[d] for d in found[0]) + "}$", text)

@@ -104,7 +104,7 @@ def _text(cell: Cell, is_label: bool, styled: bool) -> str:
 def _least_width(texts: Sequence[str], is_label: bool) -> int:
     """What a column needs so that no word is broken, and no figure."""
     lines = [line for text in texts for line in text.split("\n")]
-    words = max((len(word) for line in lines for word in line.split()), default=1)
     if is_label:
         return min(max(map(len, lines)), WIDEST_LABEL)
-    return max(words, *(len(line) for line in lines if len(line) <= WIDEST_FIGURE), 1)
+    words = (min(len(word), WIDEST_LABEL) for line in lines for word in line.split())
+    return max(1, *words, *(len(line) for line in lines if len(line) <= WIDEST_FIGURE))

@@ -82,6 +82,9 @@ def _check(table: Table, name: str) -> None:
                 )
     if table.rows and not table.columns:
         raise ReportError("it has rows, but no columns: give it columns=(normlib.Column(...), ...)")
+    twice = next((name for name in table.header if table.header.count(name) > 1), None)
+    if twice is not None:
+        raise ReportError(f"two columns are called {twice!r}; give each a heading of its own")
     for text in (table.title, *table.header, *table.notes, *(cell.text for line in table.lines for cell in line.cells)):
         if not isinstance(text, str):
             raise ReportError(f"titles, headings, cells and notes are text, and one of them is {_short(text)}")

@@ -182,7 +182,7 @@ def _table(study: Study, means: Means, part: str) -> Table:
             Column("mean", "mean", text, strong=lambda row: row.in_best),
         ),
         rows=rows,
-        notes=(*_words(study, means, part), *_notes(study, means, usual_n), *_skips(marks), *_same(study, means)),
+        notes=(*_notes(study, means, part, usual_n, marks), *_same(study, means)),
         across={column: f"{column} ({updates[column]} updates)" if updates.get(column) else column for column in means.columns},
         arms=means.rows,
         part=part,
@@ -190,20 +190,15 @@ def _table(study: Study, means: Means, part: str) -> Table:
     )  # fmt: skip
 
 
-def _words(study: Study, means: Means, part: str) -> list[str]:
-    """What the words of all tables mean, where they first stand."""
-    if part != MAIN or means.section != study.places.sections[0]:
-        return []
-    question = study.question
-    arm = "one normalization with its parameters" if question.rows == "norm" else f"one choice of {question.rows}"
-    return [
-        f"A row is an arm: {arm}. A column is a condition: one choice of {question.columns}, the same for every arm."
-    ]
-
-
-def _notes(study: Study, means: Means, usual_n: int) -> list[str]:
-    """What the figures are, in the order in which a reader will ask."""
-    rows, notes, elsewhere = means.cells.values(), [], means.value.startswith(f"{UNKNOWN_SPLIT}.")
+def _notes(study: Study, means: Means, part: str, usual_n: int, marks: Mapping[str, str]) -> list[str]:
+    """What the words and figures are, in the order in which a reader will ask."""
+    question, rows, notes = study.question, means.cells.values(), []
+    elsewhere = means.value.startswith(f"{UNKNOWN_SPLIT}.")
+    if part == MAIN and means.section == study.places.sections[0]:  # the first table of a report
+        arm = "one normalization with its parameters" if question.rows == "norm" else f"one choice of {question.rows}"
+        notes.append(
+            f"A row is an arm: {arm}. A column is a condition: one choice of {question.columns}, the same for every arm."
+        )
     if any(row.n for row in rows):
         width = "" if all(row.n < 2 for row in rows) else " ± half-width of its 95 % t interval"
         unless = "" if all(row.n in (0, usual_n) for row in rows) else ", unless a cell says otherwise"
@@ -222,11 +217,7 @@ def _notes(study: Study, means: Means, usual_n: int) -> list[str]:
     if any(row.failed for row in rows):
         again = "" if elsewhere else "; `compare` tries again"
         notes.append(f"failed k/n: k of n runs stopped with an error and have no figures{again}.")
-    return notes
-
-
-def _skips(marks: Mapping[str, str]) -> list[str]:
-    return [f"{mark} skipped: {reason}" for reason, mark in marks.items()]
+    return notes + [f"{mark} skipped: {reason}" for reason, mark in marks.items()]
 
 
 def _same(study: Study, means: Means) -> list[str]:

@@ -82,16 +82,17 @@ def register_table(
     The function returns a `Table`, or several as a list; an empty list where it has nothing to say. The same function may be
     registered again, as a notebook does. RegistryError for a name that is taken, or that cannot be the name of a file.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise RegistryError(
-            f"a table's name is the name of its files: letters, digits and underscores, a letter first; got {name!r}"
-        )
 
     def register(make: Make) -> Make:
         if not callable(make):
             raise RegistryError(f"a table is registered as a function of the study, but {name!r} is {make!r}")
-        shown = heading or name.replace("_", " ").capitalize()
-        new = Registered(name, make, shown, introduction, tuple(plots), order)
+        new = Registered(name, make, heading, introduction, tuple(plots), order)
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise RegistryError(
+                f"a table's name is the name of its files: letters, digits and underscores, a letter first; got {name!r} for "
+                f"{make.__qualname__} ({new.source})"
+            )
+        new = dataclasses.replace(new, heading=heading or name.replace("_", " ").capitalize())
         if not new.own:
             _load()
         taken = next((each for each in _registered.values() if each.name.lower() == name.lower()), None)
