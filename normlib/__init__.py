@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from normlib.results.elsewhere.arms import compare_arms as compare_arms
     from normlib.results.elsewhere.report import report as report
     from normlib.results.store.folders import load_results as load_results
+    from normlib.results.tables.model import Column as Column
+    from normlib.results.tables.model import Table as Table
+    from normlib.results.tables.table import register_table as register_table
     from normlib.tasks import register as register_task
     from normlib.tasks.metric import Metric as Metric
     from normlib.tasks.task import Task as Task
@@ -50,6 +53,7 @@ _PUBLIC = {
     "BatchNorm": ("normlib.norms.batch", "BatchNorm"),
     "BatchRenorm": ("normlib.norms.batch_renorm", "BatchRenorm"),
     "CannotEnter": ("normlib.norms.place", "CannotEnter"),
+    "Column": ("normlib.results.tables.model", "Column"),
     "GroupNorm": ("normlib.norms.group", "GroupNorm"),
     "InstanceNorm": ("normlib.norms.instance", "InstanceNorm"),
     "LayerNorm": ("normlib.norms.layer", "LayerNorm"),
@@ -57,6 +61,7 @@ _PUBLIC = {
     "Norm": ("normlib.norms.base", "Norm"),
     "Place": ("normlib.norms.place", "Place"),
     "RunningNorm": ("normlib.norms.running", "RunningNorm"),
+    "Table": ("normlib.results.tables.model", "Table"),
     "Task": ("normlib.tasks.task", "Task"),
     "compare": ("normlib.api", "compare"),
     "compare_arms": ("normlib.results.elsewhere.arms", "compare_arms"),
@@ -76,6 +81,7 @@ _PUBLIC = {
     "register_dataset": ("normlib.data", "register"),
     "register_model": ("normlib.models", "register"),
     "register_network": ("normlib.models", "register_network"),
+    "register_table": ("normlib.results.tables.table", "register_table"),
     "register_task": ("normlib.tasks", "register"),
     "report": ("normlib.results.elsewhere.report", "report"),
     "sweep": ("normlib.api", "sweep"),
@@ -86,6 +92,7 @@ __all__ = [
     "BatchNorm",
     "BatchRenorm",
     "CannotEnter",
+    "Column",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
@@ -93,6 +100,7 @@ __all__ = [
     "Norm",
     "Place",
     "RunningNorm",
+    "Table",
     "Task",
     "__version__",
     "compare",
@@ -113,6 +121,7 @@ __all__ = [
     "register_dataset",
     "register_model",
     "register_network",
+    "register_table",
     "register_task",
     "report",
     "sweep",

@@ -56,7 +56,8 @@ def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str
     return unknown and f"{key}.{unknown}: {unknown_name(f'argument of {called}', unknown, parameters)}"
 
 
-def listed(names: Iterable[object], most: int) -> str:
-    """The first names of many, and how many more there are."""
+def listed(names: Iterable[object], most: int | None = None, between: str = ", ") -> str:
+    """The first `most` of the names, and how many more there are."""
     words = [str(name) for name in names]
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    more = len(words) - most if most is not None else 0
+    return between.join(words[:most]) + (f" and {more} more" if more > 0 else "")

@@ -105,6 +105,9 @@ def pristine_registries(_stored_schema: None) -> Iterator[None]:
     before = [(registry, dict(registry._entries), group, dict(repo[group])) for group, registry in GROUPS.items()]
     modules, path = set(sys.modules), list(sys.path)
     yield
+    if tables := sys.modules.get("normlib.results.tables.table"):
+        for name in [name for name, each in tables._registered.items() if not each.own]:
+            del tables._registered[name]
     for registry, entries, group, nodes in before:
         registry._entries.clear()
         registry._entries.update(entries)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from normlib.bench.contenders import ALLOWED
 from normlib.bench.ratio import ratio
 from normlib.bench.record import OURS, TORCH, Timing
-from normlib.bench.sheets import PASSES
+from normlib.bench.tables import PASSES
 from normlib.results.plots.files.panels import finish, panel_grid, settle
 from normlib.results.plots.files.style import GREY, plain_style, styles
 

@@ -12,16 +12,15 @@ from pathlib import Path
 
 from normlib.bench.figure import draw
 from normlib.bench.record import OlderTimingError, Timing
-from normlib.bench.sheets import sheets
-from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.bench.tables import entries, tables
+from normlib.results.render import FILES
 from normlib.results.store.files import unwritable, write_atomically
 from normlib.results.store.placing import check_place, place
 from normlib.results.store.reading import read_regular
 from normlib.results.store.record import RecordError
-from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.model import Table
 
 NAME = "bench"
-WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
 IMAGE_KINDS = ("png", "svg")
 TABLE, FIGURE = "tables/cost", "figures/cost"
 
@@ -40,7 +39,7 @@ class BenchFolder:
             self.runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.runs, error) from error
-        names = [*(f"{TABLE}{ending}" for ending in WRITERS), *(f"{FIGURE}.{kind}" for kind in IMAGE_KINDS)]
+        names = [*(f"{TABLE}{ending}" for ending in FILES), *(f"{FIGURE}.{kind}" for kind in IMAGE_KINDS)]
         check_place(self.path, names, self.overwrite)
 
     def write(self, timing: Timing) -> Path:
@@ -63,12 +62,14 @@ class BenchFolder:
                         Timing.from_json(path.read_bytes(), path)
                     path.unlink(missing_ok=True)
 
-    def report(self, timings: Sequence[Timing]) -> tuple[list[Sheet], list[Path]]:
-        """Write the tables and the figure; the sheets, for the terminal, and the files."""
+    def report(self, timings: Sequence[Timing]) -> tuple[list[Table], list[Path]]:
+        """Write the tables and the figure; the tables, for the terminal, and the files."""
         from normlib.results.plots.files import image
 
-        found = sheets(timings)
-        contents: dict[str, str | bytes] = {f"{TABLE}{ending}": write(found) for ending, write in WRITERS.items()}
+        found, rows = tables(timings), [entries(timings)]
+        contents: dict[str, str | bytes] = {
+            f"{TABLE}{ending}": render(rows if ending == ".csv" else found) for ending, render in FILES.items()
+        }
         figure = draw(timings)
         if figure is not None:
             contents |= {f"{FIGURE}.{kind}": image(figure, kind) for kind in IMAGE_KINDS}

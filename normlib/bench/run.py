@@ -13,17 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from normlib.bench.asked import Asked, read
 from normlib.bench.cases import Case, cases
 from normlib.bench.folder import BenchFolder
 from normlib.bench.measurement import Lineup, Measurement, lineup
 from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE
 from normlib.bench.record import LEAST_BLOCKS, Timing
-from normlib.bench.settings import INPUTS, Asked, read
-from normlib.bench.sheets import verdicts_of
+from normlib.bench.settings import INPUTS
+from normlib.bench.tables import verdicts_of
 from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError
-from normlib.results.render.writers import terminal
-from normlib.results.tables.sheet import Sheet
+from normlib.results.render.terminal import terminal
+from normlib.results.tables.model import Table
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Bench:
 
     timings: tuple[Timing, ...]
     skipped: dict[str, list[str]]
-    sheets: tuple[Sheet, ...]
+    tables: tuple[Table, ...]
     files: tuple[Path, ...]
     folder: Path
 
     def render(self, console: Console) -> None:
         """Print the tables, the verdicts and where the files are."""
-        console.print(terminal(self.sheets, styled=console.is_terminal))
+        console.print(terminal(self.tables, styled=console.is_terminal))
         verdicts = [(t, name, found) for t in self.timings for name, found in verdicts_of(t).items()]
         for verdict in (SLOWER, UNSURE):
             for t, name, found in verdicts:
@@ -84,8 +85,8 @@ def bench(overrides: Sequence[str], console: Console, overwrite: bool = False) -
                 progress.advance(task)
     timings.sort(key=lambda t: (t.norm, t.shape, t.layout != "contiguous", INPUTS.index(t.inputs), t.cache == "cold"))
     folder.keep(timings)
-    found_sheets, files = folder.report(timings)
-    return Bench(tuple(timings), skipped, tuple(found_sheets), tuple(files), folder.path)
+    tables, files = folder.report(timings)
+    return Bench(tuple(timings), skipped, tuple(tables), tuple(files), folder.path)
 
 
 def _measurements(asked: Asked) -> tuple[list[Measurement], dict[str, list[str]]]:

@@ -15,9 +15,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 
 from normlib.experiments.complaints import ConfigError, clear_errors
+from normlib.experiments.config import plugins_of
 from normlib.experiments.folders import config_dir_flags, sweep_params
 from normlib.experiments.selection import MERGED, QUESTION, Selection, select
 from normlib.naming import unknown_name
+from normlib.plugins import load_plugin
 from normlib.results.store.frame import frame
 from normlib.results.store.places import user_path
 from normlib.results.store.store import Store
@@ -37,12 +39,14 @@ def report_from_records(
 
     What is not asked on the command line comes from the experiment's file. `to` is the folder that is written to, by
     default the experiment's own, or `<results_dir>/merged` for several. Raises ConfigError where there are no records,
-    StoreError where files are in the way that no report wrote, unless they are to be overwritten.
+    StoreError where files are in the way that no report wrote, unless they are to be overwritten, and RegistryError for a plugin
+    that does not import.
     """
     from normlib.results.report import write_report
     from normlib.results.study.views import filtered
 
     selection = select(arguments, config_dirs)
+    load_plugins(arguments, selection.file.get("plugins") or ())
     folder = _target(selection, to)
     question = _question(selection)
     if "baseline" in selection.asked:
@@ -57,6 +61,13 @@ def report_from_records(
         warnings=selection.found.warnings,
         overwrite=overwrite,
     )
+
+
+def load_plugins(arguments: Sequence[str], default: Sequence[str] = ()) -> None:
+    """Load what `plugins=` names among the arguments, or else the `default`: files may define tables. RegistryError, ConfigError."""
+    settings = [argument for argument in arguments if argument.partition("=")[0].lstrip("+") == "plugins"]
+    for plugin in plugins_of(settings) if settings else default:
+        load_plugin(plugin)
 
 
 def report_on_state(state: State, command: str, overwrite: bool = False) -> Report:

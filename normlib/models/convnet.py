@@ -24,6 +24,10 @@ class ConvNet(nn.Module):
     `width` is that of the first layer. Inputs are series (N, C, L), images (N, C, H, W) or volumes (N, C, D, H, W). The
     output is (N, num_outputs), by a linear classifier on the features, averaged to 4 positions a side. Halving stops
     before a side would fall below 4.
+
+    Settings:
+        depth: convolutions, each with a site
+        width: channels of the first layer; every second layer doubles them
     """
 
     def __init__(

@@ -26,6 +26,10 @@ class Module(OwnNetwork):
     found and replaced: torch's, and any that their numbers identify. A layer whose output enters a norm has no bias.
     Dropout stays, drawn from the network's own stream. The output is a tensor, or a mapping that holds it under "out"
     or "logits".
+
+    Settings:
+        path: where the network is, as in my_net.py:UNet
+        args: arguments of its constructor, as in model.args.width=32
     """
 
     def __init__(

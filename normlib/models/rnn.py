@@ -98,6 +98,12 @@ class RNN(nn.Module):
     variance is zero. Then the gradient through the cell's norm is multiplied by 1/sqrt(eps). The authors add noise to
     the first state there, and start scales at 0.1. Neither is done here, so that all norms start alike. So take rows
     rather than pixels with batch norm.
+
+    Settings:
+        cell: the recurrent cell
+        sequence: what a step is on images: a row, or a pixel
+        depth: recurrent layers
+        width: units of each layer
     """
 
     def __init__(

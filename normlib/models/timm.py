@@ -31,6 +31,10 @@ class Timm(Architecture):
     in one layer, the site has that activation, or has it behind it if sites have none of the kind. With a norm that has
     its own activation (EvoNorm, filter response norm), the site has `site.activation`. That setting means nothing
     elsewhere. Global response norm, which ConvNeXt V2 has beside its norms, stays.
+
+    Settings:
+        name: a network of timm, as timm.list_models() names it
+        image_size: side that images are resized to first; null leaves them
     """
 
     def __init__(

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from normlib.naming import unknown_name
-from normlib.registry import Registry, RegistryError, Setting
+from normlib.registry import Registry, RegistryError
+from normlib.settings import Setting
 
 
 def _as_norm(registered: Any) -> Any:
@@ -26,6 +27,7 @@ norms = Registry(
     adapt=_as_norm,
 )
 names = norms.names
+"""`names()` returns the registered names of all norms, sorted, as a list."""
 
 
 def register(name: str, wraps: Callable[..., Any] | None = None, **metadata: Any) -> Callable[[Any], Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from normlib.results.render.writers import latex, markdown, tidy_csv
+from normlib.results.render import FILES
 from normlib.results.store.placing import check_place
 from normlib.results.study.study import Study
 from normlib.results.tables.table import Table, registered_tables, table_name
@@ -15,7 +15,6 @@ from normlib.tasks.metric import Metric
 
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
 IMAGE_KINDS = ("png", "svg")
-WRITERS = {".md": markdown, ".csv": tidy_csv, ".tex": latex}
 
 
 def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
@@ -29,7 +28,7 @@ def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = Fals
         folder,
         [
             *(ROWS, VERDICTS, PAGE),
-            *(f"{TABLES}/{name}{end}" for name in tables for end in WRITERS),
+            *(f"{TABLES}/{name}{end}" for name in tables for end in FILES),
             *(f"{FIGURES}/{name}.{kind}" for name in (*named, DIFFERENCES, LEARNING_CURVES) for kind in IMAGE_KINDS),
         ],
         overwrite,
@@ -41,11 +40,7 @@ def tables_of(tables: Sequence[Table]) -> dict[str, str]:
     by_name: dict[str, list[Table]] = {}
     for table in tables:
         by_name.setdefault(table.name, []).append(table)
-    return {
-        f"{TABLES}/{name}{end}": write(list[Any](own))
-        for name, own in by_name.items()
-        for end, write in WRITERS.items()
-    }
+    return {f"{TABLES}/{name}{end}": write(own) for name, own in by_name.items() for end, write in FILES.items()}
 
 
 def figures_of(studies: Sequence[Study]) -> dict[str, bytes]:

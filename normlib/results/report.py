@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import pandas as pd
 from normlib.errors import NormlibError
 from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
 from normlib.results.messages import messages_of, runs
-from normlib.results.render.writers import terminal
+from normlib.results.render.html import html_table
+from normlib.results.render.terminal import terminal
 from normlib.results.store.frame import frame, latest, run_name
 from normlib.results.store.placing import place
 from normlib.results.store.record import Record, RecordError
@@ -56,7 +58,7 @@ class Report:
         """Print the tables, the verdicts and the messages, then where the files are."""
         from rich.text import Text
 
-        shown: list[Any] = [table for table in self.tables if table.in_terminal]
+        shown = [table for table in self.tables if table.in_terminal]
         if shown:
             console.print(terminal(shown, styled=console.is_terminal))
         for heading, lines in digests(self.studies):
@@ -66,6 +68,16 @@ class Report:
         for message in self.messages:
             console.print(Text(message))
         console.print(Text(f"runs.csv, verdicts.md, {TABLES}/, {FIGURES}/ and the page: {self.page}", style="dim"))
+
+    def _repr_html_(self) -> str:
+        """The report as a notebook shows it: the verdicts, the tables that a terminal shows, the messages, where the page is."""
+        parts = []
+        for heading, lines in digests(self.studies):
+            parts.append(f"<p><strong>{escape(', '.join(filter(None, ('Verdicts', heading))))}</strong></p>")
+            parts.append(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
+        parts += [html_table(table) for table in self.tables if table.in_terminal]
+        parts += [f"<p>{escape(text)}</p>" for text in (*self.messages, f"The page: {self.page}")]
+        return "\n".join(parts)
 
 
 def write_report(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from normlib.results.render.writers import markdown_text
+from normlib.results.render.markdown import markdown_text
 from normlib.results.store.columns import BATCH_SIZES
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.study.identity import NOT_VERIFIED
@@ -17,7 +17,7 @@ from normlib.results.study.metrics import bracketed, difference_unit, direction,
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.study.tuning import TUNED
-from normlib.results.tables.table import p_value
+from normlib.results.tables.model import p_value
 
 Said = list[tuple[str, list[str]]]
 """Sentences under headings, in plain text."""

@@ -228,9 +228,9 @@ def test_a_plan_without_tuning_leaves_the_stages_and_shows_its_runs_as_one_compa
     assert {key: after[key] for key in before} == before and len(after) == len(before) + 2
     assert Counter(record.labels.get("stage") for record in records.values()) == {FIXED: EVALUATIONS, None: 2}
     report = report_on_state(progress_of(plan), "normlib compare")
-    assert len(report.frame) == 6 and [findings.view for findings in report.findings] == [""]
+    assert len(report.frame) == 6 and [study.view for study in report.studies] == [""]
     report = report_on_state(progress_of(plan_in(tmp_path)), "normlib compare")
-    assert [findings.view for findings in report.findings] == ["tuned", "fixed"]
+    assert [study.view for study in report.studies] == ["tuned", "fixed"]
 
 
 def test_values_are_typed_as_overrides_are(tmp_path: Path) -> None:

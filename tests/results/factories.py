@@ -11,9 +11,8 @@ from normlib.results.store.frame import frame
 from normlib.results.store.record import DIVERGED, DONE, Record
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
-from normlib.results.tables.means import Means, comparison
-from normlib.results.tables.means_sheet import main_sheet
-from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.means import Means, comparison, main
+from normlib.results.tables.table import Table
 from normlib.tasks.metric import Metric
 
 TRAIN_SAMPLES = 1296
@@ -124,10 +123,10 @@ def study_of(records: Iterable[Record], **question: Any) -> Study:
 
 
 def tables_of(records: Iterable[Record], **question: Any) -> list[Means]:
-    """The main tables of the records."""
+    """The means of the records, a section each."""
     return comparison(study_of(records, **question))
 
 
-def sheets_of(records: Iterable[Record], **question: Any) -> list[Sheet]:
-    """The main tables of the records in words."""
-    return [main_sheet(table) for table in tables_of(records, **question)]
+def main_tables(records: Iterable[Record], **question: Any) -> list[Table]:
+    """The main tables of the records."""
+    return main(study_of(records, **question))

@@ -104,7 +104,7 @@ def test_what_counts_as_a_number(text: str, number: float | None) -> None:
         ("a.csv", None, "there is no file .*a.csv"),
         ("a.csv", b"", "holds no runs"),
         ("a.csv", b"norm,dice\n", "holds no runs"),
-        ("a.csv", b"norm;dice\nbatch;1\n", "one column, 'norm;dice': its columns have to be apart by ','"),
+        ("a.csv", b"norm;dice\nbatch;1\n", "one column, 'norm;dice': put ',' between its columns"),
         ("a.csv", b"norm,dice\nbatch\n", "has 2 columns, and line 2 has 1"),
         ("a.csv", b"norm,norm\na,b\n", "2 are called 'norm'"),
         ("a.csv", b"norm,dice\n\xe9,1\n", "not text in UTF-8"),

@@ -221,18 +221,20 @@ def test_rounded_figures_that_are_all_equal_have_an_interval_with_a_width() -> N
     [
         (runs(), {"arm": None}, "does not say which columns are what: add --arm "),
         (runs(), {"arm": None, "metric": None}, "add --arm and --metric"),
-        (runs(), {"arm": "nrom"}, "--arm names a column of the table, and 'nrom' is none: did you mean norm"),
-        (runs(), {"metric": "dise"}, "--metric .*did you mean dice"),
-        (runs(), {"columns": ("batch",)}, "--columns .*did you mean batch_size"),
-        (runs(fold=0).drop(columns="seed"), {"seed": None}, "--seed .*'seed' is none.* There are norm, batch_size, dice, fold"),
+        (runs(), {"arm": "nrom"}, "--arm: no column is named 'nrom'; did you mean 'norm'"),
+        (runs(), {"metric": "dise"}, "--metric: .*did you mean 'dice'"),
+        (runs(), {"columns": ("batch",)}, "--columns: .*did you mean 'batch_size'"),
+        (runs(fold=0).drop(columns="seed"), {"seed": None}, "--seed: no column is named 'seed'. Known: batch_size, dice, fold, norm"),
+        (runs().rename(columns={"dice": "metrics.dice"}), {"metric": "dise"}, "did you mean 'dice'"),
+        (runs(**{f"x{number}": 0 for number in range(100)}), {"arm": "nrom"}, "and 44 more"),
         (runs(), {"columns": ("norm",)}, "different columns, and norm is named twice"),
         (runs(**{"config.lr": 1, "params.lr": 1}), {"columns": ("lr",)}, "--columns lr can be config.lr or params.lr"),
         (set_cell(4, "dice", "85.3%"), {}, "dice in row 4 is '85.3%'; write the number alone"),
         (set_cell(4, "dice", True), {}, "dice in row 4 is True"),
         (runs(dice=85.5), {"unit": "%"}, "a fraction, 0.853 for 85.3 %, and dice in row 1 is 85.5: leave the unit out"),
         (runs().rename(columns={"dice": "quality"}), {"metric": "quality"}, "'quality' .* --higher-is-better or --lower-is-better"),
-        (runs(), {"baseline": "grup"}, "'grup' is none: .*there are batch, group"),
-        (runs(norm=["bn"] * 10 + ["gn"] * 10), {}, "no arm is called 'batch': .*--baseline; there are bn, gn"),
+        (runs(), {"baseline": "grup"}, "--baseline: no arm is named 'grup'; did you mean 'group'"),
+        (runs(norm=["bn"] * 10 + ["gn"] * 10), {}, "--baseline: no arm is named 'batch'. Known: bn, gn. Name the arm"),
         (runs(status="fertig"), {}, "row 1 has 'fertig', which is none of the words"),
         (runs(status=[None] + ["done"] * 19), {}, "row 1 has None"),
         (runs(state="running"), {}, "no run of the table is finished; all were left out"),
@@ -262,7 +264,7 @@ def test_a_direction_that_is_said_outweighs_the_name() -> None:
 def test_columns_that_vary_unnamed_are_told() -> None:
     """A learning rate of each arm's own is no duplicate, and nothing in the figures shows it."""
     (said,) = laid_out(runs(lr=[0.1] * 10 + [0.2] * 10, run_id=range(20), val_loss=[1, 2] * 10)).messages
-    assert "the column lr varies and is not named" in said
+    assert "columns that vary and are not named: lr;" in said
     assert not laid_out(runs(run_id=range(20))).messages
 
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from normlib.results.digest import digest
 from normlib.results.elsewhere.arms import compare_arms
-from normlib.results.findings import find
 from normlib.results.plots.by_column import metric_plot
 from normlib.results.plots.differences import differences
 from normlib.results.plots.files import figures
@@ -21,14 +19,18 @@ from normlib.results.store.record import Record
 from normlib.results.study.axes import ReportError
 from normlib.results.study.comparison import BETTER, WORSE
 from normlib.results.study.learning_curves import learning_curves
-from normlib.results.study.metrics import figure, metric_of, metric_of_value, table_name
+from normlib.results.study.metrics import figure, metric_of, metric_of_value
 from normlib.results.study.pairing import paired
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.study.tuning import choices
-from normlib.results.tables import batch_size_effect, gap, speed, workloads
+from normlib.results.tables.batch_size_effect import batch_size_effect_tables
+from normlib.results.tables.gap import gap_tables
 from normlib.results.tables.means import comparison
-from normlib.results.verdicts import headline
+from normlib.results.tables.speed import Speed, speed_tables
+from normlib.results.tables.table import make_tables, table_name
+from normlib.results.tables.workloads import workload_tables
+from normlib.results.verdicts import digest, headline
 from normlib.tasks.metric import Metric
 from tests.results.factories import ACCURACY, BITS, LOSS, METRICS, R2, make_record, study_of
 from tests.results.record_parts import curves_of
@@ -67,28 +69,26 @@ def test_the_better_arm_wins_whichever_way_is_better(metric: Metric) -> None:
     assert verdicts == {("good", BETTER), ("bad", WORSE)}
     outperforms = {each.arm: each.outperforms for each in paired(study)}
     assert outperforms == {"good": 1.0, "bad": 0.0}
-    first = headline(paired(study), study.question)
-    assert first is not None and ("good beats" in first or "bad loses" in first)
-    for line in digest(paired(study), study.question)[""]:
+    first = headline([study])
+    assert "good beats" in first or "bad loses" in first
+    for line in digest(study.comparisons, study.question):
         assert line.index("good") < line.index("bad")
 
 
 @EACH
 def test_percent_and_points_stand_only_where_they_are_meant(metric: Metric) -> None:
-    findings = find(study_of(_records(metric, models=("mlp", "convnet"))))
-    assert findings.sheets[0].name == metric.name and findings.sheets[0].in_terminal
-    for sheet in findings.sheets:
-        if sheet.name in ("cost", LOSS.name):
+    tables = make_tables(study_of(_records(metric, models=("mlp", "convnet"))))
+    assert tables[0].name == metric.name and tables[0].in_terminal
+    for table in tables:
+        if table.name in ("cost", LOSS.name):
             continue
         words = " ".join(
-            [sheet.title, *sheet.header, *(e.text for line in sheet.lines for e in line.cells), *sheet.notes]
+            [table.title, *table.header, *(e.text for line in table.lines for e in line.cells), *table.notes]
         )
-        assert (" points" in words or "(points" in words) <= metric.percent, sheet.name
+        assert (" points" in words or "(points" in words) <= metric.percent, table.name
         assert "accuracy" not in words.lower() or metric is ACCURACY
         assert "nan" not in words
-    lower = [
-        note for sheet in findings.sheets for note in sheet.notes if note.startswith(f"Lower {metric.title} is better")
-    ]
+    lower = [note for table in tables for note in table.notes if note.startswith(f"Lower {metric.title} is better")]
     assert bool(lower) == (not metric.higher_is_better)
 
 
@@ -97,7 +97,7 @@ def test_each_other_metric_has_a_table_outside_the_terminal(metric: Metric, tmp_
     report = write_report(tmp_path, _records(metric, seeds=2))
     names = {path.relative_to(tmp_path).as_posix() for path in report.files}
     assert {f"tables/{metric.name}.md", "tables/loss.md", f"figures/{metric.name}.png"} <= names
-    (loss,) = (sheet for sheet in report.sheets if sheet.name == "loss")
+    (loss,) = (table for table in report.tables if table.name == "loss")
     assert not loss.in_terminal and "cross-entropy in nats" in loss.title
     page = (tmp_path / "report.html").read_text()
     assert "Other metrics" in page and (" points" in page.partition("plotly.js v")[0]) >= metric.percent
@@ -105,10 +105,14 @@ def test_each_other_metric_has_a_table_outside_the_terminal(metric: Metric, tmp_
 
 @EACH
 def test_speed_goes_the_right_way(metric: Metric) -> None:
-    found = {(each.arm, each.column): each for each in speed.analyse(study_of(_records(metric)))}
+    def speeds(**question: Any) -> dict[tuple[str, str], Speed]:
+        tables = speed_tables(study_of(_records(metric), **question))
+        return {(each.arm, each.column): each for table in tables for each in table.rows}
+
+    found = speeds()
     if metric is R2:  # the baseline is below 0, and 95 % of it would be above it
         assert all("is not above 0" in each.why_none for each in found.values())
-        found = {(e.arm, e.column): e for e in speed.analyse(study_of(_records(metric), target=-0.35))}
+        found = speeds(target=-0.35)
     else:
         mean = float(study_of(_records(metric)).conditions[""][0].array("batch", f"validation.{metric.name}").mean())
         assert found["batch", "2"].target == pytest.approx(mean * 0.95 if metric.higher_is_better else mean / 0.95)
@@ -120,11 +124,11 @@ def test_speed_goes_the_right_way(metric: Metric) -> None:
 def test_slopes_gaps_ranks_and_curves_follow_the_metric(metric: Metric) -> None:
     study = study_of(_records(metric, models=("mlp", "convnet")))
     sign = 1 if metric.higher_is_better else -1
-    effects = {effect.arm: effect for effect in batch_size_effect.analyse(study)}
-    assert sign * effects["batch"].slope == pytest.approx(0.01, abs=0.001)
+    effects = {effect.arm: effect for table in batch_size_effect_tables(study) for effect in table.rows}
+    assert sign * effects["batch"].slope_per_doubling == pytest.approx(0.01, abs=0.001)
     assert effects["batch"].smallest_batch == "32" if metric is not BITS else "2"
-    assert all(each.mean == 0 for each in gap.analyse(study))
-    ranks = {each.arm: each.rank for each in workloads.analyse(study)}
+    assert all(each.mean == 0 for table in gap_tables(study) for each in table.rows)
+    ranks = {each.arm: each.rank for table in workload_tables(study) for each in table.rows}
     assert ranks == {"good": 1, "batch": 2, "bad": 3}
     curve = learning_curves(study, "model=mlp", "2")["batch"]
     assert sign * (curve.mean[1] - curve.mean[0]) == pytest.approx(0.5)
@@ -136,7 +140,7 @@ def test_only_a_percentage_has_the_limits_of_one(metric: Metric) -> None:
     study = study_of(records)
     plot = metric_plot(study)
     assert plot is not None and (plot.top == 100.0) == metric.percent and plot.unit == ""
-    drawn = figures(study, comparison(study), paired(study))
+    drawn = figures(study)
     assert list(drawn) == [metric.name, "differences", "learning_curves"]
     panel = drawn[metric.name].axes[0]
     low, high = panel.get_ylim()
@@ -212,7 +216,7 @@ def test_the_metric_of_the_runs_is_found_or_asked_for() -> None:
 
 def test_a_failed_run_alone_needs_no_metric() -> None:
     study = Study(frame([make_record(status="failed", reason="why", metric_facts=[])]), Question())
-    assert study.question.facts.name == "metric" and find(study).sheets
+    assert study.question.facts.name == "metric" and make_tables(study)
 
 
 def test_arms_are_compared_by_the_metric_of_their_frame() -> None:
@@ -253,7 +257,9 @@ def test_a_metric_that_is_called_like_an_analysis_takes_no_file_of_it(name: str,
         (-0.00001, R2, {"sign": True, "width": 0.01}, "0.000"),
         (0.5, R2, {"sign": True, "width": 0.0}, "+0.5"),
         (math.nan, BITS, {}, "–"),
-        (math.inf, BITS, {"width": math.nan}, "inf"),
+        (math.inf, BITS, {"width": math.nan}, "∞"),
+        (math.inf, BITS, {"sign": True}, "+∞"),
+        (-math.inf, ACCURACY, {"sign": True, "width": math.inf}, "−∞"),
     ],
 )  # fmt: skip
 def test_figures_in_words(value: float, metric: Metric, options: dict[str, Any], text: str) -> None:
@@ -271,9 +277,9 @@ def _of_a_module(name: str) -> list[Record]:
 
 def test_a_figure_that_is_known_on_validation_alone_is_reported_there(tmp_path: Path) -> None:
     report = write_report(tmp_path, _of_a_module("val_dice"), question=Question(metric="val_dice"))
-    (main,) = (sheet for sheet in report.sheets if sheet.name == "val_dice")
+    (main,) = (table for table in report.tables if table.name == "val_dice")
     assert main.title == "Validation val dice" and main.lines[1].cells[1].strong
-    assert report.findings[0].comparisons[0].verdict == BETTER
+    assert report.studies[0].comparisons[0].verdict == BETTER
 
 
 def test_a_direction_that_the_name_does_not_tell_has_to_be_said(tmp_path: Path) -> None:
@@ -283,7 +289,7 @@ def test_a_direction_that_the_name_does_not_tell_has_to_be_said(tmp_path: Path) 
     for higher, verdict in ((True, BETTER), (False, WORSE)):
         question = Question(metric="goodness", higher_is_better=higher)
         report = write_report(tmp_path, records, question=question)
-        assert report.findings[0].comparisons[0].verdict == verdict
+        assert report.studies[0].comparisons[0].verdict == verdict
     with pytest.raises(ReportError, match="name it with metric="):
         write_report(tmp_path, records)
     with pytest.raises(ReportError, match="did you mean 'goodness'"):

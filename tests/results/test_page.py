@@ -24,7 +24,7 @@ from normlib.results.store.record import Record
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.study.tuning import TUNED, views
-from normlib.results.tables.sheet import Cell, Line, Sheet
+from normlib.results.tables.model import Column, Table
 from tests.results.factories import make_record
 from tests.results.page_content import HOSTILE, IMAGE, NORMS, content, records
 from tests.results.tuned_records import DEPTH, tuned_records
@@ -158,9 +158,14 @@ def test_every_part_is_there_in_order() -> None:
 
 
 def test_no_sheet_is_left_out() -> None:
-    strange = Sheet("strange", "Of a kind to come", ("norm", "x"), (Line("batch", (Cell("batch"), Cell("1", 1.0))),))
+    strange = Table(
+        name="strange",
+        title="Of a kind to come",
+        columns=(Column("norm", "arm", label=True), Column("x", "x")),
+        rows=[{"arm": "batch", "x": 1.0}],
+    )
     second_view = dataclasses.replace(strange, name="accuracy_fixed", part="main", title="Of a second view")
-    note_alone = Sheet("differences", "Nothing to compare", (), (), ("because there is no baseline",))
+    note_alone = Table(name="differences", title="Nothing to compare", notes=("because there is no baseline",))
     shown = page(content(records(NORMS[:2]), sheets=[strange, second_view, note_alone]))
     main, further = (shown.index(f'id="{anchor}-heading"') for anchor in ("main", "others"))
     assert main < shown.index("Of a second view") < further < shown.index("Of a kind to come")
@@ -169,7 +174,12 @@ def test_no_sheet_is_left_out() -> None:
 
 def test_a_long_table_is_folded_where_the_part_shows_something_else() -> None:
     short, long = (
-        Sheet("speed", f"{rows} rows", ("norm",), (Line("batch", (Cell("batch"),)),) * rows)
+        Table(
+            name="speed",
+            title=f"{rows} rows",
+            columns=(Column("norm", "arm", label=True),),
+            rows=[{"arm": "batch"}] * rows,
+        )
         for rows in (LONGEST_OPEN, LONGEST_OPEN + 1)
     )
     (alone,) = parts([long], [])

@@ -106,7 +106,7 @@ def test_refused_in_one_message_with_nothing_replaced(
 LABELLED: dict[str, tuple[list[Record], tuple[str, ...]]] = {
     "one seed": (
         [*_arm("batch", [0]), *_arm("group", [0])],
-        ("0.0, n=1 cannot show it; 6 needed",),
+        ("0.0, too few seeds (1 of 6)",),
     ),
     "no baseline": (
         [*_arm("layer", range(3)), *_arm("group", range(3))],

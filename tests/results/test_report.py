@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from normlib.results.render import FILES
 from normlib.results.report import Report, write_report
 from normlib.results.store.files import StoreError
+from normlib.results.store.frame import frame
 from normlib.results.store.manifest import MANIFEST
 from normlib.results.store.record import Record
 from normlib.results.store.store import Store
 from normlib.results.study.axes import ReportError
 from normlib.results.study.identity import IdentityError
 from normlib.results.study.question import Question
+from normlib.results.study.views import shown
 from tests.results.factories import make_record
 
-NAMES = ("accuracy", "batch_size_effect", "cost", "differences", "gap", "loss", "paired", "speed")
-TABLES = [f"tables/{name}.{end}" for name in NAMES for end in ("csv", "md", "tex")]
 FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences") for end in ("png", "svg")]
-FILES = [*FIGURES, "report.html", "runs.csv", *TABLES, "verdicts.md"]
 
 
 def _records() -> list[Record]:
@@ -48,21 +48,26 @@ def _names(folder: Path) -> list[str]:
 
 def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
     report = write_report(tmp_path, _records())
-    assert _names(tmp_path) == sorted([*FILES, MANIFEST])
-    assert sorted(str(path.relative_to(tmp_path)) for path in report.files) == FILES
+    tables = [f"tables/{name}{end}" for name in {table.name for table in report.tables} for end in FILES]
+    files = sorted([*FIGURES, "report.html", "runs.csv", *tables, "verdicts.md"])
+    assert {"tables/accuracy.md", "tables/paired.csv", "tables/loss.tex"} < set(files)
+    assert _names(tmp_path) == sorted([*files, MANIFEST])
+    assert sorted(str(path.relative_to(tmp_path)) for path in report.files) == files
     assert len(pd.read_csv(tmp_path / "runs.csv")) == len(report.frame) == 8
     assert "80.5 ± 6.4" in (tmp_path / "tables" / "accuracy.md").read_text()
     assert report.messages == ()
     printed = _printed(report)
-    for words in ("80.5 ±6.4", "difference to batch", "too few seeds to show a difference", "report.html"):
+    for words in ("80.5 ±6.4", "difference to batch", "too few seeds", "report.html"):
         assert words in printed
+    in_notebook = report._repr_html_()
+    assert in_notebook.count("<table") == 2 and "Verdicts" in in_notebook and "too few seeds" in in_notebook
 
 
 def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:
     write_report(tmp_path / "a", _records())
-    write_report(tmp_path / "b", _records())
-    for name in FILES:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    report = write_report(tmp_path / "b", _records())
+    for path in report.files:
+        assert (tmp_path / "a" / path.relative_to(tmp_path / "b")).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -123,9 +128,9 @@ def test_superseded_and_mixed_versions_are_said(tmp_path: Path) -> None:
 
 def test_filters_keep_what_was_asked_for(tmp_path: Path) -> None:
     report = write_report(tmp_path, _records(), filters={"norm": {"batch"}, "data.batch_size": {2}, "seed": {0, 1}})
-    assert len(report.frame) == 2 and report.findings[0].tables[0].columns == ("2",)
+    assert len(report.frame) == 2 and report.tables[0].header[1:] == ("2 (3240 updates)",)
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 8  # every run is a row of the file, whatever is shown
-    assert len(write_report(tmp_path, _records(), filters={"data.batch_size": {"32.0"}}).frame) == 4
+    assert len(shown(frame(_records()), {"data.batch_size": {"32.0"}}).runs) == 4
     assert "none of 8 runs" in _printed(write_report(tmp_path, _records(), filters={"norm": set()}))
     with pytest.raises(ReportError, match="data.batch_size"):
         write_report(tmp_path, _records(), filters={"data.bach_size": {2}})
@@ -176,12 +181,12 @@ def test_a_baseline_that_is_no_row_is_said_and_the_rest_is_there(tmp_path: Path)
 def test_what_filters_leave_out_is_said_with_what_it_does_to_p(tmp_path: Path) -> None:
     def said(**filters: set[object]) -> list[str]:
         asked = {name.replace("__", "."): values for name, values in filters.items()}
-        report = write_report(tmp_path, _records(), filters=asked)
-        return [message for message in report.messages if "as asked" in message]
+        return [message for message in shown(frame(_records()), asked).messages if "as asked" in message]
 
     assert said(data__batch_size={2}) == [
         "4 of 8 runs are shown, as asked; p values are corrected for the comparisons shown and for no others"
     ]
-    assert "4 of 8 runs are shown, as asked; p values" in (tmp_path / "report.html").read_text()
+    report = write_report(tmp_path, _records(), filters={"data.batch_size": {2}})
+    assert "4 of 8 runs are shown, as asked; p values" in report.page.read_text()
     assert said(seed={0}) == ["4 of 8 runs are shown, as asked"], "every comparison is there"
     assert said(norm={"batch", "group"}) == []

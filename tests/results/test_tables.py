@@ -10,7 +10,7 @@ import pytest
 from normlib.results.store.record import Record
 from normlib.results.study.axes import ReportError, as_text, same_text
 from normlib.results.tables.means import Means
-from tests.results.factories import make_record, tables_of
+from tests.results.factories import main_tables, make_record, tables_of
 
 T_2 = 0.95 * math.sqrt(2 / (1 - 0.95**2))  # 97.5 % quantile of Student's t with 2 degrees of freedom, closed form
 ROUNDING = 1e-12  # float64 on numbers near 1
@@ -43,7 +43,12 @@ def test_mean_interval_and_best_by_hand() -> None:
 def test_columns_are_sorted_as_numbers_and_show_their_updates() -> None:
     table = _only([make_record(batch_size=size) for size in (128, 2, 32, 16)])
     assert table.columns == ("2", "16", "32", "128")
-    assert table.updates == {"2": 3240, "16": 405, "32": 200, "128": 50}
+    assert {column: mean.updates for (_, column), mean in table.cells.items()} == {
+        "2": 3240,
+        "16": 405,
+        "32": 200,
+        "128": 50,
+    }
 
 
 def test_rows_follow_the_plan_then_the_alphabet() -> None:
@@ -62,7 +67,7 @@ def test_broken_failed_and_skipped_runs_are_counted() -> None:
     table = _only(records)
     cell, skipped = table.cell("batch", "32"), table.cell("instance", "32")
     assert (cell.mean, cell.n, cell.trained, cell.diverged, cell.failed) == (0.5, 2, 2, 1, 1)
-    assert (skipped.n, skipped.skipped, skipped.skip_reasons, skipped.in_best) == (0, 3, ("no positions",), False)
+    assert (skipped.n, skipped.skipped, skipped.skip_reason, skipped.in_best) == (0, 3, "no positions", False)
     assert math.isnan(skipped.mean) and not cell.in_best  # alone in its column, it is not the best of anything
 
 
@@ -79,7 +84,8 @@ def test_what_varies_beside_the_axes_makes_sections() -> None:
     tables = tables_of(records, order={"model": ["mlp", "convnet"]})
     assert [table.section for table in tables] == ["model=mlp", "model=convnet"]  # width follows from the model
     assert all(table.rows == ("batch", "group") for table in tables)
-    assert tables[0].constant == {"data": "digits", "task": "classification", "optimizer": "sgd"}
+    (shown, _) = main_tables(records)
+    assert shown.notes[-1] == "The same in all runs: data=digits, task=classification, optimizer=sgd."
 
 
 def test_any_two_axes_tabulate() -> None:
@@ -89,7 +95,7 @@ def test_any_two_axes_tabulate() -> None:
     records = [record(norm, lr, size) for norm in ("batch", "group") for lr in (0.1, 1.0, 0.01) for size in (2, 32)]
     tables = tables_of(records, rows="norm", columns="optimizer.lr")
     assert [table.section for table in tables] == ["data.batch_size=2", "data.batch_size=32"]
-    assert tables[0].columns == ("0.01", "0.1", "1") and tables[0].updates["0.1"] == 3240
+    assert tables[0].columns == ("0.01", "0.1", "1") and tables[0].cell("batch", "0.1").updates == 3240
     tables = tables_of(records, rows="optimizer.lr", columns="data.batch_size")
     assert [table.section for table in tables] == ["norm=batch", "norm=group"]
     assert tables[0].rows == ("0.01", "0.1", "1")
@@ -135,8 +141,8 @@ def test_one_seed_has_no_width_and_tells_nothing() -> None:
 
 
 def test_parameters_and_the_size_of_the_test_set_are_there() -> None:
-    table = _only([make_record(norm="none"), make_record(norm="batch")])
-    assert table.norm_parameters == {"batch": (1536, 1536), "none": (0, 0)} and table.test_samples == 250
+    (table,) = main_tables([make_record(norm="none"), make_record(norm="batch")])
+    assert {"Norm parameters: 1,536 (batch); 0 (none).", "Test set: 250 samples, one is 0.4 points."} < set(table.notes)
 
 
 def test_an_absent_cell_counts_nothing() -> None:

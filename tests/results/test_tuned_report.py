@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -14,6 +16,7 @@ from normlib.results.store.frame import frame
 from normlib.results.store.record import Record
 from normlib.results.study.axes import ReportError
 from normlib.results.study.question import Question
+from normlib.results.study.views import Shown, shown
 from tests.results.tuned_records import DEPTH, FIRST_TRIAL, RATE, tuned_records, tuned_run
 
 TRIALS = [record for record in tuned_records() if record.labels["stage"] == "trial"]
@@ -28,17 +31,22 @@ def _tables(folder: Path) -> dict[str, str]:
 
 
 def _views(report: Report) -> list[str]:
-    return [findings.view for findings in report.findings]
+    return [study.view for study in report.studies]
 
 
 def test_both_views_and_the_choices_are_shown(tmp_path: Path) -> None:
     report = write_report(tmp_path, tuned_records())
     tables = _tables(tmp_path)
     assert _views(report) == ["tuned", "fixed"] and len(report.frame) == 17 and report.messages == (EDGE,)
-    assert "(tuned)" in tables["accuracy"] and "| batch | **95.0 ± 0.3** |" in tables["accuracy"]
-    assert "(fixed)" in tables["accuracy_fixed"] and "| batch | **80.0 ± 0.3** |" in tables["accuracy_fixed"]
+    tuned, fixed = tables["accuracy"].split("### ")[1:]
+    assert "(tuned)" in tuned and "| batch | **95.0 ± 0.3** |" in tuned
+    assert "(fixed)" in fixed and "| batch | **80.0 ± 0.3** |" in fixed
     assert "| batch | 1 (edge) | 70.0 | **90.0** |" in tables["tuning"]
-    assert "−15.0" in tables["differences"] and "0.0" in tables["differences_fixed"]
+    assert [each.view for each in report.tables if each.name == "differences"] == ["tuned", "fixed"]
+    differences = pd.read_csv(tmp_path / "tables" / "differences.csv").set_index("view")["difference"]
+    assert differences.to_dict() == pytest.approx({"tuned": -0.15, "fixed": 0}, abs=1e-12)
+    first = [(tmp_path / "tables" / f"{name}.csv").read_text().partition(",")[0] for name in tables]
+    assert dict(zip(tables, first, strict=True)) == dict.fromkeys(tables, "view") | {"tuning": "norm"}
     page = (tmp_path / "report.html").read_text()
     assert "(tuned)" in page and "(fixed)" in page and "by accuracy on validation" in page
 
@@ -64,13 +72,14 @@ def test_verdicts_say_which_view_they_are_of(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     report.render(console)
     printed = console.export_text()
-    assert "Verdicts, tuned" in printed and "Verdicts, fixed" in printed
+    assert all(f"Verdicts, {lines[place][2:]}" in printed for place in (tuned, fixed))
 
 
 def test_arms_at_other_depths_are_compared_as_two_samples_and_said_to_be(tmp_path: Path) -> None:
     write_report(tmp_path, tuned_records(DEPTH))
     tables = _tables(tmp_path)
-    assert "unpaired" in tables["paired"] and "unpaired" not in tables["paired_fixed"]
+    tuned, fixed = tables["paired"].split("### ")[1:]
+    assert "unpaired" in tuned and "unpaired" not in fixed
     assert "0 of 6 trained runs held" in (tmp_path / "report.html").read_text()
 
 
@@ -95,7 +104,7 @@ def test_a_sweep_that_stopped_has_a_report(
     tables = _tables(tmp_path)
     assert _views(report) == views and message in report.messages
     assert (tmp_path / "runs.csv").exists() and (tmp_path / "verdicts.md").exists()
-    assert ("tuning" in tables) == (TRIALS[0] in records) and ("accuracy_fixed" in tables) == bool(views)
+    assert ("tuning" in tables) == (TRIALS[0] in records) and ("accuracy" in tables) == bool(views)
     page = (tmp_path / "report.html").read_text()
     assert message in page
     if not views:
@@ -105,25 +114,28 @@ def test_a_sweep_that_stopped_has_a_report(
 
 
 def test_filters_have_no_say_in_a_choice(tmp_path: Path) -> None:
-    whole = _views(write_report(tmp_path / "whole", tuned_records()))
-    report = write_report(tmp_path, tuned_records(), filters={"seed": {0, 1}})
-    assert _views(report) == whole and len(report.frame) == 14
-    assert _tables(tmp_path)["tuning"] == _tables(tmp_path / "whole")["tuning"]
-    assert report.messages == (EDGE, "14 of 17 runs are shown, as asked")
+    runs = frame(tuned_records())
 
-    report = write_report(tmp_path, tuned_records(), filters={RATE: {"1.0"}})
-    assert _views(report) == ["tuned"] and len(report.findings[0].study.runs) == 6
-    assert report.messages == (EDGE, "14 of 17 runs are shown, as asked"), "every tuned comparison is there"
-    report = write_report(tmp_path, tuned_records(), filters={RATE: {0.1}})
-    assert _views(report) == ["tuned", "fixed"]
+    def views(**values: Any) -> tuple[Shown, dict[str, int]]:
+        found = shown(runs, {name.replace("__", "."): kept for name, kept in values.items()})
+        return found, {view.name: len(view.runs) for view in found.views}
 
-    report = write_report(tmp_path, tuned_records(), filters={"norm": {"group"}})
-    assert {*report.frame["norm"]} == {"group"} and "batch" not in _tables(tmp_path)["tuning"]
-    report = write_report(tmp_path, tuned_records(), filters={"norm": {"none"}})
-    assert "no runs to show" in report.messages[0] and not report.findings
+    whole, _ = views()
+    found, sizes = views(seed={0, 1})
+    assert sizes == {"tuned": 4, "fixed": 4} and len(found.runs) == 14 and found.choices.equals(whole.choices)
+    assert found.messages == (EDGE, "14 of 17 runs are shown, as asked")
+    found, sizes = views(optimizer__lr={"1.0"})
+    assert sizes == {"tuned": 6}
+    assert found.messages == (EDGE, "14 of 17 runs are shown, as asked"), "every tuned comparison is there"
+    assert list(views(optimizer__lr={0.1})[1]) == ["tuned", "fixed"]
+    found, _ = views(norm={"group"})
+    assert {*found.runs["norm"]} == {*found.choices["norm"]} == {"group"}
     for name in ("stage", "tuning"):
         with pytest.raises(ReportError, match=f"not {name}: it says what a run is for"):
-            write_report(tmp_path, tuned_records(), filters={name: {"trial"}})
+            views(**{name: {"trial"}})
+
+    report = write_report(tmp_path, tuned_records(), filters={"norm": {"none"}})
+    assert "no runs to show" in report.messages[0] and not report.studies
     with pytest.raises(ReportError, match="optimizer.lr was tuned for each arm and cannot span the tables"):
         write_report(tmp_path, tuned_records(), question=Question(columns=RATE))
 
@@ -140,7 +152,7 @@ def test_a_plan_that_does_not_tune_shows_its_runs_whatever_stages_they_have(tmp_
     records = [*tuned_records(), tuned_run("batch", 7, 0.1, None), tuned_run("group", 7, 0.1, None)]
     ids = {record.id for record in records if record.labels.get("stage") in (None, "fixed")}
     report = write_report(tmp_path, records, ids=ids, staged=False)
-    assert _views(report) == [""] and len(report.findings[0].study.runs) == 8
+    assert _views(report) == [""] and len(report.studies[0].runs) == 8
     assert "stage" in (tmp_path / "runs.csv").read_text().splitlines()[0], "the file has every column"
 
 

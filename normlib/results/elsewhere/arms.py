@@ -1,7 +1,4 @@
-"""The paired table of any frame of runs, as a frame: normlib's own runs, or those that were made elsewhere.
-
-In: a frame, and which of its columns are arm, seed and metric. Out: a frame with a row for each arm and condition.
-"""
+"""The paired table of any frame of runs, as a frame: normlib's own runs, or those that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from normlib.results.elsewhere.own import asked_rows
-from normlib.results.elsewhere.rows import Asked, columns_named
+from normlib.results.elsewhere.rows import Asked
 from normlib.results.study.comparison import Comparison
 from normlib.results.study.identity import check_paired
 from normlib.results.study.metrics import check_value
@@ -33,22 +30,22 @@ def compare_arms(
     rope: float | None = None,
     view: str = "tuned",
 ) -> pd.DataFrame:
-    """The paired table of a frame of runs: one row for each arm and condition but the baseline's.
+    """The paired table of a frame of runs: one row for each condition and each arm except the baseline.
 
-    Of normlib's own runs (`normlib.load_results`) everything is known: `arm` is the norm, `columns` the batch size, `value` the
-    main metric on the test split, and hashes verify that runs of one seed are pairs. Of any other frame, with a row a run,
-    `arm`, `seed` and `value` name its columns, `columns` those of conditions, `higher_is_better` says what the name of the
-    metric does not tell, and runs of one seed are taken as pairs on trust. `baseline` is "batch" where none is named.
+    normlib's own runs (`normlib.load_results`) tell everything: `arm` is the norm, `columns` the batch size, `value` the main
+    metric on the test split, and hashes verify that runs of one seed are pairs. Of any other frame, with a row a run, `arm`,
+    `seed` and `value` name its columns, `columns` those of conditions, and `higher_is_better` says what the metric's name does
+    not tell. Its runs of one seed are taken as pairs on trust. `baseline` is "batch" where none is named.
 
-    Columns of the result are the fields of `Comparison`: differences are arm minus `baseline`, as the values are stored
-    (fractions where the `unit` is %), `low` and `high` the ends of the 95 % interval; `rope` is in the metric's unit,
+    Columns of the result are the fields of `Comparison`. Differences are arm minus `baseline`, as the values are stored
+    (fractions where the `unit` is %); `low` and `high` are the ends of the 95 % interval. `rope` is in the metric's unit,
     percentage points where that is %.
-    Of an experiment with tuning `view` says which runs are compared: "tuned", every arm at its chosen value, or "fixed", all
-    at one. It has no effect where nothing was tuned, and trials are never compared.
-    IdentityError where runs claim to be paired and are not; TableError and ReportError for columns, values, a baseline or a
-    view that are not there, and for what could give a wrong figure.
+    After tuning, `view` says which runs are compared: "tuned", every arm at its chosen value, or "fixed", all at one. Trials
+    are never compared.
+    IdentityError where runs claim to be paired and are not. TableError and ReportError for columns, values, a baseline or a
+    view that do not exist, and for what could give a wrong figure.
     """
-    asked = Asked(arm, seed, value, columns_named(columns), baseline, higher_is_better, unit, rope)
+    asked = Asked(arm, seed, value, columns, baseline, higher_is_better, unit, rope)
     rows = asked_rows(frame, asked)
     for message in rows.messages:
         warnings.warn(message, stacklevel=2)

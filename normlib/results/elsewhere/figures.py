@@ -1,6 +1,6 @@
-"""The metric of a table made elsewhere: its facts by its name, its figure in each row, the step to which figures are rounded.
+"""The metric of a table made elsewhere: its facts by its name, its figure in each row, and the step of rounded figures.
 
-In: a name, cells. Out: a `Metric`, numbers. This file refuses what is no number, and never turns a percentage into a fraction.
+What is no number is refused. A percentage is never turned into a fraction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from normlib.results.store.quoting import short
 from normlib.tasks.metric import Metric, column_name, known_metric
 
 MOST_DECIMALS = 5
-"""A figure with more decimals than that was not rounded to be read."""
+"""Figures with more decimals than that have all their digits: nobody rounded them for a reader."""
 
 
 def metric_named(name: str, higher_is_better: bool | None, unit: str | None) -> Metric:
@@ -26,24 +26,19 @@ def metric_named(name: str, higher_is_better: bool | None, unit: str | None) -> 
     known = known_metric(name)
     if known is None and higher_is_better is None:
         raise TableError(
-            f"nobody can tell from the name {name!r} whether more of it is better: add --higher-is-better or --lower-is-better "
+            f"the name {name!r} does not tell whether more of it is better: add --higher-is-better or --lower-is-better "
             "(in Python higher_is_better=True or False)"
         )
-    higher = higher_is_better if higher_is_better is not None else known is not None and known.higher_is_better
+    higher = known.higher_is_better if known is not None and higher_is_better is None else bool(higher_is_better)
     column = column_name(name)
-    return Metric(
-        column if column != STEP else f"metric_{column}",
-        unit=unit or "",
-        higher_is_better=higher,
-        title=name,
-    )
+    return Metric(f"metric_{column}" if column == STEP else column, unit or "", higher, title=name)
 
 
 def figure_in(row: int, value: Any, column: str, metric: Metric) -> float:
     """The metric of one run as a number, NaN where there is none."""
-    number = number_in(value) if isinstance(value, str) else value
     if value is None or value is pd.NA:
         return math.nan
+    number = number_in(value) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise TableError(
             f"a metric is a number in every row, and {column} in row {row} is {short(value)}; write the number alone"

@@ -1,7 +1,6 @@
-"""normlib's own runs.csv, or its frame, read back: arm, seed and metric are known. Hashes verify the pairs, as
-far as runs carry any.
+"""Rows with their question, of any table of runs: of normlib's own, which tells arm, seed and metric, or of another's.
 
-In: a table as read.py makes it. Out: whether it is one of normlib's, and its `Rows`. This file changes no row.
+Hashes verify the pairs of normlib's own runs, as far as they carry any.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from normlib.results.study.metrics import metrics_of
 from normlib.results.study.question import Question
 
 COLUMNS = ("id", "experiment", "status", "reason", NORM, SEED, "planned_steps", METRIC_FACTS)
-"""What a table of normlib's has in any case."""
+"""The columns that every table of normlib's has."""
 
 
 def is_own(table: pd.DataFrame) -> bool:
@@ -27,16 +26,16 @@ def is_own(table: pd.DataFrame) -> bool:
 
 
 def asked_rows(table: pd.DataFrame, asked: Asked, name: str = "runs") -> Rows:
-    """The rows of a table with the question asked of them, normlib's own or another's, which is called `name`."""
+    """The rows of a table with the question asked of them; one that normlib did not make is the experiment `name`.
+
+    TableError for what the runs tell themselves, or what could give a wrong figure; ReportError for axes.
+    """
     if not isinstance(table, pd.DataFrame):
         raise TableError(
             f"runs are a pandas frame with a row for each, got {short(table)}; normlib.report reads files too"
         )
-    return _own_rows(table, asked) if is_own(table) else rows_of(plain_frame(table), asked, name)
-
-
-def _own_rows(table: pd.DataFrame, asked: Asked) -> Rows:
-    """The same rows, with the question asked of them. TableError for what the runs tell themselves, ReportError for axes."""
+    if not is_own(table):
+        return rows_of(plain_frame(table), asked, name)
     if asked.unit is not None or asked.higher_is_better is not None or asked.seed not in (None, SEED):
         raise TableError(
             "runs of normlib's own tell their seed, and unit and direction of each metric: leave those flags out"
@@ -49,11 +48,7 @@ def _own_rows(table: pd.DataFrame, asked: Asked) -> Rows:
     rows, columns = asked.arm or default.rows, (*asked.columns, default.columns)[0]
     for axis in (rows, columns):
         check_axis(table, axis)
-    named = asked.metric in {
-        metric.name for metric in metrics_of(table)
-    }  # else it is a column, such as seconds_per_step
-    question = Question(
-        rows=rows, columns=columns, value=f"test.{asked.metric}" if named else asked.metric or "",
-        baseline=asked.baseline or default.baseline, rope=asked.rope,
-    )  # fmt: skip
-    return Rows(table, question, ())
+    metrics = {metric.name for metric in metrics_of(table)}
+    value = f"test.{asked.metric}" if asked.metric in metrics else asked.metric or ""  # or a column: seconds_per_step
+    baseline = asked.baseline or default.baseline
+    return Rows(table, Question(rows=rows, columns=columns, value=value, baseline=baseline, rope=asked.rope), ())

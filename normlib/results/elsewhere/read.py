@@ -1,7 +1,6 @@
 """A file of runs becomes a frame: CSV, TSV, Parquet, JSON lines or JSON, a row a run.
 
-In: a path. Out: a frame (frames.py), or a TableError for a file that is not what its suffix says. This file never asks what a
-column means.
+In: a path. Out: a frame (frames.py), or a TableError for a file that is not what its suffix says.
 """
 
 from __future__ import annotations
@@ -9,19 +8,13 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from normlib.results.elsewhere.frames import (
-    TableError,
-    check_names,
-    frame_of_rows,
-    plain_frame,
-    typed,
-)
+from normlib.results.elsewhere.frames import TableError, check_names, frame_of_rows, plain_frame, typed
 from normlib.results.store.quoting import short
 
 
@@ -54,41 +47,47 @@ def _separated(path: Path, separator: str) -> pd.DataFrame:
             raise TableError(f"{path} is not a table with {short(separator)} between its columns ({error})") from None
     if not lines:
         return pd.DataFrame()
-    names, rows = lines[0], lines[1:]
+    names, *rows = lines
     if len(names) == 1 and any(mark in names[0] for mark in ",;\t"):
-        raise TableError(
-            f"{path} has one column, {short(names[0])}: its columns have to be apart by {short(separator)}"
-        )
+        raise TableError(f"{path} has one column, {short(names[0])}: put {short(separator)} between its columns")
     for number, row in enumerate(rows, 2):
         if len(row) != len(names):
             raise TableError(f"{path} has {len(names)} columns, and line {number} has {len(row)}; give it as many")
-    names = [
-        name or f"column {place}" for place, name in enumerate(names, 1)
-    ]  # the index that pandas writes has no name
+    names = [name or f"column {place}" for place, name in enumerate(names, 1)]  # pandas writes its index without a name
     check_names(names)
-    columns = [typed(name, cells) for name, cells in zip(names, zip(*rows, strict=True), strict=False)]
-    return frame_of_rows([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
+    return _of_columns({name: typed(name, cells) for name, cells in zip(names, zip(*rows, strict=True), strict=False)})
+
+
+def _of_columns(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
+    return frame_of_rows([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
 
 
 def _json_lines(path: Path) -> pd.DataFrame:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        if line.strip():
-            rows.append(_object(line, f"line {number} of {path}"))
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise TableError(
+                f"line {number} of {path} is not JSON ({error}); each line holds one object, a run"
+            ) from None
+        if not isinstance(row, Mapping):
+            raise TableError(f"line {number} of {path} has to hold one object, a run, and holds {short(row)}")
+        rows.append(row)
     return frame_of_rows(rows)
 
 
 def _json(path: Path) -> pd.DataFrame:
-    """A list of objects, as `json.dump` writes the runs of `wandb.Api`; one object a line is taken too."""
-    text = path.read_text(encoding="utf-8-sig")
+    """A list of objects, as `json.dump` writes the runs of `wandb.Api`; lists by column, and an object a line, are taken too."""
     try:
-        values = json.loads(text)
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
         return _json_lines(path)
-    if isinstance(values, Mapping) and all(isinstance(value, list) for value in values.values()) and values:
-        lengths = {len(value) for value in values.values()}
-        if len(lengths) == 1:
-            return frame_of_rows([dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)])
+    by_column = isinstance(values, Mapping) and all(isinstance(each, list) for each in values.values())
+    if by_column and len({len(each) for each in values.values()}) == 1:
+        return _of_columns(values)
     if not isinstance(values, list) or not all(isinstance(row, Mapping) for row in values):
         raise TableError(f"{path} has to hold a list with an object for each run, and holds {short(values)}")
     return frame_of_rows(values)
@@ -104,16 +103,6 @@ def _parquet(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise TableError(f"{path} is no Parquet file ({short(str(error))})") from None
     return plain_frame(table) if len(table) else table
-
-
-def _object(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise TableError(f"{where} is not JSON ({error}); each line has to hold one object, a run") from None
-    if not isinstance(value, Mapping):
-        raise TableError(f"{where} has to hold one object, a run, and holds {short(value)}")
-    return value
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {

@@ -1,7 +1,4 @@
-"""A report on numbers that were made elsewhere: every table, figure and the page, from a file or a frame of runs.
-
-In: a table, and which of its columns are arm, seed, metric and conditions. Out: a folder with the files of a report.
-"""
+"""A report on numbers that were made elsewhere: every table, figure and the page, from a file or a frame of runs."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import pandas as pd
 from normlib.results.elsewhere.frames import TableError
 from normlib.results.elsewhere.own import asked_rows
 from normlib.results.elsewhere.read import READERS, read_table
-from normlib.results.elsewhere.rows import Asked, columns_named
+from normlib.results.elsewhere.rows import Asked
 from normlib.results.store.places import user_path
 
 if TYPE_CHECKING:
@@ -41,23 +38,19 @@ def report(
 
     `runs` is a frame with a row a run, or a file (.csv, .tsv, .parquet, .jsonl, .json), whose report goes beside it by default.
     `arm`, `seed` and `metric` name columns, with or without what W&B and MLflow put before names (`config.`, `params.`,
-    `metrics.`, ...); `columns` those of conditions: the first spans the tables, each further one has sections of its own.
-    `baseline` is the arm that the others are held against, by default "batch". `higher_is_better` is needed where the metric's
-    name does not tell. Numbers are shown as they are; with `unit="%"` they are fractions, shown in percent. `rope` is the
-    difference that counts as equal in practice. Of a table of normlib's own all of this is known, and hashes verify the pairs;
-    of any other the report says in every table that nothing verified them.
+    `metrics.`, ...). `columns` are those of conditions: the first spans the tables, each further one has sections of its own.
+    The others are compared with the arm `baseline`, by default "batch". `higher_is_better` is needed where the metric's name
+    does not tell. Numbers are shown as they are; with `unit="%"` they are fractions, shown in percent. `rope` is the difference
+    that counts as equal in practice. A table of normlib's own tells all of this, and hashes verify its pairs. Nothing verifies
+    those of any other table, and every table of the report says so.
 
     TableError for what could give a wrong figure, StoreError where files are in the way that no report wrote.
     """
-    asked = Asked(arm, seed, metric, columns_named(columns), baseline, higher_is_better, unit, rope)
-    given = {name: value for name, value in vars(asked).items() if value not in (None, ())} | (
-        {"to": str(to)} if to else {}
-    )
-    words = [
-        "runs" if isinstance(runs, pd.DataFrame) else repr(str(runs)),
-        *(f"{name}={value!r}" for name, value in given.items()),
-    ]
-    return _report(runs, asked, to, overwrite, f"normlib.report({', '.join(words)})")
+    asked = Asked(arm, seed, metric, columns, baseline, higher_is_better, unit, rope)
+    given = {**vars(asked), "to": to and str(to)}
+    words = [f"{name}={value!r}" for name, value in given.items() if value not in (None, ())]
+    told = "runs" if isinstance(runs, pd.DataFrame) else repr(str(runs))
+    return _report(runs, asked, to, overwrite, f"normlib.report({', '.join([told, *words])})")
 
 
 def files_among(arguments: Sequence[str]) -> list[str]:
@@ -69,14 +62,15 @@ def files_among(arguments: Sequence[str]) -> list[str]:
 def report_on_file(
     arguments: Sequence[str], flags: Mapping[str, str | bool | None], to: str | None, overwrite: bool
 ) -> Report:
-    """`normlib report FILE` with its flags, by name. TableError for words beside the file, and flags without one."""
+    """`normlib report FILE` with its flags, by name; `plugins=` may stand beside the file. TableError for other words, and flags without a file."""
     files = files_among(arguments) or [each for each in arguments if os.path.isfile(each)]
     if len(files) != 1:
         came = f"{', '.join(files)} were named" if files else "none was named"
         raise TableError(
-            f"the flags --arm, --seed, --metric, ... speak of one table of runs, such as runs.csv, and {came}"
+            f"the flags --arm, --seed, --metric, ... belong to one table of runs, such as runs.csv, and {came}"
         )
-    if others := [each for each in arguments if each not in files]:
+    plugins = [each for each in arguments if each.startswith("plugins=")]  # loaded by who read the command line
+    if others := [each for each in arguments if each not in (*files, *plugins)]:
         raise TableError(
             f"with a table of runs settings are flags, such as --baseline group, and {' '.join(others)} is none; to leave runs out, "
             "take their rows out of the table"
@@ -85,6 +79,8 @@ def report_on_file(
     if lower and higher:
         raise TableError("more of a metric is better or less: leave out --lower-is-better or --higher-is-better")
     texts = {name: str(value) for name, value in flags.items() if value is not None and not isinstance(value, bool)}
+    words = [word for name, value in {**texts, **({"to": to} if to else {})}.items() for word in (f"--{name}", value)]
+    words += [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is True]
     try:
         rope = float(texts["rope"]) if "rope" in texts else None
     except ValueError:
@@ -92,23 +88,15 @@ def report_on_file(
             f"--rope is a number, the difference that counts as equal in practice, got {texts['rope']}"
         ) from None
     asked = Asked(
-        texts.get("arm"), texts.get("seed"), texts.get("metric"), columns_named(texts.get("columns", "").split(",")),
+        texts.get("arm"), texts.get("seed"), texts.get("metric"), texts.get("columns", "").split(","),
         texts.get("baseline"), higher if lower or higher else None, texts.get("unit"), rope,
     )  # fmt: skip
-    words = [word for name, value in texts.items() for word in (f"--{name}", value)] + (
-        ["--to", to] if to is not None else []
-    )
-    words += [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is True]
-    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *words]))
+    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *plugins, *words]))
 
 
 def _report(
-    runs: pd.DataFrame | str | os.PathLike[str],
-    asked: Asked,
-    to: str | os.PathLike[str] | None,
-    overwrite: bool,
-    command: str,
-) -> Report:
+    runs: pd.DataFrame | str | os.PathLike[str], asked: Asked, to: str | os.PathLike[str] | None, overwrite: bool, command: str
+) -> Report:  # fmt: skip
     """Write the report; `command` is what makes it again, for the page."""
     from normlib.results.report import report_on_frame
 
@@ -125,5 +113,5 @@ def _report(
         raise TableError(f"a report goes to a folder, and {folder} is a file; name another with --to")
     rows = asked_rows(table, asked, name)
     return report_on_frame(
-        folder, rows.frame, rows.question, command=command, warnings=rows.messages, overwrite=overwrite,
-    )  # fmt: skip
+        folder, rows.frame, rows.question, command=command, warnings=rows.messages, overwrite=overwrite
+    )

@@ -1,7 +1,6 @@
 """What became of each run, in the words of its table: finished, crashed, still running.
 
-In: a table. Out: for each row one of the statuses of records, or "" where the run is not at its end. This file never
-guesses: a word that it does not know is refused.
+In: a table. Out: for each row a status of records, or "" where the run has not ended. An unknown word is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from normlib.results.store.record import DIVERGED, DONE, FAILED, SKIPPED
 
 UNFINISHED = ""
 COLUMNS = ("status", "state")
-"""How columns are called that tell it: `State` by W&B, `status` by MLflow."""
+"""The columns that tell it: `State` by W&B, `status` by MLflow."""
 WORDS = {
     DONE: ("done", "finished", "completed", "complete", "succeeded", "success", "ok"),
     DIVERGED: ("diverged",),
@@ -33,7 +32,7 @@ STATUS_OF = {word: status for status, words in WORDS.items() for word in words}
 
 
 def status_column(table: pd.DataFrame, named: Collection[str]) -> str | None:
-    """The column that tells what became of runs, if there is one; `named` are columns that mean something else."""
+    """The column that tells what became of runs, if any; `named` are columns with another meaning."""
     found = [name for name in table.columns if name not in named and bare(name).lower() in COLUMNS]
     return min(found, key=lambda name: COLUMNS.index(bare(name).lower()), default=None)
 
@@ -42,14 +41,11 @@ def statuses(table: pd.DataFrame, column: str | None) -> list[str]:
     """The status of each row; without a column every run counts as finished. TableError for a word that is not known."""
     if column is None:
         return [DONE] * len(table)
-    made = []
-    for number, word in zip(table.index, table[column], strict=True):
-        status = STATUS_OF.get(str(word).strip().lower()) if word is not None else None
-        if status is None:
-            known = "; ".join(f"{', '.join(words)} ({status or 'left out'})" for status, words in WORDS.items())
-            raise TableError(
-                f"the column {column} says what became of runs, and row {number} has {short(word)}, which is none of the words "
-                f"for it: {known}. Write one of them, or call the column something else if it tells another thing"
-            )
-        made.append(status)
-    return made
+    found = table[column].map(lambda word: STATUS_OF.get(str(word).strip().lower()))
+    for row, word in table[column][found.isna()].items():
+        known = "; ".join(f"{', '.join(words)} ({status or 'left out'})" for status, words in WORDS.items())
+        raise TableError(
+            f"the column {column} tells what became of runs, and row {row} has {short(word)}, which is none of the words for it: "
+            f"{known}. Write one of them, or rename the column if it means something else"
+        )
+    return found.tolist()

@@ -28,7 +28,7 @@ from normlib.results.plots.marks import marks
 from normlib.results.study.identity import NOT_VERIFIED
 from normlib.results.study.study import Study
 from normlib.results.tables.irregular import irregular_runs
-from normlib.results.tables.sheet import Sheet
+from normlib.results.tables.model import Table
 
 LONGEST_FIGURE = 44
 """Characters; a column with a longer text holds prose."""
@@ -52,7 +52,7 @@ class PageContent:
 
     experiment: str
     study: Study
-    sheets: Sequence[Sheet]
+    sheets: Sequence[Table]
     everything: Study | None = None
     """The runs of the whole report, where those of trials and of other views are more than `study` has."""
     headline: str = ""
@@ -122,7 +122,7 @@ def _plots(content: PageContent) -> list[Plot]:
     return [plot for plot in made if plot is not None]
 
 
-def _kinds(sheet: Sheet) -> list[str]:
+def _kinds(sheet: Table) -> list[str]:
     """The class of each column: label, number (at the right; wordy where a text stands in for one), words, or prose."""
     kinds = []
     for place in range(len(sheet.header)):

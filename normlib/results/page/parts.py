@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from normlib.results.plots.by_column import METRIC
 from normlib.results.plots.description import Plot
-from normlib.results.tables.means_sheet import MAIN
-from normlib.results.tables.sheet import Sheet
-from normlib.results.tables.table import registered_tables
+from normlib.results.tables.means import MAIN
+from normlib.results.tables.table import Table, registered_tables
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class Part:
     anchor: str
     heading: str
     introduction: str
-    sheets: Sequence[Sheet] = ()
+    sheets: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
 
-    def folds(self, sheet: Sheet) -> bool:
+    def folds(self, sheet: Table) -> bool:
         """Whether a table is folded behind its title: it is long, no main table, and the part shows something else."""
         shorter = any(len(other.lines) <= LONGEST_OPEN for other in self.sheets)
         alone = not shorter and not self.plots and sheet is self.sheets[0]
@@ -39,21 +38,18 @@ ON_TRUST = (
     "exact, from all ways to flip the differences' signs, and corrected (Holm) over the table."
 )
 """The introduction of the paired tables where runs carry no hashes."""
-SHARED = {"paired": "differences"}
-"""Sheets that are in a part of another name."""
 PLOTS = {METRIC: MAIN, "differences": "differences", "curves": "speed", "gap": "gap", "cost": "cost"}
 """The part of each plot."""
 OTHERS = ("others", "Further tables", "Other analyses of the same runs.")
 
 
-def parts(sheets: Sequence[Sheet], plots: Sequence[Plot], hashed: bool = True) -> list[Part]:
+def parts(sheets: Sequence[Table], plots: Sequence[Plot], hashed: bool = True) -> list[Part]:
     """The parts that have something to show. `hashed`: whether runs carry hashes, by which pairs are verified."""
     outline = [(each.name, each.heading, each.introduction) for each in registered_tables().values() if each.heading]
     known = {name for name, _, _ in outline}
-    by_part: dict[str, list[Sheet]] = {}
+    by_part: dict[str, list[Table]] = {}
     for sheet in sheets:
-        name = SHARED.get(sheet.part, sheet.part)
-        by_part.setdefault(name if name in known else OTHERS[0], []).append(sheet)
+        by_part.setdefault(sheet.part if sheet.part in known else OTHERS[0], []).append(sheet)
     made = [
         Part(name, heading, introduction, by_part.get(name, []), [plot for plot in plots if PLOTS[plot.name] == name])
         for name, heading, told in (*outline, OTHERS)

@@ -1,8 +1,8 @@
-"""Learning curves: how the metric on validation and the training loss go along the run, by arm, over the replicates.
+"""Learning curves: how the metric on validation and the training loss develop along the run, by arm, over the replicates.
 
-In: a study with the curves of its runs. Out: for each arm of a condition arrays over evaluation points. A run that
-diverged keeps the figure of its broken network from where it stopped, as it does in the tables; otherwise the curve
-would be that of the survivors. This file never smooths, interpolates or drops a run.
+In: a study with the curves of its runs. Out: for each arm of a condition arrays over evaluation points. A diverged run keeps
+the figure of its broken network from where it stopped, as in the tables; else the curve would be that of the survivors.
+Nothing is smoothed or interpolated, and no run is dropped.
 """
 
 from __future__ import annotations
@@ -60,26 +60,26 @@ def learning_curves(study: Study, section: str, column: str) -> dict[str, Curve]
 
 def _curve(study: Study, condition: Condition, arm: str) -> Curve | None:
     metric, value = study.question.facts, study.question.on("validation")
+    if value not in condition.runs:
+        return None
     rows = condition.trained(arm)
     own = [study.curves.get(name, {}) for name in run_names(condition.runs)[rows]]
-    diverged = condition.runs["status"].to_numpy()[rows] == DIVERGED
-    validation = [curve.get("validation", {}) for curve in own]
-    steps = _grid(validation, diverged)
+    runs = condition.runs.iloc[rows]
+    diverged = (runs["status"] == DIVERGED).to_numpy()
+    validation, train = ([curve.get(part, {}) for curve in own] for part in ("validation", "train"))
+    steps, train_steps = _grid(validation, diverged), _grid(train, diverged)
     figures = _laid_out(validation, metric.name, steps)  # (runs, points)
-    if value not in condition.runs or not np.isfinite(figures).any():
+    if not np.isfinite(figures).any():
         return None
-    stopped = steps > condition.runs["steps"].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
-    final = condition.runs[value].to_numpy(dtype=float, na_value=math.nan)[rows, np.newaxis]
-    figures = np.where(stopped & diverged[:, np.newaxis], final, figures)
-    interval = mean_interval(_by_replicate(condition, rows, figures), resolution=condition.resolution(value, metric))
-    train = [curve.get("train", {}) for curve in own]
-    train_steps = _grid(train, diverged)
+    last, final = (runs[name].to_numpy(dtype=float, na_value=math.nan)[:, np.newaxis] for name in ("steps", value))
+    figures = np.where((steps > last) & diverged[:, np.newaxis], final, figures)
+    interval = mean_interval(condition.by_replicate(figures, rows), resolution=condition.resolution(value, metric))
     return Curve(
         steps=steps,
-        samples=_mean(_laid_out(validation, "samples", steps)),
-        seconds=_mean(_laid_out(validation, "seconds", steps)),
+        samples=mean_interval(_laid_out(validation, "samples", steps)).mean,
+        seconds=mean_interval(_laid_out(validation, "seconds", steps)).mean,
         mean=interval.mean, half_width=interval.half_width, n=interval.n,
-        train_steps=train_steps, train_loss=_mean(_laid_out(train, "loss", train_steps)),
+        train_steps=train_steps, train_loss=mean_interval(_laid_out(train, "loss", train_steps)).mean,
     )  # fmt: skip
 
 
@@ -94,15 +94,3 @@ def _laid_out(curves: Sequence[Mapping[str, Any]], key: str, steps: NDArray[np.f
     by_step = [dict(zip(curve.get("step", ()), curve.get(key, ()))) for curve in curves]
     values = [[known.get(step) for step in steps.tolist()] for known in by_step]
     return np.array(values, dtype=float).reshape(len(curves), len(steps))  # None becomes NaN
-
-
-def _by_replicate(condition: Condition, rows: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Laid out by replicate, (runs, points) to (replicates, points); NaN where a replicate has no run."""
-    laid_out = np.full((len(condition.replicates), values.shape[1]), math.nan)
-    laid_out[condition.replicate[rows]] = values
-    return laid_out
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means over the runs that have a figure, (runs, points) to (points,); NaN where none has."""
-    return mean_interval(values).mean

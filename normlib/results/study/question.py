@@ -30,7 +30,7 @@ class Question:
     column; "" is the metric on the test split, or on validation where no run has it on test. `higher_is_better`: the metric's
     direction, where its name does not tell. `rope`: differences up to this are equal in practice, in the metric's unit, points
     where that is %; None is 0.5 points where the unit is %, and no difference elsewhere. `target`: the figure to reach, a fraction
-    where the unit is %; None takes it from the baseline (analyses/speed.py). `order`: the order of labels along axes.
+    where the unit is %; None takes it from the baseline (tables/speed.py). `order`: the order of labels along axes.
     """
 
     rows: str = "norm"

@@ -55,13 +55,13 @@ class Condition:
         if value not in self.runs or not len(positions):
             return np.full(len(self.replicates), math.nan)
         found = self.runs[value].to_numpy(dtype=float, na_value=math.nan)[positions]
-        return self._by_replicate(found, positions)
+        return self.by_replicate(found, positions)
 
     def array_of(self, arm: str, by_name: Mapping[str, float]) -> NDArray[np.float64]:
         """As `array`, for a value that is known by the runs' names (`frame.run_name`)."""
         positions = self.trained(arm)
         names = run_names(self.runs)[positions]
-        return self._by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
+        return self.by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
     def resolution(self, value: str, metric: Metric) -> float:
         """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
@@ -89,8 +89,9 @@ class Condition:
         mine = self.positions.get(arm, np.zeros(0, dtype=np.int64))
         return mine[np.isin(self.runs["status"].to_numpy()[mine], list(TRAINED))]
 
-    def _by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        laid_out = np.full(len(self.replicates), math.nan)
+    def by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values of some rows of `runs`, (rows, ...), by replicate, (replicates, ...); NaN where a replicate has none."""
+        laid_out = np.full((len(self.replicates), *values.shape[1:]), math.nan)
         laid_out[self.replicate[positions]] = values
         return laid_out
 

@@ -1,14 +1,14 @@
-"""One figure a replicate of several arms, held against that of the baseline: differences, and tests as one family.
+"""One figure a replicate, of several arms, compared with that of the baseline; all comparisons are one family of tests.
 
-In: arrays of replicates by arm. Out: for each arm but the baseline the mean difference with its interval and the corrected
-p, and the words for them. This file never decides what the figure is.
+In: arrays of replicates by arm. Out: for each arm the mean difference with its interval and the corrected p, and the two
+columns of a table that show them. What the figure is, the caller decides.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from normlib.results.stats import holm, paired_difference, replicates_needed, sign_flip_p
 from normlib.results.study.comparison import SIGNIFICANCE, attainable
-from normlib.results.study.metrics import figure
-from normlib.results.tables.sheet import EMPTY, Cell, p_value
+from normlib.results.study.metrics import EMPTY, figure
+from normlib.results.tables.table import Column, Row, p_value
 from normlib.tasks.metric import Metric
 
 
 @dataclass(frozen=True)
 class Against:
-    """An arm minus the baseline, over the n replicates that both have; NaN where n is too small to say anything."""
+    """An arm minus the baseline, over the n replicates that both have; NaN where there is no figure."""
 
     difference: float = math.nan
     low: float = math.nan
@@ -32,9 +32,9 @@ class Against:
     p: float = math.nan
     p_holm: float = math.nan
     n_needed: int = 0
-    """Replicates with which a difference can pass the correction whatever the others show; 0 where nothing is compared."""
+    """With so many replicates a difference can pass the correction, whatever the other arms show; 0 where nothing is compared."""
     too_few: bool = False
-    """Whether no difference, however large, could pass the correction with so few replicates, the others being as they are."""
+    """Whether no difference, however large, could pass the correction with n replicates, given the other arms' results."""
     why_none: str = ""
 
     @property
@@ -43,12 +43,16 @@ class Against:
         return self.p_holm <= SIGNIFICANCE and not self.low <= 0 <= self.high
 
 
+NOT_COMPARED = Against()
+"""What the row of the baseline has."""
+
+
 def against_baseline(
     values: Mapping[str, NDArray[np.float64]], baseline: str, unpaired: Mapping[str, str], resolution: float = 0.0
 ) -> dict[str, Against]:
-    """By arm but the baseline; `values` are of shape (replicates,), rows paired, NaN where missing.
+    """By arm, except the baseline; `values` are of shape (replicates,), rows paired, NaN where missing.
 
-    `unpaired` says of arms why they are not compared at all; `resolution` is the step of the values, if they come in steps.
+    `unpaired` gives the reason for arms that cannot be compared; `resolution` is the step of values that come in steps.
     """
     if baseline not in values:
         return {}
@@ -72,24 +76,25 @@ def against_baseline(
     }  # fmt: skip
 
 
-def difference_cell(against: Against | None, metric: Metric, decimals: int = 1) -> Cell:
-    """The difference with its interval, such as "+1.2 (+0.3 to +2.1)", in the metric's unit, or points where that is %."""
-    if against is None or against.why_none:
-        return Cell(EMPTY)
-    text, low, high = (
-        figure(value, metric, sign=True, decimals=decimals, width=(against.high - against.low) / 2)
-        for value in (against.difference, against.low, against.high)
+def against_columns(
+    kind: str, baseline: str, against: Callable[[Row], Against], metric: Metric, unit: str, decimals: int = 1
+) -> tuple[Column, Column]:
+    """The columns of a row's difference, "+1.2 (+0.3 to +2.1)", strong where it is clear, and of its p or why there is none."""
+
+    def difference(row: Row) -> str:
+        one = against(row)
+        found, low, high = (
+            figure(value, metric, sign=True, decimals=decimals, width=(one.high - one.low) / 2)
+            for value in (one.difference, one.low, one.high)
+        )
+        return found if low == EMPTY else f"{found} ({low} to {high})"
+
+    def p(row: Row) -> str:
+        one = against(row)
+        return f"too few seeds ({one.n} of {one.n_needed})" if one.too_few else one.why_none or p_value(one.p_holm)
+
+    heading = f"{kind} − that of {baseline}"
+    return (
+        Column(heading, lambda row: against(row).difference, difference, unit, lambda row: against(row).clear),
+        Column(f"p of the {kind} (Holm)", lambda row: against(row).p_holm, p),
     )
-    interval = "" if math.isnan(against.low) else f" ({low} to {high})"
-    return Cell(text + interval, against.difference, against.clear)
-
-
-def p_cell(against: Against | None) -> Cell:
-    """The corrected p, or why there is none: "n=5 cannot show it; 8 needed"."""
-    if against is None:
-        return Cell(EMPTY)
-    if against.why_none:
-        return Cell(against.why_none)
-    if against.too_few:
-        return Cell(f"n={against.n} cannot show it; {against.n_needed} needed", against.p_holm)
-    return Cell(p_value(against.p_holm), against.p_holm)

@@ -1,27 +1,32 @@
-"""What the batch size does to an arm: slope and area of its metric over log2(batch size), and how small it may get.
+"""What the batch size does to an arm: slope and area of its metric over log2(batch size), and how small the batch may get.
 
-In: a study whose columns are batch sizes. Out: figures by section and arm, each with its paired test against the
-baseline. Batch sizes are ordered conditions, one curve a replicate. This file knows no other axis.
+Batch sizes are ordered conditions, one curve a replicate. Slopes and areas are compared with the baseline's, pair by pair.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from normlib.results.stats import areas, mean_interval, slopes
+from normlib.results.stats import Interval, areas, mean_interval, slopes
 from normlib.results.store.columns import BATCH_SIZES
 from normlib.results.study.absence import why_none, why_unpaired
+from normlib.results.study.metrics import difference_unit, figure, title
 from normlib.results.study.study import Condition, Study
-from normlib.results.tables.against_baseline import Against, against_baseline
+from normlib.results.tables.against_baseline import NOT_COMPARED, Against, against_baseline, against_columns
+from normlib.results.tables.divergence import divergence_notes
+from normlib.results.tables.table import Column, Row, Table, register_table
 from normlib.tasks.metric import Metric
 
 TOLERANCE = 0.01
-"""An arm stays with its best as long as its mean is within one point of it or, where the metric's unit is not %, one percent."""
+"""An arm stays with its best while its mean is within one point of it or, where the metric's unit is not %, within one percent."""
+SLOPE_DECIMALS = 2
+"""A slope is a difference spread over several doublings, so it takes one decimal more."""
 
 
 @dataclass(frozen=True)
@@ -32,68 +37,75 @@ class Effect:
     arm: str
     n: int = 0
     """Replicates that have every batch size."""
-    slope: float = math.nan
-    """Mean change of the metric a doubling of the batch, with the half-width of its 95 % t interval."""
+    slope_per_doubling: float = math.nan
+    """Mean change of the metric when the batch doubles, with the half-width of its 95 % t interval."""
     slope_half_width: float = math.nan
     area: float = math.nan
     """Mean metric over log2(batch size), likewise."""
     area_half_width: float = math.nan
     smallest_batch: str = ""
     """The smallest batch size that stays within `TOLERANCE` of the arm's best mean, going down from the best."""
-    slope_against: Against | None = None
-    area_against: Against | None = None
     why_none: str = ""
+    slope_against: Against = NOT_COMPARED
+    area_against: Against = NOT_COMPARED
 
 
-def analyse(study: Study) -> tuple[Effect, ...]:
-    """Every arm of every section with two batch sizes or more; empty where the columns are another setting."""
+@register_table(
+    "batch_size_effect",
+    "What the batch size does",
+    "The effect of the batch size as one number for each norm.",
+    order=40,
+)
+def batch_size_effect_tables(study: Study) -> list[Table]:
+    """A table for each section with two batch sizes or more; none where the columns are another setting."""
     if study.question.columns not in BATCH_SIZES:
-        return ()
-    return tuple(
-        effect
-        for section, conditions in study.conditions.items()
-        if len(conditions) > 1 and all(0 < _size(condition) < math.inf for condition in conditions)
-        for effect in _of_section(study, section, conditions)
-    )
+        return []
+    tables = []
+    for section, conditions in study.conditions.items():
+        sizes = pd.to_numeric([condition.column for condition in conditions], errors="coerce")
+        if len(sizes) > 1 and all((sizes > 0) & (sizes < math.inf)):
+            tables.append(_table(study, section, _effects(study, section, conditions, sizes)))
+    return tables
 
 
-def _of_section(study: Study, section: str, conditions: Sequence[Condition]) -> list[Effect]:
-    sizes = [_size(condition) for condition in conditions]
+def _effects(study: Study, section: str, conditions: Sequence[Condition], sizes: NDArray[np.float64]) -> list[Effect]:
     arms, baseline, metric = study.arms(section), study.question.baseline, study.question.facts
     value = study.question.on("test")
-    curves = _curves(conditions, arms, value)
+    names = sorted({name for condition in conditions for name in condition.replicates})
+    row_of = {name: row for row, name in enumerate(names)}
+    curves = {arm: np.full((len(names), len(conditions)), math.nan) for arm in arms}  # (replicates, conditions)
+    for place, condition in enumerate(conditions):
+        rows = [row_of[name] for name in condition.replicates]
+        for arm, curve in curves.items():
+            curve[rows, place] = condition.array(arm, value)
     missing = {arm: _missing(conditions, arm, curve) for arm, curve in curves.items()}
-    complete = [arm for arm in arms if not missing[arm]]
-    by_kind = {}
-    for kind, figure in (("slope", slopes), ("area", areas)):
-        values = {arm: figure(curves[arm], sizes) for arm in complete}
-        # A figure is a weighted sum of the metric's values, so its rounding is theirs times the length of the weights.
-        step = float(np.linalg.norm(figure(np.eye(len(sizes)), sizes))) * max(
-            c.resolution(value, metric) for c in conditions
-        )
-        unpaired = {arm: _unpaired(study, conditions, arm) for arm in complete if baseline in complete}
-        by_kind[kind] = (values, step, against_baseline(values, baseline, unpaired, step))
+    whole = {arm: curve for arm, curve in curves.items() if not missing[arm]}
+    unpaired = {arm: _unpaired(study, conditions, arm) for arm in whole if baseline in whole}
+
+    def summary(weigh: Callable[..., NDArray[np.float64]]) -> dict[str, tuple[Interval, Against]]:
+        """By arm, the mean of a weighted sum of the metric's values, and its difference to the baseline's."""
+        values = {arm: weigh(curve, sizes) for arm, curve in whole.items()}
+        # A sum's rounding is that of the values times the length of the weights.
+        step = float(np.linalg.norm(weigh(np.eye(len(sizes)), sizes)))
+        step *= max(condition.resolution(value, metric) for condition in conditions)
+        against = against_baseline(values, baseline, unpaired, step)
+        return {
+            arm: (mean_interval(own, resolution=step), against.get(arm, NOT_COMPARED)) for arm, own in values.items()
+        }
+
+    slope_of, area_of = summary(slopes), summary(areas)
     effects = []
     for arm in arms:
         if missing[arm]:
             effects.append(Effect(section, arm, why_none=missing[arm]))
             continue
-        (slope_values, slope_step, slope_against), (area_values, area_step, area_against) = by_kind.values()
-        slope = mean_interval(slope_values[arm], resolution=slope_step)
-        area = mean_interval(area_values[arm], resolution=area_step)
+        (slope, slope_against), (area, area_against) = slope_of[arm], area_of[arm]
         effects.append(Effect(
             section, arm, int(slope.n), float(slope.mean), float(slope.half_width), float(area.mean),
-            float(area.half_width), _smallest(conditions, curves[arm], metric), slope_against.get(arm), area_against.get(arm),
-            "" if slope.n else "no replicate has every batch size",
+            float(area.half_width), conditions[_smallest(sizes, curves[arm], metric)].column,
+            "" if slope.n else "no replicate has every batch size", slope_against, area_against,
         ))  # fmt: skip
     return effects
-
-
-def _size(condition: Condition) -> float:
-    try:
-        return float(condition.column)
-    except ValueError:
-        return math.nan
 
 
 def _missing(conditions: Sequence[Condition], arm: str, curve: NDArray[np.float64]) -> str:
@@ -106,29 +118,66 @@ def _missing(conditions: Sequence[Condition], arm: str, curve: NDArray[np.float6
     return "; ".join(everywhere or [f"{reason} at {', '.join(columns)}" for reason, columns in reasons.items()])
 
 
-def _curves(conditions: Sequence[Condition], arms: Sequence[str], value: str) -> dict[str, NDArray[np.float64]]:
-    """The values of each arm, (replicates, conditions), over the replicates of all conditions."""
-    names = sorted({name for condition in conditions for name in condition.replicates})
-    place = {name: number for number, name in enumerate(names)}
-    curves = {arm: np.full((len(names), len(conditions)), math.nan) for arm in arms}
-    for number, condition in enumerate(conditions):
-        rows = [place[name] for name in condition.replicates]
-        for arm, curve in curves.items():
-            curve[rows, number] = condition.array(arm, value)
-    return curves
-
-
 def _unpaired(study: Study, conditions: Sequence[Condition], arm: str) -> str:
     reasons = (why_unpaired(study, condition, arm) for condition in conditions)
     return next((f"not paired: {reason}" for reason in reasons if reason), "")
 
 
-def _smallest(conditions: Sequence[Condition], curve: NDArray[np.float64], metric: Metric) -> str:
-    """Going down from the batch size with the best mean, the last before the mean leaves the tolerance."""
-    order = np.argsort([_size(condition) for condition in conditions])
+def _smallest(sizes: NDArray[np.float64], curve: NDArray[np.float64], metric: Metric) -> int:
+    """Going down from the batch size with the best mean, the place of the last one before the mean leaves the tolerance."""
+    order = np.argsort(sizes)
     means = np.nanmean(curve, axis=0)[order] * (1 if metric.higher_is_better else -1)
     place = best = int(np.argmax(means))
     tolerance = TOLERANCE * (1 if metric.percent else abs(means[best]))
     while place > 0 and means[place - 1] >= means[best] - tolerance:
         place -= 1
-    return conditions[order[place]].column
+    return int(order[place])
+
+
+def _table(study: Study, section: str, effects: list[Effect]) -> Table:
+    baseline, metric = study.question.baseline, study.question.facts
+    unit, within = difference_unit(metric), f"{100 * TOLERANCE:g} {'point' if metric.percent else '%'}"
+
+    def mean(value: float, half_width: float, decimals: int = 1, sign: bool = False) -> str:
+        width = "" if math.isnan(half_width) else f" ± {figure(half_width, metric, False, decimals, half_width)}"
+        return figure(value, metric, sign, decimals, half_width) + width
+
+    def slope(row: Row) -> str:
+        return mean(row.slope_per_doubling, row.slope_half_width, SLOPE_DECIMALS, sign=True)
+
+    gains = "above" if metric.higher_is_better else "below"
+    notes = [
+        f"Slope: the line fitted to the {metric.title} over log2(batch size) by least squares, seed by seed. {gains.capitalize()} 0 "
+        "the arm gains from larger batches. Mean ± half-width of its 95 % t interval over the n seeds that have every batch size.",
+        f"Area: the mean {metric.title} over log2(batch size), by trapezoids.",
+        f"Smallest batch within {within}: going down from the arm's best batch size, the last one at which its mean is within "
+        f"{within} of its best. It compares an arm with itself, not with other arms.",
+    ]
+    if family := sum(effect.slope_against.n > 0 for effect in effects):
+        notes.append(
+            f"− that of {baseline}: mean difference, seed by seed, with its 95 % t interval. p: exact two-sided sign-flip test, "
+            f"corrected by Holm's method over the slopes and over the areas ({family} each)."
+        )
+    elif not any(effect.arm == baseline and not effect.why_none for effect in effects):
+        notes.append(f"Nothing is compared: {baseline}, the baseline, has no figure here.")
+    if any(effect.slope_against.clear or effect.area_against.clear for effect in effects):
+        notes.append(f"Bold: differs from {baseline} by p and by interval.")
+    if any(effect.why_none for effect in effects):
+        notes.append(
+            "An arm that lacks a batch size has no slope and no area: over fewer batch sizes they could not be compared."
+        )
+    return Table(
+        name="batch_size_effect",
+        title=f"Effect of the batch size on {title(study.question.on('test'), metric)}" + (f", {section}" if section else ""),
+        columns=(
+            Column(study.question.rows, "arm", label=True),
+            Column("slope", "slope_per_doubling", slope, f"{unit} a doubling".strip()),
+            *against_columns("slope", baseline, lambda row: row.slope_against, metric, "", SLOPE_DECIMALS),
+            Column("area", "area", lambda row: mean(row.area, row.area_half_width), metric.unit),
+            *against_columns("area", baseline, lambda row: row.area_against, metric, unit),
+            Column("n", "n"),
+            Column(f"smallest batch within {within}", "smallest_batch"),
+        ),
+        rows=effects,
+        notes=(*notes, *divergence_notes(study.conditions[section])),
+    )  # fmt: skip

@@ -1,7 +1,4 @@
-"""How many runs diverged, in one note: what stands below a table whose figures count them.
-
-In: conditions, and what such runs count as there. Out: a note, or none. This file decides nothing about them.
-"""
+"""The note below a table that says how many runs diverged, and what they count as there."""
 
 from __future__ import annotations
 

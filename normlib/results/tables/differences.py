@@ -1,0 +1,125 @@
+"""The differences to the baseline at one look: arms × conditions. The table of every comparison is paired.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from normlib.results.study.comparison import BETTER, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
+from normlib.results.study.metrics import difference_unit, figure, in_unit
+from normlib.results.study.study import Study
+from normlib.results.tables.means import title
+from normlib.results.tables.table import Column, Table, register_table, usual
+
+DIFFERENCES = "differences"
+
+
+@register_table(
+    DIFFERENCES,
+    "Against the baseline",
+    "Differences are taken replicate by replicate between runs that share trunk, batches and schedule; p is exact, from all ways "
+    "to flip the differences' signs, and corrected (Holm) over the table. What shares less is compared as two samples, and says so.",
+    order=20,
+)
+def differences(study: Study) -> list[Table]:
+    """A grid a section: the mean differences with their intervals. Where the baseline is no row, a note says so instead."""
+    question = study.question
+    found = [_table(study, section, mine) for section, mine in by_section(study).items()]
+    if found or len(study.places.row_labels) < 2:
+        return found
+    rows = ", ".join(study.places.row_labels)
+    note = (
+        f"Nothing is compared: the baseline, {question.baseline!r}, is none of the rows ({question.rows}: {rows}). "
+        "Choose one with baseline=..."
+    )
+    return [Table(name=DIFFERENCES, title=f"Differences to {question.baseline}", notes=(note,), in_terminal=True)]
+
+
+def by_section(study: Study) -> dict[str, list[Comparison]]:
+    """The comparisons of each section that has any."""
+    found = {
+        section: [each for each in study.comparisons if each.section == section] for section in study.places.sections
+    }
+    return {section: mine for section, mine in found.items() if mine}
+
+
+def is_clear(row: Comparison) -> bool:
+    """Whether the arm is better or worse, beyond doubt."""
+    return row.verdict in (BETTER, WORSE)
+
+
+def why_not_compared(row: Comparison) -> str:
+    """Why there is no comparison; whose fault it is is said only where it is not the arm's own."""
+    return row.why_none.removeprefix(f"{row.arm}: ")
+
+
+def too_few_seeds(row: Comparison) -> str:
+    """The verdict where no difference could show: the seeds that there are, and those needed."""
+    return f"too few seeds ({row.n} of {row.n_needed})"
+
+
+def common_notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
+    """What both tables of differences have to say of the comparisons of one section."""
+    question, notes = study.question, []
+    if not question.facts.higher_is_better:
+        notes.append(f"Lower {question.facts.title} is better: below 0 the arm is ahead of {question.baseline}.")
+    few = [each for each in mine if each.verdict == TOO_FEW]
+    if few:
+        notes.append(
+            f"too few seeds (k of m): even the smallest p of k seeds, 2/2ᵏ, is above {SIGNIFICANCE} once it is corrected for the "
+            f"{family_words(mine)}; m = {few[0].n_needed} seeds are enough. There may still be a difference."
+        )
+    if any(each.diverged for each in mine):
+        notes.append("diverged: so many runs of the arm; they count with what they score, and as lost.")
+    if any(each.unpaired for each in mine):
+        notes.append(
+            "unpaired: the runs share no seeds or no batches, so they are compared as two samples (Welch's t test)."
+        )
+    return tuple(notes)
+
+
+def family_words(mine: Sequence[Comparison]) -> str:
+    """How many comparisons the p values are corrected for."""
+    family = sum(each.p == each.p for each in mine)
+    return "comparison of this table" if family == 1 else f"{family} comparisons of this table"
+
+
+def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
+    question, metric = study.question, study.question.facts
+    usual_n = usual(each.n for each in mine)
+
+    def text(row: Comparison) -> str:
+        if row.verdict == NONE:
+            return why_not_compared(row)
+        words = figure(row.difference, metric, sign=True, width=row.half_width)
+        if row.half_width == row.half_width:
+            words += f" ± {figure(row.half_width, metric, width=row.half_width)}"
+        remarks = ["unpaired"] if row.unpaired else []
+        remarks += [f"diverged {row.diverged}"] if row.diverged else []
+        remarks += [too_few_seeds(row)] if row.verdict == TOO_FEW else [f"n={row.n}"] if row.n != usual_n else []
+        return ", ".join([words + (" ≈" if question.counts_as_equal(row.within) else ""), *remarks])
+
+    width = ", ± half-width of its 95 % t interval" if any(each.low == each.low for each in mine) else ""
+    unless = ", unless a cell says otherwise" if any(each.n not in (0, usual_n) for each in mine) else ""
+    notes = [f"Mean of arm − {question.baseline}, seed by seed{width}; n = {usual_n}{unless}."]
+    if any(map(is_clear, mine)):
+        notes.append(
+            f"Bold: better or worse than {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for the "
+            f"{family_words(mine)}). Neither bold nor ≈: no clear difference."
+        )
+    if any(question.counts_as_equal(each.within) for each in mine):
+        notes.append(
+            f"≈: equal in practice. The interval lies within ± {question.region_words}, the rope: smaller differences do not matter."
+        )
+    return Table(
+        name=DIFFERENCES,
+        title=f"{title(question.value, metric, section)}: " + in_unit(f"difference to {question.baseline}", difference_unit(metric) if metric.percent else ""),
+        columns=(
+            Column(f"{question.rows} \\ {question.columns}", "arm", label=True),
+            Column("difference", "difference", text, strong=is_clear, always=True),
+        ),
+        rows=mine,
+        notes=(*notes, *common_notes(study, mine)),
+        across={each.column: each.column for each in mine},
+        arms=study.arms(section),
+        in_terminal=True,
+    )  # fmt: skip
