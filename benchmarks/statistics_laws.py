@@ -67,6 +67,16 @@ def exponential(ceiling: float, spread: float) -> Arm:
     return Arm(lambda z: ceiling + spread * np.log(ndtr(z)), ceiling - spread)
 
 
+def uniform(mean: float, spread: float) -> Arm:
+    """All values of an interval alike: the shortest tails, for which t tests are least to be trusted."""
+    return Arm(lambda z: mean + spread * math.sqrt(12) * (ndtr(z) - 0.5), mean)
+
+
+def failing(mean: float, spread: float, share: float) -> Arm:
+    """Normal, except that this share of the runs fails and scores like chance, 0.1: two outcomes far apart."""
+    return Arm(lambda z: np.where(ndtr(z) < share, 0.1, mean) + spread * z, share * 0.1 + (1 - share) * mean)
+
+
 def beta(mean: float) -> Arm:
     """Bounded by 1, with the variance that a test set of TEST_SAMPLES would give, but in no steps."""
     low, high = mean * TEST_SAMPLES, (1 - mean) * TEST_SAMPLES

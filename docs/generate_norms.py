@@ -17,10 +17,10 @@ from pathlib import Path
 
 from draw_axes import draw_axes
 
-from normlib.listing import settings_of
 from normlib.norms import norms
 from normlib.norms.base import Norm
 from normlib.registry import Entry
+from normlib.settings import SECTION, Setting
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "norms.md"
@@ -107,9 +107,7 @@ def section(entry: Entry) -> str:
         "Held constant in the gradient": cls.constant_in_gradient,
         "Masks": "yes" if cls.takes_mask else "no",
         "Cannot": "; ".join(f"{check.replace('_', ' ')}: {reason}" for check, reason in cls.exceptions.items()),
-        "Settings": "`" + "`, `".join(" ".join(setting.split()) for setting in settings_of(entry)) + "`"
-        if entry.settings
-        else "none",
+        "Settings": "".join(map(setting_line, entry.settings.values())) or "none",
         "Deviations": labelled["Deviations"],
     }
     return "\n\n".join(
@@ -119,7 +117,9 @@ def section(entry: Entry) -> str:
             *words,
             f"**Axes.** {labelled['Axes']}",
             f"**Use it** {lower_first(labelled['When'])} **Not** {lower_first(labelled['When not'])}",
-            "\n".join(f"- {name}: {text}" for name, text in facts.items() if text),
+            "\n".join(
+                f"- {name}:{'' if text.startswith(chr(10)) else ' '}{text}" for name, text in facts.items() if text
+            ),
         ]
     )
 
@@ -129,6 +129,8 @@ def paragraphs(entry: Entry) -> tuple[list[str], dict[str, str]]:
     words, labelled = [], {}
     for paragraph in re.split(r"\n\s*\n", inspect.getdoc(entry.cls) or ""):
         label = next((label for label in LABELS if paragraph.startswith(f"{label}:")), None)
+        if SECTION.match(paragraph.partition("\n")[0]):
+            continue  # the arguments, which stand with their types and defaults below
         if label is None:
             words.append(markdown(paragraph))
         else:
@@ -137,6 +139,12 @@ def paragraphs(entry: Entry) -> tuple[list[str], dict[str, str]]:
     if missing:
         raise UnfinishedDocstring(f"the docstring of norm {entry.name!r} lacks the paragraphs {', '.join(missing)}")
     return words, labelled
+
+
+def setting_line(setting: Setting) -> str:
+    """A setting as an item of the list of facts."""
+    choices = f" ({', '.join(setting.choices)})" if setting.choices else ""
+    return f"\n  - `{setting.name}={setting.default_text}`: {setting.help}{choices}"
 
 
 def markdown(paragraph: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import re
 from typing import Any
 
-from normlib.help import epilog, summary
+from normlib.help import VERBS, epilog
 
 HYDRA_FLAGS: dict[tuple[str, ...], dict[str, Any]] = {
     ("--cfg", "-c"): {
@@ -47,35 +47,65 @@ TABLE_FLAGS: dict[str, dict[str, Any]] = {
 """What says which columns of a table of runs are what."""
 
 
-def make_parser(verb_names: Iterable[str]) -> argparse.ArgumentParser:
+WORDS = {
+    "list": (
+        "NAME",
+        "a group (norm), a choice (norm=group), a setting (optimizer.lr_rule), a section (training), or settings",
+    ),
+    "check": ("NAME|key=value", "norms to check, settings of theirs, and plugins"),
+    "report": (
+        "DIR|key=value|FILE",
+        "experiments' folders, and settings that select among their runs; or one table of runs",
+    ),
+    "export": ("DIR|key=value", "experiments' folders, and settings that select among their runs"),
+}
+"""What the words behind a verb are, where they are not just settings."""
+
+
+class VerbParser(argparse.ArgumentParser):
+    """A parser whose help ends with what belongs to the verb, put together when it is asked for. `verb` None is the command itself."""
+
+    verbs: Any
+    """The parsers of all verbs; set on the command's own."""
+
+    def __init__(self, *, verb: str | None = None, **keywords: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **keywords)
+        self.verb = verb
+
+    def flags(self, verb: str) -> list[str]:
+        """The flags of a verb."""
+        return re.findall(r"-[-\w]+", self.verbs.choices[verb].format_usage().partition(verb)[2])
+
+    def format_help(self) -> str:
+        self.epilog = epilog(self.verb)
+        return super().format_help()
+
+
+def make_parser(version: str) -> VerbParser:
     """The parser of all verbs; settings without a flag are in `overrides`."""
-    parser = argparse.ArgumentParser(
+    parser = VerbParser(
         prog="normlib",
         description="Compare normalization layers: identical networks that differ in nothing but the norm.",
-        epilog=epilog(None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="verb", title="verbs")
-    for verb in verb_names:
+    parser.add_argument("--version", action="version", version=f"normlib {version}")
+    parser.verbs = verbs = parser.add_subparsers(dest="verb", metavar="verb", title="verbs")
+    for verb, described in VERBS.items():
         sub = verbs.add_parser(
             verb,
-            help=summary(verb),
-            description=f"{summary(verb)[0].upper()}{summary(verb)[1:]}.",
-            epilog=epilog(verb),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
+            verb=verb,
+            help=described.summary,
+            description=f"{described.summary[0].upper()}{described.summary[1:]}.",
         )
-        words = ("DIR|key=value", "experiments' folders, and settings that select among their runs")
-        if verb == "report":
-            words = (f"{words[0]}|FILE", f"{words[1]}; or one table of runs, such as runs.csv")
-        metavar, told = words if verb in READING else ("key=value", "settings, in Hydra's override grammar")
-        if verb == "check":
-            metavar, told = "NAME|key=value", "norms to check, settings of theirs, and plugins"
+        metavar, told = WORDS.get(verb, ("key=value", "settings, in Hydra's override grammar"))
         sub.add_argument("overrides", nargs="*", metavar=metavar, help=told)
         sub.add_argument(
             "--config-dir", action="append", default=[], metavar="DIR",
             help="a folder with experiments and arms of your own (experiment/*.yaml, norm/*.yaml); may be repeated",
         )  # fmt: skip
+        if verb == "list":
+            sub.add_argument(
+                "--json", action="store_true", help="print JSON: a list of objects, a choice or a setting each"
+            )
         if verb in READING:
             sub.add_argument("--to", **READING[verb])
         if verb in ("report", "compare", "bench"):

@@ -7,14 +7,19 @@ Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad in
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from normlib.arguments import HYDRA_FLAGS, TABLE_FLAGS, make_parser
+from normlib import __version__
+from normlib.arguments import HYDRA_FLAGS, TABLE_FLAGS, VerbParser, make_parser
 from normlib.errors import NormlibError
+from normlib.naming import unknown_name
 from normlib.stopping import Stopped, ignore_signals, stop_on_signals
 from normlib.terminal import new_console, show_anything
 
@@ -32,20 +37,21 @@ def command() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. NORMLIB_DEBUG=1 shows tracebacks instead of messages."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser(__version__)
     if any(argument in ("-sc", "--shell-completion") or argument.startswith("-sc=") for argument in arguments):
-        from normlib.hydra_app import complete
-
-        return complete(arguments)
-    parser = make_parser(VERBS)
+        return _complete(arguments, parser)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        parser.error(unknown_name("verb", arguments[0], VERBS))
     options, rest = parser.parse_known_args(arguments)
     if options.verb is None:
         parser.print_help()
         return 2
-    flags = [item for item in rest if item.startswith("-")]
-    if flags:
-        parser.error(
-            f"{options.verb} does not know {' '.join(flags)}; settings are given as key=value, e.g. norm=batch,group"
-        )
+    for flag in rest:
+        if flag.startswith("-"):
+            known = parser.flags(options.verb)
+            parser.error(
+                f"{unknown_name(f'flag of {options.verb}', flag, known)}; settings are key=value, as in norm=batch,group"
+            )
     options.overrides += rest  # settings behind a flag
     try:
         return VERBS[options.verb](options)
@@ -62,12 +68,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code if isinstance(error, NormlibError) else 2
 
 
-def _list(options: argparse.Namespace) -> int:
-    from normlib.experiments.config import configuration
-    from normlib.listing import show
+def _complete(arguments: Sequence[str], parser: VerbParser) -> int:
+    """What a shell asks for while a line is typed, a word a line; or the script that makes it ask."""
+    line = os.environ.get("COMP_LINE")
+    if line is not None and any(argument.startswith("query=") for argument in arguments):
+        from normlib.completion import completions
 
-    with configuration(options.overrides, options.config_dir):
-        show(new_console(), options.config_dir)
+        with contextlib.suppress(NormlibError):  # a line that is not finished may name what there is not
+            print("\n".join(completions(line[: int(os.environ.get("COMP_POINT", len(line)))], parser)))
+        return 0
+    from normlib.hydra_app import shell_completion
+
+    shell_completion(arguments)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from normlib.experiments.settings import GROUPS
+    from normlib.listing import listing
+    from normlib.listing_text import lines, page
+
+    rows = listing(*options.overrides, config_dirs=options.config_dir)
+    names = [name for name in options.overrides if not name.startswith("plugins=")]
+    whole = bool(names) and not any(name in GROUPS for name in names)
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        as_text = page(rows, shutil.get_terminal_size().columns, whole) if sys.stdout.isatty() else lines(rows, whole)
+        print("\n".join(as_text))
     return 0
 
 
@@ -94,8 +122,8 @@ def _train(options: argparse.Namespace) -> int:
 
         return _exit_code(multirun(options.overrides, options.config_dir, flags, options.multirun))
     from normlib.experiments.plan import make_run
+    from normlib.experiments.record_display import show_record
     from normlib.experiments.sweep import run_one
-    from normlib.listing import show_record
     from normlib.training.outcome import now
 
     run, settings = make_run(options.overrides, options.config_dir)

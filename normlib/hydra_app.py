@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
+from normlib.experiments.record_display import show_record
 from normlib.experiments.resolve import resolve
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import destination_of
-from normlib.listing import show_record
 from normlib.plugins import load_plugin, safe_path
 
 
@@ -44,19 +43,11 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     return [record.status for record in progress_of(plan).records.values()]
 
 
-def complete(arguments: Sequence[str]) -> int:
-    """Shell completion of settings after a verb, by Hydra: ``eval "$(normlib -sc install=bash)"``."""
-    line = os.environ.get("COMP_LINE")
-    if line is not None:
-        program, *words = line[: int(os.environ.get("COMP_POINT", len(line)))].split(" ")
-        if len(words) > 1 and words[0] in ("train", "compare", "plan", "report", "export", "list"):
-            settings = [word for word in words[1:-1] if "=" in word]  # Hydra knows neither verbs nor flags nor folders
-            os.environ["COMP_LINE"] = " ".join([program, *settings, words[-1]])
-            os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+def shell_completion(arguments: Sequence[str]) -> None:
+    """The script that installs the completion in a shell, by Hydra: ``eval "$(normlib -sc install=bash)"``."""
     with configuration([]):
         pass
     _call_hydra(list(arguments), _task([]))
-    return 0
 
 
 def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:

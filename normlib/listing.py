@@ -1,156 +1,120 @@
-"""What `list` and `train` print: registries with their settings, and single records, as tables for a terminal."""
+"""What there is to choose and to set, as plain data: what `normlib list` prints and `normlib.list` returns.
+
+In: names, as in norm, norm=group, optimizer.lr_rule. Out: a mapping for each choice and each setting. torch is imported only where
+a name asks for classes: norms, models, data, tasks, and what is called like one of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from normlib.bench.settings import BenchSettings
+from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, Described, settings_without_classes
+from normlib.listing_rows import Row, file_choices, merged, plain_choice, registered_choice
+from normlib.naming import unknown_name
+from normlib.registry import RegistryError
+from normlib.settings import settings_in
 
-from normlib.data import datasets
-from normlib.experiments.folders import experiment_file, group_files, sweep_params
-from normlib.experiments.schema import COMMON, Root
-from normlib.models import models
-from normlib.norms import norms
-from normlib.norms.plain import PlainNorm
-from normlib.registry import Entry
-from normlib.results.store.record import Record
-from normlib.tasks import tasks
-from normlib.tasks.metric import Metric, shown
-from normlib.training.spec import OPTIMIZERS, SCHEDULES
+SETTINGS = "settings"
+"""The name of all settings that belong to no registered class."""
+CLASSES = ("norm", "model", "data", "task")
 
 
-def show(console: Console, config_dirs: Sequence[str] = ()) -> None:
-    """Norms, models, datasets, experiments and all other settings, with defaults."""
-    table = _table("norm", "settings and defaults", "statistics over", "paper")
-    for entry in norms.entries():
-        table.add_row(
-            entry.name,
-            Text("\n".join(settings_of(entry))),
-            Text(_nature(entry)),
-            str(entry.metadata.get("paper", "")),
-        )
-    console.print(table)
-    for group, registry in (("model", models), ("data", datasets), ("task", tasks)):
-        columns = ["settings and defaults", "what it is", *(["task"] if group == "data" else [])]
-        table = _table(group, *columns)
-        for entry in registry.entries():
-            row = [Text("\n".join(settings_of(entry))), Text(entry.summary.replace("`", ""))]
-            if group == "data":
-                row.append(Text("any (data.task)" if "task" in entry.settings else entry.cls.task))  # type: ignore[attr-defined]
-            table.add_row(entry.name, *row)
-        console.print(table)
-    arms = group_files("norm", config_dirs)
-    if arms:
-        console.print(Text(f"arms with settings of their own: {', '.join(f'norm={name}' for name in arms)}\n"))
-    table = _table("experiment", "axes")
-    for name in group_files("experiment", config_dirs):
-        file = experiment_file(name, config_dirs)
-        axes = [f"{key}={value}" for key, value in sweep_params(file).items()]
-        tuning = [f"tuning.{key}={_plain(value)}" for key, value in (file.get("tuning") or {}).items()]
-        table.add_row(name, "\n".join([*axes, *tuning]))
-    console.print(table)
-    table = _table("other settings", "defaults")
-    for group, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-        for name, node in choices.items():
-            table.add_row(f"{group}={name}", _defaults(node, prefix=f"{group}.", without=("name",)))
-    for group, node in COMMON.items():
-        table.add_row(f"{group}, any", _defaults(node, prefix=f"{group}."))
-    for section in ("site", "init", "training", "evaluation"):
-        table.add_row(section, _defaults(type(getattr(Root(), section)), prefix=f"{section}."))
-    in_groups = (
-        "norm",
-        "model",
-        "data",
-        "task",
-        "optimizer",
-        "schedule",
-        "logger",
-        "site",
-        "init",
-        "training",
-        "evaluation",
-    )
-    table.add_row("run", _defaults(Root, "", without=in_groups))
-    table.add_row("logger", Text(f"none  ({'|'.join(group_files('logger', config_dirs))})"))
-    console.print(table)
+def listing(*names: str, config_dirs: Sequence[str] = ()) -> list[Row]:
+    """A row for each choice and each setting that the names stand for; all rows without a name.
+
+    A name is a group (``norm``), a choice (``norm=group``, or ``group``), a setting (``optimizer.lr_rule``, or ``lr_rule``), a
+    section of settings (``training``), or ``settings``; ``plugins=[my_norm.py]`` loads what is registered there.
+
+    A row of a choice has the keys `kind` (its group), `name`, `key`, `help`, `source` and `settings`, a list of rows; a norm also
+    `statistics_over`, `depends_on_batch`, `place` and `paper`, a dataset `task`, and a file of the configuration `values`. A row of a
+    setting has `kind` ("setting"), `key`, `type`, `choices`, `default`, `help`, `changes_numbers` and `of`, the choices of its
+    group that have it (empty: all). Raises RegistryError for a name that is not known, and ConfigError.
+    """
+    overrides = [name for name in names if name.startswith("plugins=")]
+    catalogue = _Catalogue(overrides, config_dirs)
+    wanted = [name for name in names if name not in overrides]
+    if not wanted:
+        return [*(row for group in GROUPS for row in catalogue.choices(group)), *catalogue.settings(with_classes=True)]
+    return [row for name in wanted for row in catalogue.find(name)]
 
 
-def show_record(console: Console, record: Record, results_dir: str) -> None:
-    """One run in a few lines: what it scored, or why it did not."""
-    labels = record.labels
-    console.print(
-        Text(
-            f"{record.status}: norm={labels['norm']} model={labels['model']} data={labels['data']} seed={record.spec['seed']}",
-            style="bold",
-        )
-    )
-    if record.reason:
-        console.print(Text(record.reason))
-    metrics = [Metric.from_facts(facts) for facts in record.metric_facts]
-    for split, scores in record.metrics.items():
-        if not scores:
-            continue
-        figures = (f"{each.title} {shown(each, scores[each.name])}" for each in metrics if each.name in scores)
-        console.print(Text(f"  {split:<11}{', '.join(figures)}"))
-    if record.seconds_training is not None:
-        console.print(Text(f"  {_work_of(record)}"))
-    console.print(Text(f"record: {Path(results_dir) / record.experiment / 'runs' / record.id}.json", style="dim"))
+class _Catalogue:
+    """All rows; the registered classes are imported when they are first asked for."""
 
+    def __init__(self, overrides: Sequence[str], config_dirs: Sequence[str]) -> None:
+        self.overrides, self.config_dirs = overrides, config_dirs
+        self.described = [
+            *settings_without_classes(),
+            *(Described(f"bench.{name}", each) for name, each in settings_in(BenchSettings).items()),
+        ]
+        self._registries: Mapping[str, Any] | None = None
+        if overrides or config_dirs:
+            self.registries()
 
-def _work_of(record: Record) -> str:
-    """What a run took and how large its network is, as far as the record tells."""
-    steps = f"{record.steps} steps in " if record.steps else ""
-    said = f"{steps}{record.seconds_training:.2f} s of training"
-    if record.parameters:
-        said += f"; {record.parameters['trunk']:,} trunk and {record.parameters['norm']:,} norm parameters"
-    return said
+    def registries(self) -> Mapping[str, Any]:
+        if self._registries is None:
+            from normlib.experiments.config import load_classes
 
+            self._registries = load_classes(self.overrides, self.config_dirs)
+        return self._registries
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    def choices(self, group: str) -> list[Row]:
+        if group in PLAIN_GROUPS:
+            return [plain_choice(group, name, self.described) for name in PLAIN_GROUPS[group]]
+        entries = self.registries()[group].entries() if group in CLASSES else []
+        return [*(registered_choice(group, entry) for entry in entries), *file_choices(group, self.config_dirs)]
 
+    def settings(self, with_classes: bool) -> list[Row]:
+        """The rows of settings, each key once for all choices that have the same."""
+        found = [each for each in self.described if each.key not in GROUPS]
+        if with_classes:
+            for group, registry in self.registries().items():
+                found += [
+                    Described(f"{group}.{name}", each, (entry.name,))
+                    for entry in registry.entries()
+                    for name, each in entry.settings.items()
+                ]
+        return [*merged(found)]
 
-def settings_of(entry: Entry) -> list[str]:
-    """The settings of a registered class with their defaults, as the command line takes them, and the choices of each."""
-    return [
-        f"{setting.name}={_plain(setting.default)}" + (f"  ({'|'.join(setting.choices)})" if setting.choices else "")
-        for setting in entry.settings.values()
-    ]
+    def find(self, name: str) -> list[Row]:
+        """The rows that a name stands for. RegistryError with the closest names."""
+        if name == SETTINGS:
+            return self.settings(with_classes=False)
+        if "=" in name:
+            return self._chosen(*name.split("=", 1))
+        group = name.partition(".")[0]
+        rows = self.settings(with_classes=group in CLASSES and name not in GROUPS)
+        below = [row for row in rows if row["key"].startswith(f"{name}.")]
+        if name in GROUPS:
+            return [*self.choices(name), *below]
+        found = [row for row in rows if row["key"] == name] or below
+        if not found and "." not in name:
+            found = [row for row in rows if row["key"].endswith(f".{name}")]
+        if found:
+            return found
+        return self._somewhere(name, rows)
 
+    def _chosen(self, group: str, texts: str) -> list[Row]:
+        if group not in GROUPS:
+            raise RegistryError(unknown_name("group", group, GROUPS))
+        rows = {row["name"]: row for row in self.choices(group)}
+        for text in texts.split(","):
+            if text not in rows:
+                raise RegistryError(f"{group}={text}: {unknown_name(group, text, rows)}")
+        return [rows[text] for text in texts.split(",")]
 
-SLOTS = {"site": "brings its own activation", "weight": "on the layer ahead", "branch": "for residual branches"}
-
-
-def _nature(entry: Entry) -> str:
-    """What a norm takes its statistics over, whether it depends on the batch, and its place where that is not the usual one."""
-    cls: Any = entry.cls
-    remarks = ["a plain module"] if issubclass(cls, PlainNorm) else []
-    try:
-        remarks += ["depends on the batch"] if cls.depends_on_batch else []
-    except (
-        Exception
-    ) as error:  # a plain module is tried out, and may raise anything; the others are listed all the same
-        remarks.append(f"cannot be used: {error}")
-    remarks += [SLOTS[cls.slot]] if cls.slot in SLOTS else []
-    over = str(entry.metadata.get("statistics_over", ""))
-    return "\n".join(filter(None, [over, f"({'; '.join(remarks)})" if remarks else ""]))
-
-
-def _defaults(node: type, prefix: str, without: Sequence[str] = ()) -> str:
-    values = vars(node())
-    return "\n".join(f"{prefix}{key}={_plain(value)}" for key, value in values.items() if key not in without)
-
-
-def _plain(value: object) -> str:
-    """A value as the command line takes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value).replace(" ", "") if isinstance(value, list) else str(value)
+    def _somewhere(self, name: str, rows: Sequence[Row]) -> list[Row]:
+        """What a bare name may be beside a setting: a choice of any group, or an argument of a class."""
+        choices = {row["key"]: row for group in GROUPS for row in self.choices(group)}
+        every = self.settings(with_classes=True)
+        found = [row for row in choices.values() if row["name"] == name]
+        found += [row for row in every if row["key"].endswith(f".{name}")]
+        if not found:
+            section = name.rpartition(".")[0]
+            known = {row["key"] for row in every if not section or row["key"].startswith(f"{section}.")}
+            sections = {row["key"].partition(".")[0] for row in every}
+            bare = set() if section else {*GROUPS, SETTINGS, *sections, *(row["name"] for row in choices.values())}
+            raise RegistryError(unknown_name("setting, choice or group", name, {*known, *bare}))
+        return found

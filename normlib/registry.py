@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 
 from normlib.errors import NormlibError
 from normlib.naming import read_as, unknown_name
+from normlib.settings import Setting, help_in
 
 T = TypeVar("T")
 
@@ -30,16 +31,6 @@ PLAIN_TYPES = (bool, int, float, str)
 
 class RegistryError(NormlibError, ValueError):
     """A registration or a look-up that breaks a rule; the message states the rule, what came and the fix."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One constructor argument that a user may set: its type, its default and, for a `Literal`, its choices."""
-
-    name: str
-    type: Any
-    default: Any
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,7 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """The first sentence of the class's docstring."""
+        """The first paragraph of the class's docstring."""
         return (inspect.getdoc(self.cls) or "").split("\n\n")[0].replace("\n", " ").strip()
 
 
@@ -156,6 +147,7 @@ class Registry:
             return settings
         signature = inspect.signature(constructor)
         hints = typing.get_type_hints(constructor)
+        helps = help_in(cls)
         for argument in list(signature.parameters.values())[1:]:
             if argument.name in self.supplied:
                 continue
@@ -169,7 +161,14 @@ class Registry:
                     f"{where} has no default; a setting needs one (normlib itself passes only {sorted(self.supplied)})"
                 )
             hint = hints.get(argument.name, Any if argument.default is None else type(argument.default))
-            settings[argument.name] = Setting(argument.name, _plain(hint, where), argument.default, _literals(hint))
+            settings[argument.name] = Setting(
+                argument.name,
+                _plain(hint, where),
+                argument.default,
+                _literals(hint),
+                helps.get(argument.name, ""),
+                role="section",
+            )
         return settings
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import normlib
 from normlib.cli import VERBS, main
-from normlib.help import EXAMPLES, choices, epilog
+from normlib.help import FIRST_STEPS, epilog
+from normlib.help import VERBS as DESCRIBED
 from normlib.results.store.store import Store
 from tests.experiments.tiny_sweeps import TINY, contents, files_in
 
@@ -105,21 +107,28 @@ def test_a_broken_record_is_named_and_the_report_goes_on(place: Path, capsys: py
     assert whole in runs and cut not in runs
 
 
-def test_list_shows_every_name_and_setting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from normlib.experiments.schema import GROUPS
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("compair", "compare"), ("comapre", "compare"), ("reprot", "report"), ("lsit", "list"), ("pan", "plan")],
+)
+def test_a_mistyped_verb_finds_its_neighbour(word: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([word, "norm=group"])
+    assert ended.value.code == 2
+    assert f"no verb is named {word!r}; did you mean {meant!r}" in capsys.readouterr().err
 
-    monkeypatch.setenv("COLUMNS", "200")
-    assert main(["list"]) == 0
-    shown = capsys.readouterr().out
-    for names in choices().values():
-        for name in names:
-            assert re.search(rf"\b{name}\b", shown), name
-    for registry in GROUPS.values():
-        for entry in registry.entries():
-            for setting in entry.settings:
-                assert f"{setting}=" in shown
-    for setting in ("site.placement=before", "training.epochs=5", "seed=0", "results_dir=results", "optimizer.lr=0.1"):
-        assert setting in shown
+
+def test_a_mistyped_flag_finds_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--overwite"])
+    assert ended.value.code == 2
+    assert "no flag of compare is named '--overwite'; did you mean '--overwrite'" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"normlib {normlib.__version__}\n"
 
 
 def test_no_verb_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,13 +137,31 @@ def test_no_verb_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(verb in shown for verb in VERBS) and "normlib compare" in shown
 
 
+@pytest.mark.parametrize(
+    ("verb", "there", "not_there"),
+    [
+        ("compare", {"training.epochs=5", "rope=null", "jobs=null", "control=true"}, {"bench.blocks=8"}),
+        ("train", {"training.epochs=5", "save_weights=false"}, {"rope=null", "jobs=null", "bench.blocks=8"}),
+        ("report", {"rope=null", "results_dir=results"}, {"training.epochs=5", "save_weights=false", "jobs=null"}),
+        ("bench", {"bench.blocks=8", "results_dir=results", "plugins=[]"}, {"threads=1 ", "rope=null", "name=null"}),
+        ("check", {"plugins=[]"}, {"results_dir=results", "seed=0"}),
+        ("export", {"name=null"}, {"rope=null", "plugins=[]"}),
+    ],
+)
+def test_the_help_of_a_verb_has_its_own_settings(verb: str, there: set[str], not_there: set[str]) -> None:
+    shown = epilog(verb)
+    assert {setting for setting in there | not_there if f"  {setting}" in shown} == there
+    assert len(DESCRIBED[verb].examples) == 2
+
+
 @pytest.mark.parametrize("verb", [None, *VERBS])
 def test_the_help_fits_a_terminal(verb: str | None) -> None:
     assert max(map(len, epilog(verb).splitlines())) <= 100  # columns
 
 
 def examples() -> list[str]:
-    return sorted({line.partition("#")[0].strip() for lines in EXAMPLES.values() for line in lines})
+    lines = [*FIRST_STEPS, *(example for verb in DESCRIBED.values() for example in verb.examples)]
+    return sorted({line.partition("#")[0].strip() for line in lines} - {"normlib compare --help"})
 
 
 @pytest.mark.parametrize("example", [e for e in examples() if re.match(r"normlib (train|compare|plan)\b", e)])

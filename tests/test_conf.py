@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from normlib import help as help_texts
+from normlib.choices import PACKAGE, ROOMS, config_dir, registered
 from normlib.experiments.config import configuration
 from normlib.experiments.plan import make_plan, make_run
 from normlib.experiments.schema import GROUPS
-from normlib.training.spec import OPTIMIZERS, SCHEDULES
+from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS, Root, group_choices, settings_without_classes
+from normlib.settings import settings_in
 
-CHOICES = help_texts.choices()
-ROOMS = {"norm": "norms", "model": "models", "data": "data"}
-CONF = help_texts.config_dir()
+CHOICES = group_choices()
+CONF = config_dir()
 
 
 def misnamed(room: Path) -> list[str]:
@@ -54,8 +54,8 @@ def _is_complete(node: dict[str, Any], group: str, choice: str) -> None:
 
 @pytest.mark.parametrize("group", sorted(ROOMS))
 def test_help_the_registry_and_the_files_name_the_same(group: str) -> None:
-    room = help_texts.PACKAGE / ROOMS[group]
-    assert help_texts.registered(ROOMS[group]) == GROUPS[group].names()
+    room = PACKAGE / ROOMS[group]
+    assert registered(group) == GROUPS[group].names()
     assert set(GROUPS[group].names()) <= {file.stem for file in room.rglob("*.py")}
     assert misnamed(room) == []
 
@@ -68,8 +68,13 @@ def test_a_file_that_registers_another_name_is_caught(tmp_path: Path) -> None:
     assert misnamed(tmp_path) == ["odd", "two"]
 
 
-def test_the_groups_without_files_are_those_of_the_spec() -> None:
-    assert sorted(CHOICES["optimizer"]) == sorted(OPTIMIZERS) and sorted(CHOICES["schedule"]) == sorted(SCHEDULES)
+def test_a_setting_changes_numbers_where_it_is_in_the_id() -> None:
+    """What the settings say of themselves is what the spec of a run, which its id is a hash of, holds."""
+    run, _ = make_run(["seed=1"])
+    changing = {name for name, each in settings_in(Root).items() if each.changes_numbers}
+    assert set(run.spec) | set(USER_SECTIONS) == changing == {*SECTIONS, *USER_SECTIONS, *SCALARS}
+    for described in settings_without_classes():
+        assert described.setting.changes_numbers == (described.key.partition(".")[0] in changing), described.key
 
 
 def test_every_file_is_a_choice_of_a_group() -> None:
@@ -86,7 +91,7 @@ def test_every_experiment_plans(experiment: str) -> None:
     assert any(run.skip_reason is None for run in plan.runs)
 
 
-@pytest.mark.parametrize("arm", sorted(set(CHOICES["norm"]) - set(help_texts.registered("norms"))))
+@pytest.mark.parametrize("arm", sorted(set(CHOICES["norm"]) - set(registered("norm"))))
 def test_every_arm_is_labelled_by_its_file(arm: str) -> None:
     run, _ = make_run([f"norm={arm}"])
     assert run.labels["norm"] == arm != run.spec["norm"]["name"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from normlib.help import PACKAGE
+from normlib.choices import PACKAGE
 from normlib.results.store.store import Store
 from tests.results.factories import make_record
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from importlinter.cli import EXIT_STATUS_ERROR, EXIT_STATUS_SUCCESS, lint_imports
 
-from normlib.help import PACKAGE
+from normlib.choices import PACKAGE
 from normlib.results.store.store import Store
 from tests.results.factories import make_record
 
@@ -33,6 +33,12 @@ for verb in (None, *VERBS):
         main([*([verb] if verb else []), "--help"])
     shown[verb or ""] = text.getvalue()
 stage("help")
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["--version"])
+with contextlib.redirect_stdout(io.StringIO()):
+    for names in (["optimizer.lr_rule"], ["lr_rule", "training"], ["optimizer"], ["settings", "--json"], ["bench"]):
+        assert main(["list", *names]) == 0
+stage("list of settings")
 with contextlib.redirect_stdout(io.StringIO()):
     found["exit code"] = main(["report"])
 stage("report")
@@ -91,7 +97,7 @@ def test_a_broken_contract_is_seen(
 
 def test_importing_and_helping_import_nothing_heavy(stages: tuple[dict[str, list[str]], dict[str, str]]) -> None:
     found, _ = stages
-    assert found["import"] == [] and found["help"] == []
+    assert found["import"] == found["help"] == found["list of settings"] == []
 
 
 def test_reporting_imports_no_torch(stages: tuple[dict[str, list[str]], dict[str, str]]) -> None:
@@ -109,11 +115,13 @@ def test_planning_imports_no_lightning(stages: tuple[dict[str, list[str]], dict[
 
 def test_every_verb_shows_examples_and_choices(stages: tuple[dict[str, list[str]], dict[str, str]]) -> None:
     from normlib.cli import VERBS
-    from normlib.help import choices
+    from normlib.experiments.settings import group_choices
+    from normlib.help import VERBS as DESCRIBED
 
     _, shown = stages
-    assert set(shown) == {"", *VERBS}
+    assert set(shown) == {"", *VERBS} == {"", *DESCRIBED}
     for verb, text in shown.items():
         assert f"normlib {verb or 'compare'}" in text and "examples:" in text
-        for group, names in choices().items():
-            assert group in text and all(name in text for name in names)
+        for group, names in group_choices().items():
+            there = verb != "" and group in DESCRIBED[verb].groups
+            assert (f"\n  {group}" in text and all(name in text for name in names)) == there, (verb, group)

@@ -47,7 +47,7 @@ def test_the_code_and_the_commands_of_the_page_run(
 def test_the_table_names_settings_that_there_are() -> None:
     import dataclasses
 
-    from normlib.experiments.schema import Root
+    from normlib.experiments.settings import Root
     from normlib.experiments.user_settings import SHORT
 
     table = PAGE[PAGE.index("| you write |") :].partition("\n\n")[0]

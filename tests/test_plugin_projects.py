@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 import normlib
+from normlib.choices import PACKAGE
 from normlib.cli import main
 from normlib.experiments.plan import make_run
-from normlib.help import PACKAGE
 from normlib.plugins import load_plugin
 from normlib.project import project_of
 from normlib.registry import RegistryError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from normlib.help import PACKAGE
+from normlib.choices import PACKAGE
 from tests.experiments.tiny_sweeps import TINY, statuses
 
 REPOSITORY = PACKAGE.parent
@@ -58,7 +58,7 @@ def test_it_compares_outside_the_repository(wheel: Path, tmp_path: Path) -> None
     )
     work = tmp_path / "work"
     work.mkdir()
-    where = "import normlib, normlib.help as h; print(normlib.__file__, h.config_dir(), sep='\\n')"
+    where = "import normlib, normlib.choices as h; print(normlib.__file__, h.config_dir(), sep='\\n')"
     package, conf = python("-c", where, cwd=work, PYTHONPATH=str(site)).split("\n")[:2]
     assert Path(package) == site / "normlib" / "__init__.py" and Path(conf) == site / "normlib" / "conf"
     shown = python(

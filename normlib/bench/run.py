@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from normlib.bench.asked import Asked, read
 from normlib.bench.cases import Case, cases
 from normlib.bench.folder import BenchFolder
 from normlib.bench.measurement import Lineup, Measurement, lineup
 from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE
 from normlib.bench.record import LEAST_BLOCKS, Timing
-from normlib.bench.settings import INPUTS, Asked, read
+from normlib.bench.settings import INPUTS
 from normlib.bench.tables import verdicts_of
 from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError

@@ -35,6 +35,17 @@ class Arrays(Dataset):
 
     `task`: what the targets are for. `classes`: the number of classes, None to count them. `vocabulary`: inputs are token ids.
     `validation`, `test`: shares that are cut off where the file has no such arrays. The hash of the file is its version.
+
+    Settings:
+        file: the .npz file
+        task: what the targets are for
+        classes: number of classes; null counts them
+        vocabulary: number of tokens, where inputs are token ids
+        characters_per_token: characters that a token stands for on average, for bits per character; null if not
+            known
+        standardize: whether inputs get mean 0 and deviation 1 on the training split
+        validation: share that is cut off for validation, where the file has no such arrays
+        test: share that is cut off for testing, where the file has no such arrays
     """
 
     def __init__(

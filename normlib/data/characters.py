@@ -23,6 +23,9 @@ class Characters(Dataset):
 
     The splits are consecutive parts of the text, and windows do not overlap. The text comes with normlib, so it is the same on
     every machine; its hash is its version.
+
+    Settings:
+        length: characters of a window
     """
 
     task = "language_modeling"

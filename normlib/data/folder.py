@@ -39,6 +39,15 @@ class Folder(Dataset):
     Images are cut to a square, in the middle, and resized to `side` pixels, in colour or `grey`. `validation`, `test`: shares
     that are cut off where there are no such folders; with train/ and val/ alone, val/ is the test split. `in_memory`: None
     decides by size, up to 1 GiB. `workers`: processes that read images which are not in memory.
+
+    Settings:
+        path: the folder of the images
+        side: pixels of a side that images are resized to
+        grey: whether images are grey
+        in_memory: whether all images are kept in memory; null does so up to 1 GiB
+        workers: processes that read images which are not in memory; 0 reads in the run's own
+        validation: share that is cut off for validation, where there is no folder val/
+        test: share that is cut off for testing, where there is no folder test/
     """
 
     def __init__(

@@ -31,6 +31,12 @@ class Shapes(Dataset):
     Class 0 is the ground, with stripes of any colour and width. Objects have colours of their kind with much noise, and each image
     has a contrast and a tint of its own, so colours tell a little, and shapes and patterns the rest. `side` is the height and
     width in pixels.
+
+    Settings:
+        side: height and width in pixels
+        train: training images
+        validation: validation images
+        test: test images
     """
 
     task = "segmentation"

@@ -16,6 +16,14 @@ class Synthetic(Dataset):
     """`classes` Gaussian clusters around random centres, `noise` times as wide as the centres lie apart.
 
     `shape` is the shape of one input, e.g. [3, 32, 32] or [64]; the sizes of the three splits are settings.
+
+    Settings:
+        shape: shape of an input, such as [3,32,32] or [64]
+        classes: clusters
+        train: training samples
+        validation: validation samples
+        test: test samples
+        noise: width of a cluster in distances of the centres
     """
 
     fixed = True

@@ -10,12 +10,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from normlib.experiments.control import CONTROL_OVERRIDE
+from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS
 from normlib.results.store.columns import SEED
 from normlib.results.store.quoting import cut
 from normlib.results.store.record import Record
 from normlib.results.study.axes import same_text
 from normlib.results.study.tuning import TUNING
-from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS
 
 COMPARISON = "comparison"
 """The folder of comparisons without a name that change the experiment they start from."""

@@ -12,25 +12,21 @@ from typing import Any
 
 from normlib.data.dataset import Dataset
 from normlib.experiments.complaints import ConfigError
+from normlib.experiments.settings import settings_without_classes
 from normlib.naming import unknown_name
 from normlib.norms import norms
 from normlib.results.store.quoting import short
+from normlib.settings import Setting
 from normlib.training.budget import planned_steps
 from normlib.training.environment import resolve_accelerator
-from normlib.training.spec import CHOICES
 
 LARGEST = 2**63 - 1
 """The largest whole number that a record holds."""
-FROZEN = ("statistics", "affine", "all")
 MOST_STEPS = 100_000_000  # each has a learning rate, all of which are made before the first one
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
     """Refuse settings that no run can have. Raises ConfigError that states the rule, what came and the fix."""
-    for key, known in CHOICES.items():
-        section, _, name = key.partition(".")
-        if spec[section][name] not in known:
-            raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), known))
     check_norm(spec)
     data, training, site, evaluation = spec["data"], spec["training"], spec["site"], spec["evaluation"]
     num_train = dataset.sizes["train"]
@@ -82,6 +78,11 @@ def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
 
 def check_norm(spec: Mapping[str, Any]) -> None:
     """Refuse settings of the norm and its sites that no run can have, whatever trains it. Raises ConfigError."""
+    for key, setting in _closed_settings().items():
+        section, _, name = key.partition(".")
+        if name in spec.get(section, ()) and not setting.allows(spec[section][name]):
+            null = ("null",) if setting.allows(None) else ()
+            raise ConfigError(unknown_name(f"value of {key}", str(spec[section][name]), (*setting.choices, *null)))
     for key, value in _numbers(spec):
         if isinstance(value, float):
             rule = f"{key} is a finite number, because neither training nor records can hold {value}"
@@ -90,11 +91,7 @@ def check_norm(spec: Mapping[str, Any]) -> None:
             _require(abs(value) <= LARGEST, f"{key} is a whole number of at most 64 bits, got {short(value)}")
     noise = spec["norm"]["gamma_noise"]
     _require(noise >= 0, f"norm.gamma_noise is the size of noise on the scales, at least 0, got {noise}")
-    frozen, batches = spec["norm"]["frozen"], spec["norm"]["fit_on_batches"]
-    _require(
-        frozen in (None, *FROZEN),
-        f"norm.frozen is what is held still, one of {', '.join(FROZEN)}, or null for nothing, got {frozen}",
-    )
+    batches = spec["norm"]["fit_on_batches"]
     _require(batches >= 0, f"norm.fit_on_batches is a number of batches, at least 0, got {batches}")
     _check_slots(spec["norm"])
     _require(spec["threads"] >= 1, f"threads is at least 1, got {spec['threads']}")
@@ -117,6 +114,12 @@ def check_norm(spec: Mapping[str, Any]) -> None:
         f"site.horizon={site['horizon']} sets the momentum of running averages, so norm.momentum cannot be set as well; got "
         f"norm.momentum={spec['norm'].get('momentum')}: add site.horizon=null, or leave norm.momentum out",
     )
+
+
+@functools.cache
+def _closed_settings() -> dict[str, Setting]:
+    """The settings of a run's sections that have few values, by key."""
+    return {each.key: each.setting for each in settings_without_classes() if each.setting.choices and "." in each.key}
 
 
 @functools.cache

@@ -6,6 +6,7 @@ In: exceptions out of Hydra's chain. Out: ConfigErrors, with the closest names w
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,9 +15,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from normlib.errors import NormlibError
-from normlib.naming import unknown_name
+from normlib.experiments.settings import settings_without_classes
+from normlib.naming import listed, unknown_name
 from normlib.results.store.quoting import short
 
+MOST_OWNERS = 6
+"""Choices that a message names; dozens of norms may have the same setting."""
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
@@ -103,9 +107,32 @@ def _override_with_key(key: str, overrides: Sequence[str]) -> str:
 
 
 def unknown_setting(override: str, name: str, known: Iterable[str]) -> str:
-    """The message for a setting that does not exist. `name` is the part of the override's key that is wrong."""
+    """The message for a setting that does not exist here. `name` is the part of the override's key that is wrong.
+
+    A key without its section finds it, and a setting of other choices names those.
+    """
     prefix = "" if override == name else f"{override}: "
-    return f"{prefix}{unknown_name('setting', name, known)}; `normlib list` shows every setting with its default"
+    nested = {} if prefix else {each.key: each.key.rpartition(".")[2] for each in settings_without_classes()}
+    close = difflib.get_close_matches(name, nested.values(), cutoff=0.8)
+    known = {*known, *(key for key, last in nested.items() if last in close)}
+    owners = listed(_owners(override), MOST_OWNERS)
+    elsewhere = f"; {override} is a setting of {owners}" if owners else ""
+    return f"{prefix}{unknown_name('setting', name, known)}{elsewhere}; `normlib list` shows every setting with its default"
+
+
+def _owners(key: str) -> list[str]:
+    """The choices that have a setting, if only some have it: norm=group for norm.num_groups."""
+    from normlib.experiments.schema import GROUPS
+
+    group, _, name = key.lstrip("+~").partition(".")
+    owners = [
+        f"{group}={choice}"
+        for each in settings_without_classes()
+        if each.key == f"{group}.{name}"
+        for choice in each.of
+    ]
+    entries = GROUPS[group].entries() if group in GROUPS else []
+    return owners + [f"{group}={entry.name}" for entry in entries if name in entry.settings]
 
 
 def _known_beside(error: BaseException) -> list[str]:

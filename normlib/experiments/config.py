@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,11 @@ from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from normlib.choices import config_dir
 from normlib.experiments.complaints import ConfigError, clear_errors, in_plain_words
 from normlib.experiments.folders import check_config_dirs, check_files, check_folder_name, experiment_file, search_path
-from normlib.help import config_dir
 from normlib.plugins import load_plugin
+from normlib.registry import Registry
 from normlib.results.store.places import user_path
 
 DEFAULT_EXPERIMENT = "small_batch"
@@ -146,18 +147,29 @@ def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> 
 
     Raises ConfigError for a config folder that does not exist, RegistryError for a plugin that does not import.
     """
-    from normlib.experiments.schema import GROUPS, store_schema
+    from normlib.experiments.schema import store_schema
 
-    check_config_dirs(config_dirs)
-    for plugin in plugins_of(overrides, config_dirs):
-        load_plugin(plugin)
+    load_classes(overrides, config_dirs)
     store_schema()
-    check_files(config_dirs, GROUPS)
     with (
         search_path(config_dirs),
         initialize_config_dir(str(config_dir()), version_base="1.3", job_name="normlib"),
     ):
         yield Composer()
+
+
+def load_classes(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Mapping[str, Registry]:
+    """Load the plugins that the overrides and the experiment's file name; the registries of all groups with classes.
+
+    Raises ConfigError for a config folder that does not exist, RegistryError for a plugin that does not import.
+    """
+    from normlib.experiments.schema import GROUPS
+
+    check_config_dirs(config_dirs)
+    for plugin in plugins_of(overrides, config_dirs):
+        load_plugin(plugin)
+    check_files(config_dirs, GROUPS)
+    return GROUPS
 
 
 def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[str]:

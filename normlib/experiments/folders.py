@@ -20,8 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from normlib.choices import config_dir
 from normlib.experiments.complaints import ConfigError
-from normlib.help import config_dir
 from normlib.naming import read_as
 from normlib.registry import Registry
 from normlib.results.store.places import check_path

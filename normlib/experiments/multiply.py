@@ -21,7 +21,8 @@ from normlib.experiments.config import Composed, Composer, has_setting, listed_v
 from normlib.experiments.control import CONTROL_OVERRIDE
 from normlib.experiments.overrides import text_override
 from normlib.experiments.resolve import resolve
-from normlib.training.spec import SCALARS, SECTIONS, USER_SECTIONS, Run
+from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS
+from normlib.training.spec import Run
 
 MOST_RUNS = 1_000_000  # a slip like seed=range(1e9) must not eat the memory
 

@@ -27,14 +27,13 @@ from normlib.experiments.plan_checks import (
     shown_metrics,
 )
 from normlib.experiments.resolve import LABELLED, resolve
+from normlib.experiments.settings import GROUPS
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_settings import check_user_code, names_user_code, written_out
 from normlib.results.store.columns import arm_label
 from normlib.results.study.axes import check_two_axes
 from normlib.tasks.metric import Metric
 from normlib.training.spec import Run
-
-GROUPS = (*LABELLED, "logger", "experiment")
 
 
 @dataclass(frozen=True)

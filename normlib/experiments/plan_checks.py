@@ -11,9 +11,9 @@ from typing import Any
 
 from normlib.experiments.complaints import ConfigError
 from normlib.experiments.multiply import Axes
-from normlib.experiments.schema import Root
+from normlib.experiments.settings import SCALARS, Root
 from normlib.naming import unknown_name
-from normlib.results.store.columns import arm_label
+from normlib.results.store.columns import SEED, arm_label
 from normlib.results.store.frame import frame
 from normlib.results.store.quoting import short
 from normlib.results.store.record import SKIPPED
@@ -98,7 +98,7 @@ def check_control(double: str | None, axes: Mapping[str, Sequence[str]]) -> None
 
 def check_report_axis(name: str, axis: str, runs: Sequence[Run]) -> None:
     """Refuse a table that could not be made, before anything is trained for it."""
-    known = {"accelerator", "threads"}
+    known = set(SCALARS) - {SEED}
     for run in {tuple(run.labels.values()): run for run in runs}.values():
         sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
         known |= {*run.labels, *(f"{key}.{setting}" for key, node in sections.items() for setting in node)}

@@ -14,6 +14,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import NO_EXPERIMENT
 from normlib.experiments.examine import check_task, declared_dataset, examine, task_of_data
 from normlib.experiments.folders import config_dir_flags, experiment_file
+from normlib.experiments.settings import GROUPS, SCALARS, SECTIONS, names_of
 from normlib.experiments.user_code import resolve_function, resolve_module
 from normlib.models import constructor_settings, models, registered_name
 from normlib.models.start import DEFAULT, file_hash
@@ -21,7 +22,7 @@ from normlib.norms import norms
 from normlib.tasks import tasks
 from normlib.training import source
 from normlib.training.budget import planned_steps
-from normlib.training.spec import SCALARS, SECTIONS, Run, run_id
+from normlib.training.spec import Run, run_id
 
 TRAINING_FILES = (
     "data/dataset.py", "data/splits.py", "data/streaming.py", "models/site.py", "models/start.py", "norms/running.py",
@@ -32,25 +33,10 @@ TRAINING_FILES = (
     "training/step_loop.py", "training/surroundings.py", "training/trainer.py", "training/trunk.py",
     "tasks/task.py",
 )  # fmt: skip
-LABELLED = ("norm", "model", "data", "task", "optimizer", "schedule")
-NOT_IN_COMMANDS = (
-    "results_dir",
-    "jobs",
-    "retry_failed",
-    "rows",
-    "columns",
-    "baseline",
-    "metric",
-    "higher_is_better",
-    "rope",
-    "target",
-    "control",
-    "tuning",
-    "logger",
-    "save_weights",
-    "hydra",
-    "data_dir",
-)
+LABELLED = tuple(group for group in GROUPS if group in SECTIONS)
+"""The groups whose choice is a label of a run."""
+NOT_IN_COMMANDS = {"hydra", "results_dir", *names_of("work", "comparison", "question")}
+"""What the command in a record leaves out: it makes the same numbers without."""
 
 
 def resolve(

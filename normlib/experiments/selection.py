@@ -31,6 +31,7 @@ from normlib.experiments.folders import (
     group_files,
     sweep_params,
 )
+from normlib.experiments.settings import names_of
 from normlib.naming import unknown_name
 from normlib.results.messages import MOST_NAMED
 from normlib.results.store.columns import SEED
@@ -42,12 +43,11 @@ from normlib.results.store.record import Record
 from normlib.results.store.store import Store
 from normlib.results.study.axes import as_text, check_axis, same_text
 
-PLACES = ("experiment", "name", "results_dir")
-QUESTION = ("rows", "columns", "metric", "higher_is_better", "baseline", "rope", "target")
+PLACES = ("experiment", *names_of("place"))
+QUESTION = names_of("question")
 """What a report is asked, on the command line or in the experiment's file."""
-OTHER_VERBS_KEYS = (
-    "plugins", "jobs", "retry_failed", "logger", "save_weights", "data_dir", "control", "tuning",
-)  # so that a line can be reused  # fmt: skip
+OTHER_VERBS_KEYS = names_of("plugins", "work", "comparison")
+"""Keys that mean nothing to a report, and are allowed so that a line can be used again."""
 MOST_VALUES = 1_000_000  # a slip like seed=range(1e12) must not eat the memory
 MERGED = "merged"
 """The folder in the results folder that a report on several folders goes to."""

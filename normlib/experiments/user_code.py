@@ -12,12 +12,13 @@ from typing import Any
 
 from normlib.experiments.check import check_norm, known_accelerator
 from normlib.experiments.complaints import ConfigError
+from normlib.experiments.settings import SCALARS
 from normlib.experiments.user_settings import check_trainer
 from normlib.naming import unknown_name
 from normlib.norms import norms
 from normlib.plugins import load_named
 from normlib.training import source
-from normlib.training.spec import SCALARS, Run, run_id
+from normlib.training.spec import Run, run_id
 from normlib.training.user_module import BATCH_SIZE, constructor_settings
 
 TRAINING_FILES = (

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normlib.experiments.complaints import ConfigError
+from normlib.experiments.settings import SECTIONS
 from normlib.naming import unknown_name
 from normlib.tasks.metric import known_metric
 
@@ -22,7 +23,7 @@ SHORT = {
 """What a user writes, and the setting that it stands for."""
 OPEN = ("norm", "module", "datamodule", "trainer", "data.batch_size", "site.norm_batch_size", "site.horizon")
 """The settings of a run that a module leaves open; it brings everything else itself."""
-NOT_OF_A_RUN = ("model", "data", "task", "site", "init", "optimizer", "schedule", "training", "evaluation")
+NOT_OF_A_RUN = tuple(section for section in SECTIONS if section != "norm")
 OURS = {
     "logger": "set logger=csv and the like instead",
     "enable_checkpointing": "a run keeps a checkpoint of its last epoch, so that it goes on after a stop",

@@ -22,6 +22,10 @@ class ConvNet(nn.Module):
     `width` is that of the first layer. Input series (N, C, L), images (N, C, H, W) or volumes (N, C, D, H, W), output
     (N, num_outputs) by a linear classifier on what is left of the input, averaged to 4 positions a side. Halving stops
     where a side would fall below 4.
+
+    Settings:
+        depth: convolutions, each with a site
+        width: channels of the first layer; every second layer doubles them
     """
 
     def __init__(

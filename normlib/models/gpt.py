@@ -30,6 +30,16 @@ class GPT(nn.Module):
 
     Sites only normalize: `site.activation` is that of the perceptrons. There is no dropout, and no bias but those of the
     perceptrons' first layers and of the last layer. Embeddings start normal with variance 1.
+
+    Settings:
+        depth: transformer blocks
+        width: channels of a token
+        heads: attention heads
+        norm_placement: where the norm stands: before a branch, after it, on both sides, or at its end
+        qk_norm: whether queries and keys are normalized
+        final_norm: whether a site stands ahead of the last layer
+        embedding_norm: whether a site stands on the sum of the embeddings
+        tied_embeddings: whether the last layer shares the weights of the tokens' embedding
     """
 
     def __init__(

@@ -15,6 +15,10 @@ class MLP(nn.Module):
     """`depth` linear layers of `width` units on the flattened input, each with a site, then a linear classifier.
 
     Input (N, *input_shape), output (N, num_outputs). Sites see (N, width): flat features without positions.
+
+    Settings:
+        depth: linear layers, each with a site
+        width: units of each layer
     """
 
     def __init__(

@@ -24,6 +24,10 @@ class Module(OwnNetwork):
     with a number of channels wherever a norm goes. Without `norm_layer` its norms, torch's or any that can be known by their
     numbers, are found and replaced. A layer whose output enters a norm has no bias. Dropout stays, drawn from the network's own
     stream. The output is a tensor, or a mapping that holds it under "out" or "logits".
+
+    Settings:
+        path: where the network is, as in my_net.py:UNet
+        args: arguments of its constructor, as in model.args.width=32
     """
 
     def __init__(

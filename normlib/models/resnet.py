@@ -40,6 +40,10 @@ class ResNet(nn.Module):
     """The CIFAR residual network of `depth` 6n+2: three stages of n blocks, of `width`, 2 and 4 times `width` channels.
 
     Input (N, C, H, W), output (N, num_outputs).
+
+    Settings:
+        depth: layers, 6n+2: 8, 14, 20, ...
+        width: channels of the first stage, twice and 4 times as many in the others
     """
 
     def __init__(

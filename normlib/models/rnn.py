@@ -93,6 +93,12 @@ class RNN(nn.Module):
     they cost memory for every step. Where all samples agree, at the first pixels of a digit, the variance is zero and the gradient
     through the cell's norm is multiplied by 1/sqrt(eps); the authors add noise to the first state there, and start scales at 0.1.
     Here neither is done, for the sake of one start for all norms, so take rows rather than pixels with it.
+
+    Settings:
+        cell: the recurrent cell
+        sequence: what a step is on images: a row, or a pixel
+        depth: recurrent layers
+        width: units of each layer
     """
 
     def __init__(

@@ -31,6 +31,10 @@ class Timm(Architecture):
     one layer, the site has that activation, or has it behind it where sites have none of the kind; where a norm brings its own
     (EvoNorm, filter response norm), the site has `site.activation`, which means nothing elsewhere. Global response norm, which
     ConvNeXt V2 has beside its norms, stays.
+
+    Settings:
+        name: a network of timm, as timm.list_models() names it
+        image_size: side that images are resized to first; null leaves them
     """
 
     def __init__(

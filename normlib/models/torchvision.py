@@ -42,6 +42,10 @@ class Torchvision(Architecture):
     other parameters (class tokens, positions, scales of branches) start as torchvision starts them, from the seed. Norms start
     as everywhere here: a last scale of a branch that the authors start at zero does not. Sites hold the norm alone; activations
     stay where the architecture has them, so `site.activation` means nothing here.
+
+    Settings:
+        name: a network of torchvision, as torchvision.models.list_models() names it
+        image_size: side that images are resized to first; null leaves them
     """
 
     def __init__(

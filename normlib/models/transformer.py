@@ -22,6 +22,14 @@ class Transformer(nn.Module):
     Input (N, C, H, W), output (N, num_outputs). Sites see tokens (N, T, width), channels last, and only normalize:
     `site.activation` is that of the perceptrons. There is no dropout, and no bias in the last layer of a branch. Positions and
     the class token start normal with variance 1, as large as the patches' own embedding.
+
+    Settings:
+        depth: transformer blocks
+        width: channels of a token
+        heads: attention heads
+        patch: side of a square patch in pixels
+        norm_placement: where the norm stands: before a branch, after it, on both sides, or at its end
+        pooling: what is classified: a token of its own, or the mean of all tokens
     """
 
     def __init__(

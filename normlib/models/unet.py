@@ -31,6 +31,10 @@ class UNet(nn.Module):
     What differs from the paper: convolutions are padded, so that the output is as large as the input; the paper has depth 5
     and width 64, and a dropout at the end of the way down. The up-convolution is a 1x1 convolution to four times the channels
     whose outputs are spread over 2x2 positions: the same map, with a bias for each of the four.
+
+    Settings:
+        depth: levels of resolution
+        width: channels of the first level, twice as many at each further one
     """
 
     def __init__(

@@ -26,6 +26,10 @@ class VGG(nn.Module):
     (N, num_outputs). As usual on small images, one linear classifier replaces the paper's three layers: behind the last stage
     comes the maximum over all positions that are left, which on 32x32 images is the paper's. Pooling
     stops where a side would fall below 2, so 8x8 images are halved twice. The paper's two dropouts are left out.
+
+    Settings:
+        depth: layers: 11, 13, 16 or 19
+        width: channels of the first stage; the paper has 64
     """
 
     def __init__(

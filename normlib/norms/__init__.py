@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from normlib.naming import unknown_name
-from normlib.registry import Registry, RegistryError, Setting
+from normlib.registry import Registry, RegistryError
+from normlib.settings import Setting
 
 
 def _as_norm(registered: Any) -> Any:

@@ -27,6 +27,11 @@ class Norm(NetworkHooks, Declarations, Switches):
     A subclass calls ``super().__init__(num_features, ...)`` and implements `normalize` on (N, C, *positions) in float32
     or better. It describes itself in the class attributes of `Declarations`. A norm with running statistics derives
     from `normlib.RunningNorm` instead.
+
+    Settings:
+        eps: a small number under the root (or beside what divides), against division by zero
+        affine: whether each channel has a scale and a shift that are trained
+        bias: whether there is a shift beside the scale
     """
 
     weight: Any  # nn.Parameter or None, as in torch.nn

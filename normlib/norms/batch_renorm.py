@@ -58,6 +58,16 @@ class BatchRenorm(MomentsNorm):
 
     When not: At batches of one or two samples, where norms per sample do better, or in runs that are too short for its
     averages to settle.
+
+    Settings:
+        r_max: largest correction of the scale; 1 is none
+        d_max: largest correction of the mean, in standard deviations; 0 is none
+        schedule: what warmup and the ramps count in: steps, or fractions of the run; null has the full bounds from
+            the first step
+        warmup: how long it is plain batch norm; null is 5,000 steps or 0.05 of the run
+        d_ramp_end: when d_max is reached; null is step 25,000 or 0.25 of the run
+        r_ramp_end: when r_max is reached; null is step 40,000 or 0.4 of the run
+        momentum: weight of the new batch in the running averages, the paper's alpha
     """
 
     averages_batches: ClassVar[bool] = True  # its corrections pull the network towards these

@@ -34,6 +34,9 @@ class DynamicTanh(Norm):
 
     When not: In place of batch norm in convolutional networks: its authors report that it does worse there. Nor where
     inputs are large from the start: a saturated tanh passes no gradient.
+
+    Settings:
+        alpha: where the slope starts; it is trained
     """
 
     parameter_count: ClassVar[str] = "2C+1"

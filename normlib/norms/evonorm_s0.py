@@ -43,6 +43,10 @@ class EvoNormS0(Norm):
     When: In convolutional networks at small batches, in place of a norm and its activation together.
 
     When not: Where the activation itself is compared, or inputs are far from zero: the mean is not subtracted.
+
+    Settings:
+        num_groups: groups of channels; null is the largest divisor of the width up to 8
+        group_size: channels of a group, in place of num_groups
     """
 
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"

@@ -45,6 +45,9 @@ class FilterResponseNorm(Norm):
 
     When not: Where images have few positions, or another activation than a ReLU is wanted. The paper warms the learning
     rate up.
+
+    Settings:
+        learn_eps: whether a trained epsilon is added, for layers without positions
     """
 
     slot: ClassVar[Literal["norm", "site", "weight", "branch"]] = "site"

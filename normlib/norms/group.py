@@ -41,6 +41,10 @@ class GroupNorm(Norm):
 
     When not: With large batches. There batch norm costs no more at inference, where it folds into the layer ahead, and
     mostly does better.
+
+    Settings:
+        num_groups: groups of channels; null is the largest divisor of the width up to 8
+        group_size: channels of a group, in place of num_groups
     """
 
     takes_half: ClassVar[bool] = True

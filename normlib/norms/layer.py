@@ -41,6 +41,9 @@ class LayerNorm(Norm):
     When: In transformers and recurrent networks (with positions: ``scope="position"``), and at any batch size.
 
     When not: In convolutional networks where batches are large enough for batch norm, which mostly does better there.
+
+    Settings:
+        scope: what shares a statistic: a whole sample, or each position of it
     """
 
     takes_half: ClassVar[bool] = True

@@ -40,6 +40,12 @@ class LocalResponseNorm(Norm):
 
     When not: To make training easier. With the paper's alpha, it changes responses of order one by hardly more than a
     constant factor.
+
+    Settings:
+        n: neighbouring channels whose squares are summed, itself included; odd
+        alpha: factor on the sum of squares
+        beta: the power that is divided by
+        k: what is added to the sum
     """
 
     parameter_count: ClassVar[str] = "0"

@@ -40,6 +40,9 @@ class PositionalNorm(Norm):
 
     When not: With few channels. Each statistic has only those values, and two channels always come out as plus and
     minus one.
+
+    Settings:
+        variance: divided by the number of channels (biased, the paper) or by one less (unbiased, its code)
     """
 
     takes_half: ClassVar[bool] = True

@@ -43,6 +43,9 @@ class RMSNorm(Norm):
 
     When not: Where inputs are far from zero compared with their spread. The mean stays in, and little is left of the
     differences between values.
+
+    Settings:
+        scope: what shares a statistic: a whole sample, or each position of it
     """
 
     takes_mask: ClassVar[bool] = True

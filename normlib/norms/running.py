@@ -46,6 +46,13 @@ class RunningNorm(MeasuringNorm):
 
             def normalize(self, x, mean_square):
                 return x * (per_channel(mean_square, x) + self.eps).rsqrt()
+
+    Settings:
+        momentum: weight of the new batch in the running averages; null averages all batches alike
+        track_running_stats: whether running averages are kept, which then normalize at inference
+        guard: whether batches that are not finite stay out of the running averages (under float16 and autocast they
+            always do)
+        sync: whether statistics in training are those of all processes, as if their batches were one
     """
 
     depends_on_batch: ClassVar[bool] = True

@@ -41,6 +41,10 @@ class ScaleNorm(Norm):
 
     When not: Where channels need scales of their own. Nor where a position may be all zeros: its gradient there is
     divided by epsilon.
+
+    Settings:
+        eps: the least length that is divided by
+        affine: whether the common length is trained
     """
 
     parameter_count: ClassVar[str] = "1"

@@ -32,6 +32,9 @@ class SkipInit(Norm):
 
     When not: Without residual branches, where there is nothing to multiply. Nor at the highest learning rates, where
     norms still train.
+
+    Settings:
+        start: where the multiplier of each branch starts; it is trained
     """
 
     slot = "branch"

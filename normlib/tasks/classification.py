@@ -28,6 +28,9 @@ class Classification(Task):
     none. The calibration error is the mean distance of confidence and accuracy over 15 bins of equal width, weighted by
     their samples (arXiv:1706.04599, equation 3). The Brier score is the mean squared distance of the probabilities from
     the truth, summed over classes (Brier 1950), from 0 to 2.
+
+    Settings:
+        label_smoothing: share of the target that is spread over all classes, in training only (arXiv:1512.00567)
     """
 
     metrics = (

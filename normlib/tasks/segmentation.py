@@ -28,6 +28,9 @@ class Segmentation(Task):
     `ignore_index` count nowhere. Mean IoU and Dice are computed for each class from its positions in the whole split.
     They are averaged over the classes in the targets or the predictions. IoU is intersection over union. Dice is twice
     the intersection over the sum of both, the F1 score of the class.
+
+    Settings:
+        ignore_index: the target of positions that count nowhere; null is none
     """
 
     targets_are_positions = True

@@ -18,8 +18,9 @@ from normlib.norms.place import BranchPosition, CannotEnter, Place
 from normlib.norms.plain import PlainNorm
 from normlib.training.pretrained import freeze, keep_norms
 from normlib.training.seeding import generator, global_stream
+from normlib.training.settings import NormSettings
 
-COMMON_NORM_SETTINGS = ("name", "gamma_noise", "weights", "frozen", "fit_on_batches")
+COMMON_NORM_SETTINGS = ("name", *NormSettings.__dataclass_fields__)
 
 
 def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total_steps: int) -> dict[str, Site]:

@@ -15,7 +15,7 @@ from normlib.norms import norms
 from normlib.norms.base import Norm
 
 SHAPES = {2: "4x16", 3: "4x5x16", 4: "4x16x3x3", 5: "4x16x2x3x3"}
-TIMED = [entry.name for entry in norms.entries() if entry.cls.slot != "weight" and entry.name != "none"]
+TIMED = [each.name for each in norms.entries() if each.cls.slot != "weight" and each.name != "none"]
 OPENED = 20_000  # steps: batch renorm's bounds are apart from 1 and 0
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from normlib.bench.asked import read
 from normlib.bench.cases import cases
-from normlib.bench.settings import read
 from normlib.experiments.complaints import ConfigError
 from normlib.registry import RegistryError
 

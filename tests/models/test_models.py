@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from normlib.experiments.resolve import resolve
-from normlib.experiments.schema import COMMON, settings_node
+from normlib.experiments.schema import settings_node
+from normlib.experiments.settings import COMMON
 from normlib.models import models
 from normlib.models import names as model_names
 from normlib.models.site import Site, Sites

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from normlib.models.site import ACTIVATIONS, GAINS, Site, Sites
 from normlib.norms import norms
 from normlib.norms.base import Norm
+from normlib.settings import settings_in
 from normlib.training.network import NetworkShape, build_network
-from normlib.training.spec import CHOICES
+from normlib.training.settings import SiteSettings
 
 X = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+
+CHOICES = settings_in(SiteSettings)
 
 
 class Doubling(nn.Module):
@@ -31,7 +34,7 @@ class Shiftless(Doubling):
     bias = None
 
 
-@pytest.mark.parametrize("activation", CHOICES["site.activation"])
+@pytest.mark.parametrize("activation", CHOICES["activation"].choices)
 def test_placement_puts_the_norm_before_or_after_the_activation(activation: str) -> None:
     f = ACTIVATIONS[activation]
     before, after = Site(3, activation, "before", 0.0), Site(3, activation, "after", 0.0)
@@ -42,7 +45,7 @@ def test_placement_puts_the_norm_before_or_after_the_activation(activation: str)
     assert not torch.equal(before(X), after(X))
 
 
-@pytest.mark.parametrize("placement", CHOICES["site.placement"])
+@pytest.mark.parametrize("placement", CHOICES["placement"].choices)
 def test_a_norm_without_a_shift_gets_one_at_once_behind_it(placement: str) -> None:
     site = Site(3, "tanh", placement, 0.0)
     site.install(Shiftless())
@@ -63,7 +66,7 @@ def test_a_norm_with_a_shift_of_its_own_gets_none() -> None:
 
 
 def test_the_choices_of_activation_are_those_there_are() -> None:
-    assert set(CHOICES["site.activation"]) == set(ACTIVATIONS) == set(GAINS)
+    assert set(CHOICES["activation"].choices) == set(ACTIVATIONS) == set(GAINS)
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
@@ -118,7 +121,7 @@ def masks(norm: str, make_run, placement: str = "before", seed: int = 0) -> list
     return dropped
 
 
-@pytest.mark.parametrize("placement", CHOICES["site.placement"])
+@pytest.mark.parametrize("placement", CHOICES["placement"].choices)
 def test_every_norm_sees_the_same_dropout(placement: str, registered, make_run) -> None:
     @registered(norms, f"draws_at_the_site_{placement}")
     class Draws(Norm):

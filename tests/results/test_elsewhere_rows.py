@@ -226,7 +226,7 @@ def test_rounded_figures_that_are_all_equal_have_an_interval_with_a_width() -> N
         (runs(), {"columns": ("batch",)}, "--columns: .*did you mean 'batch_size'"),
         (runs(fold=0).drop(columns="seed"), {"seed": None}, "--seed: no column is named 'seed'. Known: batch_size, dice, fold, norm"),
         (runs().rename(columns={"dice": "metrics.dice"}), {"metric": "dise"}, "did you mean 'dice'"),
-        (runs(**{f"x{number}": 0 for number in range(30)}), {"arm": "nrom"}, "and 22 more"),
+        (runs(**{f"x{number}": 0 for number in range(100)}), {"arm": "nrom"}, "and 44 more"),
         (runs(), {"columns": ("norm",)}, "different columns, and norm is named twice"),
         (runs(**{"config.lr": 1, "params.lr": 1}), {"columns": ("lr",)}, "--columns lr can be config.lr or params.lr"),
         (set_cell(4, "dice", "85.3%"), {}, "dice in row 4 is '85.3%'; write the number alone"),

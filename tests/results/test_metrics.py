@@ -257,7 +257,9 @@ def test_a_metric_that_is_called_like_an_analysis_takes_no_file_of_it(name: str,
         (-0.00001, R2, {"sign": True, "width": 0.01}, "0.000"),
         (0.5, R2, {"sign": True, "width": 0.0}, "+0.5"),
         (math.nan, BITS, {}, "–"),
-        (math.inf, BITS, {"width": math.nan}, "inf"),
+        (math.inf, BITS, {"width": math.nan}, "∞"),
+        (math.inf, BITS, {"sign": True}, "+∞"),
+        (-math.inf, ACCURACY, {"sign": True, "width": math.inf}, "−∞"),
     ],
 )  # fmt: skip
 def test_figures_in_words(value: float, metric: Metric, options: dict[str, Any], text: str) -> None:

@@ -73,7 +73,7 @@ def phrases() -> list[str]:
         f"its interval goes from {100 * float(ten_of_ten.low):.0f} to {100 * float(ten_of_ten.high):.0f} %",
         f"needs {needed[0]} seeds to show anything at all, one of 25 needs {needed[1]}, one of 30 needs {needed[2]}",
         f"Above {EXACT_UP_TO} seeds, {FLIPS:,} patterns",
-        f"there is none under {with_interval} seeds",
+        f"needs at least {with_interval} seeds",
         f"a corrected p of at most {SIGNIFICANCE}",
         f"In % of {coverage.EXPERIMENTS:,} simulated experiments",
         f"Required are {low:g} to {high:g} for differences and at least {BOUNDS['outperforms'][0]:g} for outperforming",
@@ -84,10 +84,10 @@ def phrases() -> list[str]:
         f"the first {coverage.BOOTSTRAPPED:,} of each cell, {coverage.RESAMPLES:,} resamples",
         f"{coverage.WORKLOAD_EXPERIMENTS:,} experiments of {coverage.WORKLOADS} workloads",
         f"Tables of {family.ARMS} arms in {family.CONDITIONS} conditions: {comparisons} comparisons with one baseline",
-        f"the correlation within pairs is {family.CORRELATION} and the region of equivalence ± {POINTS} points",
-        f"In % of {family.TABLES:,} tables",
-        f"at most {100 * family.LEVEL:g} are allowed",
-        f"(in the first rows, all {comparisons})",
+        f"The correlation within pairs is {family.CORRELATION}, and the region of equivalence ± {POINTS} points",
+        f"in % of {family.TABLES:,} tables",
+        f"At most {100 * family.LEVEL:g} are allowed",
+        f"(in the first rows, of all {comparisons})",
     ]
 
 

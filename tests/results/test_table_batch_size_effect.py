@@ -112,17 +112,6 @@ def test_unequal_n_leaves_out_the_seeds_that_lack_a_batch_size() -> None:
     assert effects["group"].slope_against.n == 2
 
 
-def test_diverged_runs_are_counted_in_a_note() -> None:
-    records = _records({"batch": {2: 0.3, 8: 0.7}, "group": {8: 0.7}}, seeds=3)
-    assert not any("iverged" in note for note in batch_size_effect_tables(study_of(records))[0].notes)
-    records += [make_record(norm="group", batch_size=2, seed=seed, status="diverged", accuracy=0.1) for seed in (0, 2)]
-    (table,) = batch_size_effect_tables(study_of(records))
-    assert (
-        "Diverged: group 2/5 trained runs; they count with what the broken network scores, where that is a number."
-        in table.notes
-    )
-
-
 def test_no_seed_at_every_batch_size() -> None:
     (effect,) = _effects(study_of([make_record(batch_size=2, seed=0), make_record(batch_size=8, seed=1)]))
     assert effect.n == 0 and effect.why_none == "no replicate has every batch size"
@@ -155,14 +144,3 @@ def test_only_batch_sizes_make_a_curve() -> None:
     assert batch_size_effect_tables(study_of(models, columns="model")) == []
     assert batch_size_effect_tables(study_of([make_record(batch_size=8)])) == []
     assert batch_size_effect_tables(study_of([])) == []
-
-
-def test_the_csv_is_unrounded() -> None:
-    (table,) = batch_size_effect_tables(
-        study_of(_records({"batch": {2: 0.3, 8: 0.7}, "group": {2: 0.612345678, 8: 0.7}}, seeds=2))
-    )
-    group = table.tidy[1]
-    assert group["arm"] == "group" and group["slope_per_doubling"] == pytest.approx(
-        (0.7 - 0.612345678) / 2, abs=ROUNDING
-    )
-    assert group["slope_against_difference"] == pytest.approx((0.3 - 0.612345678) / 2, abs=ROUNDING)

@@ -143,9 +143,3 @@ def test_one_seed_and_unequal_n() -> None:
     speeds = _by_arm(study_of(_records({"batch": [LATE], "group": [SOON] * 3}), target=0.9))
     assert (speeds["batch"].n, speeds["group"].n) == (1, 3)
     assert speeds["group"].fewer_steps[0] == 4
-
-
-def test_the_tidy_lines_hold_every_figure() -> None:
-    (table,) = speed_tables(study_of(_records({"batch": [LATE] * 6, "group": [SOON] * 6}), target=0.9))
-    line = table.tidy[1]
-    assert (line["arm"], line["reached"], line["steps_median"], line["fewer_steps_low"]) == ("group", 6, 10, 4)

@@ -163,9 +163,3 @@ def test_one_seed_has_no_interval_and_unequal_n_is_averaged_as_it_is() -> None:
     unequal = _by_arm(study_of(_records({"batch": 0.9})[:-1]))["batch"]
     # Seven runs, one cut from either end: 0.889, 0.890, 0.897, 0.898, 0.899.
     assert unequal.mean == pytest.approx(0.8946, abs=ROUNDING)
-
-
-def test_the_csv_is_unrounded() -> None:
-    (table,) = workload_tables(study_of(_records({"batch": 0.9, "group": 0.95})))
-    assert table.tidy[0]["mean"] == pytest.approx(0.8935, abs=ROUNDING)
-    assert table.tidy[0]["workloads"] == "model=m0; model=m1"

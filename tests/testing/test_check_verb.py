@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from normlib.cli import main
-from normlib.help import EXAMPLES
+from normlib.help import VERBS
 from normlib.testing import CHECKS
 from tests.testing.few_checks import only
 
@@ -102,7 +102,7 @@ def test_bad_input(words: str, message: str, place: Path, capsys: pytest.Capture
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("example", EXAMPLES["check"])
+@pytest.mark.parametrize("example", VERBS["check"].examples)
 def test_every_example_of_the_help(example: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "my_norm.py").write_text(MINE.format(name="my_norm", depends=False))
     with only({"shapes"}):

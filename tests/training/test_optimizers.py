@@ -15,7 +15,7 @@ from normlib.training.budget import scaled_learning_rate
 from normlib.training.inputs import splits_on_device
 from normlib.training.network import NetworkShape, build_network
 from normlib.training.optimizer import make_optimizer
-from normlib.training.spec import CHOICES, OPTIMIZERS
+from normlib.training.settings import OPTIMIZERS, RULES
 from normlib.training.step_loop import milestones
 from normlib.training.weights import read_weights
 
@@ -74,9 +74,7 @@ def test_settings_reach_the_optimizer(make_run) -> None:
 
 
 def test_the_learning_rate_follows_the_batch_size_by_its_rule() -> None:
-    rates = {
-        rule: [scaled_learning_rate(0.1, size, rule) for size in (2, 32, 128)] for rule in CHOICES["optimizer.lr_rule"]
-    }
+    rates = {rule: [scaled_learning_rate(0.1, size, rule) for size in (2, 32, 128)] for rule in RULES}
     assert rates == {
         "linear": pytest.approx([0.1 / 16, 0.1, 0.4]),
         "sqrt": pytest.approx([0.025, 0.1, 0.2]),

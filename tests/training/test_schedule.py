@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from normlib.training.schedule import START_FACTOR, learning_rate_factors, shape_hash
-from normlib.training.spec import SCHEDULES
+from normlib.training.settings import SCHEDULES
 
 TOTALS = (1, 2, 3, 4, 7, 10, 101, 1000)
 # Both evaluate a cosine in float64 and multiply factors of order one; torch's cosine goes step by step, which adds up

@@ -64,6 +64,11 @@ class ScaledWeightStandardization(OnWeights):
     When: In residual networks without any norm, with skipinit's multiplier or a similar one at the end of each branch.
 
     When not: With a norm behind it, which divides the scale out again. Weight standardization is enough there.
+
+    Settings:
+        gamma: factor that keeps the variance through the activation; null takes the activation's own
+        eps: the least variance, times the fan-in, that is divided by
+        affine: whether each output channel has a gain that is trained
     """
 
     parameter_count = "C"

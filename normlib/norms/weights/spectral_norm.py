@@ -90,6 +90,10 @@ class SpectralNorm(OnWeights):
     distances.
 
     When not: For accuracy alone. Nothing that is trained could give the scale back, so a deep network's output shrinks.
+
+    Settings:
+        num_power_iterations: power iterations each time that the weight is used in training
+        eps: the least length that is divided by
     """
 
     constant_in_gradient = "the singular vectors"

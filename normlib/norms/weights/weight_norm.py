@@ -49,6 +49,9 @@ class WeightNorm(OnWeights):
 
     When not: For depth alone. Nothing keeps the scale of activations, so a deep network needs as careful a start as
     without it.
+
+    Settings:
+        eps: the least length that is divided by
     """
 
     parameter_count = "C"

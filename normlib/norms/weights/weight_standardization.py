@@ -54,6 +54,9 @@ class WeightStandardization(OnWeights):
 
     When not: Alone in a deep network. The weights have variance one whatever the fan-in, so every layer multiplies the
     scale of its input by the root of the fan-in. Scaled weight standardization corrects that.
+
+    Settings:
+        eps: its square is added to the variance
     """
 
     def weight_function(self, layer: nn.Module, place: Place) -> WeightFunction:

@@ -19,14 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 from normlib.results.stats.intervals import LEVEL, mean_interval
 from normlib.results.stats.sign_flip import sign_flip_p
 
-LOOKS = (3, 4, 5, 7, 9, 12, 16, 21, 29, 40, 55, 75, 100)
-"""Each is about a third above the one before. Looks that lie closer spend more of the level than they save in seeds."""
+LOOKS = (4, 5, 6, 7, 9, 12, 16, 21, 29, 40, 55, 75, 100)
+"""From 7 on each is about a third above the one before. Closer looks spend more of the level than they save in seeds. The
+first ones are for clear differences: 4 seeds can decide among 3 comparisons, 5 among 12, 6 among 51 (see `look_at`)."""
 CLOSE = 0.85
 """There is no look between this part of all seeds and the last look: it could save little."""
 EXACT_FROM = 13
 """With so many differences the sign flip can pass the corrections for 25 comparisons and the last look. Fewer get t tests."""
-SHARE, FULL_SHARE_FROM, EARLY_SHARES = 0.1, 7, 0.7
-"""A look spends a tenth of the level. Under 7 seeds it spends less: only large differences are decided there, and any share
+SHARE, FULL_SHARE_FROM, EARLY_SHARES = 0.1, 9, 0.7
+"""A look spends a tenth of the level. Under 9 seeds it spends less: only clear differences are decided there, and any share
 is enough for them. All looks before the last spend 0.7 at most. Tuned with benchmarks/statistics_sequential.py."""
 
 
@@ -79,9 +80,9 @@ def look_at(
 
     The p of a look is that of a t test under EXACT_FROM differences, and of the exact sign flip from there on. It is divided
     by the look's share (Bonferroni), so that the smallest so far is a p value at any stop. The p of a t test is never below
-    2 / 4^n. Scores with two outcomes, such as runs of which half fail, give n equal differences other than 0 that often;
+    4 / 4^n. Scores with two outcomes, such as runs of which half fail, give n equal differences other than 0 half as often;
     the t test alone would take this chance for certainty. `p_equal` is of two one-sided t tests (Schuirmann 1987,
-    doi:10.1007/BF01068419) with the same shares, and never below 1 / 4^n. The interval is a t interval at 1 - 0.05 * share
+    doi:10.1007/BF01068419) with the same shares, and never below 2 / 4^n. The interval is a t interval at 1 - 0.05 * share
     of the last look taken (repeated confidence intervals: Jennison and Turnbull 1989).
     """
     array = np.asarray(differences, dtype=np.float64)
@@ -116,7 +117,7 @@ def t_p(differences: NDArray[np.float64], share: float, resolution: float) -> ND
     n, mean, error = _moments(differences, resolution)
     with np.errstate(invalid="ignore", divide="ignore"):  # no spread: t is infinite, or 0 / 0 where all are 0
         p = 2 * stdtr(n - 1, -np.abs(mean) / error) / share
-    return np.where(mean == 0, 1.0, np.clip(p, 2 / 4.0**n, 1.0))
+    return np.where(mean == 0, 1.0, np.clip(p, 4 / 4.0**n, 1.0))
 
 
 def equal_p(differences: NDArray[np.float64], share: float, resolution: float, region: float) -> NDArray[np.float64]:
@@ -127,7 +128,7 @@ def equal_p(differences: NDArray[np.float64], share: float, resolution: float, r
     room = region - np.abs(mean)
     with np.errstate(invalid="ignore", divide="ignore"):  # as in t_p
         p = stdtr(n - 1, -room / error) / share
-    return np.where(room <= 0, 1.0, np.clip(p, 1 / 4.0**n, 1.0))
+    return np.where(room <= 0, 1.0, np.clip(p, 2 / 4.0**n, 1.0))
 
 
 def _moments(

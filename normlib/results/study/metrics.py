@@ -51,7 +51,8 @@ def figure(value: float, metric: Metric, sign: bool = False, decimals: int = 1, 
     if not metric.percent and 10.0**-MOST_DECIMALS < width < math.inf:
         form = f".{max(0, 1 - math.floor(math.log10(width)))}f"
     text = f"{scale(metric) * value:{'+' if sign else ''}{form}}"
-    return text.lstrip("+-") if math.isfinite(value) and float(text) == 0 else text.replace("-", "−")
+    zero = math.isfinite(value) and float(text) == 0
+    return text.lstrip("+-") if zero else text.replace("-", "−").replace("inf", "∞")
 
 
 def title(value: str, metric: Metric) -> str:
