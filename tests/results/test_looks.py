@@ -92,7 +92,7 @@ def test_no_verdict_changes_as_seeds_come_in() -> None:
 def test_ahead_of_the_first_look_nothing_is_compared_and_nothing_is_too_few() -> None:
     early = found(family(2))
     assert {each.verdict for each in early.values()} == {NONE} and math.isnan(early["group"].difference)
-    assert early["group"].why_none == "group: 2 of the 3 seeds of the first look"
+    assert early["group"].why_none == f"group: 2 of the {PLANNED[0]} seeds of the first look"
     late = found([each for each in family(12) if each.labels["norm"] != "layer" or each.spec["seed"] < 2])
     assert late["layer"].verdict == NONE and late["group"].verdict == BETTER
     assert late["group"].seeds >= found(family(12))["group"].seeds, "one that waits counts in the correction"
@@ -126,8 +126,13 @@ def test_an_arm_without_figures_needs_no_seeds_and_takes_the_baseline_to_none() 
     study = study_of([*clear, *skipped, *failed])
     looked, (condition,) = looked_at(study, "", together=True), study.conditions[""]
     seeds = next(each.seeds for each in looked.comparisons if each.decided)
-    assert not looked.open and looked.seeds == 0 and 3 < seeds < 12
-    assert looked.seeds_needed(study, condition) == {"batch": seeds, "group": seeds, "instance": 3, "none": 3}
+    assert not looked.open and looked.seeds == 0 and seeds < 12
+    assert looked.seeds_needed(study, condition) == {
+        "batch": seeds,
+        "group": seeds,
+        "instance": PLANNED[0],
+        "none": PLANNED[0],
+    }
 
 
 def test_unpaired_arms_share_the_error_evenly_over_the_looks() -> None:
@@ -182,7 +187,7 @@ def test_other_tables_compare_over_the_looks_too() -> None:
     looked = look_at((values["group"] - values["batch"])[:9], PLANNED)
     assert (each.p, each.low, each.high, each.n) == (looked.p, looked.low, looked.high, 8) and not each.too_few
     few = against_baseline({arm: own[:2] for arm, own in values.items()}, "batch", {}, looks=PLANNED)["group"]
-    assert few.why_none == "the first look is after 3 seeds" and not few.too_few
+    assert few.why_none == f"the first look is after {PLANNED[0]} seeds" and not few.too_few
 
 
 def test_what_is_said_of_looks() -> None:

@@ -8,13 +8,13 @@ This file never words a result; see verdicts.py.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from normlib.naming import unknown_name
 from normlib.results.stats import (
     LEVEL,
     outperformance,
@@ -66,11 +66,8 @@ def check_baseline(study: Study) -> None:
     """ReportError, with the closest labels, for a baseline that is none of the rows."""
     question, labels = study.question, study.places.row_labels
     if question.baseline not in labels:
-        close = difflib.get_close_matches(question.baseline, labels, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
         raise ReportError(
-            f"the baseline is one of the rows, {question.rows}, and {question.baseline!r} is none of them: {hint}"
-            f"There are {', '.join(labels) or 'no runs'}; choose one with baseline=..."
+            f"baseline={question.baseline}: {unknown_name(f'row ({question.rows})', question.baseline, labels)}"
         )
 
 
