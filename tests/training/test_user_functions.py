@@ -44,8 +44,8 @@ def test_the_random_state_is_the_runs_and_the_callers_is_untouched() -> None:
     ("name", "status", "reason"),
     [
         ("explodes", "diverged", "accuracy is not finite"),
-        ("returns_nothing", "failed", "returns a dict of its figures, .* and it returned NoneType"),
-        ("returns_words", "failed", "accuracy is a number, and it returned str"),
+        ("returns_nothing", "failed", "must return a dict of its figures, .* but it returned NoneType"),
+        ("returns_words", "failed", "accuracy must be a number, but it is str"),
         ("raises", "failed", "RuntimeError: a fault of mine"),
     ],
 )  # fmt: skip
