@@ -68,7 +68,7 @@ def sweep(
     train: Callable[..., Mapping[str, float]] | str,
     norms: Iterable[str],
     conditions: Mapping[str, Iterable[Any]] | None = None,
-    seeds: Iterable[int] = range(5),
+    seeds: Iterable[int] | str = range(5),
     quiet: bool = False,
     settings: Mapping[str, Any] | None = None,
     **more: Any,
@@ -84,7 +84,15 @@ def sweep(
     """
     axes = {f"condition.{name}": list(values) for name, values in (conditions or {}).items()}
     first = {"columns": next(iter(axes))} if axes else {}
-    words = {"function": train, "norm": list(norms), "seed": list(seeds), **axes, **first, **more, **(settings or {})}
+    words = {
+        "function": train,
+        "norm": list(norms),
+        "seed": seeds if isinstance(seeds, str) else list(seeds),
+        **axes,
+        **first,
+        **more,
+        **(settings or {}),
+    }
     return compare(quiet=quiet, settings=words)
 
 
