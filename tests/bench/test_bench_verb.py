@@ -88,7 +88,7 @@ def test_files_that_no_bench_wrote_stay(place: Path, capsys: pytest.CaptureFixtu
         return {name: (here / name).read_text() for name in theirs}
 
     assert main([*asked, "norm=layer"]) == 2
-    assert "tables/cost.tex would be lost" in capsys.readouterr().err
+    assert "tables/cost.tex cannot be replaced" in capsys.readouterr().err
     assert now() == theirs and {str(f.relative_to(here)) for f in here.rglob("*.*") if f.is_file()} == {*theirs}
     assert main([*asked, "norm=layer", "--overwrite"]) == 0
     assert {name for name, text in now().items() if text != theirs[name]} == {"tables/cost.tex"}
