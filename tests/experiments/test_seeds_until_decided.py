@@ -185,7 +185,8 @@ def test_runs_with_fixed_seeds_keep_the_fixed_test(tmp_path: Path) -> None:
     run_missing(make_plan([*words(tmp_path)[:-2], "seed=range(3)"]), Watcher())
     assert verdicts(tmp_path)["group", "clear"] == ("too few", 0)
     folder = report_on_state(progress_of(make_plan([*words(tmp_path)[:-2], "seed=range(3)"])), "normlib").folder
-    assert "looks" not in (folder / "tables/paired.csv").read_text().splitlines()[0]
+    header, *rows = (line.split(",") for line in (folder / "tables/paired.csv").read_text().splitlines())
+    assert {row[header.index("looks_planned")] for row in rows} == {"0"}
 
 
 def test_a_run_that_fails_is_tried_once_a_sweep_and_keeps_nobody_waiting(tmp_path: Path) -> None:
@@ -251,7 +252,10 @@ def test_the_plan_says_the_next_round_and_the_bounds(finished: tuple[Path, Round
     assert main(["plan", *words(tmp_path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"seed: auto, at most {MOST}: looked at after {', '.join(map(str, PLANNED))} seeds" in shown
-    assert "at least 0 s for 36 runs, at most 0 s for 108 runs" in shown and "next is look 1 of" in shown
+    assert (
+        f"at least 0 s for {12 * PLANNED[0]} runs, at most 0 s for {12 * MOST} runs" in shown
+        and "next is look 1 of" in shown
+    )
     assert main(["plan", *words(finished[0])]) == 0
     assert "nothing to train" in capsys.readouterr().out
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from normlib.results.plots.columns import metric as metric_figure
 from normlib.results.stats import mean_interval, not_worse_than_best
 from normlib.results.store.columns import UNKNOWN_SPLIT
 from normlib.results.store.record import DIVERGED, FAILED, SKIPPED, TRAINED
@@ -87,6 +88,7 @@ class Means:
     "Results",
     "Every arm in every condition. A click on a column’s heading sorts, one on a name below a plot hides that name everywhere. "
     "Hover over a point, or tap it, for the figure of each replicate.",
+    plots=[metric_figure],
     order=10,
 )
 def main(study: Study) -> list[Table]:
