@@ -41,13 +41,13 @@ VERBS = {
         "show what a comparison would do: done, missing and skipped runs, and the time left",
         ("normlib plan experiment=small_batch",
          "normlib plan norm=batch,group data.batch_size=2,32 'seed=range(3)'"),
-        ANY_GROUP, (*RUN, "comparison", "question", "place", "plugins", "work"),
+        ANY_GROUP, (*RUN, "comparison", "question", "figures", "place", "plugins", "work"),
     ),
     "compare": Verb(
         "train the missing runs of a comparison in parallel, then report",
         ("normlib compare experiment=small_batch norm=batch,group data.batch_size=2,32 'seed=range(3)'",
          "normlib compare optimizer.lr=0.01,0.1,1 columns=optimizer.lr data.batch_size=32 'seed=range(3)'"),
-        ANY_GROUP, (*RUN, "comparison", "question", "place", "plugins", "work"),
+        ANY_GROUP, (*RUN, "comparison", "question", "figures", "place", "plugins", "work"),
     ),
     "train": Verb(
         "train one run (or, with -m, a Hydra multirun) and write its record",
@@ -59,7 +59,7 @@ VERBS = {
         "make the tables, the figures and the page again from records alone, or from a table of runs",
         ("normlib report experiment=small_batch baseline=group rope=1 target=0.9 --open",
          "normlib report runs.csv --arm norm --metric dice --columns batch_size    # made elsewhere"),
-        ("experiment",), ("question", "place"),
+        ("experiment",), ("question", "figures", "place"),
         more="Any setting of a run selects among the runs, as in norm=batch,group.",
     ),
     "bench": Verb(

@@ -13,6 +13,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.multiply import Axes
 from normlib.experiments.settings import SCALARS, Root
 from normlib.naming import unknown_name
+from normlib.results.contents import check_width
 from normlib.results.store.columns import SEED, arm_label
 from normlib.results.store.frame import frame
 from normlib.results.store.quoting import short
@@ -28,7 +29,8 @@ LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "
 
 
 def check_question(settings: Mapping[str, Any]) -> None:
-    """Refuse a question that no report could answer. ReportError."""
+    """Refuse a question that no report could answer, and figures that it could not make. ReportError."""
+    check_width(settings["figures"]["width"])
     Question(rope=settings["rope"], target=settings["target"])
 
 

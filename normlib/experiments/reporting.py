@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Glob
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import plugins_of
 from normlib.experiments.folders import config_dir_flags, sweep_params
-from normlib.experiments.selection import MERGED, QUESTION, Selection, select
+from normlib.experiments.selection import FIGURES_WIDTH, MERGED, QUESTION, Selection, select
 from normlib.naming import unknown_name
 from normlib.plugins import load_plugin
 from normlib.results.store.frame import frame
@@ -60,6 +60,7 @@ def report_from_records(
         command=_command(arguments, config_dirs, to),
         warnings=selection.found.warnings,
         overwrite=overwrite,
+        figures_width=_figures_width(selection),
     )
 
 
@@ -84,6 +85,7 @@ def report_on_state(state: State, command: str, overwrite: bool = False) -> Repo
         warnings=state.plan.notes,
         staged=state.plan.tuning is not None,
         overwrite=overwrite,
+        figures_width=state.plan.settings["figures"]["width"],
     )
 
 
@@ -100,6 +102,11 @@ def _question(selection: Selection) -> Question:
     params = sweep_params(selection.file)
     asked["baseline"] = as_text(asked["baseline"])  # a file may hold a number, such as a batch size
     return Question(**asked, order=_order(params))
+
+
+def _figures_width(selection: Selection) -> str:
+    of_file = selection.file.get("figures") or {}
+    return str(selection.asked.get(FIGURES_WIDTH, of_file.get("width", "text")))
 
 
 def _truth(name: str, value: Any) -> bool | None:

@@ -35,7 +35,7 @@ TRAINING_FILES = (
 )  # fmt: skip
 LABELLED = tuple(group for group in GROUPS if group in SECTIONS)
 """The groups whose choice is a label of a run."""
-NOT_IN_COMMANDS = {"hydra", "results_dir", *names_of("work", "comparison", "question")}
+NOT_IN_COMMANDS = {"hydra", "results_dir", *names_of("work", "comparison", "question", "figures")}
 """What the command in a record leaves out: it makes the same numbers without."""
 
 

@@ -47,6 +47,8 @@ from normlib.results.study.axes import as_text, check_axis, same_text
 PLACES = ("experiment", *names_of("place"))
 QUESTION = names_of("question")
 """What a report is asked, on the command line or in the experiment's file."""
+FIGURES_WIDTH = "figures.width"
+"""What figures fit in print, of the same kind."""
 OTHER_VERBS_KEYS = names_of("plugins", "work", "comparison")
 """Keys that mean nothing to a report, and are allowed so that a line can be used again."""
 MOST_VALUES = 1_000_000  # a slip like seed=range(1e12) must not eat the memory
@@ -63,7 +65,7 @@ class Selection:
     filters: Mapping[str, set[str]]
     """By setting, the values asked for, as text."""
     asked: Mapping[str, str]
-    """What the command line asks of a report, by key of `QUESTION`, as text."""
+    """What the command line asks of a report, by key of `QUESTION` and `FIGURES_WIDTH`, as text."""
     file: Mapping[str, Any]
     """The experiment's file, as far as there is one."""
 
@@ -86,7 +88,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
         parsed = OverridesParser.create().parse_overrides(overrides)
     given = {override.get_key_element(): override for override in parsed}
     place = {key: _one_value(given[key]) for key in PLACES if key in given}
-    asked = {key: _one_value(given[key]) for key in QUESTION if key in given}
+    asked = {key: _one_value(given[key]) for key in (*QUESTION, FIGURES_WIDTH) if key in given}
     results_dir = user_path(place.get("results_dir", "results"), "results_dir")
     for key in ("experiment", "name"):
         check_folder_name(place.get(key), key)
@@ -106,7 +108,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     file = experiment_file(experiment, config_dirs) if experiment else {}
     if name is not None and file:
         found = replace(found, warnings=(*found.warnings, *_based_on(experiment, name, file, found.records)))
-    others = (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)
+    others = (*PLACES, *asked, *OTHER_VERBS_KEYS)
     selecting = {key: each for key, each in given.items() if key not in others and not is_auto(each)}
     filters = {key: _values(override, found.records) for key, override in selecting.items()}
     _check_filters(filters, found.records)

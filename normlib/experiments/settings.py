@@ -34,6 +34,7 @@ ROLES = {
     "work": "How the runs are worked through",
     "comparison": "What a comparison adds",
     "question": "What a report answers",
+    "figures": "How figures are made",
 }
 """What settings are for, as headings of documents. Those of the first three make up a run's spec."""
 
@@ -82,6 +83,18 @@ class UserFunction:
     """A training function of the user's own."""
 
     path: str | None = setting(None, help="where the function is, as in my_file.py:train")
+
+
+@dataclass
+class FigureSettings:
+    """How figures are made for print."""
+
+    width: str = setting(
+        "text",
+        choices=("column", "text"),
+        help="what figures fit in print: a column (3.35 inches) or the text (6.9 inches) of a paper",
+        changes_numbers=False,
+    )
 
 
 def _section(factory: Any, help: str, role: str = "section") -> Any:
@@ -158,6 +171,9 @@ class Root:
         None,
         "question",
         "the validation figure to reach (0.95 is 95 %); null is 5 % short of the baseline's final one",
+    )
+    figures: FigureSettings = setting(
+        factory=FigureSettings, help="how figures are made", role="figures", changes_numbers=False
     )
     control: bool = _outside(
         True, "comparison", "whether the baseline runs a second time, as a check of the comparison"

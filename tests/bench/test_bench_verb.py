@@ -54,7 +54,7 @@ def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.Ca
     assert batch.memory_bytes["torch.nn"] > 0
     files = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*") if path.suffix != ".json"}
     assert files == {f"tables/cost.{end}" for end in ("md", "csv", "tex")} | {
-        f"figures/cost.{end}" for end in ("png", "svg")
+        f"figures/cost.{end}" for end in ("png", "svg", "pdf")
     }
     rows = list(csv.DictReader((folder.path / "tables" / "cost.csv").read_text().splitlines()))
     assert {(row["norm"], row["contender"]) for row in rows} >= {("batch", "torch.nn"), ("frn", "copy")}

@@ -37,6 +37,8 @@ class Curve:
     """Half the width of its 95 % t interval, (points,). NaN with fewer than two replicates."""
     n: NDArray[np.int64]
     """Replicates at the point, (points,)."""
+    diverged: NDArray[np.int64]
+    """How many runs have diverged by then, (points,)."""
     train_steps: NDArray[np.float64]
     """Optimizer steps done, (train points,)."""
     train_loss: NDArray[np.float64]
@@ -79,6 +81,7 @@ def _curve(study: Study, condition: Condition, arm: str) -> Curve | None:
         samples=mean_interval(_laid_out(validation, "samples", steps)).mean,
         seconds=mean_interval(_laid_out(validation, "seconds", steps)).mean,
         mean=interval.mean, half_width=interval.half_width, n=interval.n,
+        diverged=((steps >= last) & diverged[:, np.newaxis]).sum(axis=0),
         train_steps=train_steps, train_loss=mean_interval(_laid_out(train, "loss", train_steps)).mean,
     )  # fmt: skip
 
