@@ -126,7 +126,7 @@ def test_weights_are_not_put_beside_a_record_of_other_figures(tmp_path: Path) ->
     path.write_text(elsewhere.to_json())
     outcome = do_run(run, destination)
     assert outcome is not None and outcome.record == elsewhere
-    assert "does not agree with its record on the metrics" in str(outcome.problem)
+    assert "disagrees with its record on the metrics" in str(outcome.problem)
     assert not destination.weights_file(run.id).exists()
     assert destination.store.read(run.id) == elsewhere
 

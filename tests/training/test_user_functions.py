@@ -56,9 +56,9 @@ def test_what_is_no_figure_is_said(name: str, status: str, reason: str) -> None:
 
 BAD = [
     ([f"function={FILE}:nothing"], "no class or function of"),
-    ([f"function={FILE}:NOT_A_FUNCTION"], "a function is needed, and this is a int"),
+    ([f"function={FILE}:NOT_A_FUNCTION"], "must name a function, but this is a int"),
     ([f"function={FILE}:train", "condition.rl=1"], "condition.rl: no argument of train .*did you mean 'lr'"),
-    ([f"function={FILE}:train", "optimizer.lr=1"], "hand it to the function with condition.lr="),
+    ([f"function={FILE}:train", "optimizer.lr=1"], "pass it to the function with condition.lr="),
     ([f"function={FILE}:train", "norm.frozen=all"], "norm.frozen needs to know the network"),
     ([f"function={FILE}:train", "save_weights=true"], "keeps its networks to itself"),
     ([f"function={FILE}:train", "metric=closs"], "add metric.higher_is_better"),
