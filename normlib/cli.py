@@ -175,7 +175,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from normlib.bench.run import bench
+    from normlib.timings.run import bench
 
     console = new_console()
     bench(options.overrides, console, options.overwrite).render(console)

@@ -10,15 +10,15 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from normlib.bench.figure import draw
-from normlib.bench.record import OlderTimingError, Timing
-from normlib.bench.tables import entries, tables
 from normlib.results.render import FILES
 from normlib.results.store.files import unwritable, write_atomically
 from normlib.results.store.placing import check_place, place
 from normlib.results.store.reading import read_regular
 from normlib.results.store.record import RecordError
 from normlib.results.tables.model import Table
+from normlib.timings.figure import draw
+from normlib.timings.record import OlderTimingError, Timing
+from normlib.timings.tables import entries, tables
 
 NAME = "bench"
 IMAGE_KINDS = ("png", "svg")

@@ -13,18 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from normlib.bench.asked import Asked, read
-from normlib.bench.cases import Case, cases
-from normlib.bench.folder import BenchFolder
-from normlib.bench.measurement import Lineup, Measurement, lineup
-from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE
-from normlib.bench.record import LEAST_BLOCKS, Timing
-from normlib.bench.settings import INPUTS
-from normlib.bench.tables import verdicts_of
-from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError
 from normlib.results.render.terminal import terminal
 from normlib.results.tables.model import Table
+from normlib.timings.asked import Asked, read
+from normlib.timings.cases import Case, cases
+from normlib.timings.folder import BenchFolder
+from normlib.timings.measurement import Lineup, Measurement, lineup
+from normlib.timings.ratio import NO_SLOWER, SLOWER, UNSURE
+from normlib.timings.record import LEAST_BLOCKS, Timing
+from normlib.timings.settings import INPUTS
+from normlib.timings.tables import verdicts_of
+from normlib.timings.timing import keep_freed_memory
 
 
 @dataclass(frozen=True)
