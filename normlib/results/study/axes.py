@@ -46,6 +46,11 @@ class Places:
     sections: tuple[str, ...]
 
 
+def labels_of_arms(table: pd.DataFrame) -> pd.Series:
+    """Each run's arm, as the rows of a table name it: with the settings of its own that vary under one label."""
+    return _along(table, ARM, {}, "")[0]
+
+
 def check_two_axes(rows: str, columns: str) -> None:
     """Refuse a table that no run has one place in. ReportError."""
     if rows == columns:
