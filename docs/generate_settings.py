@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from normlib.experiments.settings import GROUPS, ROLES, group_choices, settings_without_classes
+from normlib.experiments.settings import GROUPS, ROLES, choices_of, settings_without_classes
 from normlib.listing import CLASSES, listing
 from normlib.listing_rows import Row
 from normlib.listing_text import HEADINGS
@@ -64,8 +64,8 @@ def check(rows: Iterable[Row]) -> None:
 def choices_table() -> str:
     """The config groups with their choices."""
     lines = ["| group | what it is | choices |", "|:---|:---|:---|"]
-    for group, names in group_choices().items():
-        lines.append(f"| `{group}` | {GROUPS[group]} | {', '.join(f'`{name}`' for name in names)} |")
+    for group in GROUPS:
+        lines.append(f"| `{group}` | {GROUPS[group]} | {', '.join(f'`{name}`' for name in choices_of(group))} |")
     return "\n".join(lines)
 
 

@@ -67,7 +67,7 @@ def sweep(
     train: Callable[..., Mapping[str, float]] | str,
     norms: Iterable[str],
     conditions: Mapping[str, Iterable[Any]] | None = None,
-    seeds: Iterable[int] = range(5),
+    seeds: Iterable[int] | str = range(5),
     quiet: bool = False,
     settings: Mapping[str, Any] | None = None,
     **more: Any,
@@ -81,9 +81,17 @@ def sweep(
 
         sweep(train, norms=["batch", "group", "none"], conditions={"lr": [0.1, 0.3]}, seeds=range(5))
     """
-    axes = {f"condition.{name}": [*values] for name, values in (conditions or {}).items()}
+    axes = {f"condition.{name}": list(values) for name, values in (conditions or {}).items()}
     first = {"columns": next(iter(axes))} if axes else {}
-    words = {"function": train, "norm": [*norms], "seed": [*seeds], **axes, **first, **more, **(settings or {})}
+    words = {
+        "function": train,
+        "norm": list(norms),
+        "seed": seeds if isinstance(seeds, str) else list(seeds),
+        **axes,
+        **first,
+        **more,
+        **(settings or {}),
+    }
     return compare(quiet=quiet, settings=words)
 
 

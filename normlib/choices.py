@@ -10,7 +10,7 @@ ROOMS = {"norm": "norms", "model": "models", "data": "data", "task": "tasks"}
 """The folder of the classes behind each group."""
 
 
-def choices_of(group: str) -> list[str]:
+def choices_in_sources(group: str) -> list[str]:
     """The choices that normlib brings: registered classes and files of the configuration."""
     files = (file.stem for file in (config_dir() / group).glob("*.yaml"))
     return sorted([*registered(group), *files])

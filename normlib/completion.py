@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from normlib.arguments import VerbParser
 from normlib.choices import ROOMS
-from normlib.experiments.settings import GROUPS, group_choices, settings_without_classes
+from normlib.experiments.settings import GROUPS, choices_of, settings_without_classes
 from normlib.help import VERBS, settings_of
 from normlib.listing import CLASSES, SETTINGS, listing
 from normlib.listing_rows import Row, setting_row
@@ -76,7 +76,7 @@ def _choices(group: str, before: Sequence[str]) -> list[str]:
     packages = importlib.metadata.entry_points(group=f"normlib.{ROOMS[group]}") if group in CLASSES else ()
     if packages or "--config-dir" in before or any(word.startswith("plugins=") for word in before):
         return [row["name"] for row in _listed(group, before)]
-    return group_choices()[group]
+    return choices_of(group)
 
 
 def _arguments(group: str, before: Sequence[str]) -> list[Row]:

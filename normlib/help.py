@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from normlib.choices import defaults
-from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, ROLES, Described, group_choices, settings_without_classes
+from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, ROLES, Described, choices_of, settings_without_classes
 from normlib.listing_text import beside
 from normlib.settings import settings_in
 from normlib.timings.settings import BenchSettings
@@ -101,7 +101,7 @@ def epilog(name: str | None) -> str:
     lines = ["examples:", *(f"  {example}" for example in verb.examples)]
     if verb.groups:
         lines += ["", "choices (key=choice; `normlib list norm=group` shows one with its settings):"]
-        lines += beside([(_head(group, verb), ", ".join(group_choices()[group])) for group in verb.groups], WIDTH)
+        lines += beside([(_head(group, verb), ", ".join(choices_of(group))) for group in verb.groups], WIDTH)
     for heading, settings in _sections(verb):
         lines += [
             "",

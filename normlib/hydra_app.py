@@ -17,6 +17,7 @@ from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
 from normlib.experiments.resolve import resolve
+from normlib.experiments.seeds import check_no_auto
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import destination_of
 from normlib.plugins import load_plugin, safe_path
@@ -33,8 +34,8 @@ def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequen
     plan = make_plan(own, config_dirs, comparison=False) if sweep else None
     if plan is not None:
         destination_of(plan.runs, plan.settings)
-    with configuration(own, config_dirs):  # plugins and schema
-        pass
+    with configuration(own, config_dirs) as composer:  # plugins and schema
+        check_no_auto(composer.parse(own), "train")
     with search_path(config_dirs):
         _call_hydra([*flags, *(["-m"] if sweep else []), *overrides], _task(list(config_dirs)))
     if plan is None:

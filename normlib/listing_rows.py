@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normlib.choices import config_dir
 from normlib.experiments.settings import PLAIN_GROUPS, Described
-from normlib.registry import Entry
+
+if TYPE_CHECKING:
+    from normlib.registry import Entry
 
 Row = dict[str, Any]
 SLOTS = {"site": "brings its own activation", "weight": "on the layer ahead", "branch": "for residual branches"}

@@ -39,11 +39,17 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     Capitals do not count. A name with dots is also close by its last part, as `optimizer.lr` is to `lr`.
     """
     known = sorted(known)
-    by_text = {each.rpartition(".")[2].lower(): each for each in known} | {each.lower(): each for each in known}
-    matches = difflib.get_close_matches(str(name).lower(), by_text, n=3, cutoff=0.5)
-    close = dict.fromkeys(by_text[match] for match in matches)
+    close = close_names(name, known)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
     return f"no {kind} is named {name!r}{hint}" + (f" Known: {listed(known, MOST_LISTED)}" if known else "")
+
+
+def close_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> list[str]:
+    """Up to three known names that are close to `name`, the closest first. `cutoff` is the least likeness, up to 1."""
+    known = sorted(known)
+    by_text = {each.rpartition(".")[2].lower(): each for each in known} | {each.lower(): each for each in known}
+    matches = difflib.get_close_matches(str(name).lower(), by_text, n=3, cutoff=cutoff)
+    return list(dict.fromkeys(by_text[match] for match in matches))
 
 
 def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str) -> str | None:

@@ -13,10 +13,11 @@ from normlib.choices import PACKAGE, ROOMS, config_dir, registered
 from normlib.experiments.config import configuration
 from normlib.experiments.plan import make_plan, make_run
 from normlib.experiments.schema import GROUPS
-from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS, Root, group_choices, settings_without_classes
+from normlib.experiments.settings import GROUPS as CONFIG_GROUPS
+from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS, Root, choices_of, settings_without_classes
 from normlib.settings import settings_in
 
-CHOICES = group_choices()
+CHOICES = {group: choices_of(group) for group in CONFIG_GROUPS}
 CONF = config_dir()
 
 

@@ -52,6 +52,18 @@ def test_a_bare_error_class_is_found() -> None:
     assert set(classes) == {"Far", "Near", "Good"}
 
 
+def test_one_file_compares_names() -> None:
+    found = {
+        path.relative_to(NORMLIB).as_posix()
+        for path in NORMLIB.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+        if name == "difflib"
+    }
+    assert found == {"naming.py"}, "an unknown name is reported by normlib.naming.unknown_name"
+
+
 @pytest.mark.parametrize(
     ("name", "known", "message"),
     [

@@ -11,7 +11,8 @@ import pytest
 
 from normlib.cli import main
 from normlib.experiments.schema import GROUPS
-from normlib.experiments.settings import group_choices, settings_without_classes
+from normlib.experiments.settings import GROUPS as CONFIG_GROUPS
+from normlib.experiments.settings import choices_of, settings_without_classes
 from normlib.listing import listing
 from normlib.listing_text import lines, page
 from normlib.registry import RegistryError
@@ -27,10 +28,10 @@ def keys(*names: str) -> list[str]:
 
 def test_everything_is_listed() -> None:
     rows = {row["key"]: row for row in listing()}
-    for group, names in group_choices().items():
-        assert {f"{group}={name}" for name in names} <= set(rows)
+    for group in CONFIG_GROUPS:
+        assert {f"{group}={name}" for name in choices_of(group)} <= set(rows)
     for described in settings_without_classes():
-        assert described.key in rows or described.key in group_choices()
+        assert described.key in rows or described.key in CONFIG_GROUPS
     for group, registry in GROUPS.items():
         for entry in registry.entries():
             own = [each["key"] for each in rows[f"{group}={entry.name}"]["settings"]]
@@ -108,7 +109,7 @@ def test_piped_it_is_one_line_for_each_in_the_same_columns(capsys: pytest.Captur
     assert main(["list"]) == 0
     found = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert len(found) == len(listing()) and {len(columns) for columns in found} == {5}
-    assert {columns[1] for columns in found} == {*group_choices(), "setting"}
+    assert {columns[1] for columns in found} == {*CONFIG_GROUPS, "setting"}
     assert [columns[0] for columns in found if columns[0] == "norm=group"] == ["norm=group"]
     assert main(["list", "norm=group"]) == 0
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == [

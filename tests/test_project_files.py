@@ -13,7 +13,7 @@ import yaml
 
 import normlib
 from normlib.cli import main
-from tests.pages import ROOT, commands, page
+from tests.pages import ROOT, blocks, commands, page
 
 PYPROJECT = tomllib.loads(page("pyproject.toml"))
 PROJECT = PYPROJECT["project"]
@@ -104,3 +104,8 @@ def test_no_file_names_a_registry() -> None:
         if not name.startswith("results/gallery/") and path.is_file() and path.suffix != ".png":
             found = HOSTS.search(path.read_text(encoding="utf-8"))
             assert not found, f"{name}: {found}"
+
+
+def test_the_tree_names_what_is_there() -> None:
+    tree = re.findall(r"^(\S+/|\S+\.py) {2,}", blocks(page("CONTRIBUTING.md"), "")[0], re.MULTILINE)
+    assert len(tree) > 8 and all((ROOT / name).exists() for name in tree)

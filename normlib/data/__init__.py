@@ -1,4 +1,4 @@
-"""The datasets: one a file, registered by name. This room knows neither norms nor models."""
+"""The datasets: one a file, registered by name. This folder knows neither norms nor models."""
 
 from __future__ import annotations
 

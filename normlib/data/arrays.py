@@ -1,4 +1,4 @@
-"""A user's own arrays in one .npz file: facts from the headers inside, samples when they are asked for. Never unpickles."""
+"""Your own arrays in one .npz file: facts from the headers inside, samples when they are asked for. Never unpickles."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ class Header:
 
 @register("arrays")
 class Arrays(Dataset):
-    """Your own arrays, ``data=arrays data.file=my.npz``: `inputs` and `targets` (or `x` and `y`), whole or as `train_inputs`, `test_inputs`, ...
+    """Your own arrays, ``data=arrays data.file=my.npz``: `inputs` and `targets` (or `x` and `y`), whole or as
+    `train_inputs`, `test_inputs`, ...
 
-    `task`: what the targets are for. `classes`: the number of classes, None to count them. `vocabulary`: inputs are token ids.
-    `validation`, `test`: shares that are cut off where the file has no such arrays. The hash of the file is its version.
+    `task`: what the targets are for. `classes`: the number of classes, None to count them. `vocabulary`: inputs are
+    token ids. `validation`, `test`: shares that are cut off if the file has no such arrays. The hash of the file is its
+    version.
 
     Settings:
         file: the .npz file
@@ -102,7 +104,7 @@ class Arrays(Dataset):
 
 @functools.lru_cache(maxsize=64)
 def _examined(path: Path, size: int, modified: int) -> tuple[str, Mapping[str, Header]]:
-    """The hash of a file and the headers of its arrays; `size` and `modified` are there for the cache."""
+    """The hash of a file and the headers of its arrays. `size` and `modified` are only for the cache."""
     try:
         with open(path, "rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
@@ -147,7 +149,7 @@ def _keys(headers: Mapping[str, Header], file: str) -> dict[str, tuple[str, str]
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """A tensor of the array's values; unsigned types that torch lacks become int64."""
+    """A tensor of the array's values. Unsigned types that torch lacks become int64."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(
         native.astype(np.int64) if native.dtype.kind == "u" and native.dtype.itemsize > 1 else native

@@ -19,10 +19,11 @@ SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 @register("characters")
 class Characters(Dataset):
-    """Shakespeare in windows of `length` characters, each with its next characters as targets; 80 % to train, 10 % to validate, 10 % to test.
+    """Shakespeare in windows of `length` characters, to predict the next ones: 80 % to train, 10 % to validate, 10 % to
+    test.
 
-    The splits are consecutive parts of the text, and windows do not overlap. The text comes with normlib, so it is the same on
-    every machine; its hash is its version.
+    The splits are consecutive parts of the text, and windows do not overlap. The text comes with normlib, so it is the
+    same on every machine. Its hash is its version.
 
     Settings:
         length: characters of a window
@@ -52,7 +53,7 @@ class Characters(Dataset):
         return {split: self._windows(tokens[start:end]) for split, (start, end) in _bounds(len(text)).items()}
 
     def _windows(self, tokens: Tensor) -> Samples:
-        """Consecutive windows (n, length) of a row of tokens, and the tokens one further on (n, length)."""
+        """Consecutive windows (n, length) of a row of tokens, and the same windows one token further on."""
         count = (len(tokens) - 1) // self.length
         covered = count * self.length
         return Samples(tokens[:covered].view(count, self.length), tokens[1 : covered + 1].view(count, self.length))

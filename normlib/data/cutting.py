@@ -1,4 +1,4 @@
-"""How many samples each split gets where a user gives shares instead of numbers. Knows lengths alone, no samples."""
+"""How many samples each split gets if a user gives shares instead of numbers. Knows lengths only, no samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validatio
 def cut_sizes(lengths: Mapping[str, int], validation: float, test: float, where: str) -> dict[str, int]:
     """The sizes of train, validation and test, from the parts that there are: "all", "train" and "test", or all three.
 
-    `validation` and `test` are the shares that are cut off "all" or "train". Raises DataError where a split would be empty.
+    `validation` and `test` are the shares that are cut off "all" or "train". Raises DataError if a split would be
+    empty.
     """
     for name, share in (("validation", validation), ("test", test)):
         if not 0 < share < 1:

@@ -1,6 +1,6 @@
-"""What a dataset is: facts about samples that are known without loading them, and a way to load or to open the samples.
+"""The base class of datasets: facts about samples that are known without loading them, and a way to load or open them.
 
-Splitting, standardizing and hashing are in splits.py; data that stay on disk are in streaming.py.
+Splitting, standardizing and hashing are in splits.py. Data that stay on disk are in streaming.py.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from normlib.errors import NormlibError
 
 SPLITS = ("train", "validation", "test")
 EXAMPLES = {"input_shape": "(3, 32, 32)", "sizes": '{"train": 800, "validation": 100, "test": 100}', "version": '"1"'}
-"""For each fact that every dataset declares, how it is written."""
+"""For each fact that every dataset declares, an example of how it is written."""
 
 
 class DataError(NormlibError, ValueError):
-    """Data that cannot be loaded or cannot be used. The message says what is wrong and how to put it right."""
+    """Data that cannot be loaded or used. The message says what is wrong and how to correct it."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,19 @@ class Samples:
 
 
 class Dataset:
-    """One dataset. The arguments of its constructor are its settings. It loads nothing before `load` or `open` is called.
+    """One dataset. The arguments of its constructor are its settings. It loads nothing before `load` or `open` is
+    called.
 
-    A subclass sets these, as class attributes or in its constructor:
-    `input_shape` of one sample; `sizes`, the number of samples of "train", "validation" and "test"; and `version`, a text
-    that changes whenever the data do, because it is part of every run's id.
+    A subclass sets these, as class attributes or in its constructor: `input_shape` of one sample; `sizes`, the number
+    of samples of "train", "validation" and "test"; and `version`. That is a text that changes whenever the data do,
+    because it is part of every run's id.
 
     `task`: the task that the data are for. `num_classes` (classification and segmentation), `num_targets` (regression).
-    `vocabulary`: inputs are token ids from 0 to below it. `characters_per_token`: for bits per character; None if not known.
-    `standardize`: float inputs get mean 0 and deviation 1 on the training split, per channel (dimension 1).
-    `fixed`: the data come with a package and are known to be good; others are loaded and checked before anything is trained.
-    `streamed`: `open` gives map-style datasets that are read sample by sample, by `workers` processes (0: this one).
+    `vocabulary`: inputs are token ids from 0 to below it. `characters_per_token`: for bits per character; None if not
+    known. `standardize`: float inputs get mean 0 and deviation 1 on the training split, per channel (dimension 1).
+    `fixed`: the data come with a package and are known to be good; others are loaded and checked before anything is
+    trained. `streamed`: `open` gives map-style datasets that are read sample by sample, by `workers` processes (0: this
+    one).
     """
 
     input_shape: tuple[int, ...]
@@ -70,7 +72,7 @@ class Dataset:
     workers: int = 0
 
     def prepare(self, data_dir: Path) -> None:
-        """Fetch or compute what is missing, once before any worker starts. Raises DataError when that is not possible."""
+        """Fetch or compute what is missing, once before any worker starts. Raises DataError if that is not possible."""
 
     def load(self, data_dir: Path) -> Mapping[str, Samples]:
         """All samples: {"all"} to be cut into three splits, {"train", "test"}, or {"train", "validation", "test"}.
@@ -82,18 +84,18 @@ class Dataset:
     def open(self, data_dir: Path) -> Mapping[str, Any]:
         """Like `load`, but map-style datasets with items (input, target), read from disk one by one (`streamed`).
 
-        One with an attribute `targets`, the class numbers of all its items, is split by class without being read.
+        A dataset with an attribute `targets`, the class numbers of all its items, is split by class without being read.
         """
         raise DataError(
             f"{type(self).__name__} is streamed, but has no method open, which gives the map-style datasets"
         )
 
     def fingerprint(self, data_dir: Path) -> str | None:
-        """A hash of everything that `open` reads. None: normlib hashes 256 items of each part instead."""
+        """A hash of everything that `open` reads. If it is None, normlib hashes 256 items of each part instead."""
         return None
 
     def check_declaration(self) -> None:
-        """Refuse a dataset that does not declare what normlib has to know before it loads anything. Raises DataError."""
+        """Refuse a dataset that does not declare what normlib needs before loading anything. Raises DataError."""
         name = type(self).__name__
         for fact, example in EXAMPLES.items():
             if not hasattr(self, fact):

@@ -1,4 +1,4 @@
-"""A user's own images: one folder a class, in memory where they fit, else read one by one while training goes on."""
+"""Your own images: one folder a class, in memory if they fit, otherwise read one by one during training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST_IN_MEMORY = 2**30  # bytes of float32 images; more are streamed unless `
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image: its path below the folder, its size in bytes, when it was changed (nanoseconds), and its class number."""
+    """One image: its path below the folder, its size in bytes, its time of change (nanoseconds), and its class number."""
 
     name: str
     size: int
@@ -34,11 +34,12 @@ class ImageFile:
 
 @register("folder")
 class Folder(Dataset):
-    """Your own images, ``data=folder data.path=photos``: one folder a class, below train/, test/ and perhaps val/ or not.
+    """Your own images, ``data=folder data.path=photos``: one folder a class, with or without train/, test/ and val/
+    above.
 
-    Images are cut to a square, in the middle, and resized to `side` pixels, in colour or `grey`. `validation`, `test`: shares
-    that are cut off where there are no such folders; with train/ and val/ alone, val/ is the test split. `in_memory`: None
-    decides by size, up to 1 GiB. `workers`: processes that read images which are not in memory.
+    Images are cut to a square in the middle and resized to `side` pixels, in colour or `grey`. `validation`, `test`:
+    shares that are cut off if there are no such folders. With train/ and val/ alone, val/ is the test split.
+    `in_memory`: None decides by size, up to 1 GiB. `workers`: processes that read images which are not in memory.
 
     Settings:
         path: the folder of the images
@@ -96,7 +97,7 @@ class Folder(Dataset):
         return {part: Images(self.root, files, self.input_shape) for part, files in self.parts.items()}
 
     def fingerprint(self, data_dir: Path) -> str:
-        """The hash of the names and bytes of all images. What is known of unchanged files is kept in `data_dir`."""
+        """The hash of the names and bytes of all images. Hashes of unchanged files are kept in `data_dir`."""
         known_file = data_dir.expanduser() / f"hashes-{hashlib.sha256(str(self.root).encode()).hexdigest()[:16]}.json"
         known = _known_hashes(known_file)
         hashes = {}
@@ -158,7 +159,7 @@ def _listing(root: Path) -> tuple[list[str], dict[str, list[ImageFile]]]:
         unknown = sorted(set(_folders(root / name)) - set(classes))
         if unknown:
             raise DataError(
-                f"{root / name} has the classes {', '.join(unknown)}, which {root / first} has not; use the same folders in both"
+                f"{root / name} has the classes {', '.join(unknown)}, which {root / first} does not have; use the same folders in both"
             )
         parts[part] = [file for target, each in enumerate(classes) for file in _images(root, Path(name, each), target)]
     empty = [
@@ -178,7 +179,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _images(root: Path, folder: Path, target: int) -> Iterator[ImageFile]:
-    """The images of one class, those in folders below it too, sorted by name."""
+    """The images of one class, including those in folders below it, sorted by name."""
     if not (root / folder).is_dir():
         return
     for path in sorted((root / folder).rglob("*")):

@@ -1,7 +1,7 @@
-"""Any map-style torch.utils.data.Dataset as a dataset of normlib's, registered under a name.
+"""Makes a dataset of normlib of any map-style torch.utils.data.Dataset, registered under a name.
 
-In: the torch dataset and its task. Out: a class, registered for this process and for the workers
-that load the same plugin. Reads one item to learn the shape, and the rest when a run asks for it.
+In: the torch dataset and its task. Out: a class, registered for this process and for the workers that load the same
+plugin. Reads one item to learn the shape, and the rest when a run asks for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from normlib.data.streaming import as_pair, read_item, require_map_style, stacke
 from normlib.project import file_of
 
 SHARE = (int, float)
-"""What a part may be in place of a dataset of its own: a share of the others."""
+"""A part may also be a share of the others, instead of a dataset of its own."""
 
 
 def dataset_from(
@@ -39,10 +39,10 @@ def dataset_from(
     """Register `data`, a map-style torch dataset with items (input, target), as ``data=<name>``. Returns the class.
 
     `validation` and `test` are datasets of their own, or shares that are cut off `data`. `num_classes` is needed for
-    segmentation, and for classification where `data` has no attribute `classes`. `vocabulary`: inputs are token ids. With
-    `in_memory=False` items are read while training goes on, by `workers` processes. Change `version` whenever the data change.
-    Call it in a file that runs name with ``plugins=[my_data.py]``, so that worker processes have the data too. Raises
-    DataError for an IterableDataset, for items that are no pairs of numbers, and for settings that do not fit.
+    segmentation, and for classification if `data` has no attribute `classes`. `vocabulary`: inputs are token ids. With
+    `in_memory=False`, `workers` processes read items during training. Change `version` whenever the data change. Call
+    it in a file that runs name with ``plugins=[my_data.py]``, so that worker processes have the data too. Raises
+    DataError for an IterableDataset, for items that are not pairs of numbers, and for settings that do not fit.
     """
     module = sys.modules.get(sys._getframe(1).f_globals["__name__"])
     if module is None or file_of(module) is None:
@@ -85,7 +85,7 @@ def dataset_from(
 
 
 class TorchData(Dataset):
-    """What the datasets made by `dataset_from` share; `parts` are the torch datasets by the names of `Dataset.load`."""
+    """The base of the datasets made by `dataset_from`. `parts` are the torch datasets by the names of `Dataset.load`."""
 
     parts: Mapping[str, Any] = {}
 

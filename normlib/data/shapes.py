@@ -14,11 +14,11 @@ from normlib.data.dataset import DataError, Dataset, Samples
 KINDS = ("disc", "cross", "triangle", "ring")
 COLOURS = np.array(
     [[0.8, 0.3, 0.3], [0.3, 0.7, 0.3], [0.3, 0.3, 0.8], [0.7, 0.7, 0.2]]
-)  # that each kind has on average
+)  # the average colour of each kind
 COLOUR_NOISE = 0.2  # standard deviation of an object's colour around that
 SLOTS = 3  # most objects in an image, each drawn over those before it
 PRESENT = 0.75  # the probability that a slot behind the first holds an object
-LARGEST_CHANGE = 0.8  # of a colour within a pattern, where colours go from 0 to 1
+LARGEST_CHANGE = 0.8  # the change of a colour within a pattern, where colours go from 0 to 1
 SMALLEST_SIDE = 8
 
 Images = NDArray[np.float64]
@@ -26,11 +26,12 @@ Images = NDArray[np.float64]
 
 @register("shapes")
 class Shapes(Dataset):
-    """Colour images of checked discs, striped crosses, circled triangles and plain rings, and the class of each pixel, generated.
+    """Colour images of checked discs, striped crosses, circled triangles and plain rings, and the class of each pixel,
+    generated.
 
-    Class 0 is the ground, with stripes of any colour and width. Objects have colours of their kind with much noise, and each image
-    has a contrast and a tint of its own, so colours tell a little, and shapes and patterns the rest. `side` is the height and
-    width in pixels.
+    Class 0 is the ground, with stripes of any colour and width. Objects have colours of their kind with much noise, and
+    each image has a contrast and a tint of its own. So colours say a little, and shapes and patterns say the rest.
+    `side` is the height and width in pixels.
 
     Settings:
         side: height and width in pixels
@@ -73,15 +74,18 @@ def _samples(random: np.random.Generator, count: int, side: int) -> Samples:
         images = np.where(inside[:, None], _coloured(random, colour, patterns[chosen]), images)
         classes = np.where(inside, 1 + kind[:, None, None], classes)
     contrast = np.exp(random.uniform(np.log(0.3), np.log(1.0), (count, 1, 1, 1)))
-    brightness = random.uniform(-0.3, 0.3, (count, 3, 1, 1))  # of each colour channel: a tint
+    brightness = random.uniform(-0.3, 0.3, (count, 3, 1, 1))  # for each colour channel: a tint
     images = 0.5 + brightness + contrast * (images - 0.5) + random.normal(0.0, 0.03, images.shape)
-    # In 256 steps, so that the last digit of a sine, which differs between machines, does not make other data.
+    # In 256 steps, because the last digit of a sine differs between machines and must not change the data.
     images = np.round(255 * images.clip(0, 1)) / 255
     return Samples(torch.from_numpy(images).float(), torch.from_numpy(classes))
 
 
 def _coloured(random: np.random.Generator, colour: Images, pattern: Images) -> Images:
-    """Images (n, 3, side, side) of one colour (n, 3) that changes along a pattern (n, side, side) with values from -1 to 1."""
+    """Images (n, 3, side, side) of one colour (n, 3).
+
+    The colour changes along a pattern (n, side, side) with values from -1 to 1.
+    """
     change = random.uniform(-LARGEST_CHANGE, LARGEST_CHANGE, (len(pattern), 3, 1, 1))
     return colour[:, :, None, None] + change / 2 * pattern[:, None]
 
@@ -95,7 +99,10 @@ def _stripes(random: np.random.Generator, count: int, side: int) -> Images:
 
 
 def _objects(random: np.random.Generator, count: int, side: int) -> tuple[NDArray[np.bool_], Images]:
-    """For one place, size and turn an image, which pixels each kind of object covers, and its pattern: (kinds, n, side, side) each."""
+    """Which pixels each kind of object covers, and its pattern: (kinds, n, side, side) each.
+
+    Each image has one place, one size and one turn.
+    """
     centre_y, centre_x = random.uniform(0.1, 0.9, (2, count, 1, 1))
     radius = random.uniform(0.2, 0.33, (count, 1, 1))
     turn = random.uniform(0, 2 * np.pi, (count, 1, 1))

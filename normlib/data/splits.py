@@ -1,7 +1,7 @@
-"""From what a dataset loads to the three splits that are trained and tested on: checked, cut, standardized, hashed.
+"""Makes the three splits for training and testing from what a dataset loads: checked, cut, standardized, hashed.
 
-In: a Dataset and `split_seed`. Out: {"train", "validation", "test"}. A part that a dataset gives whole is never mixed with
-another, and the test split never influences how inputs are standardized. Draws from no global random state.
+In: a Dataset and `split_seed`. Out: {"train", "validation", "test"}. A part that a dataset gives whole is never mixed
+with another. The test split never influences how inputs are standardized. Draws from no global random state.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def check_parts(dataset: Dataset, parts: object, method: str) -> None:
 def check_tensors(dataset: Dataset, inputs: Tensor, targets: Tensor, part: str) -> None:
     """Refuse samples that are not as the dataset declares: type, number, shape, finite values, token ids. DataError.
 
-    What targets may be is a matter of the task, which checks them itself.
+    The task checks its targets itself.
     """
     where = f"{type(dataset).__name__}, part {part!r}"
     for name, tensor in (("inputs", inputs), ("targets", targets)):
@@ -116,10 +116,11 @@ def check_tensors(dataset: Dataset, inputs: Tensor, targets: Tensor, part: str) 
 def split_indices(
     dataset: Dataset, lengths: Mapping[str, int], targets_of: Callable[[str], Tensor | None], split_seed: int
 ) -> dict[str, tuple[str, Tensor | None]]:
-    """For each split the part that it is taken from, and which samples of that, (size,); None means all, in order.
+    """For each split, the part that it is taken from, and which of its samples, (size,). None means all, in order.
 
-    `lengths`: samples of each part. `targets_of(part)`: its targets, None if they are not known. Parts are cut by class where
-    the task is classification and the targets are class numbers, else at random. Raises DataError where sizes do not fit.
+    `lengths`: samples of each part. `targets_of(part)`: its targets, or None if they are not known. Parts are cut by
+    class if the task is classification and the targets are class numbers, otherwise at random. Raises DataError if
+    sizes do not fit.
     """
     sizes = dict(dataset.sizes)
     cut = SPLITS if "all" in lengths else SPLITS[:2] if "validation" not in lengths else ()
@@ -142,7 +143,7 @@ def split_indices(
 
 
 def random_split(count: int, sizes: list[int], split_seed: int) -> list[Tensor]:
-    """Disjoint, sorted indices below `count` of the given sizes, by `split_seed`. Raises DataError when there are too few."""
+    """Disjoint, sorted indices below `count` of the given sizes, by `split_seed`. DataError if there are too few."""
     _check_total(count, sizes)
     order = np.random.Generator(np.random.PCG64(split_seed)).permutation(count)
     ends = np.cumsum(sizes)
@@ -177,16 +178,16 @@ def as_trained(values: Tensor) -> Tensor:
 
 
 def moments_per_channel(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of inputs (n, C, *positions), each (1, C, 1, ...); a constant channel has the deviation 1."""
+    """Mean and deviation of inputs (n, C, *positions), each (1, C, 1, ...). A constant channel has deviation 1."""
     values = inputs.double()
     dims = (0, *range(2, inputs.dim()))
     mean = values.mean(dims, keepdim=True)
-    deviation = values.std(dims, keepdim=True)  # not a number for a single value, which counts as constant too
+    deviation = values.std(dims, keepdim=True)  # NaN for a single value, which counts as constant too
     return mean.float(), torch.where(deviation > CONSTANT, deviation, 1.0).float()
 
 
 def content_hash(splits: Mapping[str, Samples]) -> str:
-    """16 hexadecimal digits of the very numbers that are trained and tested on, split by split."""
+    """16 hexadecimal digits for the very numbers that are trained and tested on, split by split."""
     digest = hashlib.sha256()
     for name in sorted(splits):
         for tensor in (splits[name].inputs, splits[name].targets):

@@ -1,7 +1,7 @@
-"""Splits that stay on disk: map-style datasets that give one sample at a time, checked and standardized like those in memory.
+"""Splits that stay on disk: map-style datasets that give one sample at a time, checked and standardized like others.
 
 In: a Dataset with `streamed` and `split_seed`. Out: {"train", "validation", "test"} for a DataLoader, and their hash.
-This file shuffles nothing and starts no processes: the order, the batches and the workers are the training loop's.
+This file shuffles nothing and starts no processes: order, batches and workers belong to the training loop.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from torch.utils.data import IterableDataset
 from normlib.data.dataset import DataError, Dataset, Samples
 from normlib.data.splits import CONSTANT, as_trained, check_parts, check_tensors, split_indices
 
-MOMENTS_FROM = 2048  # training samples, evenly spaced, that the mean and deviation per channel are taken from
-HASHED_ITEMS = 256  # of each part, evenly spaced, where the dataset has no fingerprint
+MOMENTS_FROM = 2048  # training samples, evenly spaced, for the mean and deviation per channel
+HASHED_ITEMS = 256  # items of each part, evenly spaced, if the dataset has no fingerprint
 
 
 class StreamedSplit(MapStyle[Any]):
-    """A split whose items (input, target) are read when they are asked for; input float32 standardized, or token ids.
+    """A split whose items (input, target) are read when they are asked for.
 
-    `part`: the map-style dataset behind it; `indices` (size,): its items that belong to the split, in this order.
+    Inputs are standardized float32, or token ids. `part` is the map-style dataset behind it. `indices` (size,) are its
+    items that belong to the split, in this order.
     """
 
     def __init__(self, dataset: Dataset, name: str, part: Any, indices: Tensor) -> None:
@@ -52,7 +53,7 @@ class StreamedSplit(MapStyle[Any]):
 def open_splits(dataset: Dataset, split_seed: int, data_dir: Path) -> dict[str, StreamedSplit]:
     """The splits of a streamed dataset. Mean and deviation come from 2,048 training samples, evenly spaced, or all.
 
-    Raises DataError for what `open` must not return; every item is checked when it is read.
+    Raises DataError for wrong results of `open`. Every item is checked when it is read.
     """
     parts = dataset.open(data_dir)
     check_parts(dataset, parts, "open")
@@ -72,7 +73,7 @@ def open_splits(dataset: Dataset, split_seed: int, data_dir: Path) -> dict[str, 
 
 
 def streamed_hash(dataset: Dataset, splits: Mapping[str, StreamedSplit], data_dir: Path) -> str:
-    """16 hexadecimal digits of the samples and of which of them are in which split."""
+    """16 hexadecimal digits for the samples, and for which of them are in which split."""
     fingerprint = dataset.fingerprint(data_dir)
     digest = hashlib.sha256((fingerprint or "").encode())
     for name in sorted(splits):
@@ -106,7 +107,10 @@ def read_item(dataset: Dataset, name: str, items: Any, number: int) -> tuple[Ten
 
 
 def as_pair(item: Any, where: str) -> tuple[Tensor, Tensor]:
-    """An item of a map-style dataset as two tensors, from tensors, arrays, lists or numbers. Raises DataError for anything else."""
+    """An item of a map-style dataset as two tensors. Raises DataError for anything else.
+
+    The parts of an item may be tensors, arrays, lists or numbers.
+    """
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise DataError(
             f"{where}: an item is a pair (input, target), got {type(item).__name__}; return both, inputs as tensors or arrays"
@@ -130,7 +134,7 @@ def stacked(pairs: Iterable[tuple[Tensor, Tensor]]) -> Samples:
 
 
 def _class_numbers(items: Any) -> Tensor | None:
-    """The attribute `targets` of a map-style dataset if it holds one whole number for each item."""
+    """The attribute `targets` of a map-style dataset, if it holds one whole number for each item."""
     targets = getattr(items, "targets", None)
     if targets is None or len(targets) != len(items):
         return None
@@ -141,7 +145,7 @@ def _class_numbers(items: Any) -> Tensor | None:
 
 
 def _moments(train: StreamedSplit) -> tuple[Tensor, Tensor]:
-    """Mean and deviation per channel, each (C, 1, ...), over some samples; a constant channel has the deviation 1."""
+    """Mean and deviation per channel over some samples, each (C, 1, ...). A constant channel has deviation 1."""
     total = squares = torch.zeros(())
     count = 0
     channels = train.dataset.input_shape[0]

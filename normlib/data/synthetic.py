@@ -52,9 +52,8 @@ class Synthetic(Dataset):
         generator = torch.Generator().manual_seed(0)
         count = sum(self.sizes.values())
         centres = torch.randn(self.classes, *self.input_shape, generator=generator)
-        centres /= (
-            math.sqrt(math.prod(self.input_shape)) ** 0.5
-        )  # keeps the task from becoming trivial in high dimension
+        # This keeps the task from becoming trivial in high dimension.
+        centres /= math.sqrt(math.prod(self.input_shape)) ** 0.5
         targets = torch.arange(count) % self.classes
         inputs = centres[targets] + self.noise * torch.randn(count, *self.input_shape, generator=generator)
         return {"all": Samples(inputs, targets)}

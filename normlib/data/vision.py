@@ -1,4 +1,4 @@
-"""What the datasets from torchvision share: loading with checksums, and clear errors without the extra or a network."""
+"""The base of the datasets from torchvision: loading with checksums, and clear errors without the extra or a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normlib.data.dataset import DataError, Dataset, Samples
 
 
 class TorchvisionDataset(Dataset):
-    """A dataset of torchvision's with a test set of its own; validation is a stratified part of its training set."""
+    """A dataset of torchvision with its own test set. Validation is a stratified part of its training set."""
 
     torchvision_name: str
     num_classes = 10
@@ -25,7 +25,7 @@ class TorchvisionDataset(Dataset):
         return {split: self._samples(self._open(data_dir, split == "train")) for split in ("train", "test")}
 
     def _open(self, data_dir: Path, train: bool) -> Any:
-        """The dataset from `data_dir`, downloaded and verified by torchvision if it is not there."""
+        """The dataset from `data_dir`. torchvision downloads and verifies it if it is not there."""
         try:
             from torchvision import datasets
         except ImportError as error:
@@ -37,7 +37,7 @@ class TorchvisionDataset(Dataset):
         root = str(data_dir.expanduser())
         try:
             return make(root, train=train, download=False)
-        except Exception:  # missing files and wrong checksums are RuntimeError, files cut short or garbled are anything
+        except Exception:  # missing files and wrong checksums are RuntimeError; cut or garbled files raise anything
             pass
         try:
             return make(root, train=train, download=True)

@@ -6,7 +6,6 @@ In: exceptions out of Hydra's chain. Out: ConfigErrors, with the closest names w
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -16,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from normlib.errors import NormlibError
 from normlib.experiments.settings import settings_without_classes
-from normlib.naming import listed, unknown_name
+from normlib.naming import close_names, listed, unknown_name
 from normlib.results.store.quoting import short
 
 MOST_OWNERS = 6
@@ -112,9 +111,9 @@ def unknown_setting(override: str, name: str, known: Iterable[str]) -> str:
     A key without its section finds it, and a setting of other choices names those.
     """
     prefix = "" if override == name else f"{override}: "
-    nested = {} if prefix else {each.key: each.key.rpartition(".")[2] for each in settings_without_classes()}
-    close = difflib.get_close_matches(name, nested.values(), cutoff=0.8)
-    known = {*known, *(key for key, last in nested.items() if last in close)}
+    nested = [] if prefix else [each.key for each in settings_without_classes()]
+    close = {key.rpartition(".")[2] for key in close_names(name, nested, cutoff=0.8)}
+    known = {*known, *(key for key in nested if key.rpartition(".")[2] in close)}
     owners = listed(_owners(override), MOST_OWNERS)
     elsewhere = f"; {override} is a setting of {owners}" if owners else ""
     return f"{prefix}{unknown_name('setting', name, known)}{elsewhere}; `normlib list` shows every setting with its default"

@@ -28,6 +28,7 @@ from normlib.results.store.places import user_path
 
 DEFAULT_EXPERIMENT = "small_batch"
 PATHS = ("results_dir", "data_dir")
+AUTO = "auto"
 NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
 
 
@@ -206,6 +207,15 @@ def listed_values(override: Override, most: int) -> list[str]:
         return list(itertools.islice(override.sweep_string_iterator(), most + 1))
     except ValueError as error:  # a range with steps of 0
         raise ConfigError(f"{override.input_line}: {error}") from error
+
+
+def is_auto(override: Override) -> bool:
+    """Whether an override is seed=auto: seeds are added until the comparisons are decided."""
+    return (
+        override.get_key_element() == "seed"
+        and not override.is_sweep_override()
+        and plain_text(override.value()) == AUTO
+    )
 
 
 def plain_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from normlib.experiments.basis import COMPARISON, changes, describe_basis
 from normlib.experiments.complaints import ConfigError
-from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration
+from normlib.experiments.config import DEFAULT_EXPERIMENT, configuration, is_auto
 from normlib.experiments.control import control_of
 from normlib.experiments.examine import forget_datasets
 from normlib.experiments.multiply import Axes, axes_of, check_keys, multiply
@@ -27,11 +27,14 @@ from normlib.experiments.plan_checks import (
     shown_metrics,
 )
 from normlib.experiments.resolve import LABELLED, resolve
+from normlib.experiments.seeds import check_compared, check_no_auto, read_looks
+from normlib.experiments.selection import QUESTION
 from normlib.experiments.settings import GROUPS
 from normlib.experiments.tuning import Tuning, read_tuning, with_trials
 from normlib.experiments.user_settings import check_user_code, names_user_code, written_out
-from normlib.results.store.columns import arm_label
+from normlib.results.store.columns import SEED, arm_label
 from normlib.results.study.axes import check_two_axes
+from normlib.results.study.question import Question
 from normlib.tasks.metric import Metric
 from normlib.training.spec import Run
 
@@ -43,7 +46,8 @@ class Plan:
     `control`: what tables call the control, None where there is none. With `tuning`, `runs` holds the trials and the
     evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `metrics`: those
     of the runs' tasks. `notes`: what a reader must be told of how the runs came together, a sentence each. `row_labels`: the rows
-    of the tables to come.
+    of the tables to come. `looks`: with seed=auto, the numbers of seeds at which comparisons are looked at; `runs` then has all
+    seeds up to the last one, and the records tell which are needed (state.py).
     """
 
     experiment: str
@@ -56,6 +60,12 @@ class Plan:
     metrics: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
     row_labels: frozenset[str] = frozenset()
+    looks: tuple[int, ...] = ()
+
+    @property
+    def question(self) -> Question:
+        """What the comparison asks of its runs."""
+        return Question(**{name: self.settings[name] for name in QUESTION}, order=self.order)
 
     @property
     def order(self) -> dict[str, list[str]]:
@@ -81,7 +91,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         check_keys(given, GROUPS)
-        fixed = [override for override in given if not override.is_sweep_override()]
+        fixed = [override for override in given if not override.is_sweep_override() and not is_auto(override)]
         of_choices = [o for o in fixed if o.get_key_element().startswith(tuple(f"{group}." for group in LABELLED))]
         first = composer.compose([str(o.input_line) for o in fixed if o not in of_choices], of_choices)
         check_question(first.plain)
@@ -89,7 +99,12 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         check_work(first.plain)
         in_file = composer.parse([f"{key}={value}" for key, value in first.sweep_params.items()])
         check_keys(in_file, GROUPS)
+        if not comparison:
+            check_no_auto([*in_file, *given], "train -m")
         axes = axes_of([*in_file, *given])
+        planned = read_looks(axes, first.plain, [override.get_key_element() for override in given])
+        if planned:
+            axes[SEED] = [f"{SEED}={seed}" for seed in range(planned[-1])]
         changed = changes(_values(axes_of(given)), _values(axes_of(in_file)))
         apart = comparison and (first.choices.get("experiment") is None or (by_default and changed))
         if apart and first.plain["name"] is None:
@@ -105,6 +120,8 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
             check_report_axis(name, first.plain[name], runs)
         rows = row_labels(first.plain, axes, runs)
         check_baseline(first.plain, rows)
+        if planned:
+            check_compared(first.plain, rows)
         if tuning is not None:
             runs, candidates = with_trials(tuning, runs, composer, axes, config_dirs, double)
     control = arm_label(str(double)) if any(run.control for run in runs) else None
@@ -127,6 +144,7 @@ def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), compari
         metrics,
         tuple(filter(None, notes)),
         rows,
+        planned,
     )
 
 
@@ -148,6 +166,7 @@ def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple
     with configuration(overrides, config_dirs) as composer:
         given = composer.parse(overrides)
         check_keys(given, GROUPS)
+        check_no_auto(given, "train")
         sweeps = [o.input_line for o in given if o.is_sweep_override()]
         if sweeps:
             raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -16,7 +16,9 @@ from normlib.experiments.estimate import Estimate
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State
 from normlib.experiments.sweep import number_of_jobs
+from normlib.results.store.columns import SEED
 from normlib.results.study.tuning import FIXED, TRIAL, TUNED
+from normlib.training.spec import Run
 
 STAGES = {TRIAL: "trials", FIXED: "at the fixed value", TUNED: "at chosen values"}
 
@@ -27,7 +29,8 @@ def show_state(console: Console, state: State) -> None:
     where = f"{plan.settings['results_dir']}/{plan.experiment}"
     console.print(Text(f"experiment {plan.experiment}: {len(plan.runs)} runs in {where}", style="bold"))
     for key, values in plan.order.items():
-        console.print(Text(f"  {key}: {', '.join(values)}"))
+        shown = ", ".join(values) if key != SEED or not state.asked else _about_looks(state.asked.planned, len(values))
+        console.print(Text(f"  {key}: {shown}"))
     for note in plan.notes:
         console.print(Text(note))
     if plan.control is not None:
@@ -53,9 +56,15 @@ def show_state(console: Console, state: State) -> None:
         console.print(Text(f"model={model} ({number} of {len(plan.runs)} runs): {words}"))
     for problem in state.scan.problems:
         console.print(Text(f"broken record, will be set aside and run again: {problem}"))
-    if state.undecided:
-        console.print(f"at most {len(state.undecided)} more runs at chosen values, once the trials are done")
+    if state.later:
+        when = "at chosen values, once the trials are done" if state.asked is None else "at later looks"
+        console.print(f"at most {len(state.later)} more runs {when}")
     _show_time(console, state, stages)
+
+
+def _about_looks(planned: Sequence[int], most: int) -> str:
+    numbers = [str(seeds) for seeds in planned if seeds <= most]
+    return f"auto, at most {most}: looked at after {', '.join(numbers)} seeds, until every comparison is decided"
 
 
 def _about_control(plan: Plan) -> str:
@@ -83,13 +92,16 @@ def _counts(stages: Mapping[str, State]) -> Table:
 
 
 def _show_time(console: Console, state: State, stages: Mapping[str, State]) -> None:
+    if state.asked is not None and state.asked.title:
+        console.print(Text(f"next is {state.asked.title}"))
     if not state.missing:
         console.print("nothing to train")
         return
     jobs = number_of_jobs(state.plan.settings["jobs"])
     left = {name: stage.estimate() for name, stage in stages.items() if stage.missing}
-    if state.undecided:
-        left[STAGES[TUNED]] = state.estimate_undecided()
+    least = sum(each.seconds for each in left.values()) / jobs
+    if state.later:
+        left["at later looks" if state.asked is not None else STAGES[TUNED]] = state.estimate_later()
     rough = sum(each.rough_runs for each in left.values())
     basis = "from records of runs like these"
     if rough and state.missing[0].sources:
@@ -98,8 +110,16 @@ def _show_time(console: Console, state: State, stages: Mapping[str, State]) -> N
         basis = f"roughly, from operation counts: {rough} of the missing runs have no record of their like yet"
     seconds = sum(each.seconds for each in left.values()) / jobs
     parts = "" if len(left) == 1 else f": {_parts(left, jobs)}"
-    most = "at most " if state.undecided else ""
-    console.print(Text(f"estimated time: {most}{duration(seconds)} in {jobs} processes{parts} ({basis})"))
+    time = f"at most {duration(seconds)}" if state.later else duration(seconds)
+    if state.asked is not None and state.later:
+        time = (
+            f"at least {duration(least)} for {_runs(state.missing)}, {time} for {_runs([*state.missing, *state.later])}"
+        )
+    console.print(Text(f"estimated time: {time} in {jobs} processes{parts} ({basis})"))
+
+
+def _runs(runs: Sequence[Run]) -> str:
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
 
 
 def _parts(left: Mapping[str, Estimate], jobs: int) -> str:

@@ -74,13 +74,11 @@ def report_on_state(state: State, command: str, overwrite: bool = False) -> Repo
     """Write the report on a plan's runs, as far as they have records; `command` is what makes it again."""
     from normlib.results.report import write_report
 
-    settings = state.plan.settings
-    asked = {name: settings[name] for name in QUESTION}
     return write_report(
-        Store(settings["results_dir"], state.plan.experiment).folder,
+        Store(state.plan.settings["results_dir"], state.plan.experiment).folder,
         state.scan.records,
         state.scan.problems,
-        Question(**asked, order=state.plan.order),
+        state.plan.question,
         ids={run.id for run in state.plan.runs},
         command=command,
         warnings=state.plan.notes,

@@ -20,6 +20,7 @@ from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import (
     DEFAULT_EXPERIMENT,
     NO_EXPERIMENT,
+    is_auto,
     listed_values,
     plain_text,
 )
@@ -105,7 +106,8 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     file = experiment_file(experiment, config_dirs) if experiment else {}
     if name is not None and file:
         found = replace(found, warnings=(*found.warnings, *_based_on(experiment, name, file, found.records)))
-    selecting = {key: each for key, each in given.items() if key not in (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)}
+    others = (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)
+    selecting = {key: each for key, each in given.items() if key not in others and not is_auto(each)}
     filters = {key: _values(override, found.records) for key, override in selecting.items()}
     _check_filters(filters, found.records)
     return Selection(goes_to, found, filters, asked, file)

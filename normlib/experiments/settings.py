@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from normlib.choices import choices_of
+from normlib.choices import choices_in_sources
 from normlib.settings import Setting, setting, settings_in
 from normlib.training.settings import (
     OPTIMIZERS,
@@ -57,9 +57,9 @@ GROUPS = {
 """The config groups: settings whose value is a choice with settings of its own."""
 
 
-def group_choices() -> dict[str, list[str]]:
-    """The choices of each config group that normlib brings."""
-    return {group: [*PLAIN_GROUPS[group]] if group in PLAIN_GROUPS else choices_of(group) for group in GROUPS}
+def choices_of(group: str) -> list[str]:
+    """The choices of a config group that normlib brings."""
+    return [*PLAIN_GROUPS[group]] if group in PLAIN_GROUPS else choices_in_sources(group)
 
 
 def open_mapping() -> Any:
@@ -161,6 +161,9 @@ class Root:
     )
     control: bool = _outside(
         True, "comparison", "whether the baseline runs a second time, as a check of the comparison"
+    )
+    most_seeds: int = _outside(
+        40, "comparison", "the most seeds that seed=auto adds; it adds them until every comparison is decided"
     )
     tuning: Any = _outside(
         None,

@@ -15,6 +15,7 @@ from normlib.experiments.execute import Outcome, RunDestination, do_run, work_th
 from normlib.experiments.plan import Plan
 from normlib.experiments.state import State, progress_of
 from normlib.experiments.user_code import try_metrics
+from normlib.results.store.columns import LOOKS
 from normlib.results.store.record import FAILED, Record
 from normlib.results.store.store import Store
 from normlib.results.study.tuning import FIXED, STAGE, TRIAL, TUNED, TUNING
@@ -73,18 +74,27 @@ class Swept:
 def run_missing(plan: Plan, display: Display) -> Swept:
     """Do every run of a plan that has no record, and return all its records.
 
-    Where the experiment tunes, trials come first, they choose, and evaluation follows.
+    Where the experiment tunes, trials come first, they choose, and evaluation follows. With seed=auto, evaluation has a
+    round for each look, until nothing is left to decide.
     """
     jobs = number_of_jobs(plan.settings["jobs"])
     destination = destination_of(plan.runs, plan.settings)
     state = progress_of(plan)
     if state.missing and "module" in state.missing[0].sources:
         try_metrics(state.missing, plan.settings["metric"])
-    if plan.tuning is None:
-        return _work(state, destination, jobs, display)
-    tried = _work(progress_of(plan).for_stages(TRIAL), destination, jobs, display)
-    evaluated = _work(progress_of(plan).for_stages(FIXED, TUNED), destination, jobs, display)
-    return Swept(tried.records | evaluated.records, tried.problems + evaluated.problems)
+    records, problems, tried = dict[str, Record](), list[str](), set[str]()
+    for stages in [(TRIAL,), (FIXED, TUNED)] if plan.tuning is not None else [()]:
+        state = (progress_of(plan, tried) if tried else state).for_stages(*stages)
+        while True:
+            swept = _work(state, destination, jobs, display)
+            records, problems = records | swept.records, [*problems, *swept.problems]
+            tried.update(run.id for run in state.missing)
+            if not plan.looks or TRIAL in stages:
+                break
+            state = progress_of(plan, tried).for_stages(*stages)
+            if not state.missing:
+                break
+    return Swept(records, tuple(problems))
 
 
 def _work(state: State, destination: RunDestination, jobs: int, display: Display) -> Swept:
@@ -128,12 +138,13 @@ def _relabelled(run: Run, seen: Record, store: Store) -> Record:
 
 
 def _labels(run: Run, record: Record) -> dict[str, str]:
-    return {**_stage_of(record), **run.labels}
+    return {**_labels_that_stay(record), **run.labels}
 
 
-def _stage_of(record: Record) -> dict[str, str]:
-    """The labels that a plan with tuning gave a record. A plan without leaves them: they tell trials from evaluation."""
-    return {name: label for name, label in record.labels.items() if name in (STAGE, TUNING)}
+def _labels_that_stay(record: Record) -> dict[str, str]:
+    """The labels that a plan with tuning or looks gave a record. A plan without leaves them: they say what a run was made
+    for, and so how it may be judged."""
+    return {name: label for name, label in record.labels.items() if name in (STAGE, TUNING, LOOKS)}
 
 
 def run_one(run: Run, settings: Mapping[str, Any]) -> Outcome:

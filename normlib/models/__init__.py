@@ -33,10 +33,10 @@ names = models.names
 
 
 def register_network(named: Any) -> Any:
-    """Add a network of one's own as a model: any class of torch modules, or a function that makes one.
+    """Register a network of your own as a model: any class of torch modules, or a function that makes one.
 
-    ``@register_network("unet")``, or ``register_network(UNet)`` under its own name. The constructor's plain arguments are the
-    model's settings; `model=module` says what else it may take. Raises RegistryError.
+    Write ``@register_network("unet")``, or ``register_network(UNet)`` under its own name. The constructor's plain
+    arguments are the model's settings. `model=module` describes what else it may take. Raises RegistryError.
     """
     if isinstance(named, str):
         return models.register(named)
@@ -44,11 +44,14 @@ def register_network(named: Any) -> Any:
 
 
 def registered_name(section: Mapping[str, Any]) -> str:
-    """The registered name of a spec's model section: its `name`, or `registered` where the model has a setting `name` of its own."""
+    """The registered name in a spec's model section.
+
+    It is the section's `name`, or `registered` if the model has a setting `name` of its own.
+    """
     return str(section.get("registered", section["name"]))
 
 
 def constructor_settings(section: Mapping[str, Any]) -> dict[str, Any]:
-    """What a spec's model section holds for the model's constructor."""
+    """The arguments for the model's constructor in a spec's model section."""
     without = ("registered" if "registered" in section else "name", "weights")
     return {key: value for key, value in section.items() if key not in without}

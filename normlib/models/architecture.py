@@ -1,7 +1,8 @@
-"""A network as other people have it, as a trunk: sites in the place of its norms, found by running an example through it.
+"""Makes a trunk of another library's network: sites take the place of its norms.
 
-In comes a function that makes a network, out goes the same network, changed in place: a site for each norm, no bias ahead of
-one. This file imports neither torchvision nor timm, and draws no weights.
+An example that runs through the network shows where they are. In: a function that makes a network. Out: the same
+network, changed in place, with a site for each norm and no bias ahead of one. This file imports neither torchvision nor
+timm, and draws no weights.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ from normlib.models.start import DEFAULT, Start, read_start
 from normlib.models.trace import trace
 
 OUTPUTS_NAMED = ("out", "logits")
-"""Where a network that returns a mapping has what the loss reads: torchvision's for segmentation, and language models."""
+"""Keys of the loss's input in a mapping that a network returns: torchvision's for segmentation, and language models."""
 REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, KeyError, AttributeError)
-"""What a network raises for an input that it does not take."""
+"""Errors that a network raises for an input that it does not take."""
 
 
 class Architecture(nn.Module):
-    """What `make` builds, with a site in the place of each norm; sites that `make` was handed and has placed stay.
+    """The network that `make` builds, with a site in place of each norm.
 
-    `example` is an input of two samples, `name` the network's in messages, and `fix` what to do where it does not take the
-    input. `image_size`: images are first resized to squares of this side (bilinear), and outputs with positions are resized
-    back; None leaves them as they are. `default_weights` gives what ``model.weights=DEFAULT`` stands for. `measures`: norms of
-    unknown classes are known by their numbers, as `normlib.convert` knows them. Raises ValueError for a network without norms,
-    for one that cannot take the input, and for weights that do not fit.
+    Sites that `make` was given and has placed stay. `example` is an input of two samples. `name` is the network's in
+    messages. `fix` says what to do if it does not take the input. `image_size`: images are first resized to squares of
+    this side (bilinear), and outputs with positions are resized back. None leaves them as they are. `default_weights`
+    gives the weights for ``model.weights=DEFAULT``. `measures`: norms of unknown classes are found by their numbers, as
+    `normlib.convert` does. Raises ValueError for a network without norms, for one that cannot take the input, and for
+    weights that do not fit.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Architecture(nn.Module):
         self.image_size = image_size
         try:
             with torch.device("cpu") if measures else torch.device(torch.get_default_device()):
-                self.network = make()  # by numbers, which there are none of on the meta device
+                self.network = make()  # norms are found by their numbers, and the meta device has none
                 norms = norms_of(self.network, measures)
             self.network.to(torch.get_default_device())
             places = {layer.module for layer in norms.layers} | set(sites.sites)
@@ -87,11 +89,11 @@ class Architecture(nn.Module):
 
 
 class WrongOutputError(NormlibError, ValueError):
-    """A network does not return what a loss can read; the message says what it returned."""
+    """A network does not return what a loss can read. The message says what it returned."""
 
 
 def _tensor_in(outputs: Any) -> Tensor:
-    """What a network returned, or the tensor in it where that is a mapping."""
+    """What a network returned, or the tensor in it if that is a mapping."""
     if isinstance(outputs, Mapping):
         outputs = next((outputs[name] for name in OUTPUTS_NAMED if name in outputs), outputs)
     if isinstance(outputs, Tensor):
@@ -106,7 +108,8 @@ def _tensor_in(outputs: Any) -> Tensor:
 
 
 def _start(weights: str | None, default_weights: Callable[[], Mapping[str, Tensor]] | None, name: str) -> Start | None:
-    """The weights that a setting names; None where a plan, which looks at the network alone, would have to fetch them."""
+    """The weights that a setting names. None if a plan, which only examines the network, would have to download them."""
+
     if weights is None:
         return None
     if weights != DEFAULT or default_weights is None:
@@ -115,7 +118,7 @@ def _start(weights: str | None, default_weights: Callable[[], Mapping[str, Tenso
 
 
 def require_images(model: str, input_shape: tuple[int, ...], image_size: int | None) -> tuple[int, int]:
-    """The height and width of what the network will see. Raises ValueError for inputs that are no images."""
+    """The height and width of what the network will see. Raises ValueError for inputs that are not images."""
     if len(input_shape) != 3:
         raise ValueError(
             f"{model}: needs images (C, H, W), but the data's input is {tuple(input_shape)}; use model=mlp or other data"

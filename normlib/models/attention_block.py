@@ -1,6 +1,6 @@
 """The block of a transformer: attention and a perceptron, each in a residual branch, with norms where the network says.
 
-Used by the networks for images and for text. This file knows neither images nor words, only tokens (N, T, width).
+The networks for images and for text use it. This file knows neither images nor words, only tokens (N, T, width).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def require_placement(model: str, norm_placement: str) -> None:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention of tokens (N, T, width) to the same, without dropout; the last layer has no bias.
+    """Multi-head self-attention of tokens (N, T, width) to the same, without dropout. The last layer has no bias.
 
-    With `causal_length` no token sees a later one, and that many tokens are the longest text; there is no bias at all. With
-    `qk_norm` a site normalizes the queries of each head and token, and another the keys (arXiv:2302.05442, section 2.1):
-    width / heads channels, whose scale and shift are the same in all heads.
+    With `causal_length` no token sees a later one, there is no bias at all, and the longest text has that many tokens.
+    With `qk_norm` a site normalizes the queries of each head and token, and another the keys (arXiv:2302.05442, section
+    2.1). These have width / heads channels. Scale and shift are the same in all heads.
     """
 
     def __init__(self, sites: Sites, width: int, heads: int, causal_length: int = 0, qk_norm: bool = False) -> None:
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Two linear layers with the network's activation between them, on each token alone; the last has no bias."""
+    """Two linear layers with the network's activation between them, on each token alone. The last has no bias."""
 
     def __init__(self, sites: Sites, width: int) -> None:
         super().__init__()
@@ -63,14 +63,15 @@ class Perceptron(nn.Module):
 
 
 class Block(nn.Module):
-    """Two residual branches, attention and a perceptron, on tokens (N, T, width), with sites where `norm_placement` says.
+    """Two residual branches, attention and a perceptron, on tokens (N, T, width), with sites where `norm_placement`
+    says.
 
     - "pre": on what enters a branch (arXiv:2002.04745).
     - "post": on the sum of shortcut and branch (arXiv:1706.03762).
     - "peri": on what enters a branch, and on what the branch adds to its shortcut (arXiv:2502.02732).
     - "branch_end": on what a branch adds to its shortcut (arXiv:2111.09883, section 3.2).
 
-    The other parameters are the same in all four. In "peri" and "branch_end" there are sites in residual branches, and in
+    The other parameters are the same in all four. In "peri" and "branch_end" there are sites in residual branches. In
     "branch_end" each site has a layer ahead of it, as methods on branches and on weights need.
     """
 

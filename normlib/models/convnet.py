@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from normlib.models import register
 from normlib.models.site import Sites
 
-GRID = 4  # halving stops at this side, so that even the last site of an image sees 16 positions; the classifier reads this grid
+GRID = (
+    4  # halving stops at this side, so even the last site of an image sees 16 positions; the classifier reads this grid
+)
 CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 AVERAGE_TO_GRID: dict[int, Any] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 
@@ -19,9 +21,9 @@ AVERAGE_TO_GRID: dict[int, Any] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_p
 class ConvNet(nn.Module):
     """`depth` convolutions of side 3, each with a site; every second one halves each side and doubles the width.
 
-    `width` is that of the first layer. Input series (N, C, L), images (N, C, H, W) or volumes (N, C, D, H, W), output
-    (N, num_outputs) by a linear classifier on what is left of the input, averaged to 4 positions a side. Halving stops
-    where a side would fall below 4.
+    `width` is that of the first layer. Inputs are series (N, C, L), images (N, C, H, W) or volumes (N, C, D, H, W). The
+    output is (N, num_outputs), by a linear classifier on the features, averaged to 4 positions a side. Halving stops
+    before a side would fall below 4.
 
     Settings:
         depth: convolutions, each with a site

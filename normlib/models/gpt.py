@@ -15,21 +15,22 @@ from normlib.models.site import Sites
 class GPT(nn.Module):
     """`depth` causal transformer blocks of `width` and `heads` on the embeddings of tokens and of their positions.
 
-    Input int64 (N, T), token ids below the data's vocabulary, output (N, T, num_outputs): what follows each token. An output
-    sees no later token. `norm_placement`: "pre", "post", "peri" and "branch_end" as in `attention_block.py`. `final_norm`: a
-    site ahead of the last layer; "post" ends in a norm anyway and has no other. `embedding_norm`: a site on the sum of
-    the embeddings. `qk_norm`: a site on the queries and one on the keys of each layer, heads apart. `tied_embeddings`: the last
-    layer has the weights of the tokens' embedding, divided by sqrt(width), and no bias. The trunk is the same for all
-    placements, with any of these norms or without.
+    Input int64 (N, T), token ids below the data's vocabulary. Output (N, T, num_outputs): what follows each token. An
+    output sees no later token. `norm_placement`: "pre", "post", "peri" and "branch_end" as in `attention_block.py`.
+    `final_norm`: a site ahead of the last layer. "post" ends in a norm anyway and has no other. `embedding_norm`: a
+    site on the sum of the embeddings. `qk_norm`: a site on the queries and one on the keys of each layer, for each head
+    apart. `tied_embeddings`: the last layer has the weights of the tokens' embedding, divided by sqrt(width), and no
+    bias. The trunk is the same for all placements, with any of these norms or without.
 
-    Each token passes a site as a sample of its own, (N*T, width) without positions, so that no norm of a sample can see a later
-    token: layer norm is over the channels of a token, as in every language model, and norms over positions, such as instance
-    norm, are skipped with the reason. Batch norm takes its statistics over all tokens of the batch. In training a token's output then
-    depends on later tokens through them, which is batch norm's known trouble with text; evaluation uses running statistics and sees
-    nothing later. Settings under which evaluation would see later tokens are skipped with the reason.
+    Each token passes a site as a sample of its own, (N*T, width) without positions. So no norm of a sample can see a
+    later token. Layer norm is over the channels of a token, as in every language model. Norms over positions, such as
+    instance norm, are skipped with the reason. Batch norm takes its statistics over all tokens of the batch. So in
+    training a token's output depends on later tokens, which is batch norm's known problem with text. Evaluation uses
+    running statistics and sees nothing later. Settings under which evaluation would see later tokens are skipped with
+    the reason.
 
-    Sites only normalize: `site.activation` is that of the perceptrons. There is no dropout, and no bias but those of the
-    perceptrons' first layers and of the last layer. Embeddings start normal with variance 1.
+    Sites only normalize. `site.activation` is that of the perceptrons. There is no dropout. The only biases are those
+    of the perceptrons' first layers and of the last layer. Embeddings start normal with variance 1.
 
     Settings:
         depth: transformer blocks

@@ -1,4 +1,4 @@
-"""The model that is a network in a file of the user's own, or in an installed package."""
+"""The model for a network in a file of your own, or in an installed package."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from normlib.plugins import load_named
 
 @register("module")
 class Module(OwnNetwork):
-    """The network that `path` names, a class of torch modules or a function that makes one: my_net.py:UNet, or package.module:UNet.
+    """The network that `path` names: my_net.py:UNet, or package.module:UNet.
 
-    ``model=module model.path=my_net.py:UNet model.args.width=32``: `args` are the constructor's own arguments. Where it has
-    arguments of these names it also gets `in_channels` (the first number of the input's shape), `num_outputs` or `num_classes`
-    (outputs of the last layer), `input_shape`, `vocabulary` (None where inputs are no token ids) and `norm_layer`, to be called
-    with a number of channels wherever a norm goes. Without `norm_layer` its norms, torch's or any that can be known by their
-    numbers, are found and replaced. A layer whose output enters a norm has no bias. Dropout stays, drawn from the network's own
-    stream. The output is a tensor, or a mapping that holds it under "out" or "logits".
+    It is a class of torch modules or a function that makes one. In ``model=module model.path=my_net.py:UNet
+    model.args.width=32``, `args` are the constructor's own arguments. The constructor also gets those of the following
+    that it has as arguments. `in_channels` is the first number of the input's shape. `num_outputs` or `num_classes` are
+    the outputs of the last layer. `vocabulary` is None if inputs are not token ids. `input_shape` and `norm_layer` are
+    the others. Call `norm_layer` with a number of channels wherever a norm goes. Without it, the network's norms are
+    found and replaced: torch's, and any that their numbers identify. A layer whose output enters a norm has no bias.
+    Dropout stays, drawn from the network's own stream. The output is a tensor, or a mapping that holds it under "out"
+    or "logits".
 
     Settings:
         path: where the network is, as in my_net.py:UNet

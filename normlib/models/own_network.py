@@ -1,7 +1,8 @@
-"""A network of the user's own: any torch module, or a function that makes one; it need not know normlib.
+"""A network of your own: any torch module, or a function that makes one. It need not know normlib.
 
-In comes a class or a function, out goes a trunk with sites, or the class of such trunks that can be registered. Its norms are found
-and replaced, or it makes its sites itself, by calling the `norm_layer` that its constructor takes. This file loads no file.
+In: a class or a function. Out: a trunk with sites, or the class of such trunks, which can be registered. The network's
+norms are found and replaced. Or it makes its sites itself, by calling the `norm_layer` that its constructor takes. This
+file loads no file.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from normlib.naming import unknown_argument
 from normlib.registry import is_settable
 
 SUPPLIED = ("norm_layer", "input_shape", "in_channels", "num_outputs", "num_classes", "vocabulary")
-"""What a constructor gets from normlib where it has an argument of that name: both of the last layer's names mean its outputs."""
+"""What a constructor gets from normlib if it has an argument of that name. `num_outputs` and `num_classes` mean the same."""
 
 
 class NormLayer:
-    """What a network gets as `norm_layer`: called with a number of channels, it makes a site.
+    """What a network gets as `norm_layer`. Called with a number of channels, it makes a site.
 
-    The channels are the first dimension behind the samples, or the last. An example that runs through the network tells which;
-    `channel_dim` says so where it does not, and 1 is taken without an example. Other arguments, such as eps, belong to the arm:
-    they are left out, and `changes` says so.
+    The channels are the first dimension behind the samples, or the last. An example that runs through the network shows
+    which. If that is ambiguous, `channel_dim` says so. Without an example it is 1. Other arguments, such as eps, belong
+    to the arm: they are left out, and `changes` says so.
     """
 
     def __init__(self, sites: Sites) -> None:
@@ -47,7 +48,8 @@ class NormLayer:
 
 
 class OwnNetwork(Architecture):
-    """The network that `make` gives for `settings` and what normlib supplies, with sites for its norms. Raises ValueError."""
+    """The network that `make` gives for `settings` and what normlib passes, with sites for its norms. Raises
+    ValueError."""
 
     def __init__(
         self,
@@ -82,8 +84,9 @@ class OwnNetwork(Architecture):
 
 
 def as_model(registered: Any) -> Any:
-    """A model of normlib's kind, which takes `sites`, as it is; any other module, or a function, as the model around it."""
-    make: Any = registered  # as a module class it would be a type that mypy takes to have no hash
+    """A model of normlib's kind, which takes `sites`, as it is. For any other module or function, the model around it."""
+
+    make: Any = registered  # mypy takes a module class for a type without a hash
     if isinstance(registered, type) and issubclass(registered, nn.Module):
         parameters = inspect.signature(inspect.getattr_static(make, "__init__")).parameters
         return make if "sites" in parameters else own_model(make)
@@ -92,12 +95,13 @@ def as_model(registered: Any) -> Any:
 
 @functools.cache
 def own_model(make: Any) -> type[OwnNetwork]:
-    """The model around a class of modules or a function: its plain arguments are the settings, the others keep their defaults."""
+    """The model around a class of modules or a function.
+
+    Its plain arguments are the settings. The others keep their defaults.
+    """
     constructor: Any = inspect.getattr_static(make, "__init__") if isinstance(make, type) else make
     hints: dict[str, Any] = {}
-    with contextlib.suppress(
-        NameError, TypeError
-    ):  # annotations of other people's may name what is only there for a checker
+    with contextlib.suppress(NameError, TypeError):  # annotations may name what exists only for a type checker
         hints = typing.get_type_hints(constructor)
     parameters = list(inspect.signature(constructor).parameters.values())[isinstance(make, type) :]
     settings = []

@@ -1,7 +1,7 @@
-"""Sites in the place of a network's norms, and what surrounds them: the layer ahead, its bias, the activation behind.
+"""Puts sites in place of a network's norms, and tells them about the layer ahead, its bias and the activation behind.
 
-In come a network, its norms and what one example told of it; the network is changed in place, and what was changed is said in
-`sites.changes`. This file runs nothing and fills nothing.
+In: a network, its norms and the trace of one example. The network is changed in place. `sites.changes` says what was
+changed. This file runs nothing and fills nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from normlib.models.site import GAINS, Site, Sites
 from normlib.models.trace import LIKE_RELU, TRANSPOSED, Trace
 from normlib.naming import listed
 
-# Called a norm, but a part of the network beside its norms: ConvNeXt V2 has it between two layers of its perceptrons.
+# It is called a norm, but is a part of the network: ConvNeXt V2 has it between two layers of its perceptrons.
 PART_OF_THE_TRUNK = ("GlobalResponseNorm",)
 STANDARDIZE_WEIGHTS = {"StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"}
 SAME_ACTIVATION = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "GELU": "gelu"}
@@ -28,13 +28,16 @@ MOST_LISTED = 3
 
 
 def norms_of(network: nn.Module, measures: bool = False) -> FoundNorms:
-    """The norms of a network. `measures`: norms of unknown classes are known by their numbers. Raises UnknownNorm."""
+    """The norms of a network. `measures`: norms of unknown classes are found by their numbers. Raises UnknownNorm."""
     stay = [m for m in network.modules() if isinstance(m, Site) or type(m).__name__ in PART_OF_THE_TRUNK]
     return find(network, None, {} if measures else None, stay)
 
 
 def require_comparable(network: nn.Module, norms: FoundNorms, sites: Sites, name: str) -> None:
-    """Refuse a network without norms, with norms that no site can replace, and with a method on weights in every arm. ValueError."""
+    """Refuse a network that cannot be compared. ValueError.
+
+    Such a network has no norms, norms that no site can replace, or a method on weights in every arm.
+    """
     if not norms.layers and not sites.sites:
         raise ValueError(
             f"{name} has no normalization layer, so there is nothing to compare in it; take another architecture, or give it norms: "
@@ -56,10 +59,11 @@ def require_comparable(network: nn.Module, norms: FoundNorms, sites: Sites, name
 
 
 def replace_norms(network: nn.Module, norms: FoundNorms, sites: Sites, found: Trace, name: str) -> None:
-    """Put a site where each norm is, and tell the sites that the network has made by itself what surrounds them. ValueError.
+    """Put a site where each norm is. ValueError.
 
-    What stays as it is in every arm, a norm function that a module calls for example, is said. Without an example the trace is
-    empty: no layer ahead and no activation behind is known, and biases stay.
+    Sites that the network has made by itself are told what surrounds them. The notes name what stays as it is in every
+    arm, for example a norm function that a module calls. Without an example the trace is empty. Then no layer ahead and
+    no activation behind is known, and biases stay.
     """
     paths = {module: path for path, module in network.named_modules()}
     dropped = [paths[layer] for layer in _drop_biases(found.ahead.values(), paths, sites)]
@@ -76,15 +80,17 @@ def replace_norms(network: nn.Module, norms: FoundNorms, sites: Sites, found: Tr
 
 
 def _site(sites: Sites, norm: nn.Module, description: Description, found: Trace, path: str) -> nn.Module:
-    """What goes where a norm was: a site, with the norm's own activation in it, or behind it where a site has no such one."""
+    """What goes where a norm was: a site with the norm's own activation in it.
+
+    If a site has no such activation, it goes behind the site.
+    """
     layer = found.ahead.get(norm)
     own = description.activation
     activation: bool | str = description.own_activation or SAME_ACTIVATION.get(type(own).__name__, False)
     if getattr(own, "approximate", "none") != "none":
         activation = False
-    ahead = (
-        None if isinstance(layer, TRANSPOSED) else layer
-    )  # methods on weights take outputs to be the first dimension
+    # Methods on weights expect the outputs in the first dimension.
+    ahead = None if isinstance(layer, TRANSPOSED) else layer
     apart = found.positions_apart(norm)
     if apart:
         _require_channels_last(description.channel_dim, path)
@@ -98,7 +104,10 @@ def _site(sites: Sites, norm: nn.Module, description: Description, found: Trace,
 
 
 def _drop_biases(layers: Iterable[nn.Module], paths: Mapping[nn.Module, str], sites: Sites) -> list[nn.Module]:
-    """Take the bias off each layer ahead of a norm, but where weights to start from hold it: it then is the same in every arm."""
+    """Remove the bias of each layer ahead of a norm.
+
+    It stays if it is among the weights to start from. Then it is the same in every arm.
+    """
     dropped: list[nn.Module] = []
     layer: Any
     for layer in dict.fromkeys(layers):
@@ -113,9 +122,9 @@ def _drop_biases(layers: Iterable[nn.Module], paths: Mapping[nn.Module, str], si
 
 
 def _surround(site: Site, sites: Sites, found: Trace, name: str) -> None:
-    """Tell a site that the network has made by itself where the channels are and which layer is ahead. ValueError."""
+    """Tell a site of the network's own where the channels are and which layer is ahead. ValueError."""
     shape = found.shapes.get(site)
-    if shape is None:  # the example never came there
+    if shape is None:  # the example never reached it
         return
     shown = f"(N, {', '.join(map(str, shape[1:]))})"
     where = {dim for dim in (1, -1) if shape[dim] == site.num_features}
@@ -149,7 +158,7 @@ def _surround(site: Site, sites: Sites, found: Trace, name: str) -> None:
 
 
 def _require_channels_last(channel_dim: int, where: str) -> None:
-    """Refuse a norm over channels first where outputs may not see later tokens: it would mix them. ValueError."""
+    """Refuse a norm over channels first if outputs may not see later tokens, which it would mix. ValueError."""
     if channel_dim != -1:
         raise ValueError(
             f"{where}: the network has an output for each token, which may not see later ones, so its norms take each token alone and "

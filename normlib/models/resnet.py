@@ -12,7 +12,7 @@ from normlib.models.site import Sites
 class Block(nn.Module):
     """Two 3x3 convolutions around a shortcut without parameters (option A: strided, padded with zero channels).
 
-    The second site only normalizes; the activation follows the addition, in a place of its own.
+    The second site only normalizes. The activation follows the addition, in a place of its own.
     """
 
     def __init__(self, sites: Sites, in_channels: int, channels: int, stride: int) -> None:

@@ -1,4 +1,5 @@
-"""Recurrent networks that read texts, series, and images as sequences, with norms inside the cell (arXiv:1607.06450, arXiv:1603.09025)."""
+"""Recurrent networks for texts, series, and images as sequences, with norms inside the cell (arXiv:1607.06450,
+arXiv:1603.09025)."""
 
 from __future__ import annotations
 
@@ -80,19 +81,23 @@ CELLS = {"lstm": LSTM, "gru": GRU}
 
 @register("rnn")
 class RNN(nn.Module):
-    """`depth` recurrent layers of `width` units, `cell` lstm or gru, that read a text, a series, or an image by its rows or pixels.
+    """`depth` recurrent layers of `width` units, `cell` lstm or gru, on a text, a series, or an image by its rows or
+    pixels.
 
-    Input token ids int64 (N, T), series (N, C, L) or images (N, C, H, W), output (N, num_outputs) by a linear classifier on
-    the last state. A token is a step of `width` values, its embedding, which starts normal with variance 1; a series has L steps of
-    C values. `sequence` is for images: rows are H steps of C*W values, pixels are H*W steps of C values. The norms stand inside the cell, as in the layer-norm paper, on (N, features)
-    without positions, and are the same at every step; what follows them is part of the cell, so `site.activation` means nothing
-    here. Biases are those of the norms. Ahead of the norm on the cell there is no layer, so methods on weights need `cell` gru.
+    Inputs are token ids int64 (N, T), series (N, C, L) or images (N, C, H, W). The output is (N, num_outputs), by a
+    linear classifier on the last state. A token is a step of `width` values, its embedding, which starts normal with
+    variance 1. A series has L steps of C values. `sequence` is for images: rows are H steps of C*W values, pixels are
+    H*W steps of C values. The norms stand inside the cell, as in the layer-norm paper. They see (N, features) without
+    positions, and are the same at every step. What follows them is part of the cell, so `site.activation` means nothing
+    here. Biases are those of the norms. Ahead of the norm on the cell there is no layer, so methods on weights need
+    `cell` gru.
 
-    Batch norm keeps running statistics for each time step (Cooijmans et al. 2017, arXiv:1603.09025), and so do all norms that
-    have some. Its limits: there are as many as the input has steps, and a longer sequence would take the last ones for the rest;
-    they cost memory for every step. Where all samples agree, at the first pixels of a digit, the variance is zero and the gradient
-    through the cell's norm is multiplied by 1/sqrt(eps); the authors add noise to the first state there, and start scales at 0.1.
-    Here neither is done, for the sake of one start for all norms, so take rows rather than pixels with it.
+    Batch norm keeps running statistics for each time step (Cooijmans et al. 2017, arXiv:1603.09025), and so do all
+    norms that have some. There are as many as the input has steps, and they cost memory for every step. A longer
+    sequence would use the last ones for the rest. Where all samples agree, as at the first pixels of a digit, the
+    variance is zero. Then the gradient through the cell's norm is multiplied by 1/sqrt(eps). The authors add noise to
+    the first state there, and start scales at 0.1. Neither is done here, so that all norms start alike. So take rows
+    rather than pixels with batch norm.
 
     Settings:
         cell: the recurrent cell
@@ -146,6 +151,6 @@ class RNN(nn.Module):
             x = x.permute(0, 2, 1, 3).flatten(2)
         else:
             x = x.flatten(2).transpose(1, 2)
-        with parametrize.cached():  # a method on weights makes each of them once for all steps
+        with parametrize.cached():  # a method on weights computes each of them once for all steps
             x = self.layers(x)
         return self.classifier(x[:, -1])

@@ -1,6 +1,6 @@
 """Sites: the places of a network where a norm and its activation sit. Knows torch, but no norm and no model.
 
-A model is built with empty sites; the norms move in after the trunk is filled, so that no norm can shift the trunk.
+A model is built with empty sites. The norms move in after the trunk is filled, so that no norm can shift the trunk.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ GAINS = {"relu": 2**0.5, "sigmoid": 1.0, "tanh": 5 / 3, "gelu": 2**0.5}  # as to
 
 
 class Site(nn.Module):
-    """Norm, then activation (`placement` "before") or activation, then norm ("after"); then dropout.
+    """Norm, then activation (`placement` "before") or activation, then norm ("after"). Dropout follows.
 
-    Input and output are (N, C, *positions), or (N, *positions, C) with ``channel_dim=-1``. A norm that brings its own
-    activation takes the whole site. A norm without a shift of its own gets one here, `shift` of shape (C,): trunks have no
+    Input and output are (N, C, *positions), or (N, *positions, C) with ``channel_dim=-1``. A norm with an activation of
+    its own takes the whole site. A norm without a shift gets one here, `shift` of shape (C,), because trunks have no
     bias ahead of a site, in any arm.
 
     A site that is passed several times for one input, once a time step, has `steps` above 1. A norm with running
-    statistics then keeps those of each time step apart (its scale and shift are the same at every step), and steps beyond
-    `steps` use the last ones (Cooijmans et al. 2017, arXiv:1603.09025, section 4).
+    statistics then keeps separate ones for each time step. Its scale and shift are the same at every step. Steps beyond
+    `steps` use the last statistics (Cooijmans et al. 2017, arXiv:1603.09025, section 4).
 
-    With `positions_apart` above 0 each position is a sample of its own for the norm, which gets (N * positions, C) without
-    positions: so it is in networks whose outputs must not see later positions. The number is that of the positions in one input.
+    With `positions_apart` above 0, each position is a sample of its own for the norm, which gets (N * positions, C)
+    without positions. This is for networks whose outputs must not see later positions. The number is that of the
+    positions in one input.
     """
 
     def __init__(
@@ -63,13 +64,13 @@ class Site(nn.Module):
         self.dropout = dropout if activation is not None else 0.0
         self.dropout_stream: torch.Generator | None = None
         self.norm: nn.Module | None
-        self.register_module("norm", None)  # now, so that it comes before the later ones in every listing
+        self.register_module("norm", None)  # registered now, so that it comes before the later ones in every listing
         self.later_norms = nn.ModuleList()
         self.register_parameter("shift", None)
 
     @property
     def norms(self) -> list[Any]:
-        """The norm of each time step that has one of its own: one, or as many as `steps`; none before `install`."""
+        """The norms of the time steps: one, or as many as `steps`. None before `install`."""
         return [] if self.norm is None else [self.norm, *self.later_norms]
 
     def install(self, norm: nn.Module) -> None:
@@ -106,9 +107,9 @@ class Site(nn.Module):
         return x
 
     def _drop(self, x: Tensor) -> Tensor:
-        if self.dropout_stream is None:  # no stream yet: the network is only being examined
+        if self.dropout_stream is None:  # no stream yet, because the network is only being examined
             return x
-        # Drawn in the order of the dimensions, whatever the memory format in which a norm hands on its output.
+        # Drawn in the order of the dimensions, whatever the memory format of the norm's output.
         keep = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         keep.bernoulli_(1 - self.dropout, generator=self.dropout_stream)
         return x * keep / (1 - self.dropout)
@@ -124,16 +125,16 @@ def _with_parameters_of(norm: nn.Module) -> nn.Module:
 
 
 class Sites:
-    """The factory that a model receives: it is called wherever a norm goes, and remembers its sites in order.
+    """The factory that a model receives. It is called wherever a norm goes, and remembers its sites in order.
 
-    A model with residual branches makes the sites of each inside ``with sites.branch():``, and any model sets
-    `classifier` to its last layer: some methods reinitialize them.
+    A model with residual branches makes the sites of each inside ``with sites.branch():``. Any model sets `classifier`
+    to its last layer, because some methods reinitialize it.
 
-    A model that puts sites into a network of other people's fills in more. `changes`: what it has switched off or changed, in words.
-    `replaced`: which norm stood where a site is now. `made_by_network`: the sites that the network has made by itself, with the
-    `channel_dim` that it gave. `reference`: a copy with the network's own norms, if `keeps_reference` asks for it and the network
-    starts from `weights` (models/start.py). Layers ahead keep the biases that are among the weights or among the names of a `stored`
-    state of the same network (`biases_stay`).
+    A model that puts sites into another library's network sets more. `changes`: in words, what it has switched off or
+    changed. `replaced`: which norm was where a site is now. `made_by_network`: the sites that the network has made by
+    itself, with the `channel_dim` that it gave. `reference`: a copy with the network's own norms, if `keeps_reference`
+    asks for it and the network starts from `weights` (models/start.py). Layers ahead keep biases that are among the
+    weights, or among the names of a `stored` state of the same network (`biases_stay`).
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class Sites:
 
     @contextlib.contextmanager
     def branch(self) -> Iterator[None]:
-        """The sites made inside belong to one residual branch, whose last site's output is added to a shortcut."""
+        """The sites made inside belong to one residual branch. Its last site's output is added to a shortcut."""
         self.branches.append([])
         self._in_branch = True
         try:
@@ -174,7 +175,7 @@ class Sites:
             self._in_branch = False
 
     def require_no_order(self, model: str) -> None:
-        """For a model whose own plan says what follows a norm: refuse the settings that its sites would not heed (ValueError)."""
+        """Refuse settings that have no effect, for a model that fixes what follows a norm. ValueError."""
         if self.placement != "before" or self.dropout:
             raise ValueError(
                 f"{model}: what follows a norm is part of the network's plan, so site.placement and site.dropout would change nothing; "
@@ -192,11 +193,11 @@ class Sites:
     ) -> Site:
         """A site for (N, num_features, *positions), or (N, *positions, num_features) with ``channel_dim=-1``.
 
-        `ahead` is the layer whose output the site normalizes, None where there is no such layer: it must have no bias
-        (ValueError), and its weights start with the gain of the activation that follows. `activation=False` makes a
-        site that only normalizes; a name in place of True is an activation other than the network's. `steps` is how many
-        time steps of one input pass it. `positions_apart` is for networks whose outputs must not see later positions, as in
-        language models: the number of positions of one input, each of which the norm then takes as a sample of its own.
+        `ahead` is the layer whose output the site normalizes, or None. It must have no bias (ValueError), and its
+        weights start with the gain of the activation that follows. `activation=False` makes a site that only
+        normalizes. A name in place of True is an activation other than the network's. `steps` is how many time steps of
+        one input pass it. `positions_apart` is for networks whose outputs must not see later positions, as in language
+        models. It is the number of positions of one input. The norm then takes each position as a sample of its own.
         """
         if ahead is not None and getattr(ahead, "bias", None) is not None and not self.biases_stay:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""Weights that a network starts from: read from a file, held against the network by name and shape, and filled in.
+"""Weights that a network starts from: read from a file, checked against the network by name and shape, and filled in.
 
-In come a file or a mapping of names to tensors, and a network as its authors have it, norms included; out goes the same network,
-filled, with notes of what is new and what was not used. This file downloads nothing: a model that knows weights of its own brings
-them. Files are read without running code from them.
+In: a file, or a mapping of names to tensors, and a network in its original form, with its norms. Out: the same network,
+filled, with notes of what is new and what was not used. This file downloads nothing. A model with weights of its own
+brings them. Reading a file runs no code from it.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from torch import Tensor, nn
 from normlib.naming import listed
 
 DEFAULT = "DEFAULT"
-"""The setting for weights that a model knows itself, as torchvision's."""
+"""The setting for a model's own weights, such as torchvision's."""
 WRAPPINGS = ("state_dict", "model", "model_state_dict")
-"""Keys under which checkpoints of other people's keep the weights."""
+"""Keys of the weights in checkpoints of other programs."""
 PREFIXES = ("module.", "_orig_mod.")
-"""What DistributedDataParallel and torch.compile put ahead of every name."""
+"""Prefixes that DistributedDataParallel and torch.compile put before every name."""
 COUNTERS = ("num_batches_tracked",)
-"""Buffers that older files lack and that decide nothing."""
+"""Buffers that older files lack and that change nothing."""
 MOST_NAMED = 4
 
 
 @dataclass
 class Start:
-    """Weights to start from. `source` is the setting, `norm` the norm of the run that wrote the file, where normlib wrote it.
+    """Weights to start from.
 
-    `new`: parameters of the last layer that start from the seed, `unused`: names that the network has no place for,
-    `loaded`: the tensors that were filled, by their ids, `kept_norms`: the sites whose norms go on with their own parameters and statistics.
+    `source` is the setting. `norm` is the norm of the run that wrote the file, if normlib wrote it. `new`: parameters
+    of the last layer that start from the seed. `unused`: names that the network does not have. `loaded`: the tensors
+    that were filled, by their ids. `kept_norms`: the sites whose norms keep their own parameters and statistics.
     """
 
     source: str
@@ -48,7 +49,8 @@ class Start:
     loaded: dict[int, Tensor] = field(default_factory=dict)
 
     def fill(self, network: nn.Module, last: nn.Module | None) -> None:
-        """Fill `network` by names. The layer `last` may be new: for other classes, say. ValueError for anything else that is.
+        """Fill `network` by names. Only the layer `last` may be new, for example for other classes. Otherwise
+        ValueError.
 
         On the meta device shapes are checked, and nothing is filled.
         """
@@ -60,7 +62,7 @@ class Start:
         for name, tensor in own.items():
             value = self.state.get(name)
             if value is not None and fits[name] and not (last_is_new and id(tensor) in of_last):
-                self.loaded[id(tensor)] = tensor  # kept, so that no other tensor gets its id
+                self.loaded[id(tensor)] = tensor  # kept alive, so that no other tensor gets its id
                 if tensor.device.type != "meta":
                     with torch.no_grad():
                         tensor.copy_(value)
@@ -82,7 +84,7 @@ class Start:
             )
 
     def facts(self) -> dict[str, Any]:
-        """What a record says of the start."""
+        """What a record says about the start."""
         return {
             "weights": self.source,
             "hash": state_hash(self.state),
@@ -95,10 +97,11 @@ class Start:
 def read_start(source: str, model: str) -> Start:
     """The weights in a file, .safetensors or one of torch's.
 
-    Raises ValueError for a file that does not exist or holds no weights, and for the weights of a `model` that has none itself.
+    Raises ValueError for a file that does not exist or holds no weights, and for DEFAULT with a `model` that has no
+    weights.
     """
     if source == DEFAULT:
-        raise ValueError(f"model.weights={DEFAULT}: {model} knows no weights of its own; name a file")
+        raise ValueError(f"model.weights={DEFAULT}: {model} has no weights of its own; name a file")
     path = Path(source).expanduser().resolve()
     if not path.is_file():
         raise ValueError(
@@ -109,7 +112,7 @@ def read_start(source: str, model: str) -> Start:
 
 
 def file_hash(source: str, model: str) -> str:
-    """16 hexadecimal digits for the content of a file of weights. ValueError as of `read_start`."""
+    """16 hexadecimal digits for the content of a file of weights. Raises ValueError as `read_start` does."""
     read_start(source, model)
     path = Path(source).expanduser().resolve()
     return _file_hash(path, path.stat().st_mtime_ns)
@@ -126,7 +129,7 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
-    """The state in a file, and the norm that normlib wrote into it; `changed` is when it was, for the cache."""
+    """The state in a file, and the norm that normlib wrote into it. `changed` is its time of change, for the cache."""
     norm = None
     try:
         if path.suffix == ".safetensors":
@@ -138,7 +141,7 @@ def _read(path: Path, changed: int) -> tuple[Mapping[str, Tensor], Mapping[str, 
             norm = json.loads(told["norm"]) if "norm" in told else None
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is wrong with a file is told by errors of many kinds
+    except Exception as error:  # a broken file raises errors of many kinds
         raise ValueError(
             f"model.weights: {path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}); it is a .safetensors "
             "file, or one that torch.save made of a network's state_dict()"

@@ -18,19 +18,19 @@ from normlib.naming import unknown_name
 class Timm(Architecture):
     """The network `name` of timm, a site in the place of each norm (needs ``normlib[timm]``).
 
-    ``model=timm model.name=resnetv2_50``; timm.list_models() names them. Input (N, C, H, W), any number of channels, output
-    (N, num_outputs). `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
-    Networks of a fixed image size are built for the one they get. ``model.weights=DEFAULT`` starts from timm's weights, which it
-    downloads.
+    ``model=timm model.name=resnetv2_50``; timm.list_models() lists the names. Input (N, C, H, W), any number of
+    channels, output (N, num_outputs). `image_size`: the side that images are resized to first, e.g. 224. null leaves
+    them as they are. Networks with a fixed image size are built for the one they get. ``model.weights=DEFAULT`` starts
+    from timm's weights, which it downloads.
 
-    What differs from timm's: a layer whose output enters a norm has no bias, unless it starts from weights. Dropout and stochastic
-    depth are timm's own, drawn from the network's stream; they are off by default in timm.
-    Linear layers and convolutions are filled as everywhere here, with the gain of the activation module behind their norm;
-    other parameters (class tokens, positions, scales of branches) start as timm starts them, from the seed. Norms start as
-    everywhere here: a last scale of a branch that the authors start at zero does not. Where timm has norm and activation in
-    one layer, the site has that activation, or has it behind it where sites have none of the kind; where a norm brings its own
-    (EvoNorm, filter response norm), the site has `site.activation`, which means nothing elsewhere. Global response norm, which
-    ConvNeXt V2 has beside its norms, stays.
+    What differs from timm's: a layer whose output enters a norm has no bias, unless it starts from weights. Dropout and
+    stochastic depth are timm's own, drawn from the network's stream. They are off by default in timm. Linear layers and
+    convolutions are filled as everywhere here, with the gain of the activation module behind their norm. Other
+    parameters (class tokens, positions, scales of branches) start as timm starts them, from the seed. Norms start as
+    everywhere here. A last scale of a branch that the authors start at zero does not. If timm has norm and activation
+    in one layer, the site has that activation, or has it behind it if sites have none of the kind. With a norm that has
+    its own activation (EvoNorm, filter response norm), the site has `site.activation`. That setting means nothing
+    elsewhere. Global response norm, which ConvNeXt V2 has beside its norms, stays.
 
     Settings:
         name: a network of timm, as timm.list_models() names it
@@ -80,10 +80,13 @@ class Timm(Architecture):
 
     @staticmethod
     def default_weights_version(name: str = "resnet18", **settings: Any) -> str:
-        """Which weights DEFAULT stands for in the timm that is installed; fetches nothing. ValueError where there are none."""
+        """Which weights DEFAULT stands for in the installed timm. Downloads nothing.
+
+        Raises ValueError if there are none.
+        """
         import timm
 
         config = timm.get_pretrained_cfg(name)
         if config is None or not config.has_weights:
-            raise ValueError(f"timm has no weights of {name}, so model.weights=DEFAULT names none: name a file")
+            raise ValueError(f"timm has no weights for {name}, so model.weights=DEFAULT names none; name a file")
         return f"{config.architecture}.{config.tag} {config.url or config.hf_hub_id}"

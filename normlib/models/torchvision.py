@@ -23,25 +23,25 @@ AUXILIARY = {
     "deeplabv3_resnet101": {"aux_loss": False},
     "deeplabv3_mobilenet_v3_large": {"aux_loss": False},
 }
-"""Networks with further outputs that take part in training only, and how these are switched off."""
+"""Networks with further outputs for training only, and the settings that switch these off."""
 
 
 @register("torchvision")
 class Torchvision(Architecture):
     """The network `name` of torchvision, a site in the place of each norm (needs ``normlib[vision]``).
 
-    ``model=torchvision model.name=resnet18``, or for segmentation fcn_resnet50, deeplabv3_resnet50 and their like;
-    torchvision.models.list_models() names them. Input (N, C, H, W), output (N, num_outputs), with positions (H, W) behind for
-    segmentation. `image_size`: the side that images are resized to first, e.g. 224; null leaves them as they are.
-    ``model.weights=DEFAULT`` starts from torchvision's weights of that name, which it downloads.
+    ``model=torchvision model.name=resnet18``, or for segmentation fcn_resnet50, deeplabv3_resnet50 and similar ones.
+    torchvision.models.list_models() lists the names. Input (N, C, H, W), output (N, num_outputs), with positions (H, W)
+    behind for segmentation. `image_size`: the side that images are resized to first, e.g. 224. null leaves them as they
+    are. ``model.weights=DEFAULT`` starts from torchvision's weights of that name, which it downloads.
 
-    What differs from torchvision's: where images do not have 3 channels, the first convolution has as many inputs as they have.
-    A layer whose output enters a norm has no bias, unless it starts from weights. There is no auxiliary classifier. Dropout and
-    stochastic depth are torchvision's, drawn from the network's own stream.
-    Linear layers and convolutions are filled as everywhere here, with the gain of the activation module behind their norm; all
-    other parameters (class tokens, positions, scales of branches) start as torchvision starts them, from the seed. Norms start
-    as everywhere here: a last scale of a branch that the authors start at zero does not. Sites hold the norm alone; activations
-    stay where the architecture has them, so `site.activation` means nothing here.
+    What differs from torchvision's: if images do not have 3 channels, the first convolution has as many inputs as they
+    have. A layer whose output enters a norm has no bias, unless it starts from weights. There is no auxiliary
+    classifier. Dropout and stochastic depth are torchvision's, drawn from the network's own stream. Linear layers and
+    convolutions are filled as everywhere here, with the gain of the activation module behind their norm. All other
+    parameters (class tokens, positions, scales of branches) start as torchvision starts them, from the seed. Norms
+    start as everywhere here. A last scale of a branch that the authors start at zero does not. Sites hold the norm
+    alone. Activations stay where the architecture has them, so `site.activation` means nothing here.
 
     Settings:
         name: a network of torchvision, as torchvision.models.list_models() names it
@@ -99,14 +99,14 @@ class Torchvision(Architecture):
 
     @staticmethod
     def default_weights_version(name: str = "resnet18", **settings: Any) -> str:
-        """Which weights DEFAULT stands for in the torchvision that is installed; fetches nothing."""
+        """Which weights DEFAULT stands for in the installed torchvision. Downloads nothing."""
         from torchvision import models
 
         return str(models.get_model_weights(name).DEFAULT.url)
 
 
 def _take_channels(network: nn.Module, channels: int, sites: Sites) -> None:
-    """Let the first convolution take images of so many channels; torchvision's take 3."""
+    """Let the first convolution take images of this number of channels; torchvision's take 3."""
     place, first = next((place, m) for place, m in network.named_modules() if isinstance(m, nn.Conv2d))
     if first.in_channels == channels:
         return

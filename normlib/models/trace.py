@@ -1,7 +1,7 @@
-"""What one example tells of a network: which layer's output enters a norm, what follows a norm, which layer is the last.
+"""What one example shows about a network: which layer's output enters a norm, what follows it, which layer is the last.
 
-In come a network and an example, out go modules by the norms that they belong to. The network stays as it is, but for
-averages that its norms keep. This file knows no norm: whoever calls it names the places to look at.
+In: a network and an example. Out: modules, by the norms that they belong to. The network stays as it is, except for
+averages that its norms keep. This file knows no norm: whoever calls it names the places to examine.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ LIKE_RELU = ("ReLU", "ReLU6", "LeakyReLU", "GELU", "GELUTanh", "SiLU", "Swish", 
 
 @dataclass
 class Trace:
-    """What was found, by the places. `ahead`: the layer whose output enters. `activation`: what acts like ReLU behind it.
+    """What was found, by the places. `ahead`: the layer whose output enters. `activation`: what acts like ReLU behind
+    it.
 
-    `shapes`: of the first input; a place that the example never reached has none. `answers_each_token`: inputs are token ids, and there is an output for each, as in language models.
+    `shapes`: of the first input; a place that the example never reached has none. `answers_each_token`: inputs are
+    token ids, and there is an output for each, as in language models.
 
-    A tensor is known again by its memory and by how often that was written to: views of an output are still that output,
-    and what an activation wrote over it is not.
+    A tensor is recognized by its memory and by how often that was written to. So views of an output are still that
+    output. What an activation wrote over it is not.
     """
 
     ahead: dict[nn.Module, nn.Module] = field(default_factory=dict)
@@ -39,7 +41,7 @@ class Trace:
     answers_each_token: bool = False
 
     def positions_apart(self, place: nn.Module) -> int:
-        """The positions that a norm may not mix, since outputs may not see later ones; 0 where it may."""
+        """The number of positions that a norm may not mix, since outputs may not see later ones. 0 if it may."""
         shape = self.shapes.get(place)
         return math.prod(shape[1:-1]) if self.answers_each_token and shape is not None and len(shape) > 2 else 0
 

@@ -14,14 +14,16 @@ from normlib.models.site import Sites
 
 @register("transformer")
 class Transformer(nn.Module):
-    """`depth` transformer blocks of `width` and `heads` on square patches of side `patch`, with a site for each residual branch.
+    """`depth` transformer blocks of `width` and `heads` on square patches of side `patch`.
 
-    `norm_placement`: "pre", "post", "peri" and "branch_end" as in `attention_block.py`; "pre" and "peri" have one more site, on
-    what leaves the last block. The trunk is the same in all four. `pooling`: a "cls" token of its own, or the "mean" of the
-    tokens, which instance norm at the end leaves at zero.
-    Input (N, C, H, W), output (N, num_outputs). Sites see tokens (N, T, width), channels last, and only normalize:
-    `site.activation` is that of the perceptrons. There is no dropout, and no bias in the last layer of a branch. Positions and
-    the class token start normal with variance 1, as large as the patches' own embedding.
+    There is a site for each residual branch.
+
+    `norm_placement`: "pre", "post", "peri" and "branch_end" as in `attention_block.py`. "pre" and "peri" have one more
+    site, on what leaves the last block. The trunk is the same in all four. `pooling`: a "cls" token of its own, or the
+    "mean" of the tokens, which instance norm at the end leaves at zero. Input (N, C, H, W), output (N, num_outputs).
+    Sites see tokens (N, T, width), channels last, and only normalize. `site.activation` is that of the perceptrons.
+    There is no dropout, and no bias in the last layer of a branch. Positions and the class token start normal with
+    variance 1, as large as the patches' own embedding.
 
     Settings:
         depth: transformer blocks

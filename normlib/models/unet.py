@@ -23,14 +23,14 @@ class Convolutions(nn.Sequential):
 class UNet(nn.Module):
     """The U-Net with `depth` levels of resolution: `width` channels at the first, twice as many at each further one.
 
-    Input (N, C, H, W) with sides that are multiples of 2^(depth-1), output (N, num_outputs, H, W). Each level has two 3x3
-    convolutions on the way down and two on the way up, with a site after each; a maximum over 2x2 leads down, and a 2x2
-    up-convolution without a site leads up, as in the paper. Its output is put beside what the level had on the way down.
-    The last layer is a 1x1 convolution.
+    Input (N, C, H, W) with sides that are multiples of 2^(depth-1), output (N, num_outputs, H, W). Each level has two
+    3x3 convolutions on the way down and two on the way up, with a site after each. As in the paper, a maximum over 2x2
+    leads down, and a 2x2 up-convolution without a site leads up. Its output is joined to what the level had on the way
+    down. The last layer is a 1x1 convolution.
 
-    What differs from the paper: convolutions are padded, so that the output is as large as the input; the paper has depth 5
-    and width 64, and a dropout at the end of the way down. The up-convolution is a 1x1 convolution to four times the channels
-    whose outputs are spread over 2x2 positions: the same map, with a bias for each of the four.
+    What differs from the paper: convolutions are padded, so the output is as large as the input. The paper has depth 5
+    and width 64, and a dropout at the end of the way down. The up-convolution is a 1x1 convolution to four times the
+    channels, whose outputs are spread over 2x2 positions. That is the same map, with a bias for each of the four.
 
     Settings:
         depth: levels of resolution

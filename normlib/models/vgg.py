@@ -20,12 +20,14 @@ SMALLEST_SIDE = 2  # pooling leaves at least 4 positions, so that a norm over po
 
 @register("vgg")
 class VGG(nn.Module):
-    """The VGG network of `depth` 11, 13, 16 or 19: five stages of 3x3 convolutions, each with a site; a maximum over 2x2 behind each stage.
+    """The VGG network of `depth` 11, 13, 16 or 19: five stages of 3x3 convolutions, each with a site.
+
+    A maximum over 2x2 follows each stage.
 
     `width` is that of the first stage (64 in the paper), up to 8 times as much in the last. Input (N, C, H, W), output
-    (N, num_outputs). As usual on small images, one linear classifier replaces the paper's three layers: behind the last stage
-    comes the maximum over all positions that are left, which on 32x32 images is the paper's. Pooling
-    stops where a side would fall below 2, so 8x8 images are halved twice. The paper's two dropouts are left out.
+    (N, num_outputs). As usual on small images, one linear classifier replaces the paper's three layers. Ahead of it is
+    the maximum over all positions that are left, which on 32x32 images is the paper's. Pooling stops before a side
+    would fall below 2, so 8x8 images are halved twice. The paper's two dropouts are left out.
 
     Settings:
         depth: layers: 11, 13, 16 or 19

@@ -13,6 +13,7 @@ from normlib.results.render.markdown import markdown_text
 from normlib.results.store.columns import BATCH_SIZES
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, UNKNOWN, WORSE, Comparison
 from normlib.results.study.identity import NOT_VERIFIED
+from normlib.results.study.looks import summary
 from normlib.results.study.metrics import bracketed, difference_unit, direction, figure, with_unit
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
@@ -57,7 +58,7 @@ def verdicts_file(studies: Sequence[Study], notes: Sequence[str] = ()) -> str:
     blocks = [first] if (first := headline(studies)) else []
     for study in studies:
         blocks += [f"# {markdown_text(study.heading)}"] if study.view else []
-        blocks += [what_is_compared(study.question)] if study.comparisons else []
+        blocks += [what_is_compared(study.question, bool(study.looks))] if study.comparisons else []
         blocks += [] if study.hashed else [NOT_VERIFIED]
         for (heading, lines), (_, sentences) in zip(digests([study]), details([study]), strict=True):
             blocks += [
@@ -80,14 +81,18 @@ def by_section(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]
     return sections
 
 
-def what_is_compared(question: Question) -> str:
-    """The line that says what differences, intervals and p values are."""
+def what_is_compared(question: Question, by_looks: bool = False) -> str:
+    """The line that says what differences, intervals and p values are. `by_looks`: runs were looked at while they were made."""
     metric = question.facts
     unit = f"points of {metric.title}" if metric.percent else bracketed(metric.title, metric.unit)
+    test = "Intervals are 95 % intervals. p comes from the exact sign-flip test, or from Welch's t test where runs are unpaired, and is"
+    if by_looks:
+        test = (
+            "Seeds were added until it was decided. The 95 % intervals and p hold over all looks that were taken. p is"
+        )
     return (
-        f"Differences are arm − {question.baseline} in {unit}; {direction(metric)} is better. Intervals are 95 % intervals. p comes "
-        "from the exact sign-flip test, or from Welch's t test where runs are unpaired, and is corrected (Holm) for all comparisons "
-        "of a table."
+        f"Differences are arm − {question.baseline} in {unit}; {direction(metric)} is better. {test} corrected (Holm) for all "
+        "comparisons of a table."
     )
 
 
@@ -150,7 +155,8 @@ def digest(comparisons: Sequence[Comparison], question: Question, tuned: bool = 
         if each.verdict != NONE:
             by_column.setdefault(each.column, []).append(each)
     lines = [_condition_line(found, question) for found in by_column.values()]
-    return lines + _noise_floor(comparisons, question, tuned) + _not_compared(comparisons)
+    lines += _noise_floor(comparisons, question, tuned) + _not_compared(comparisons)
+    return [*lines, *([f"Seeds until it is decided: {said}."] if (said := summary(comparisons)) else [])]
 
 
 def condition_words(axis: str, column: str) -> str:

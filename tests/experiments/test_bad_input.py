@@ -16,9 +16,9 @@ from tests.experiments.tiny_sweeps import TINY, files_in
 CASES: list[tuple[str, tuple[str, ...]]] = [
     ("compare norm=grup", ("'grup'", "did you mean 'group'")),
     ("compare model=mpl", ("'mpl'", "did you mean 'mlp'")),
-    ("plan epochs=3", ("'epochs'", "Did you mean 'training.epochs'")),
-    ("plan norm.num_groups=3", ("'norm.num_groups'", "It is a setting of norm=evonorm_s0, norm=group")),
-    ("plan optimizer=adamw optimizer.momentum=0.5", ("'optimizer.momentum'", "It is a setting of optimizer=sgd")),
+    ("plan epochs=3", ("'epochs'", "did you mean 'training.epochs'")),
+    ("plan model.heads=2", ("no setting is named 'heads'", "model.heads is a setting of model=gpt, model=transformer")),
+    ("plan optimizer=adamw optimizer.momentum=0.5", ("optimizer.momentum: ", "is a setting of optimizer=sgd")),
     ("plan site.placement=behind", ("no value of site.placement is named 'behind'", "Known: after, before")),
     ("plan norm.frozen=some", ("no value of norm.frozen is named 'some'", "null")),
     ("compare data=digit", ("'digit'", "did you mean 'digits'")),

@@ -189,7 +189,7 @@ def test_compare_arms_is_a_frame_and_refuses_what_it_cannot_answer() -> None:
     records = _arms({"batch": BASELINE, "group": [b + 0.02 for b in BASELINE]})
     table = compare_arms(frame(records), baseline="group")
     assert list(table["arm"]) == ["batch"] and table.loc[0, "difference"] == pytest.approx(-0.02)
-    with pytest.raises(ReportError, match="did you mean 'group'.*There are batch, group"):
+    with pytest.raises(ReportError, match="did you mean 'group'.*Known: batch, group"):
         compare_arms(frame(records), baseline="grup")
     with pytest.raises(ReportError, match="optimizer.lr"):
         compare_arms(frame(records), arm="lr")

@@ -163,7 +163,7 @@ def test_untrained_runs_alone_make_a_table(status: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rows": "nrom"}, "closest are norm"),
+        ({"rows": "nrom"}, "no setting of these runs is named 'nrom'; did you mean 'norm'"),
         ({"columns": "batch_size"}, "data.batch_size"),
         ({"columns": "lr"}, "optimizer.lr"),
         ({"columns": "seed"}, "numbers the replicates"),

@@ -140,7 +140,7 @@ def test_other_wrong_weights_are_refused(make_run, weights: str, tmp_path: Path)
         with pytest.raises(ConfigError, match=message):
             make_run(*overrides(str(tmp_path / name)))
     for model in ("pretrained_net", "convnet"):
-        with pytest.raises(ConfigError, match=r"DEFAULT.*knows no weights of its own.*name a file"):
+        with pytest.raises(ConfigError, match=r"DEFAULT.*has no weights of its own.*name a file"):
             make_run(f"model={model}", "model.weights=DEFAULT")
 
 

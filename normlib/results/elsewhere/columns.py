@@ -13,7 +13,7 @@ import pandas as pd
 
 from normlib.naming import unknown_name
 from normlib.results.elsewhere.frames import TableError
-from normlib.results.store.columns import MACHINE, SEED, is_setting
+from normlib.results.store.columns import LOOKS, MACHINE, SEED, is_setting
 from normlib.results.study.tuning import STAGE, TUNING
 
 PREFIXES = ("config.", "params.", "hparams.", "summary.", "summary_metrics.", "metrics.")
@@ -28,7 +28,7 @@ BOOKKEEPING = re.compile(
 """Columns that tell runs apart and are no settings: what tracking tools write of every run."""
 MOST_NAMES = 12
 """A message names so many columns of a table."""
-TAKEN = (SEED, MACHINE, STAGE, TUNING)
+TAKEN = (SEED, MACHINE, STAGE, TUNING, LOOKS)
 """Names that mean something of their own in the frame of runs."""
 
 

@@ -28,7 +28,7 @@ from normlib.results.elsewhere.columns import (
 from normlib.results.elsewhere.figures import figure_in, metric_named, step_of
 from normlib.results.elsewhere.frames import TableError, number_in
 from normlib.results.elsewhere.status import UNFINISHED, status_column, statuses
-from normlib.results.store.columns import METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
+from normlib.results.store.columns import LOOKS, METRIC_FACTS, SEED, STEP, UNKNOWN_SPLIT
 from normlib.results.store.record import DIVERGED, DONE, TRAINED
 from normlib.results.study.axes import as_text
 from normlib.results.study.question import Question
@@ -105,6 +105,8 @@ def rows_of(table: pd.DataFrame, asked: Asked, name: str) -> Rows:
         figure: figures.where(status_now.isin(TRAINED) & np.isfinite(figures)).to_numpy(),
         f"{UNKNOWN_SPLIT}.{STEP}": step_of(figures),
     })  # fmt: skip
+    if LOOKS in table and LOOKS not in named:  # a part of a table of normlib's still says how it was made
+        frame[LOOKS] = table[LOOKS].to_numpy()
     if not status_now.isin(TRAINED).any():
         counts = ", ".join(f"{count} {each}" for each, count in status_now.value_counts().items())
         raise TableError(f"no run of the table is finished; {counts or 'all were left out'}")

@@ -17,6 +17,7 @@ from normlib.results.stats.intervals import (
     median_interval,
     paired_difference,
     welch_difference,
+    welch_equal_p,
     welch_p,
 )
 from normlib.results.stats.multiple import holm
@@ -48,6 +49,7 @@ __all__ = [
     "smallest_sign_flip_p",
     "stratified_bootstrap",
     "welch_difference",
+    "welch_equal_p",
     "welch_p",
     "wilcoxon_holm",
 ]

@@ -82,6 +82,19 @@ def welch_p(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> float:
     return float(2 * stdtr(freedom, -abs(difference) / standard_error))
 
 
+def welch_equal_p(a: ArrayLike, b: ArrayLike, region: float, resolution: float = 0.0) -> float:
+    """One-sided p that arms which are not paired differ by `region` or more, either way; shapes (n_a,) and (n_b,).
+
+    The larger p of the two one-sided Welch tests (Schuirmann 1987, doi:10.1007/BF01068419). NaN as in `welch_p`.
+    """
+    from scipy.special import stdtr
+
+    difference, standard_error, freedom, _ = _welch(a, b, resolution)
+    if not standard_error > 0:
+        return float("nan")
+    return float(stdtr(freedom, (abs(difference) - region) / standard_error))
+
+
 def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float, float]:
     """Median, low and high end of its exact interval from order statistics; `values` has shape (n,), NaN dropped.
 

@@ -36,7 +36,8 @@ class Looked:
     """What the looks taken so far say of one comparison."""
 
     p: float
-    """Two-sided p of "no difference" over all looks taken, not corrected for the table; NaN before the first look."""
+    """Two-sided p of "no difference" over all looks taken, not corrected for the table. NaN before the first look: count it
+    as 1 in Holm's correction, which would take a table with NaN to be smaller than it is."""
     p_equal: float
     """p of "the difference reaches the region", over all looks taken; NaN before the first look or without a region."""
     low: float

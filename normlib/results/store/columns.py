@@ -10,6 +10,8 @@ SEED = "seed"
 """The column that numbers the replicates."""
 MACHINE = "machine"
 """The label of records that were merged from machines which contradict each other; else there is no such column."""
+LOOKS = "looks"
+"""The label of runs whose number of seeds was not fixed ahead: the numbers of seeds at which their comparisons are looked at."""
 REINITIALIZED = "reinitialized"
 """The trunk's parameters that a run's norm started anew, a JSON list; where no run has any there is no such column."""
 

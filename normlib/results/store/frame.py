@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from normlib.results.store.columns import (
     ARM,
     LISTS,
+    LOOKS,
     MACHINE,
     METRIC_FACTS,
     RESULT_GROUPS,
@@ -60,8 +61,11 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def settings(table: pd.DataFrame) -> list[str]:
-    """The frame's settings: labels of config groups first, then keys of the spec."""
-    return [name for name in table.columns if is_setting(name)]
+    """The frame's settings: labels of config groups first, then keys of the spec.
+
+    The label of looks is none: it says how many seeds there were to be, and runs that differ in it alone are alike.
+    """
+    return [name for name in table.columns if is_setting(name) and name != LOOKS]
 
 
 def run_name(record: Record) -> str:

@@ -2,7 +2,8 @@
 
 In: what the scans of the folders found. Out: the records, and a warning for every two folders that contradict each other.
 Records of one run agree when their status, spec, hashes and metrics do, or when only one of them was trained: a failure
-elsewhere contradicts no figure. Then one is kept: a trained one first, then one that says its stage, then the oldest. Where
+elsewhere contradicts no figure. Then one is kept: a trained one first, then one that says its stage, then the one made for
+the looks that go furthest, then the oldest. Where
 any two do not agree, every record is labelled by the machine that made it, and nothing is dropped between machines: each has
 its own section in the tables, since `machine` is then a setting that varies. This file never reads or writes a folder.
 """
@@ -15,7 +16,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from normlib.results.store.columns import MACHINE
+from normlib.results.store.columns import LOOKS, MACHINE
+from normlib.results.store.looks import looks_in
 from normlib.results.store.record import FACTS, Record
 from normlib.results.store.store import Scan
 from normlib.results.study.tuning import STAGE
@@ -60,9 +62,10 @@ def merge(scans: Mapping[str, Scan]) -> tuple[list[Record], list[str]]:
     return records, warnings
 
 
-def _rank(record: Record) -> tuple[bool, bool, str]:
+def _rank(record: Record) -> tuple[bool, bool, int, str]:
     """Of records of one run the smallest is kept."""
-    return not record.trained, STAGE not in record.labels, record.started
+    last_look = max(looks_in(record.labels.get(LOOKS)), default=0)
+    return not record.trained, STAGE not in record.labels, -last_look, record.started
 
 
 def _by_machine(folder: str, records: Iterable[Record]) -> list[_Found]:

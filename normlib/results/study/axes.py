@@ -7,7 +7,6 @@ settings vary under one label, the label says so. This file never looks at a res
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from normlib.errors import NormlibError
+from normlib.naming import unknown_name
 from normlib.results.store.columns import ARM, SEED, arm_label
 from normlib.results.store.frame import settings
 
@@ -76,10 +76,12 @@ def check_axis(table: pd.DataFrame, axis: str) -> None:
     valid = [name for name in settings(table) if name != SEED]
     if axis in valid or (not len(table) and axis != SEED):
         return
-    close = difflib.get_close_matches(axis, valid, n=5, cutoff=0.5) or [n for n in valid if n.endswith(f".{axis}")]
-    hint = f"the closest are {', '.join(close)}" if close else f"there are {', '.join(valid)}"
-    what = "the seed numbers the replicates of every cell" if axis == SEED else "it is no setting of these runs"
-    raise ReportError(f"rows, columns and filters take a setting of the runs, not {axis!r}: {what}; {hint}")
+    if axis == SEED:
+        raise ReportError(
+            f"rows, columns and filters take a setting of the runs, but {SEED!r} numbers the replicates of every cell; "
+            f"take one of {', '.join(valid)}"
+        )
+    raise ReportError(f"rows, columns and filters: {unknown_name('setting of these runs', axis, valid)}")
 
 
 def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:

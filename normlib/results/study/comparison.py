@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from normlib.results.stats import holm, replicates_needed, smallest_sign_flip_p
@@ -59,6 +59,24 @@ class Comparison:
     """Whether the arm is the control: the baseline a second time."""
     why_none: str = ""
     """Why there is no comparison: all runs failed, skipped, no baseline here."""
+    looks: int = 0
+    """The looks that were taken, where the number of seeds was not fixed ahead. Interval and p then hold over all of them."""
+    looks_planned: int = 0
+    """The looks that there may be at most; 0 where the number of seeds was fixed ahead."""
+    seeds: int = 0
+    """The seeds of the last look that was taken; of these `n` have figures."""
+    p_equal: float = math.nan
+    """Of looks: the p of a difference beyond the rope, before the correction. Small where arms are equal in practice."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether the verdict is better, worse or equal."""
+        return self.verdict in (BETTER, WORSE, EQUAL)
+
+    @property
+    def all_have_figures(self) -> bool:
+        """Whether no pair was lost by a run that diverged and has no figure, so that the mean tells of all."""
+        return bool(self.unpaired) or self.wins + self.ties + self.losses == self.n
 
     @property
     def half_width(self) -> float:
@@ -82,6 +100,26 @@ def judged(compared: Sequence[Comparison], question: Question) -> list[Compariso
     return [dataclasses.replace(each, verdict=_verdict(each, question, made)) for each in made]
 
 
+def judged_at_look(
+    section: Mapping[tuple[str, str], Comparison], question: Question
+) -> dict[tuple[str, str], Comparison]:
+    """The comparisons of one section after a look, those that were decided before as they were.
+
+    One that waits for its first look counts in the corrections with a p of 1. The p of a look never grows at a later one,
+    so that nothing which was decided would be undecided by what came after.
+    """
+    waiting = {key: each.looks_planned > 0 and not each.looks for key, each in section.items()}
+    corrected = holm([1.0 if waiting[key] else each.p for key, each in section.items()])
+    region = bool(question.region)
+    equal = holm([1.0 if waiting[key] and region else each.p_equal for key, each in section.items()])
+    made = dict(section)
+    for (key, each), p, p_equal in zip(section.items(), corrected, equal, strict=True):
+        if each.looks and not each.decided:
+            now = dataclasses.replace(each, p_holm=float(p))
+            made[key] = dataclasses.replace(now, verdict=_verdict_at_look(now, question, float(p_equal)))
+    return made
+
+
 def attainable(n: int, family: Sequence[tuple[float, float]]) -> bool:
     """Whether n replicates could show a difference at all, among comparisons with these (p, corrected p), itself included.
 
@@ -99,20 +137,38 @@ def _verdict(comparison: Comparison, question: Question, family: Sequence[Compar
     """
     if comparison.why_none:
         return NONE
-    apart = comparison.low > 0 or comparison.high < 0
-    if comparison.p_holm <= SIGNIFICANCE and apart:
-        more = comparison.difference > 0
-        better = more == question.facts.higher_is_better
-        contradicted = comparison.outperforms < 0.5 if better else comparison.outperforms > 0.5
-        all_have_figures = comparison.unpaired or comparison.wins + comparison.ties + comparison.losses == comparison.n
-        if all_have_figures and not contradicted:
-            return BETTER if better else WORSE
-        return UNKNOWN
-    none_diverged = not (comparison.diverged or comparison.baseline_diverged)
-    if none_diverged and question.counts_as_equal(comparison.within):
+    if claim := _claim(comparison, question):
+        return claim
+    if _within_rope(comparison, question):
         return EQUAL
     others = [(each.p, each.p_holm) for each in family if each.p == each.p]
     no_interval = comparison.low != comparison.low
     if no_interval or (not comparison.unpaired and not attainable(comparison.n, others)):
         return TOO_FEW
     return UNKNOWN
+
+
+def _verdict_at_look(comparison: Comparison, question: Question, p_equal: float) -> str:
+    """The same at a look, by figures that hold over all looks: equal needs a corrected p as well, and nothing is too few."""
+    if comparison.why_none:
+        return NONE
+    if claim := _claim(comparison, question):
+        return claim
+    return EQUAL if p_equal <= SIGNIFICANCE and _within_rope(comparison, question) else UNKNOWN
+
+
+def _claim(comparison: Comparison, question: Question) -> str:
+    """Better or worse where p and interval say so, unknown where the wins then contradict them; "" where they say nothing."""
+    if not (comparison.p_holm <= SIGNIFICANCE and (comparison.low > 0 or comparison.high < 0)):
+        return ""
+    better = (comparison.difference > 0) == question.facts.higher_is_better
+    contradicted = comparison.outperforms < 0.5 if better else comparison.outperforms > 0.5
+    if contradicted or not comparison.all_have_figures:
+        return UNKNOWN
+    return BETTER if better else WORSE
+
+
+def _within_rope(comparison: Comparison, question: Question) -> bool:
+    """Whether the whole interval lies within the rope, and no run diverged."""
+    none_diverged = not (comparison.diverged or comparison.baseline_diverged)
+    return none_diverged and question.counts_as_equal(comparison.within)

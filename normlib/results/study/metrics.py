@@ -7,7 +7,6 @@ fraction, read in percent, and differs by points; any other is read as it is. Th
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import json
 import math
@@ -151,8 +150,7 @@ def check_value(runs: pd.DataFrame, value: str) -> None:
     """ReportError, with the closest names, for a value that is no measured number of the runs."""
     valid = [name for name in runs if not is_setting(name) and pd.api.types.is_numeric_dtype(runs[name])]
     if value not in valid:
-        close = difflib.get_close_matches(value, valid, n=3) or valid
-        raise ReportError(f"value must be a measured number, not {value!r}; the closest are {', '.join(close)}")
+        raise ReportError(f"value={value}: {unknown_name('measured number', value, valid)}")
 
 
 def _tasks(runs: pd.DataFrame) -> list[tuple[Metric, ...]]:

@@ -8,23 +8,28 @@ This file never words a result; see verdicts.py.
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from normlib.naming import unknown_name
 from normlib.results.stats import (
+    LEVEL,
     outperformance,
     pair_correlation,
     paired_difference,
     sign_flip_p,
     welch_difference,
+    welch_equal_p,
     welch_p,
 )
+from normlib.results.stats.sequential import look_at
 from normlib.results.study.absence import why_none, why_unpaired
 from normlib.results.study.axes import ReportError
 from normlib.results.study.comparison import Comparison, judged
+from normlib.results.study.looks import Looked, look
 
 if TYPE_CHECKING:
     from normlib.results.study.study import Condition, Study
@@ -41,6 +46,9 @@ def paired(study: Study) -> list[Comparison]:
         return []
     found: list[Comparison] = []
     for section, conditions in study.conditions.items():
+        if study.looks:
+            found += looked_at(study, section).comparisons
+            continue
         arms = [arm for arm in study.arms(section) if arm != question.baseline]
         compared = [
             _compare(study, condition, arm) for condition in conditions for arm in arms if arm in condition.arms
@@ -49,15 +57,17 @@ def paired(study: Study) -> list[Comparison]:
     return found
 
 
+def looked_at(study: Study, section: str, together: bool = False) -> Looked:
+    """The comparisons of a section whose runs were looked at while they were made; `together` as in `looks.look`."""
+    return look(study, section, lambda condition, arm: _compare(study, condition, arm), together)
+
+
 def check_baseline(study: Study) -> None:
     """ReportError, with the closest labels, for a baseline that is none of the rows."""
     question, labels = study.question, study.places.row_labels
     if question.baseline not in labels:
-        close = difflib.get_close_matches(question.baseline, labels, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
         raise ReportError(
-            f"the baseline is one of the rows, {question.rows}, and {question.baseline!r} is none of them: {hint}"
-            f"There are {', '.join(labels) or 'no runs'}; choose one with baseline=..."
+            f"baseline={question.baseline}: {unknown_name(f'row ({question.rows})', question.baseline, labels)}"
         )
 
 
@@ -79,31 +89,51 @@ def _compare(study: Study, condition: Condition, arm: str) -> Comparison:
     unpaired = _why_unpaired(study, condition, arm, n, min((~np.isnan(a)).sum(), (~np.isnan(b)).sum()))
     if unpaired:
         samples = a[~np.isnan(a)], b[~np.isnan(b)]
-        return _of_two_samples(made, *samples, unpaired, step)
-    interval = paired_difference(a, b, resolution=step)
+        return _of_two_samples(made, *samples, unpaired, step, question.region, len(study.looks))
+    if study.looks:
+        looked = look_at(a - b, study.looks, step, question.region or None)
+        low, high, p, p_equal = looked.low, looked.high, looked.p, looked.p_equal
+        if low != low:
+            return dataclasses.replace(made, n=n, why_none=f"{arm}: too few seeds with figures, {n}")
+    else:
+        interval = paired_difference(a, b, resolution=step)
+        mean, width = float(interval.mean), float(interval.half_width)
+        low, high, p, p_equal = mean - width, mean + width, sign_flip_p(a - b), math.nan
     share = outperformance(a, b, diverged[arm], diverged[question.baseline], not question.facts.higher_is_better)
     return dataclasses.replace(
-        made, n=n, difference=float(interval.mean),
-        low=float(interval.mean - interval.half_width), high=float(interval.mean + interval.half_width),
+        made, n=n, difference=float((a - b)[both].mean()), low=low, high=high,
         outperforms=float(share.mean), outperforms_low=float(share.low), outperforms_high=float(share.high),
         wins=int(share.wins), ties=int(share.ties),
         losses=int(share.n - share.wins - share.ties),
-        p=sign_flip_p(a - b), correlation=pair_correlation(a, b),
+        p=p, p_equal=p_equal, correlation=pair_correlation(a, b),
     )  # fmt: skip
 
 
 def _of_two_samples(
-    made: Comparison, a: NDArray[np.float64], b: NDArray[np.float64], why: str, resolution: float
+    made: Comparison,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    why: str,
+    resolution: float,
+    region: float | None,
+    looks: int,
 ) -> Comparison:
-    interval = welch_difference(a, b, resolution=resolution)
+    """Of `looks` that may be taken, each has an equal share of the error."""
+    shares = max(looks, 1)
+    interval = welch_difference(a, b, 1 - (1 - LEVEL) / shares, resolution)
     mean, width = float(interval.mean), float(interval.half_width)
+    n = min(len(a), len(b))
+    if looks and width != width:
+        return dataclasses.replace(made, n=n, why_none=f"{made.arm}: too few seeds with figures, {n}")
+    p_equal = welch_equal_p(a, b, region, resolution) if looks and region is not None else math.nan
     return dataclasses.replace(
         made,
-        n=min(len(a), len(b)),
+        n=n,
         difference=mean,
         low=mean - width,
         high=mean + width,
-        p=welch_p(a, b, resolution),
+        p=min(shares * welch_p(a, b, resolution), 1.0) if looks else welch_p(a, b, resolution),
+        p_equal=min(shares * p_equal, 1.0) if p_equal == p_equal else p_equal,
         unpaired=why,
     )
 

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normlib.results.store.columns import CONTROL, SEED, STEP
+from normlib.results.store.columns import CONTROL, LOOKS, SEED, STEP
 from normlib.results.store.frame import run_names
+from normlib.results.store.looks import planned_looks
 from normlib.results.store.record import DIVERGED, TRAINED
 from normlib.results.study.axes import Places, ReportError, places
 from normlib.results.study.comparison import Comparison
@@ -62,6 +63,16 @@ class Condition:
         positions = self.trained(arm)
         names = run_names(self.runs)[positions]
         return self.by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
+
+    def first(self, seeds: int) -> Condition:
+        """The same with the runs of the seeds below `seeds` alone."""
+        inside = pd.to_numeric(self.runs[SEED]).to_numpy() < seeds
+        place = np.cumsum(inside) - 1
+        names, replicate = np.unique(self.runs[SEED].to_numpy()[inside], return_inverse=True)
+        positions = {arm: place[rows[inside[rows]]] for arm, rows in self.positions.items() if inside[rows].any()}
+        return Condition(
+            self.section, self.column, self.runs[inside], positions, replicate, tuple(str(name) for name in names)
+        )
 
     def resolution(self, value: str, metric: Metric) -> float:
         """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
@@ -131,6 +142,20 @@ class Study:
     def hashed(self) -> bool:
         """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
         return has_hashes(self.runs)
+
+    @cached_property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of seeds at which the comparisons were looked at while runs were made; () where seeds were fixed ahead.
+
+        If any run was made with looks, all are judged that way, which is right whatever ended the sweep. ReportError where
+        seeds have no numbers.
+        """
+        planned = planned_looks(self.runs[LOOKS]) if LOOKS in self.runs else ()
+        if planned and pd.to_numeric(self.runs[SEED], errors="coerce").isna().any():
+            raise ReportError(
+                "runs that are looked at while they are made have seeds that are numbers: 0, 1, 2, and so on"
+            )
+        return planned
 
     @cached_property
     def places(self) -> Places:

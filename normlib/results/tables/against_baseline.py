@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normlib.results.stats import holm, paired_difference, replicates_needed, sign_flip_p
+from normlib.results.stats.sequential import look_at
 from normlib.results.study.comparison import SIGNIFICANCE, attainable
 from normlib.results.study.metrics import EMPTY, figure
 from normlib.results.tables.table import Column, Row, p_value
@@ -48,11 +49,16 @@ NOT_COMPARED = Against()
 
 
 def against_baseline(
-    values: Mapping[str, NDArray[np.float64]], baseline: str, unpaired: Mapping[str, str], resolution: float = 0.0
+    values: Mapping[str, NDArray[np.float64]],
+    baseline: str,
+    unpaired: Mapping[str, str],
+    resolution: float = 0.0,
+    looks: Sequence[int] = (),
 ) -> dict[str, Against]:
     """By arm, except the baseline; `values` are of shape (replicates,), rows paired, NaN where missing.
 
     `unpaired` gives the reason for arms that cannot be compared; `resolution` is the step of values that come in steps.
+    `looks`: the numbers of seeds at which runs were looked at while they were made; rows are then in the order of the seeds.
     """
     if baseline not in values:
         return {}
@@ -63,6 +69,9 @@ def against_baseline(
         if unpaired.get(arm) or not n:
             found[arm] = Against(why_none=unpaired.get(arm) or "no replicate in common")
             continue
+        if looks:
+            found[arm] = _at_looks(differences, looks, resolution)
+            continue
         interval = paired_difference(values[arm], values[baseline], resolution=resolution)
         mean, width = float(interval.mean), float(interval.half_width)
         found[arm] = Against(mean, mean - width, mean + width, n, sign_flip_p(differences))
@@ -70,10 +79,20 @@ def against_baseline(
     family = [(each.p, float(p)) for each, p in zip(found.values(), corrected, strict=True) if each.n]
     needed = replicates_needed(len(family)) if family else 0
     return {
-        arm: dataclasses.replace(each, p_holm=float(p), n_needed=needed, too_few=not attainable(each.n, family))
+        arm: dataclasses.replace(each, p_holm=float(p), n_needed=0 if looks else needed, too_few=not (looks or attainable(each.n, family)))
         if each.n else each
         for (arm, each), p in zip(found.items(), corrected, strict=True)
     }  # fmt: skip
+
+
+def _at_looks(differences: NDArray[np.float64], looks: Sequence[int], resolution: float) -> Against:
+    """The figures of the last look that the replicates allow; those behind it count at the next one."""
+    made = int(np.flatnonzero(~np.isnan(differences)).max()) + 1
+    seeds = max((seeds for seeds in looks if seeds <= made), default=0)
+    looked = look_at(differences[:seeds], looks, resolution)
+    if looked.n < 2:
+        return Against(why_none=f"the first look is after {looks[0]} seeds")
+    return Against(float(np.nanmean(differences[:seeds])), looked.low, looked.high, looked.n, looked.p)
 
 
 def against_columns(

@@ -71,7 +71,9 @@ def batch_size_effect_tables(study: Study) -> list[Table]:
 def _effects(study: Study, section: str, conditions: Sequence[Condition], sizes: NDArray[np.float64]) -> list[Effect]:
     arms, baseline, metric = study.arms(section), study.question.baseline, study.question.facts
     value = study.question.on("test")
-    names = sorted({name for condition in conditions for name in condition.replicates})
+    names = sorted(
+        {name for condition in conditions for name in condition.replicates}, key=float if study.looks else str
+    )
     row_of = {name: row for row, name in enumerate(names)}
     curves = {arm: np.full((len(names), len(conditions)), math.nan) for arm in arms}  # (replicates, conditions)
     for place, condition in enumerate(conditions):
@@ -88,7 +90,7 @@ def _effects(study: Study, section: str, conditions: Sequence[Condition], sizes:
         # A sum's rounding is that of the values times the length of the weights.
         step = float(np.linalg.norm(weigh(np.eye(len(sizes)), sizes)))
         step *= max(condition.resolution(value, metric) for condition in conditions)
-        against = against_baseline(values, baseline, unpaired, step)
+        against = against_baseline(values, baseline, unpaired, step, study.looks)
         return {
             arm: (mean_interval(own, resolution=step), against.get(arm, NOT_COMPARED)) for arm, own in values.items()
         }
@@ -154,8 +156,11 @@ def _table(study: Study, section: str, effects: list[Effect]) -> Table:
         f"{within} of its best. It compares an arm with itself, not with other arms.",
     ]
     if family := sum(effect.slope_against.n > 0 for effect in effects):
+        kind, test = "t interval", "exact two-sided sign-flip test"
+        if study.looks:
+            kind, test = "interval over all looks", "two-sided, over all looks at the seeds"
         notes.append(
-            f"− that of {baseline}: mean difference, seed by seed, with its 95 % t interval. p: exact two-sided sign-flip test, "
+            f"− that of {baseline}: mean difference, seed by seed, with its 95 % {kind}. p: {test}, "
             f"corrected by Holm's method over the slopes and over the areas ({family} each)."
         )
     elif not any(effect.arm == baseline and not effect.why_none for effect in effects):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normlib.results.study.comparison import BETTER, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
+from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
+from normlib.results.study.looks import mixed, summary
 from normlib.results.study.metrics import difference_unit, figure, in_unit
+from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.tables.means import title
 from normlib.results.tables.table import Column, Table, register_table, usual
@@ -17,7 +19,7 @@ DIFFERENCES = "differences"
     DIFFERENCES,
     "Against the baseline",
     "Differences are taken replicate by replicate between runs that share trunk, batches and schedule; p is exact, from all ways "
-    "to flip the differences' signs, and corrected (Holm) over the table. What shares less is compared as two samples, and says so.",
+    "to flip the differences' signs, and corrected (Holm) over the table. With seed=auto p holds over all looks at the seeds instead. What shares less is compared as two samples, and says so.",
     order=20,
 )
 def differences(study: Study) -> list[Table]:
@@ -57,9 +59,18 @@ def too_few_seeds(row: Comparison) -> str:
     return f"too few seeds ({row.n} of {row.n_needed})"
 
 
+def marked_equal(row: Comparison, question: Question) -> bool:
+    """Whether the interval lies within the rope. At a look that alone is no verdict, since nothing is corrected yet."""
+    return row.verdict == EQUAL if row.looks else question.counts_as_equal(row.within)
+
+
 def common_notes(study: Study, mine: Sequence[Comparison]) -> tuple[str, ...]:
     """What both tables of differences have to say of the comparisons of one section."""
-    question, notes = study.question, []
+    question, notes = study.question, list[str]()
+    if said := summary(mine):
+        notes.append(f"{said}. Each comparison is shown as it stood at the look that decided it, or at its last one.")
+    if said := mixed(study):
+        notes.append(said)
     if not question.facts.higher_is_better:
         notes.append(f"Lower {question.facts.title} is better: below 0 the arm is ahead of {question.baseline}.")
     few = [each for each in mine if each.verdict == TOO_FEW]
@@ -96,17 +107,20 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
         remarks = ["unpaired"] if row.unpaired else []
         remarks += [f"diverged {row.diverged}"] if row.diverged else []
         remarks += [too_few_seeds(row)] if row.verdict == TOO_FEW else [f"n={row.n}"] if row.n != usual_n else []
-        return ", ".join([words + (" ≈" if question.counts_as_equal(row.within) else ""), *remarks])
+        return ", ".join([words + (" ≈" if marked_equal(row, question) else ""), *remarks])
 
-    width = ", ± half-width of its 95 % t interval" if any(each.low == each.low for each in mine) else ""
+    kind, test = (
+        ("interval over all looks", "tests at the looks") if study.looks else ("t interval", "exact sign-flip test")
+    )
+    width = f", ± half-width of its 95 % {kind}" if any(each.low == each.low for each in mine) else ""
     unless = ", unless a cell says otherwise" if any(each.n not in (0, usual_n) for each in mine) else ""
     notes = [f"Mean of arm − {question.baseline}, seed by seed{width}; n = {usual_n}{unless}."]
     if any(map(is_clear, mine)):
         notes.append(
-            f"Bold: better or worse than {question.baseline} (exact sign-flip test, p ≤ {SIGNIFICANCE} after Holm's correction for the "
+            f"Bold: better or worse than {question.baseline} ({test}, p ≤ {SIGNIFICANCE} after Holm's correction for the "
             f"{family_words(mine)}). Neither bold nor ≈: no clear difference."
         )
-    if any(question.counts_as_equal(each.within) for each in mine):
+    if any(marked_equal(each, question) for each in mine):
         notes.append(
             f"≈: equal in practice. The interval lies within ± {question.region_words}, the rope: smaller differences do not matter."
         )

@@ -36,6 +36,10 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
         text, low, high = (figure(end, metric, sign=True, width=row.half_width) for end in ends)
         return f"{text} ({low} to {high})" if row.low == row.low else text
 
+    kind, of_look, test = "t interval", "", "two-sided sign-flip test of the mean difference, exact up to 40 seeds"
+    if study.looks:
+        kind, of_look = "interval, which covers at all looks at once", ", of its look alone"
+        test = "two-sided, over all looks at the mean difference, each of which spends its share of the error"
     region = question.region_words.partition(" ")[0]
     return Table(
         name="paired",
@@ -53,11 +57,10 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
         ),
         rows=mine,
         notes=(
-            f"Difference: mean of arm − {question.baseline}, seed by seed, with its 95 % t interval.",
+            f"Difference: mean of arm − {question.baseline}, seed by seed, with its 95 % {kind}.",
             "Outperforms: the share of seeds in which the arm is ahead. A tie counts half, a diverged run as a loss. "
-            "The interval is Clopper–Pearson's.",
-            "p: two-sided sign-flip test of the mean difference, exact up to 40 seeds; p (Holm): corrected for the "
-            f"{family_words(mine)}. r: correlation within pairs.",
+            f"The interval is Clopper–Pearson's{of_look}.",
+            f"p: {test}; p (Holm): corrected for the {family_words(mine)}. r: correlation within pairs.",
             "No rope is set, so nothing counts as equal in practice. rope=... sets the difference that does not matter."
             if question.region is None
             else f"Equal in practice: the interval lies within ± {question.region_words} (rope={region}).",
