@@ -157,7 +157,7 @@ def list(
     configuration `values`. A setting has `kind` ("setting"), `key`, `type`, `choices`, `default`, `help`, `changes_numbers` and
     `of`, the choices of its group that have it (empty: all). ``pandas.DataFrame(list("norm"))`` is a table of them. RegistryError for an unknown name::
 
-        [norm["name"] for norm in normlib.list("norm") if not norm["depends_on_batch"]]
+        [row["name"] for row in normlib.list("norm") if row.get("depends_on_batch") is False]
     """
     from normlib.listing import listing
 

@@ -27,6 +27,7 @@ from normlib.results.store.frame import frame
 from normlib.results.store.store import Store
 from normlib.results.study.axes import ReportError
 from tests.experiments.tiny_sweeps import TINY
+from tests.pages import page
 from tests.results.factories import make_record
 
 NASTY = "<script>alert('x')</script> [bold]&amp; "
@@ -340,6 +341,19 @@ def test_steps_are_a_bar_in_a_notebook_and_nothing_on_a_quiet_console(displays: 
 def test_a_console_that_is_no_notebook_prints_results(displays: Displays, capsys: pytest.CaptureFixture[str]) -> None:
     show(make_record(), Console())
     assert capsys.readouterr().out.startswith("done: norm=") and displays.outputs == []
+
+
+def test_what_the_page_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _records(tmp_path)
+    plan, twice, long = re.findall(r"^```python\n(.*?)^```", page("docs/from_python.md"), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(plan, names)
+    assert {run.spec["training"]["epochs"] for run in names["plan"].runs} == {2}
+    same = [eval(line.replace("compare", "plan"), names) for line in twice.splitlines()]
+    assert [run.id for run in same[0].runs] == [run.id for run in same[1].runs]
+    exec(long, names)
+    assert set(names["long"]["metric"]) == {"accuracy"} and len(names["long"]) == 12
 
 
 def test_every_verb_of_the_command_line_that_has_a_result_is_a_function() -> None:

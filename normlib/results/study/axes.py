@@ -148,7 +148,7 @@ def _along(table: pd.DataFrame, axis: str, order: Order, other: str) -> tuple[pd
     plan = order.get(axis, ())
     if axis == ARM:  # a control stands behind the arm that it doubles
         plan = [each for label in plan for each in (label, arm_label(label))]
-    ranked = sorted((_rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
+    ranked = sorted((rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
     return labels, tuple(label for _, label in ranked)
 
 
@@ -172,11 +172,11 @@ def _sections(table: pd.DataFrame, keys: list[str], order: Order) -> tuple[pd.Se
     for key in keys:
         labels += (", " if key != keys[0] else "") + f"{key}=" + table[key].map(as_text)
     first = table.loc[labels.drop_duplicates().index, keys]
-    ranked = sorted(first.index, key=lambda row: [_rank(first.at[row, key], order.get(key, ())) for key in keys])
+    ranked = sorted(first.index, key=lambda row: [rank(first.at[row, key], order.get(key, ())) for key in keys])
     return labels, tuple(labels[row] for row in ranked)
 
 
-def _rank(value: Any, plan: Sequence[str]) -> tuple[int, float, str]:
+def rank(value: Any, plan: Sequence[str] = ()) -> tuple[int, float, str]:
     """Sort key of a value: by the plan, then numbers by size, then words by alphabet, then what is absent."""
     text = same_text(value)
     planned = [same_text(entry) for entry in plan]

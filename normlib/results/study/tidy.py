@@ -12,7 +12,7 @@ import pandas as pd
 from normlib.results.store.columns import ARM, METRIC_FACTS, SEED
 from normlib.results.store.folders import load_results
 from normlib.results.store.record import TRAINED
-from normlib.results.study.axes import ReportError, labels_of_arms, section_keys
+from normlib.results.study.axes import ReportError, labels_of_arms, rank, section_keys
 from normlib.results.study.metrics import SPLITS
 
 COLUMNS = ("arm", "seed", "metric", "value", "split", "status", "id")
@@ -27,7 +27,7 @@ def tidy(runs: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
     setting: `batch_size` stands for `data.batch_size`. Where that name is not the only one, all parts stay: `data_batch_size`.
 
     Values are as stored: a % metric is a fraction, and NaN stands for a figure that is not finite. Runs that were skipped or
-    failed have no rows. ReportError for a frame that holds no runs of normlib::
+    failed have no rows. Rows are sorted by arm, condition and seed. ReportError for a frame that holds no runs of normlib::
 
         runs = normlib.tidy("results/small_batch").query("metric == 'accuracy' and split == 'test'")
         seaborn.pointplot(runs, x="batch_size", y="value", hue="arm")
@@ -38,10 +38,12 @@ def tidy(runs: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
             "tidy takes runs as normlib.compare and normlib.load_results return them, and this frame has no column "
             f"{missing[0]!r}; for runs that were made elsewhere use normlib.report, or pandas.melt"
         )
-    table = table.reset_index(drop=True)
     keys = section_keys(table, ARM, "")
+    table = table.assign(arm=labels_of_arms(table))
+    order = [[rank(each) for each in row] for row in table[["arm", *keys, SEED]].itertuples(index=False)]
+    table = table.iloc[sorted(range(len(table)), key=order.__getitem__)].reset_index(drop=True)
     runs_as_rows = pd.DataFrame(
-        {"arm": labels_of_arms(table), **{name: table[key] for name, key in _named(keys).items()}, SEED: table[SEED]}
+        {"arm": table["arm"], **{name: table[key] for name, key in _named(keys).items()}, SEED: table[SEED]}
     )
     behind = table[["status", "id"]]
     trained, has = table["status"].isin(TRAINED), _metrics_of_each_run(table)
