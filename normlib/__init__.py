@@ -1,6 +1,6 @@
 """normlib compares normalization layers fairly: identical networks that differ in nothing but the norm.
 
-Everything is imported when it is first asked for, so that reading results needs no torch.
+Everything is imported when it is first used, so reading results needs no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a terminal can show: signs that its encoding has no letter for are written with letters that it has."""
+"""Output on any terminal: characters that its encoding lacks are written with others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAIN = {
 
 
 def show_anything() -> None:
-    """From now on what is printed never ends in a UnicodeEncodeError, as under LC_ALL=POSIX; no sign of a number gets lost."""
+    """From now on printing never raises UnicodeEncodeError, as under LC_ALL=POSIX. No sign of a number is lost."""
     codecs.register_error("normlib", _plainly)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -26,7 +26,7 @@ def show_anything() -> None:
 
 
 def new_console() -> Console:
-    """A console for what is printed; a reader who has gone away is a BrokenPipeError, as for any other print."""
+    """A console for output. If the reader has gone away, it raises BrokenPipeError, as any other print."""
     from rich.console import Console
 
     class Piped(Console):

@@ -84,6 +84,7 @@ def report(
     rope: float | None = None,
     to: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    figures_width: str | None = None,
     config_dirs: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     **more: Any,
@@ -107,7 +108,8 @@ def report(
     of this, and hashes verify its pairs. Nothing verifies those of any other table, and every table of the report says so.
 
     In both cases the others are compared with the arm `baseline`, by default "batch". `higher_is_better` is needed where the metric's name
-    does not tell. `rope` is the difference that counts as equal in practice. ConfigError or FolderError where there are no such
+    does not tell. `rope` is the difference that counts as equal in practice. `figures_width` is what figures fit in print: a
+    "column" (3.35 inches) or the "text" (6.9 inches) of a paper, by default the text. ConfigError or FolderError where there are no such
     runs, TableError for what could give a wrong figure, StoreError where files are in the way that no report wrote; with
     ``overwrite=True`` they are replaced.
     """
@@ -118,7 +120,7 @@ def report(
     from normlib.results.elsewhere.report import files_among, report_on_table
     from normlib.results.elsewhere.rows import Asked
 
-    more = {**more, **(settings or {})}
+    more = {**({} if figures_width is None else {"figures.width": figures_width}), **more, **(settings or {})}
     asked = {
         "arm": arm, "seed": seed, "metric": metric, "columns": columns, "baseline": baseline, "higher_is_better": higher_is_better,
         "unit": unit, "rope": rope,
@@ -137,13 +139,14 @@ def report(
         return report_from_records(words, config_dirs, None if to is None else os.fspath(to), overwrite)
     if len(runs) > 1:
         raise TableError(f"a report on a table takes that one table, and {len(runs)} things were named")
+    width = more.pop("figures.width", "text")
     if unknown := sorted(more.keys() - {"plugins"}):
         raise TableError(
-            f"{unknown_name('argument of a report on a table', unknown[0], [*asked, 'plugins', 'to', 'overwrite'])}; to leave "
+            f"{unknown_name('argument of a report on a table', unknown[0], [*asked, 'plugins', 'to', 'overwrite', 'figures_width'])}; to leave "
             "runs out, take their rows out of the table"
         )
     load_plugins(as_overrides((), more))
-    return report_on_table(tables[0], Asked(**asked), to, overwrite)
+    return report_on_table(tables[0], Asked(**asked), to, overwrite, width)
 
 
 def list(

@@ -76,7 +76,7 @@ def test_machines_that_contradict_each_other_have_sections(place: Path, capsys: 
     records = contents(place / "results", "a") | contents(place / "results", "b")
     assert main(["report", "results/a", "results/b", "--to", "both"]) == 0
     shown = capsys.readouterr().out
-    assert "do not agree on the metrics of 6 runs" in shown and "machine=Xeon / cpu / torch 2.6.0" in shown
+    assert "disagree on the metrics of 6 runs" in shown and "machine=Xeon / cpu / torch 2.6.0" in shown
     table = _rows("both/tables/accuracy.csv")
     assert table.groupby("section")["n"].sum().to_dict() == {
         "machine=EPYC / cpu / torch 2.6.0": 6,

@@ -187,6 +187,13 @@ def test_a_report_is_made_of_folders_and_of_settings(tmp_path: Path, monkeypatch
     [
         (["nowhere"], {}, ConfigError, "'nowhere' is neither a folder"),
         (["results/small_batch"], {"arm": "norm"}, TableError, "arm=.*belongs to a table"),
+        (["results/small_batch"], {"figures_width": "colum"}, NormlibError, r"figures\.width.*column"),
+        (
+            ["runs.csv"],
+            {"arm": "norm", "metric": "accuracy", "figures_width": "colum"},
+            NormlibError,
+            r"figures\.width.*column",
+        ),
         (["results/small_batch"], {"unit": "%"}, TableError, "unit=.*belongs to a table"),
         (["results/small_batch"], {"baseline": "grup"}, ConfigError, "grup.*group"),
         ([], {"experiment": "smal_batch"}, NormlibError, "smal_batch.*small_batch"),
@@ -205,6 +212,7 @@ def test_a_report_that_cannot_be_says_why(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _records(tmp_path)
+    frame([make_record(norm=norm, seed=seed) for norm in ("batch", "group") for seed in range(3)]).to_csv("runs.csv")
     with pytest.raises(error, match=message):
         normlib.report(*runs, **asked)
 
@@ -346,6 +354,7 @@ def test_a_console_that_is_no_notebook_prints_results(displays: Displays, capsys
 def test_what_the_page_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _records(tmp_path)
+    _records(tmp_path, batch_size=8)
     plan, twice, long = re.findall(r"^```python\n(.*?)^```", page("docs/from_python.md"), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(plan, names)
@@ -353,7 +362,7 @@ def test_what_the_page_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     same = [eval(line.replace("compare", "plan"), names) for line in twice.splitlines()]
     assert [run.id for run in same[0].runs] == [run.id for run in same[1].runs]
     exec(long, names)
-    assert set(names["long"]["metric"]) == {"accuracy"} and len(names["long"]) == 12
+    assert set(names["long"]["metric"]) == {"accuracy"} and len(names["long"]) == 24
 
 
 def test_every_verb_of_the_command_line_that_has_a_result_is_a_function() -> None:

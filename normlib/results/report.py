@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
+from normlib.results.contents import (
+    FIGURES,
+    PAGE,
+    ROWS,
+    TABLES,
+    VERDICTS,
+    check_width,
+    figures_of,
+    make_figures,
+    page_of,
+    tables_of,
+)
 from normlib.results.messages import messages_of, runs
 from normlib.results.render.html import html_table
 from normlib.results.render.terminal import terminal
@@ -115,11 +126,13 @@ def write_report(
     warnings: Sequence[str] = (),
     staged: bool = True,
     overwrite: bool = False,
+    figures_width: str = "text",
 ) -> Report:
     """Write every file and return the report. `filters` keeps the runs whose settings are among the values given, `ids`
     those of a plan; runs.csv has all runs nevertheless. `command` is what makes the report again, for the page;
     `warnings` is what a reader must be told of how the records came together. `staged`: after tuning there are two views;
-    False shows all runs as one comparison, which is what they are in a plan that does not tune.
+    False shows all runs as one comparison, which is what they are in a plan that does not tune. `figures_width`: "column" or
+    "text", what figures are made to fit in print.
 
     IdentityError where runs are compared that are not paired, ReportError for unknown axes; runs.csv is there by then.
     StoreError where files are in the way that no report wrote; `overwrite` has them replaced.
@@ -139,7 +152,7 @@ def write_report(
     curves = {run_name(record): record.curves for record in kept}
     return report_on_frame(
         folder, of_plan, question, all_runs=all_runs, curves=curves, problems=problems, superseded=superseded, filters=filters,
-        command=command, warnings=warnings, notes=others, staged=staged, overwrite=overwrite,
+        command=command, warnings=warnings, notes=others, staged=staged, overwrite=overwrite, figures_width=figures_width,
     )  # fmt: skip
 
 
@@ -158,9 +171,11 @@ def report_on_frame(
     notes: Sequence[str] = (),
     staged: bool = True,
     overwrite: bool = False,
+    figures_width: str = "text",
 ) -> Report:
     """The same of a frame of runs, whoever made it. `all_runs` goes to runs.csv, by default `table`; `curves` are by the runs'
     names; `notes` are the last messages."""
+    check_width(figures_width)
     all_runs = table if all_runs is None else all_runs
     rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
     try:
@@ -175,20 +190,21 @@ def report_on_frame(
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
-    drawn = figures_of(studies)
-    no_figure = bool(studies) and not drawn
+    figures = make_figures(studies)
+    images = figures_of(figures, figures_width)
+    no_figure = bool(studies) and not figures
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     messages += notes
     contents: dict[str, str | bytes] = {
         **rows,
         **tables_of(tables),
         VERDICTS: verdicts_file(studies, chosen.messages),
-        **drawn,
+        **images,
     }
     if len(chosen.runs):
-        contents[PAGE] = page_of(Study(chosen.runs, question), studies, tables, messages, command)
+        contents[PAGE] = page_of(Study(chosen.runs, question), studies, tables, figures, messages, command)
     files = place(folder, contents, overwrite)
-    main = next((each for name, each in drawn.items() if name.endswith(".svg")), b"")
+    main = next((each for name, each in images.items() if name.endswith(".svg")), b"")
     return Report(folder, chosen.runs, studies, tables, tuple(files), tuple(messages), main)
 
 

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from normlib.results.plots.static import KINDS, image
 from normlib.results.render import FILES
 from normlib.results.store.files import unwritable, write_atomically
 from normlib.results.store.placing import check_place, place
@@ -21,7 +22,6 @@ from normlib.timings.record import OlderTimingError, Timing
 from normlib.timings.tables import entries, tables
 
 NAME = "bench"
-IMAGE_KINDS = ("png", "svg")
 TABLE, FIGURE = "tables/cost", "figures/cost"
 
 
@@ -39,7 +39,7 @@ class BenchFolder:
             self.runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.runs, error) from error
-        names = [*(f"{TABLE}{ending}" for ending in FILES), *(f"{FIGURE}.{kind}" for kind in IMAGE_KINDS)]
+        names = [*(f"{TABLE}{ending}" for ending in FILES), *(f"{FIGURE}.{kind}" for kind in KINDS)]
         check_place(self.path, names, self.overwrite)
 
     def write(self, timing: Timing) -> Path:
@@ -64,13 +64,11 @@ class BenchFolder:
 
     def report(self, timings: Sequence[Timing]) -> tuple[list[Table], list[Path]]:
         """Write the tables and the figure; the tables, for the terminal, and the files."""
-        from normlib.results.plots.files import image
-
         found, rows = tables(timings), [entries(timings)]
         contents: dict[str, str | bytes] = {
             f"{TABLE}{ending}": render(rows if ending == ".csv" else found) for ending, render in FILES.items()
         }
         figure = draw(timings)
         if figure is not None:
-            contents |= {f"{FIGURE}.{kind}": image(figure, kind) for kind in IMAGE_KINDS}
+            contents |= {f"{FIGURE}.{kind}": image(figure, kind) for kind in KINDS}
         return found, place(self.path, contents, self.overwrite)

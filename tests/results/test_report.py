@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from normlib.results.plots.static import KINDS
 from normlib.results.render import FILES
 from normlib.results.report import Report, write_report
 from normlib.results.store.files import StoreError
@@ -26,7 +27,7 @@ from normlib.results.study.question import Question
 from normlib.results.study.views import shown
 from tests.results.factories import make_record
 
-FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences") for end in ("png", "svg")]
+FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences", "gap", "cost") for end in KINDS]
 
 
 def _records() -> list[Record]:

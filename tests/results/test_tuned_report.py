@@ -86,14 +86,14 @@ def test_arms_at_other_depths_are_compared_as_two_samples_and_said_to_be(tmp_pat
 @pytest.mark.parametrize(
     ("records", "views", "message"),
     [
-        (TRIALS[:-1], [], f"{NO_CHOICE}: 1 of 4 trials have no record; `normlib compare` goes on"),
-        (TRIALS, [], "no run at a chosen value has a record yet; `normlib compare` goes on"),
+        (TRIALS[:-1], [], f"{NO_CHOICE}: 1 of 4 trials have no record; `normlib compare` continues"),
+        (TRIALS, [], "no run at a chosen value has a record yet; `normlib compare` continues"),
         (
             [*TRIALS[:5], *FIXED_RUNS],
             ["fixed"],
-            f"{NO_CHOICE}: 3 of 4 trials have no record; `normlib compare` goes on",
+            f"{NO_CHOICE}: 3 of 4 trials have no record; `normlib compare` continues",
         ),
-        (FIXED_RUNS, ["fixed"], "no choice yet: no trial has a record; `normlib compare` goes on"),
+        (FIXED_RUNS, ["fixed"], "no choice yet: no trial has a record; `normlib compare` continues"),
     ],
     ids=["among the trials", "between the stages", "trials missing", "no trials"],
 )

@@ -54,7 +54,7 @@ def test_bench_writes_records_tables_and_a_figure(place: Path, capsys: pytest.Ca
     assert batch.memory_bytes["torch.nn"] > 0
     files = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*") if path.suffix != ".json"}
     assert files == {f"tables/cost.{end}" for end in ("md", "csv", "tex")} | {
-        f"figures/cost.{end}" for end in ("png", "svg")
+        f"figures/cost.{end}" for end in ("png", "svg", "pdf")
     }
     rows = list(csv.DictReader((folder.path / "tables" / "cost.csv").read_text().splitlines()))
     assert {(row["norm"], row["contender"]) for row in rows} >= {("batch", "torch.nn"), ("frn", "copy")}
@@ -88,7 +88,7 @@ def test_files_that_no_bench_wrote_stay(place: Path, capsys: pytest.CaptureFixtu
         return {name: (here / name).read_text() for name in theirs}
 
     assert main([*asked, "norm=layer"]) == 2
-    assert "tables/cost.tex would be lost" in capsys.readouterr().err
+    assert "tables/cost.tex cannot be replaced" in capsys.readouterr().err
     assert now() == theirs and {str(f.relative_to(here)) for f in here.rglob("*.*") if f.is_file()} == {*theirs}
     assert main([*asked, "norm=layer", "--overwrite"]) == 0
     assert {name for name, text in now().items() if text != theirs[name]} == {"tables/cost.tex"}
