@@ -14,9 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from normlib.bench.folder import BenchFolder
-from normlib.bench.ratio import Ratio, ratio
-from normlib.bench.record import OURS, TORCH, Timing
+from normlib.timings.folder import BenchFolder
+from normlib.timings.ratio import Ratio, ratio
+from normlib.timings.record import OURS, TORCH, Timing
 
 SETTINGS = [
     "norm=batch,batch_renorm,group,layer,instance,pono,rms,lrn",

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import normlib
-from normlib.bench.timing import keep_freed_memory, seconds_in_turns
 from normlib.norms.kernels import batch_moments
 from normlib.norms.kernels.batch_formulas import batch_norm_formula, measure_formula
 from normlib.norms.kernels.batch_norm import apply_statistics, normalize_over_batch
+from normlib.timings.timing import keep_freed_memory, seconds_in_turns
 
 ROUNDS = 15
 ALLOWED = 1.05

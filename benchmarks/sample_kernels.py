@@ -23,8 +23,8 @@ from sample_rivals import torch_layer
 from torch import Tensor, nn
 
 import normlib
-from normlib.bench.formulas import FORMULAS, compiled_formula
-from normlib.bench.timing import keep_freed_memory, seconds_in_turns
+from normlib.timings.formulas import FORMULAS, compiled_formula
+from normlib.timings.timing import keep_freed_memory, seconds_in_turns
 
 SHAPES = (
     (2, 128), (32, 128), (256, 512), (8, 64, 32, 32), (2, 64, 56, 56), (32, 16, 8, 8), (8, 128, 256), (2, 32, 8, 16, 16),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlib.bench.contenders import OverChannels
+from normlib.timings.contenders import OverChannels
 
 
 def torch_layer(norm: Any, name: str, shape: tuple[int, ...]) -> nn.Module | None:

@@ -1,9 +1,7 @@
-"""The verbs as functions, for notebooks and scripts: settings in, as strings or as Python has them, a record or a data frame out."""
+"""The verbs that train as functions, for notebooks and scripts: settings in, a record or a data frame out. verbs.py has the others."""
 
 from __future__ import annotations
 
-import inspect
-import os
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from normlib.experiments.overrides import as_override, text_override
+from normlib.experiments.overrides import as_overrides
+from normlib.notebook import show
 from normlib.results.store.record import Record
 
 if TYPE_CHECKING:
@@ -98,39 +97,6 @@ def sweep(
     return compare(quiet=quiet, settings=words)
 
 
-def as_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the command line has them: ``{"norm": ["batch", "group"]}`` is norm=batch,group."""
-    return [*overrides, *(f"{key}={_written(key, value)}" for key, value in settings.items())]
-
-
-def _written(key: str, value: Any) -> str:
-    if key == "plugins" and not isinstance(value, str):
-        return "[" + ",".join(_written("", each) for each in value) + "]"
-    if isinstance(value, list | tuple | range | set):
-        return ",".join(_written(key, each) for each in value)
-    if isinstance(value, type) or inspect.isfunction(value):
-        return _path_of(key, value)
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{name}:{_written(key, each)}" for name, each in value.items()) + "}"
-    return text_override(value) if isinstance(value, str) else as_override(value)
-
-
-def _path_of(key: str, thing: Any) -> str:
-    """Where a class or a function lies, as in my_file.py:MyClass. ConfigError where it lies in no file."""
-    from normlib.experiments.complaints import ConfigError
-
-    try:
-        file = inspect.getsourcefile(thing)
-    except (TypeError, OSError):
-        file = None
-    if file is None or not os.path.isfile(file) or "." in thing.__qualname__:
-        raise ConfigError(
-            f"{key}={thing.__qualname__}: worker processes load it from a file, and it is not at the top of one; put it into a "
-            "file, my_file.py, and import it from there"
-        )
-    return text_override(f"{os.path.relpath(file)}:{thing.__qualname__}")
-
-
 def compare_on(
     console: Console, overrides: Sequence[str], config_dirs: Sequence[str] = (), overwrite: bool = False
 ) -> tuple[Swept, Report]:
@@ -152,7 +118,7 @@ def compare_on(
     swept = run_missing(plan, SweepDisplay(console))
     command = shlex.join(["normlib", "compare", *config_dir_flags(config_dirs), *overrides])
     report = report_on_state(progress_of(plan), command, overwrite)
-    report.render(console)
+    show(report, console)
     for problem in swept.problems:
         console.print(Text(problem))
     return swept, report

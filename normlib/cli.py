@@ -123,8 +123,8 @@ def _train(options: argparse.Namespace) -> int:
 
         return _exit_code(multirun(options.overrides, options.config_dir, flags, options.multirun))
     from normlib.experiments.plan import make_run
-    from normlib.experiments.record_display import show_record
     from normlib.experiments.sweep import run_one
+    from normlib.results.render.record import show_record
     from normlib.training.outcome import now
 
     run, settings = make_run(options.overrides, options.config_dir)
@@ -176,7 +176,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from normlib.bench.run import bench
+    from normlib.timings.run import bench
 
     console = new_console()
     bench(options.overrides, console, options.overwrite).render(console)
@@ -186,7 +186,9 @@ def _bench(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from normlib.checking import check
 
-    return 0 if check(options.overrides, options.config_dir, new_console()) else 1
+    console = new_console()
+    checks = check(options.overrides, options.config_dir, console, done=lambda arm: arm.render(console))
+    return 0 if checks.passed else 1
 
 
 def _exit_code(statuses: Sequence[str]) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from normlib.bench.settings import BenchSettings
 from normlib.choices import defaults
 from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, ROLES, Described, choices_of, settings_without_classes
 from normlib.listing_text import beside
 from normlib.settings import settings_in
+from normlib.timings.settings import BenchSettings
 
 WIDTH = 98
 """Columns. Few terminals are narrower."""

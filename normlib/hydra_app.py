@@ -16,12 +16,12 @@ from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
-from normlib.experiments.record_display import show_record
 from normlib.experiments.resolve import resolve
 from normlib.experiments.seeds import check_no_auto
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import destination_of
 from normlib.plugins import load_plugin, safe_path
+from normlib.results.render.record import show_record
 
 
 def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequence[str], sweep: bool) -> list[str]:

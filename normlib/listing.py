@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normlib.bench.settings import BenchSettings
 from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, Described, settings_without_classes
 from normlib.listing_rows import Row, file_choices, merged, plain_choice, registered_choice
 from normlib.naming import unknown_name
 from normlib.registry import RegistryError
 from normlib.settings import settings_in
+from normlib.timings.settings import BenchSettings
 
 SETTINGS = "settings"
 """The name for all settings that belong to no registered class."""

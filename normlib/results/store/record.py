@@ -14,13 +14,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from normlib.errors import NormlibError
+from normlib.notebook import printed_as_html
 from normlib.results.store.quoting import printable, short
 from normlib.results.store.schema import broken
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FORMAT = 2
 DONE, DIVERGED, FAILED, SKIPPED = STATUSES = ("done", "diverged", "failed", "skipped")
@@ -46,7 +50,7 @@ class NewerRecordError(RecordError):
     """A newer normlib wrote the record. It may be sound, so it is not set aside."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Record:
     """One run. If a skipped or failed run has nothing to say, mappings are empty, counts 0 and measurements None.
 
@@ -100,6 +104,20 @@ class Record:
             raise RecordError(f"has status {short(self.status)}, which is none of {', '.join(STATUSES)}")
         if not (isinstance(self.id, str) and _ID.fullmatch(self.id)):
             raise RecordError(f"has id {short(self.id)}, which is not 16 hexadecimal digits")
+
+    def render(self, console: Console) -> None:
+        """Print the run in a few lines: what it scored, or why it did not."""
+        from normlib.results.render.record import show_record
+
+        show_record(console, self)
+
+    def _repr_html_(self) -> str:
+        """What `render` prints, as a notebook shows it."""
+        return printed_as_html(self.render)
+
+    def __repr__(self) -> str:
+        labels = ", ".join(f"{name}={label}" for name, label in self.labels.items())
+        return f"<Record {self.id}: {self.status}, {labels}, seed={self.spec.get('seed')}>"
 
     @property
     def trained(self) -> bool:

@@ -46,6 +46,11 @@ class Places:
     sections: tuple[str, ...]
 
 
+def labels_of_arms(table: pd.DataFrame) -> pd.Series:
+    """Each run's arm, as the rows of a table name it: with the settings of its own that vary under one label."""
+    return _along(table, ARM, {}, "")[0]
+
+
 def check_two_axes(rows: str, columns: str) -> None:
     """Refuse two axes that give no run a single place. Raises ReportError."""
     if rows == columns:
@@ -144,7 +149,7 @@ def _along(table: pd.DataFrame, axis: str, order: Order, other: str) -> tuple[pd
     plan = order.get(axis, ())
     if axis == ARM:  # a control comes after the arm that it repeats
         plan = [each for label in plan for each in (label, arm_label(label))]
-    ranked = sorted((_rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
+    ranked = sorted((rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
     return labels, tuple(label for _, label in ranked)
 
 
@@ -168,11 +173,11 @@ def _sections(table: pd.DataFrame, keys: list[str], order: Order) -> tuple[pd.Se
     for key in keys:
         labels += (", " if key != keys[0] else "") + f"{key}=" + table[key].map(as_text)
     first = table.loc[labels.drop_duplicates().index, keys]
-    ranked = sorted(first.index, key=lambda row: [_rank(first.at[row, key], order.get(key, ())) for key in keys])
+    ranked = sorted(first.index, key=lambda row: [rank(first.at[row, key], order.get(key, ())) for key in keys])
     return labels, tuple(labels[row] for row in ranked)
 
 
-def _rank(value: Any, plan: Sequence[str]) -> tuple[int, float, str]:
+def rank(value: Any, plan: Sequence[str] = ()) -> tuple[int, float, str]:
     """The sort key of a value: by the plan, then numbers by size, then words by alphabet, then missing values."""
     text = same_text(value)
     planned = [same_text(entry) for entry in plan]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from normlib.bench.cases import Case
-from normlib.bench.folder import BenchFolder
-from normlib.bench.measurement import Lineup, Measurement, lineup
-from normlib.bench.memory import memory_bytes
-from normlib.bench.record import Timing
-from normlib.bench.settings import BenchSettings
 from normlib.cli import main
 from normlib.results.store.record import RecordError
+from normlib.timings.cases import Case
+from normlib.timings.folder import BenchFolder
+from normlib.timings.measurement import Lineup, Measurement, lineup
+from normlib.timings.memory import memory_bytes
+from normlib.timings.record import Timing
+from normlib.timings.settings import BenchSettings
 
 TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.blocks=2", "bench.rounds=3"]
 NORMAL = ["bench.inputs=[normal]", *TINY]
