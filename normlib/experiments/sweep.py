@@ -79,12 +79,12 @@ def run_missing(plan: Plan, display: Display) -> Swept:
     """
     jobs = number_of_jobs(plan.settings["jobs"])
     destination = destination_of(plan.runs, plan.settings)
-    state = progress_of(plan)
-    if state.missing and "module" in state.missing[0].sources:
-        try_metrics(state.missing, plan.settings["metric"])
+    at_start = progress_of(plan)
+    if at_start.missing and "module" in at_start.missing[0].sources:
+        try_metrics(at_start.missing, plan.settings["metric"])
     records, problems, tried = dict[str, Record](), list[str](), set[str]()
     for stages in [(TRIAL,), (FIXED, TUNED)] if plan.tuning is not None else [()]:
-        state = (progress_of(plan, tried) if tried else state).for_stages(*stages)
+        state = (progress_of(plan, tried) if tried else at_start).for_stages(*stages)
         while True:
             swept = _work(state, destination, jobs, display)
             records, problems = records | swept.records, [*problems, *swept.problems]
