@@ -6,6 +6,7 @@ prints. All contents are made before the first is written. Nothing is trained an
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -40,17 +41,18 @@ from normlib.results.study.study import Study
 from normlib.results.study.tuning import Choices
 from normlib.results.study.views import Filters, Shown, View, shown
 from normlib.results.tables.table import Table, make_tables
-from normlib.results.verdicts import digests, verdicts_file
+from normlib.results.verdicts import digests, headline, verdicts_file
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What was written, and what a reader must be told beside the tables. `frame` has all runs shown, those of trials too.
 
-    The main study comes first; there is none where no run is compared yet.
+    The main study comes first; there is none where no run is compared yet. `figure` is the main figure as SVG, empty where nothing
+    can be drawn.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Report:
     tables: tuple[Table, ...]
     files: tuple[Path, ...]
     messages: tuple[str, ...]
+    figure: bytes = b""
 
     @property
     def page(self) -> Path:
@@ -81,14 +84,35 @@ class Report:
         console.print(Text(f"runs.csv, verdicts.md, {TABLES}/, {FIGURES}/ and the page: {self.page}", style="dim"))
 
     def _repr_html_(self) -> str:
-        """The report as a notebook shows it: the verdicts, the tables that a terminal shows, the messages, where the page is."""
-        parts = []
+        """The report as a notebook shows it: the headline, the main figure and table, the messages, where the files are.
+
+        All verdicts, and the other tables that a terminal shows, are folded away. The figure is an image within the page.
+        """
+        first = headline(self.studies)
+        parts = [f"<p><strong>{escape(first)}</strong></p>"] if first else []
+        if self.figure:
+            source = f"data:image/svg+xml;base64,{b64encode(self.figure).decode()}"
+            parts.append(f'<img alt="the main figure" style="max-width:100%;background:white" src="{source}">')
+        tables = [html_table(table) for table in self.tables if table.in_terminal]
+        parts += tables[:1]
         for heading, lines in digests(self.studies):
-            parts.append(f"<p><strong>{escape(', '.join(filter(None, ('Verdicts', heading))))}</strong></p>")
-            parts.append(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
-        parts += [html_table(table) for table in self.tables if table.in_terminal]
-        parts += [f"<p>{escape(text)}</p>" for text in (*self.messages, f"The page: {self.page}")]
+            listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+            title = escape(", ".join(filter(None, ("Verdicts", heading))))
+            parts.append(f"<details{'' if first else ' open'}><summary>{title}</summary><ul>{listed}</ul></details>")
+        if tables[1:]:
+            parts.append(f"<details><summary>Further tables</summary>{''.join(tables[1:])}</details>")
+        parts += [f"<p>{escape(text)}</p>" for text in (*self.messages, self._where)]
         return "\n".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<Report on {runs(len(self.frame))}: {len(self.tables)} tables, {self._where}>"
+
+    @property
+    def _where(self) -> str:
+        """Where the files are."""
+        written = [f"{ROWS}, {VERDICTS}, {TABLES}/", *([f"{FIGURES}/"] if self.figure else [])]
+        page = self.page in self.files
+        return f"{', '.join(written)} in {self.folder}" + (f", and the page: {self.page}" if page else "")
 
 
 def write_report(
@@ -167,6 +191,7 @@ def report_on_frame(
         place(folder, rows, overwrite, others_stay=True)
         raise
     figures = make_figures(studies)
+    images = figures_of(figures, figures_width)
     no_figure = bool(studies) and not figures
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     messages += notes
@@ -174,12 +199,13 @@ def report_on_frame(
         **rows,
         **tables_of(tables),
         VERDICTS: verdicts_file(studies, chosen.messages),
-        **figures_of(figures, figures_width),
+        **images,
     }
     if len(chosen.runs):
         contents[PAGE] = page_of(Study(chosen.runs, question), studies, tables, figures, messages, command)
     files = place(folder, contents, overwrite)
-    return Report(folder, chosen.runs, studies, tables, tuple(files), tuple(messages))
+    main = next((each for name, each in images.items() if name.endswith(".svg")), b"")
+    return Report(folder, chosen.runs, studies, tables, tuple(files), tuple(messages), main)
 
 
 def _study(view: View, question: Question, curves: Mapping[str, Any]) -> Study:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +64,9 @@ def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
         assert words in printed
     in_notebook = report._repr_html_()
     assert in_notebook.count("<table") == 2 and "Verdicts" in in_notebook and "too few seeds" in in_notebook
+    (picture,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', in_notebook)
+    assert b64decode(picture) == (tmp_path / "figures" / "accuracy.svg").read_bytes() == report.figure
+    assert str(tmp_path / "report.html") in in_notebook and len(repr(report)) < 300
 
 
 def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:

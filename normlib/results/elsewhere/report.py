@@ -22,35 +22,14 @@ if TYPE_CHECKING:
 WIDTH = "figures.width="
 
 
-def report(
+def report_on_table(
     runs: pd.DataFrame | str | os.PathLike[str],
-    *,
-    arm: str | None = None,
-    seed: str | None = None,
-    metric: str | None = None,
-    columns: str | Sequence[str] = (),
-    baseline: str | None = None,
-    higher_is_better: bool | None = None,
-    unit: str | None = None,
-    rope: float | None = None,
-    to: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    figures_width: str = "text",
+    asked: Asked,
+    to: str | os.PathLike[str] | None,
+    overwrite: bool,
+    figures_width: str,
 ) -> Report:
-    """Every table, figure and the page of runs that were made elsewhere, written to the folder `to`.
-
-    `runs` is a frame with a row a run, or a file (.csv, .tsv, .parquet, .jsonl, .json), whose report goes beside it by default.
-    `arm`, `seed` and `metric` name columns, with or without what W&B and MLflow put before names (`config.`, `params.`,
-    `metrics.`, ...). `columns` are those of conditions: the first spans the tables, each further one has sections of its own.
-    The others are compared with the arm `baseline`, by default "batch". `higher_is_better` is needed where the metric's name
-    does not tell. Numbers are shown as they are; with `unit="%"` they are fractions, shown in percent. `rope` is the difference
-    that counts as equal in practice. A table of normlib's own tells all of this, and hashes verify its pairs. Nothing verifies
-    those of any other table, and every table of the report says so. `figures_width` is what figures fit in print: a "column" (3.35
-    inches) or the "text" (6.9 inches) of a paper.
-
-    TableError for what could give a wrong figure, StoreError where files are in the way that no report wrote.
-    """
-    asked = Asked(arm, seed, metric, columns, baseline, higher_is_better, unit, rope)
+    """`normlib.report` of one table of runs: a frame, or a file."""
     given = {**vars(asked), "to": to and str(to), "figures_width": None if figures_width == "text" else figures_width}
     words = [f"{name}={value!r}" for name, value in given.items() if value not in (None, ())]
     told = "runs" if isinstance(runs, pd.DataFrame) else repr(str(runs))

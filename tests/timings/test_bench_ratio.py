@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE, Ratio, ratio
+from normlib.timings.ratio import NO_SLOWER, SLOWER, UNSURE, Ratio, ratio
 
 
 def test_a_block_counts_by_the_median_of_the_ratios_within_its_rounds() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from normlib.bench import ring as rings
-from normlib.bench.cases import INPUTS, Case
-from normlib.bench.folder import BenchFolder
-from normlib.bench.ring import MOST_COPIES, last_level_cache_bytes, move_to_new_memory, number_of_copies, ring
 from normlib.cli import main
+from normlib.timings import ring as rings
+from normlib.timings.cases import INPUTS, Case
+from normlib.timings.folder import BenchFolder
+from normlib.timings.ring import MOST_COPIES, last_level_cache_bytes, move_to_new_memory, number_of_copies, ring
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_block_moves_what_a_layer_holds_and_changes_no_value() -> None:
 def test_inputs_and_caches_are_in_the_records_and_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("normlib.bench.measurement.last_level_cache_bytes", lambda device: 2048)
+    monkeypatch.setattr("normlib.timings.measurement.last_level_cache_bytes", lambda device: 2048)
     asked = ["bench", "norm=batch,rms", "bench.shapes=[4x8x3x3]", "bench.layouts=[contiguous]", "bench.devices=[cpu]"]
     asked += [
         f"bench.inputs=[{','.join(INPUTS)}]",

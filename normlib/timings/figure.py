@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from normlib.bench.contenders import ALLOWED
-from normlib.bench.ratio import ratio
-from normlib.bench.record import OURS, TORCH, Timing
-from normlib.bench.tables import PASSES
 from normlib.results.plots.static import INCHES, plain_style
 from normlib.results.plots.style import PALETTE, styles
+from normlib.timings.contenders import ALLOWED
+from normlib.timings.ratio import ratio
+from normlib.timings.record import OURS, TORCH, Timing
+from normlib.timings.tables import PASSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normlib.bench.formulas import EPS, FORMULAS, compiled_formula, number_of_groups
-from normlib.bench.record import COMPILED, TORCH
 from normlib.norms.base import Norm
+from normlib.timings.formulas import EPS, FORMULAS, compiled_formula, number_of_groups
+from normlib.timings.record import COMPILED, TORCH
 
 COMPILERS = ("c++", "g++", "clang++")
 

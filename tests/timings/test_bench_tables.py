@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from normlib.bench.folder import BenchFolder
-from normlib.bench.ratio import NO_SLOWER, SLOWER
-from normlib.bench.record import Timing
-from normlib.bench.settings import INPUTS
-from normlib.bench.tables import entries, tables
+from normlib.timings.folder import BenchFolder
+from normlib.timings.ratio import NO_SLOWER, SLOWER
+from normlib.timings.record import Timing
+from normlib.timings.settings import INPUTS
+from normlib.timings.tables import entries, tables
 
 GALLERY = Path(__file__).parents[2] / "results" / "gallery"
 

@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 import torch
 from torch import Tensor, nn
 
-from normlib.bench.cases import Case
-from normlib.bench.contenders import allowed_ratios, contenders, settings_of
-from normlib.bench.memory import MEANING, memory_bytes
-from normlib.bench.record import COMPILED, OURS, Timing
-from normlib.bench.ring import last_level_cache_bytes, move_to_new_memory, number_of_copies, ring
-from normlib.bench.settings import BenchSettings
-from normlib.bench.timing import Step, seconds_in_turns
 from normlib.norms import norms
 from normlib.norms.base import Norm
+from normlib.timings.cases import Case
+from normlib.timings.contenders import allowed_ratios, contenders, settings_of
+from normlib.timings.memory import MEANING, memory_bytes
+from normlib.timings.record import COMPILED, OURS, Timing
+from normlib.timings.ring import last_level_cache_bytes, move_to_new_memory, number_of_copies, ring
+from normlib.timings.settings import BenchSettings
+from normlib.timings.timing import Step, seconds_in_turns
 from normlib.training.environment import describe
 
 TOTAL_STEPS = 1_000_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from normlib.bench.settings import BenchSettings
+from normlib.timings.settings import BenchSettings
 
 LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 MEAN_OF_SHIFTED, LEVELS_OF_PIXELS = 3.0, 256

@@ -1,4 +1,4 @@
-"""One run in a few lines for a terminal: what it scored, or why it did not."""
+"""A record in a few lines for a terminal or a notebook: what the run scored, or why it did not."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ from normlib.results.store.record import Record
 from normlib.tasks.metric import Metric, shown
 
 
-def show_record(console: Console, record: Record, results_dir: str) -> None:
-    """One run in a few lines: what it scored, or why it did not."""
-    labels = record.labels
-    console.print(
-        Text(
-            f"{record.status}: norm={labels['norm']} model={labels['model']} data={labels['data']} seed={record.spec['seed']}",
-            style="bold",
-        )
-    )
+def show_record(console: Console, record: Record, results_dir: str | None = None) -> None:
+    """Print one run: what it scored, or why it did not, and with a `results_dir` where its record is."""
+    named = (f"{key}={label}" for key in ("norm", "model", "data") if (label := record.labels.get(key)) is not None)
+    console.print(Text(f"{record.status}: {' '.join(named)} seed={record.spec.get('seed')}", style="bold"))
     if record.reason:
         console.print(Text(record.reason))
     metrics = [Metric.from_facts(facts) for facts in record.metric_facts]
@@ -30,7 +25,8 @@ def show_record(console: Console, record: Record, results_dir: str) -> None:
         console.print(Text(f"  {split:<11}{', '.join(figures)}"))
     if record.seconds_training is not None:
         console.print(Text(f"  {_work_of(record)}"))
-    console.print(Text(f"record: {Path(results_dir) / record.experiment / 'runs' / record.id}.json", style="dim"))
+    if results_dir is not None:
+        console.print(Text(f"record: {Path(results_dir) / record.experiment / 'runs' / record.id}.json", style="dim"))
 
 
 def _work_of(record: Record) -> str:

@@ -9,10 +9,10 @@ import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 
-from normlib.bench.ratio import CONFIDENCE, NO_SLOWER, SLOWER, UNSURE, ratio
-from normlib.bench.record import COMPILED, OURS, TORCH, Timing
 from normlib.results.study.metrics import EMPTY
 from normlib.results.tables.model import Column, Row, Table
+from normlib.timings.ratio import CONFIDENCE, NO_SLOWER, SLOWER, UNSURE, ratio
+from normlib.timings.record import COMPILED, OURS, TORCH, Timing
 
 OTHERS = ("timm", COMPILED, "copy")
 WITH_INTERVAL = (TORCH, COMPILED)

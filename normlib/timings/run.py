@@ -10,26 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from normlib.bench.asked import Asked, read
-from normlib.bench.cases import Case, cases
-from normlib.bench.folder import BenchFolder
-from normlib.bench.measurement import Lineup, Measurement, lineup
-from normlib.bench.ratio import NO_SLOWER, SLOWER, UNSURE
-from normlib.bench.record import LEAST_BLOCKS, Timing
-from normlib.bench.settings import INPUTS
-from normlib.bench.tables import verdicts_of
-from normlib.bench.timing import keep_freed_memory
 from normlib.experiments.complaints import ConfigError
+from normlib.notebook import printed_as_html, steps
+from normlib.results.render.html import html_table
 from normlib.results.render.terminal import terminal
 from normlib.results.tables.model import Table
+from normlib.timings.asked import Asked, read
+from normlib.timings.cases import Case, cases
+from normlib.timings.folder import BenchFolder
+from normlib.timings.measurement import Lineup, Measurement, lineup
+from normlib.timings.ratio import NO_SLOWER, SLOWER, UNSURE
+from normlib.timings.record import LEAST_BLOCKS, Timing
+from normlib.timings.settings import INPUTS
+from normlib.timings.tables import verdicts_of
+from normlib.timings.timing import keep_freed_memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bench:
-    """What was measured, what could not be, and where it is."""
+    """What was measured, what could not be, and where it is.
+
+    `skipped` has the norms that were not timed, by the reason. `tables` are those that are printed; `files` are all that was written.
+    """
 
     timings: tuple[Timing, ...]
     skipped: dict[str, list[str]]
@@ -40,6 +44,17 @@ class Bench:
     def render(self, console: Console) -> None:
         """Print the tables, the verdicts and where the files are."""
         console.print(terminal(self.tables, styled=console.is_terminal))
+        self._tell(console)
+
+    def _repr_html_(self) -> str:
+        """The tables, the verdicts and where the files are, as a notebook shows them."""
+        return "\n".join([*map(html_table, self.tables), printed_as_html(self._tell)])
+
+    def __repr__(self) -> str:
+        return f"<Bench: {len(self.timings)} timings in {self.folder}>"
+
+    def _tell(self, console: Console) -> None:
+        """Print the verdicts and where the files are."""
         verdicts = [(t, name, found) for t in self.timings for name, found in verdicts_of(t).items()]
         for verdict in (SLOWER, UNSURE):
             for t, name, found in verdicts:
@@ -68,21 +83,18 @@ def bench(overrides: Sequence[str], console: Console, overwrite: bool = False) -
         reasons = "; ".join(f"{', '.join(norms)}: {reason}" for reason, norms in skipped.items())
         raise ConfigError(f"there is nothing to time: {reasons or 'no input is asked for'}")
     timings: list[Timing] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("timing", total=len(measurements) * asked.bench.blocks)
+    with steps(console, len(measurements) * asked.bench.blocks, "timing") as next_is:
         for block in range(asked.bench.blocks):  # over all of them, so that a measurement's blocks lie apart in time
             timings = []
             for measurement in measurements:
                 at = measurement.case
                 shown = f"{measurement.lineup.norm} {at.shape} {at.layout} {at.dtype} {at.inputs} {at.cache} {at.device} {at.threads}"
-                progress.update(task, description=f"block {block + 1}: {shown}")
+                next_is(f"block {block + 1}: {shown}")
                 measurement.time_block(block)
                 if block + 1 >= LEAST_BLOCKS:
                     timings += (found := measurement.timings(command))
                     for timing in found:
                         folder.write(timing)
-                progress.advance(task)
     timings.sort(key=lambda t: (t.norm, t.shape, t.layout != "contiguous", INPUTS.index(t.inputs), t.cache == "cold"))
     folder.keep(timings)
     tables, files = folder.report(timings)

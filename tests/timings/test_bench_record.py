@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from normlib.bench.folder import BenchFolder
-from normlib.bench.record import Timing
 from normlib.results.store.record import NewerRecordError, RecordError
+from normlib.timings.folder import BenchFolder
+from normlib.timings.record import Timing
 from tests.results.mutants import nested, signed
 
 GALLERY = Path(__file__).parents[2] / "results" / "gallery"

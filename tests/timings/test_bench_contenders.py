@@ -7,12 +7,12 @@ import functools
 import pytest
 import torch
 
-from normlib.bench.cases import Case
-from normlib.bench.contenders import allowed_ratios, contenders, settings_of
-from normlib.bench.formulas import FORMULAS, Formula, compiled_formula
-from normlib.bench.measurement import TOTAL_STEPS, Lineup, lineup
 from normlib.norms import norms
 from normlib.norms.base import Norm
+from normlib.timings.cases import Case
+from normlib.timings.contenders import allowed_ratios, contenders, settings_of
+from normlib.timings.formulas import FORMULAS, Formula, compiled_formula
+from normlib.timings.measurement import TOTAL_STEPS, Lineup, lineup
 
 SHAPES = {2: "4x16", 3: "4x5x16", 4: "4x16x3x3", 5: "4x16x2x3x3"}
 TIMED = [each.name for each in norms.entries() if each.cls.slot != "weight" and each.name != "none"]
@@ -81,7 +81,9 @@ def test_layers_of_others_do_what_the_norm_does(name: str, rank: int) -> None:
 
 def test_a_compiled_formula_that_computes_something_else_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMULAS, "dyt", lambda layer, x: layer.scaled(torch.tanh(layer.alpha * x) * 1.01))
-    monkeypatch.setattr("normlib.bench.contenders.compiled_formula", lambda norm, name, rank: Formula(norm, name, rank))
+    monkeypatch.setattr(
+        "normlib.timings.contenders.compiled_formula", lambda norm, name, rank: Formula(norm, name, rank)
+    )
     monkeypatch.setattr("shutil.which", lambda name: name)
     found = lineup("dyt", Case("4x16", "contiguous", "float32", "cpu", 1), compiles=True)
     assert isinstance(found, Lineup) and "compiled" not in found.layers

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from normlib.bench.asked import read
-from normlib.bench.cases import cases
 from normlib.experiments.complaints import ConfigError
 from normlib.registry import RegistryError
+from normlib.timings.asked import read
+from normlib.timings.cases import cases
 
 
 def test_defaults_and_everything() -> None:

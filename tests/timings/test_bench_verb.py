@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from normlib.bench.cases import Case
-from normlib.bench.folder import BenchFolder
-from normlib.bench.measurement import Lineup, Measurement, lineup
-from normlib.bench.memory import memory_bytes
-from normlib.bench.record import Timing
-from normlib.bench.settings import BenchSettings
 from normlib.cli import main
 from normlib.results.store.record import RecordError
+from normlib.timings.cases import Case
+from normlib.timings.folder import BenchFolder
+from normlib.timings.measurement import Lineup, Measurement, lineup
+from normlib.timings.memory import memory_bytes
+from normlib.timings.record import Timing
+from normlib.timings.settings import BenchSettings
 
 TINY = ["bench.shapes=[4x8x3x3]", "bench.devices=[cpu]", "bench.blocks=2", "bench.rounds=3"]
 NORMAL = ["bench.inputs=[normal]", *TINY]
@@ -88,7 +88,7 @@ def test_files_that_no_bench_wrote_stay(place: Path, capsys: pytest.CaptureFixtu
         return {name: (here / name).read_text() for name in theirs}
 
     assert main([*asked, "norm=layer"]) == 2
-    assert "tables/cost.tex would be lost" in capsys.readouterr().err
+    assert "tables/cost.tex cannot be replaced" in capsys.readouterr().err
     assert now() == theirs and {str(f.relative_to(here)) for f in here.rglob("*.*") if f.is_file()} == {*theirs}
     assert main([*asked, "norm=layer", "--overwrite"]) == 0
     assert {name for name, text in now().items() if text != theirs[name]} == {"tables/cost.tex"}

@@ -11,13 +11,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf
 
-from normlib.bench.record import LEAST_BLOCKS
-from normlib.bench.settings import FULL, BenchSettings
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import plain_text, plugins_of
 from normlib.naming import unknown_name
 from normlib.plugins import load_plugin
 from normlib.settings import settings_in
+from normlib.timings.record import LEAST_BLOCKS
+from normlib.timings.settings import FULL, BenchSettings
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,6 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from normlib.bench.figure import draw
-from normlib.bench.record import OlderTimingError, Timing
-from normlib.bench.tables import entries, tables
 from normlib.results.plots.static import KINDS, image
 from normlib.results.render import FILES
 from normlib.results.store.files import unwritable, write_atomically
@@ -20,6 +17,9 @@ from normlib.results.store.placing import check_place, place
 from normlib.results.store.reading import read_regular
 from normlib.results.store.record import RecordError
 from normlib.results.tables.model import Table
+from normlib.timings.figure import draw
+from normlib.timings.record import OlderTimingError, Timing
+from normlib.timings.tables import entries, tables
 
 NAME = "bench"
 TABLE, FIGURE = "tables/cost", "figures/cost"
