@@ -1,4 +1,7 @@
-"""The verbs that train as functions, for notebooks and scripts: settings in, a record or a data frame out. verbs.py has the others."""
+"""The verbs that train, as functions for notebooks and scripts: settings in, a record or a data frame out.
+
+verbs.py has the other verbs.
+"""
 
 from __future__ import annotations
 
@@ -100,10 +103,10 @@ def sweep(
 def compare_on(
     console: Console, overrides: Sequence[str], config_dirs: Sequence[str] = (), overwrite: bool = False
 ) -> tuple[Swept, Report]:
-    """The whole comparison, shown on a console: what the sweep leaves, and the report. What the command line runs."""
+    """The whole comparison, shown on a console, as the command line runs it. Returns the sweep's result and the report."""
     from normlib.experiments.workers import warm_up
 
-    warm_up()  # the workers' imports go on while this process plans
+    warm_up()  # workers import while this process plans
     from normlib.experiments.display import SweepDisplay
     from normlib.experiments.folders import config_dir_flags
     from normlib.experiments.plan import make_plan

@@ -1,6 +1,6 @@
-"""`check`: norms and settings as the command line names them in, what the contract finds of each out, as data that prints.
+"""`check`: norms and settings as on the command line in, the contract's findings on each out, as data that prints.
 
-Composes settings as every other verb does and runs the contract of `normlib.testing`. Trains nothing and writes nothing.
+Composes settings like every other verb and runs the contract of `normlib.testing`. Trains and writes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WORDS = {
 
 @dataclass(frozen=True, repr=False)
 class ArmCheck:
-    """What the contract found of one arm: a `Finding` a promise. `arm` is the arm as it was named."""
+    """The contract's findings on one arm: one `Finding` per promise. `arm` is the arm as it was named."""
 
     arm: str
     findings: tuple[Finding, ...]
@@ -75,7 +75,7 @@ class ArmCheck:
 
 @dataclass(frozen=True, repr=False)
 class Checks:
-    """What the contract found of all arms that were named."""
+    """The contract's findings on all named arms."""
 
     arms: tuple[ArmCheck, ...]
 
@@ -86,7 +86,7 @@ class Checks:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The findings, a row a promise: `arm`, `check`, `status`, `promise` and `reason`."""
+        """The findings, one row per promise: `arm`, `check`, `status`, `promise` and `reason`."""
         import pandas as pd
 
         rows = [
@@ -108,7 +108,7 @@ class Checks:
             each.render(console)
 
     def _repr_html_(self) -> str:
-        """As a notebook shows it: each arm's summary, which opens its table."""
+        """For a notebook: each arm's summary, which opens its table."""
         return "\n".join(
             f"<details{' open' if each.broken else ''}><summary>{escape(each.summary)}</summary>{printed_as_html(each.render)}</details>"
             for each in self.arms
@@ -124,9 +124,10 @@ def check(
     console: Console,
     done: Callable[[ArmCheck], None] = lambda arm: None,
 ) -> Checks:
-    """Run the contract on every arm that the arguments name; each arm goes to `done` as soon as it is checked.
+    """Run the contract on every arm that the arguments name. Each arm goes to `done` as soon as it is checked.
 
-    `arguments` are names of norms or of arms, settings of theirs (``norm.num_groups=4``) and ``plugins=[...]``. Raises ConfigError.
+    `arguments` are names of norms or arms, their settings (``norm.num_groups=4``) and ``plugins=[...]``. Raises
+    ConfigError.
     """
     given = [argument for argument in arguments if "=" in argument]
     named = [argument for argument in arguments if "=" not in argument]
@@ -145,13 +146,13 @@ def check(
 
 
 def _arms(composer: Composer, overrides: Sequence[str]) -> list[tuple[str, str, dict[str, Any]]]:
-    """For every arm its label, its norm's registered name, and its settings other than the defaults."""
+    """The label of every arm, its norm's registered name, and its settings that differ from the defaults."""
     parsed = composer.parse(overrides)
     keys = [override.get_key_element() for override in parsed]
     other = [key for key in keys if key not in ("norm", "plugins") and not key.startswith("norm.")]
     if other:
         raise ConfigError(
-            f"check takes norms by name, their settings (norm.eps=1e-3) and plugins=[...]; got {other[0]}="
+            f"check takes norms by name, their settings (norm.eps=1e-3) and plugins=[...], but got {other[0]}="
         )
     if keys.count("norm") != 1:
         raise ConfigError(
@@ -164,13 +165,13 @@ def _arms(composer: Composer, overrides: Sequence[str]) -> list[tuple[str, str, 
         name, weights = settings["name"], settings["weights"]
         if weights is not None:
             raise ConfigError(
-                f"norm.weights={weights}: the contract is one norm's; check {name} and {weights} one after the other"
+                f"norm.weights={weights}: the contract is about one norm; check {name} and {weights} separately"
             )
         defaults = norms[name].settings
         own = {key: value for key, value in settings.items() if key not in COMMON_NORM_SETTINGS}
         own = {key: value for key, value in own.items() if value != defaults[key].default}
         try:
-            _ = subject(name, **own).channels  # raises what the norm says of settings that it takes at no width
+            _ = subject(name, **own).channels  # raises the norm's own error for settings that it takes at no width
         except ValueError as error:
             raise ConfigError(f"norm={name}: {error}") from error
         label = " ".join(text.removeprefix("norm=") for text in texts if not text.startswith("plugins"))

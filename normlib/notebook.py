@@ -1,7 +1,7 @@
-"""What a notebook shows: a bar that moves in place, results as HTML, and what prints to a console as HTML.
+"""Output in a notebook: a bar that moves in place, results as HTML, and console output as HTML.
 
-In: a rich console, which knows whether it stands in a notebook. Out: IPython's displays, or HTML. Needs no ipywidgets, and outside of a
-notebook no IPython. Every text is escaped.
+In: a rich console, which knows whether it is in a notebook. Out: IPython's displays, or HTML. Needs no ipywidgets, and
+no IPython outside a notebook. Every text is escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_UPDATES = 0.25
 """A notebook stores each update until it has drawn it, so fast runs share one."""
 WIDTH = 110
-"""Letters in a line of what was printed."""
+"""Letters in a line of console output."""
 MUTED = "opacity:0.7"
 
 
@@ -30,12 +30,12 @@ class Renderable(Protocol):
 
 
 def in_notebook(console: Console) -> bool:
-    """Whether what is shown on the console goes into a notebook's cell. A quiet console shows nothing."""
+    """Whether the console's output goes into a notebook's cell. A quiet console shows nothing."""
     return console.is_jupyter and not console.quiet
 
 
 def show(result: Renderable, console: Console) -> None:
-    """Show a result: as HTML in a notebook, else printed."""
+    """Show a result: as HTML in a notebook, printed elsewhere."""
     if not in_notebook(console):
         result.render(console)
         return
@@ -52,7 +52,7 @@ class Bar:
         self._next = 0.0
 
     def show(self, text: str, done: int = 0, total: int = 0, lines: Sequence[str] = (), at_once: bool = True) -> None:
-        """Draw the bar, or without a `total` the text alone. Where `at_once` is False, an update that comes soon after the last is left out."""
+        """Draw the bar, or only the text without a `total`. Unless `at_once`, updates soon after the last are left out."""
         now = time.monotonic()
         if not at_once and now < self._next:
             return
@@ -70,7 +70,10 @@ class Bar:
 
 @contextlib.contextmanager
 def steps(console: Console, total: int, what: str) -> Iterator[Callable[[str], None]]:
-    """A bar for so many steps. Call what it gives ahead of each step, with the step's name. In a terminal the bar goes when all is done."""
+    """A bar for `total` steps. Call the yielded function before each step, with the step's name.
+
+    In a terminal the bar goes when all is done.
+    """
     if console.quiet:
         yield lambda name: None
     elif console.is_jupyter:
@@ -97,7 +100,7 @@ def steps(console: Console, total: int, what: str) -> Iterator[Callable[[str], N
 
 
 def printed_as_html(render: Callable[[Console], None]) -> str:
-    """What a function prints to a console, as one `<pre>`. Its colours suit a light and a dark page."""
+    """A function's console output as one `<pre>`. Its colours suit a light and a dark page."""
     from rich.console import Console
     from rich.terminal_theme import TerminalTheme
 

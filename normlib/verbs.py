@@ -1,4 +1,4 @@
-"""The verbs that train nothing as functions, for notebooks and scripts: settings in, as strings or as Python has them, objects out."""
+"""The verbs that do not train, as functions for notebooks and scripts: settings in, objects out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan(
 ) -> State:
     """What `compare` would do with these settings, and how much of it is done. Trains nothing.
 
-    ``plan(experiment="small_batch", seed=range(3))``. The state has the `runs`, which of them are `done`, `missing` and `skipped`
+    ``plan(experiment="small_batch", seed=range(3))``. The state has the `runs`, those that are `done`, `missing` and `skipped`
     (with a `skip_reason` each), `counts` by status, `estimate()`, the seconds of work that are left on one worker, and
     `frame`, a row a run. A notebook shows it as `normlib plan` prints it. Settings are as for `compare`. Raises ConfigError or RegistryError.
     """
@@ -42,11 +42,11 @@ def check(
     settings: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Checks:
-    """Hold norms to the contract that every norm passes: ``check("group")``, ``check("my_norm", settings={"norm.groups": [2, 4]})``.
+    """Check norms against the contract: ``check("group")``, ``check("my_norm", settings={"norm.groups": [2, 4]})``.
 
-    The result has what was found of each of the `arms`, whether all `passed`, and `frame`, a row a promise. A norm that is
+    The result has the findings on each of the `arms`, whether all `passed`, and `frame`, one row per promise. A norm that is
     registered in a notebook's cell is checked like any other. `normlib.testing.check_norm` raises instead, for use in a test.
-    Prints nothing but a bar that goes away, and with `quiet` not even that. Raises ConfigError or RegistryError.
+    Prints only a bar that goes away, and with `quiet` nothing. Raises ConfigError or RegistryError.
     """
     from normlib.checking import check as check_arms
 
@@ -63,9 +63,9 @@ def bench(
     """Time norms beside torch.nn's: ``bench(norm=["batch", "group"], settings={"bench.shapes": ["8x64x16x16"]})``.
 
     Writes timings, a table and a figure to ``results/bench``, as `normlib bench` does. The result has the `timings`, the `tables`,
-    the `files`, and the norms that were `skipped`, by the reason. Prints nothing but a bar that goes away, and with `quiet` not even
-    that. Raises ConfigError where nothing can be timed, and StoreError, before anything is, where files are in the way that no
-    bench wrote; with ``overwrite=True`` they are replaced.
+    the `files`, and the norms that were `skipped`, with the reasons. Prints only a bar that goes away, and with `quiet` nothing.
+    Raises ConfigError if nothing can be timed. Raises StoreError, before anything is timed, if files that no bench wrote are in
+    the way; ``overwrite=True`` replaces them.
     """
     from normlib.timings.run import bench as run_bench
 
@@ -89,29 +89,29 @@ def report(
     settings: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Report:
-    """Every table, figure and the page of runs that are there, written to a folder. Trains nothing, and imports no torch.
+    """Write all tables, figures and the page of existing runs to a folder. Trains nothing, and imports no torch.
 
-    Runs of normlib are named by their experiment's folder or folders, or by settings; what is not asked comes from the
+    Runs of normlib are named by their experiment's folder or folders, or by settings. What you do not ask comes from the
     experiment's file, and all other settings select among the runs. The report goes to the experiment's folder by default::
 
         report("results/small_batch", baseline="group")
         report(experiment="small_batch", norm=["batch", "group"], seed=range(3))
 
-    Runs that were made elsewhere are one frame with a row a run, or one file (.csv, .tsv, .parquet, .jsonl, .json), whose report
-    goes beside it by default; a frame needs `to`::
+    Runs that were made elsewhere are one frame with one row per run, or one file (.csv, .tsv, .parquet, .jsonl, .json). A file's
+    report goes beside it by default; a frame needs `to`::
 
         report("my_runs.csv", arm="norm", metric="accuracy", columns="batch_size", unit="%")
 
-    There `arm`, `seed` and `metric` name columns, with or without what W&B and MLflow put before names (`config.`, `params.`,
-    `metrics.`, ...). `columns` are those of conditions: the first spans the tables, each further one has sections of its own.
-    Numbers are shown as they are; with `unit="%"` they are fractions, shown in percent. A table of normlib's own tells all
-    of this, and hashes verify its pairs. Nothing verifies those of any other table, and every table of the report says so.
+    There `arm`, `seed` and `metric` name columns, with or without the prefixes of W&B and MLflow (`config.`, `params.`,
+    `metrics.`, ...). `columns` are the conditions: the first spans the tables, each further one has its own sections. Numbers
+    are shown as they are; with `unit="%"` they are fractions, shown in percent. A table of normlib's own says all of this, and
+    hashes verify its pairs. Nothing verifies the pairs of any other table, and every table of the report says so.
 
-    In both cases the others are compared with the arm `baseline`, by default "batch". `higher_is_better` is needed where the metric's name
-    does not tell. `rope` is the difference that counts as equal in practice. `figures_width` is what figures fit in print: a
-    "column" (3.35 inches) or the "text" (6.9 inches) of a paper, by default the text. ConfigError or FolderError where there are no such
-    runs, TableError for what could give a wrong figure, StoreError where files are in the way that no report wrote; with
-    ``overwrite=True`` they are replaced.
+    In both cases the others are compared with the arm `baseline`, by default "batch". `higher_is_better` is needed if the
+    metric's name does not say it. `rope` is the largest difference that is equal in practice. `figures_width` is the width of
+    figures in print: a "column" (3.35 inches) or the "text" (6.9 inches) of a paper, by default the text. Raises ConfigError or
+    FolderError without such runs, and TableError for anything that could give a wrong figure. Raises StoreError if files that
+    no report wrote are in the way; ``overwrite=True`` replaces them.
     """
     import pandas as pd
 
@@ -129,7 +129,7 @@ def report(
     if not tables:
         if misplaced := [name for name in ("arm", "unit") if asked[name] is not None]:
             raise TableError(
-                f"{misplaced[0]}=... belongs to a table of runs, such as runs.csv or a frame, and none was named; records of normlib "
+                f"{misplaced[0]}=... belongs to a table of runs, such as runs.csv or a frame, but none was named; records of normlib "
                 "say what their arms and units are"
             )
         given = {name: value for name, value in asked.items() if value not in (None, ())}
@@ -138,7 +138,7 @@ def report(
         )
         return report_from_records(words, config_dirs, None if to is None else os.fspath(to), overwrite)
     if len(runs) > 1:
-        raise TableError(f"a report on a table takes that one table, and {len(runs)} things were named")
+        raise TableError(f"a report on a table takes that one table, but {len(runs)} things were named")
     width = more.pop("figures.width", "text")
     if unknown := sorted(more.keys() - {"plugins"}):
         raise TableError(
@@ -152,7 +152,7 @@ def report(
 def list(
     *names: str, config_dirs: Sequence[str] = (), settings: Mapping[str, Any] | None = None, **more: Any
 ) -> Sequence[dict[str, Any]]:
-    """What there is to choose and to set, a mapping a choice or setting: ``list("norm")``, ``list(norm="group")``, ``list("lr_rule")``.
+    """All choices and settings, one mapping each: ``list("norm")``, ``list(norm="group")``, ``list("lr_rule")``.
 
     A name is a group (``norm``), a choice (``group``), a setting (``optimizer.lr_rule``), a section of settings (``training``), or
     ``settings``; without a name, everything is listed. A choice has the keys `kind` (its group), `name`, `key`, `help`, `source`

@@ -197,7 +197,7 @@ def test_a_report_is_made_of_folders_and_of_settings(tmp_path: Path, monkeypatch
         (["results/small_batch"], {"unit": "%"}, TableError, "unit=.*belongs to a table"),
         (["results/small_batch"], {"baseline": "grup"}, ConfigError, "grup.*group"),
         ([], {"experiment": "smal_batch"}, NormlibError, "smal_batch.*small_batch"),
-        (["runs.csv", "results/small_batch"], {}, TableError, "one table, and 2 things"),
+        (["runs.csv", "results/small_batch"], {}, TableError, "one table, but 2 things"),
         (["runs.csv"], {"baselin": "group"}, TableError, "baselin.*baseline"),
         (["runs.csv"], {"settings": {"data.batch_size": 8}}, TableError, r"data\.batch_size.*take their rows out"),
     ],

@@ -1,4 +1,4 @@
-"""A sweep as it goes on: live in a terminal, a bar in a notebook, plain lines anywhere else. Trains and writes nothing."""
+"""Shows a running sweep: live in a terminal, a bar in a notebook, plain lines elsewhere. Trains and writes nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SweepDisplay:
             self.live.start()
 
     def running(self, run: Run) -> None:
-        """A run was handed to the workers; nothing to show until it ends."""
+        """A run was given to the workers. There is nothing to show until it ends."""
 
     def ended(self, outcome: Outcome) -> None:
         record = outcome.record
@@ -100,7 +100,7 @@ class SweepDisplay:
             self.console.print(took, highlight=False)
 
     def _draw(self, bar: Bar, at_once: bool = True) -> None:
-        """The sweep in a notebook: one output, which is drawn again as runs end."""
+        """The sweep in a notebook: one output, drawn again as runs end."""
         if self.total:
             bar.show(self._state(), self.done, self.total, [self.heading, *self.last], at_once)
         else:
@@ -117,7 +117,7 @@ class SweepDisplay:
         return ", ".join([*parts, self._left()])
 
     def _left(self) -> str:
-        """The time left: by the share of the work that is done, once there is enough of it to judge by."""
+        """The time left, by the share of the work that is done, once that is large enough."""
         left, elapsed = sum(self.work_left.values()), time.monotonic() - self.started
         finished = self.all_work - left
         seconds = elapsed * left / finished if finished > 0.02 * self.all_work else self.estimated
@@ -135,7 +135,7 @@ class SweepDisplay:
         return f"{' '.join(where)}: {self._figure(record)}{note}"
 
     def _figure(self, record: Record) -> str:
-        """The metric that is compared, on the test split, or where it was measured."""
+        """The compared metric on the test split, or where it was measured."""
         known = {facts["name"]: Metric.from_facts(facts) for facts in record.metric_facts}
         name = self.metric or next(iter(known), None)
         split = next((each for each in SPLITS if name in record.metrics[each]), None)

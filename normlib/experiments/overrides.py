@@ -1,4 +1,4 @@
-"""How settings are written in Hydra's override grammar: one value, or all settings that Python code gives. Imports no Hydra."""
+"""Writes settings in Hydra's override grammar: one value, or all settings given in Python. Imports no Hydra."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ LISTS = re.compile(r"plugins|bench\..+")
 
 
 def as_override(value: Any) -> str:
-    """A single value as an override has it behind the `=`; a text stands in quotes."""
+    """A single value as an override after the `=`. A text is quoted."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return _in_quotes(value) if isinstance(value, str) else str(value)
 
 
 def text_override(text: str) -> str:
-    """A text as an override has it, in quotes only where the grammar would not take it for a text."""
+    """A text as an override, quoted only if the grammar would read it as something else."""
     plain = re.fullmatch(r"[\w./-]+", text, re.ASCII) and read_as(text) is None
     return text if plain else _in_quotes(text)
 
 
 def as_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the command line has them: ``{"norm": ["batch", "group"]}`` is norm=batch,group.
+    """Settings as on the command line: ``{"norm": ["batch", "group"]}`` is norm=batch,group.
 
-    Lists, ranges and sets are axes, except for `LISTS`. Classes and functions are named by their file; ConfigError where they have none.
+    Lists, ranges and sets are axes, except for `LISTS`. Classes and functions are named by their file. Raises
+    ConfigError if they have none.
     """
     return [*overrides, *(f"{key}={_written(key, value)}" for key, value in settings.items())]
 
@@ -49,7 +50,7 @@ def _written(key: str, value: Any) -> str:
 
 
 def _path_of(key: str, thing: Any) -> str:
-    """Where a class or a function lies, as in my_file.py:MyClass. ConfigError where it lies in no file."""
+    """The file and name of a class or a function, as in my_file.py:MyClass. Raises ConfigError if it has no file."""
     from normlib.experiments.complaints import ConfigError
 
     try:
@@ -58,7 +59,7 @@ def _path_of(key: str, thing: Any) -> str:
         file = None
     if file is None or not os.path.isfile(file) or "." in thing.__qualname__:
         raise ConfigError(
-            f"{key}={thing.__qualname__}: worker processes load it from a file, and it is not at the top of one; put it into a "
+            f"{key}={thing.__qualname__}: worker processes load it from a file, but it is not at the top level of one; put it into a "
             "file, my_file.py, and import it from there"
         )
     return text_override(f"{os.path.relpath(file)}:{thing.__qualname__}")

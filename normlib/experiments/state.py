@@ -1,4 +1,4 @@
-"""How far a plan has come: its runs held against the records of its folder. Reads; changes and trains nothing."""
+"""How far a plan is: its runs compared with the records of its folder. Reads; changes and trains nothing."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """A plan, and how far it has come. `plan.runs` has the runs that the records so far ask for.
+    """A plan, and how far it is. `plan.runs` has the runs that the records so far ask for.
 
-    `records` are those of the plan's runs, by id. `missing` are the runs that are still to do. `skipped` are those that make no
-    sense; each has a `skip_reason`. Once all trials have records, the plan's runs are those that they choose as well. With seed=auto
-    they are those up to the next look; `asked` then says where the looks stand. `later`: stand-ins for the runs that may still
-    be asked for, as many as there can be at most, and as long.
+    `records`: those of the plan's runs, by id. `missing`: the runs still to do. `skipped`: those that make no sense,
+    each with a `skip_reason`. Once all trials have records, the plan's runs include those that they choose. With
+    seed=auto they are those up to the next look, and `asked` says how far the looks are. `later`: stand-ins for runs
+    that may still be asked for, as many as there can be, and as long.
     """
 
     plan: Plan
@@ -50,14 +50,17 @@ class State:
 
     @property
     def done(self) -> tuple[Run, ...]:
-        """The runs that need no more work: they have final records, diverged and failed ones among them."""
+        """The runs that need no more work, since they have final records. Diverged and failed ones are among them."""
         to_do = {run.id for run in (*self.missing, *self.skipped)}
         return tuple(run for run in self.plan.runs if run.id not in to_do)
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row a run: `id`, `status`, the `reason` for a run that was skipped or failed, the arm, the other settings that vary or
-        have a label, `seed` and `planned_steps`. The status is that of the record, "skipped" or "missing"."""
+        """One row per run. The status is that of the record, "skipped" or "missing".
+
+        Columns: `id`, `status`, the `reason` of a skipped or failed run, the arm, other settings that vary or have a
+        label, `seed` and `planned_steps`.
+        """
         import pandas as pd
 
         skipped = {run.id for run in self.skipped}
@@ -83,14 +86,14 @@ class State:
 
     @property
     def title(self) -> str:
-        """The experiment, and where it has stages or looks, which of them these runs are for."""
+        """The experiment and, if it has stages or looks, which of them these runs are for."""
         trials = self.plan.tuning is not None and all(map(is_trial, self.plan.runs))
         stage = "" if self.plan.tuning is None else "trials" if trials else "evaluation"
         at_look = self.asked.title if self.asked is not None and not trials else ""
         return ", ".join(filter(None, (self.plan.experiment, stage, at_look)))
 
     def estimate(self) -> Estimate:
-        """The work that is known to be left."""
+        """The known remaining work."""
         return estimate(self.missing, self.scan.records)
 
     def estimate_later(self) -> Estimate:
@@ -98,13 +101,13 @@ class State:
         return estimate(self.later, self.scan.records)
 
     def render(self, console: Console) -> None:
-        """Print the plan: its axes, its runs by status, the reasons for skipping, and the time that the rest takes."""
+        """Print the plan: its axes, its runs by status, the reasons for skipping, and the time for the rest."""
         from normlib.experiments.plan_display import show_state
 
         show_state(console, self)
 
     def _repr_html_(self) -> str:
-        """What `render` prints, as a notebook shows it."""
+        """What `render` prints, for a notebook."""
         return printed_as_html(self.render)
 
     def __repr__(self) -> str:
@@ -112,7 +115,7 @@ class State:
         return f"<Plan of {self.title}: {len(self.plan.runs)} runs, {told}>"
 
     def for_stages(self, *stages: str) -> State:
-        """The state of some stages alone; of all without any."""
+        """The state of the named stages only. Without any, of all stages."""
         if not stages:
             return self
 
@@ -129,7 +132,7 @@ class State:
 
 
 def setting_of(run: Run | Record, key: str) -> Any:
-    """A run's label or value of a setting, such as data.batch_size; None where it has none."""
+    """A run's label or value of a setting, such as data.batch_size. None if it has none."""
     if key in run.labels:
         return run.labels[key]
     node: Any = run.spec
@@ -139,9 +142,9 @@ def setting_of(run: Run | Record, key: str) -> Any:
 
 
 def progress_of(plan: Plan, tried: Collection[str] = ()) -> State:
-    """Hold a plan against the store. `tried`: runs that are not to be done again now, even if they failed.
+    """Compare a plan with the store. `tried`: runs not to repeat now, even if they failed.
 
-    NewerRecordError where a newer normlib has done a run of the plan.
+    Raises NewerRecordError if a newer normlib has done a run of the plan.
     """
     store = Store(plan.settings["results_dir"], plan.experiment)
     scan = store.scan()
@@ -174,7 +177,7 @@ def progress_of(plan: Plan, tried: Collection[str] = ()) -> State:
 
 
 def _with_choices(plan: Plan, records: Mapping[str, Record]) -> tuple[Plan, bool]:
-    """The plan with the runs that its trials choose, as soon as all of them have records; and whether any has none."""
+    """The plan with the runs that its trials choose, once all have records; and whether any has none."""
     if plan.tuning is None:
         return plan, False
     trials = [run for run in plan.runs if is_trial(run)]

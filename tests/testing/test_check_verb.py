@@ -92,7 +92,7 @@ def test_a_declared_exception_is_shown_with_its_reason(place: Path, capsys: pyte
         ("check group seed=3", r"takes norms by name, their settings .* got seed="),
         ("check group norm.num_group=3", "norm.num_group: no setting is named 'num_group'; did you mean 'num_groups'"),
         ("check group norm.num_groups=11", "norm=group: num_groups has to divide num_features, but 512 channels"),
-        ("check group_ws", "norm.weights=weight_standardization: the contract is one norm's"),
+        ("check group_ws", "norm.weights=weight_standardization: the contract is about one norm"),
     ],
 )
 def test_bad_input(words: str, message: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Runs in long format, as plotting libraries take them: a row a run, metric and split. Changes no figure."""
+"""Runs in long format for plotting libraries: one row per run, metric and split. Changes no figure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from normlib.results.study.axes import ReportError, labels_of_arms, rank, sectio
 from normlib.results.study.metrics import SPLITS
 
 COLUMNS = ("arm", "seed", "metric", "value", "split", "status", "id")
-"""What stands in every frame; the conditions come after the arm."""
+"""The columns of every frame. The conditions come after the arm."""
 
 
 def tidy(runs: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
-    """The runs in long format, ready for seaborn or plotnine: a row a run, metric and split.
+    """The runs in long format, ready for seaborn or plotnine: one row per run, metric and split.
 
     `runs` is a frame, as `normlib.compare` and `normlib.load_results` return it, or an experiment's folder. The columns are `arm`,
     the conditions that vary, `seed`, `metric`, `value`, `split`, `status` and `id`. A condition is named by the last part of its
-    setting: `batch_size` stands for `data.batch_size`. Where that name is not the only one, all parts stay: `data_batch_size`.
+    setting: `batch_size` stands for `data.batch_size`. If that name is not unique, all parts stay: `data_batch_size`.
 
-    Values are as stored: a % metric is a fraction, and NaN stands for a figure that is not finite. Runs that were skipped or
-    failed have no rows. Rows are sorted by arm, condition and seed. ReportError for a frame that holds no runs of normlib::
+    Values are as stored: a % metric is a fraction, and NaN is a figure that is not finite. Runs that were skipped or
+    failed have no rows. Rows are sorted by arm, condition and seed. Raises ReportError for a frame without runs of normlib::
 
         runs = normlib.tidy("results/small_batch").query("metric == 'accuracy' and split == 'test'")
         seaborn.pointplot(runs, x="batch_size", y="value", hue="arm")
@@ -35,7 +35,7 @@ def tidy(runs: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
     table = runs if isinstance(runs, pd.DataFrame) else load_results(runs)
     if missing := [name for name in (ARM, SEED, "status", "id") if name not in table]:
         raise ReportError(
-            "tidy takes runs as normlib.compare and normlib.load_results return them, and this frame has no column "
+            "tidy takes runs as normlib.compare and normlib.load_results return them, but this frame has no column "
             f"{missing[0]!r}; for runs that were made elsewhere use normlib.report, or pandas.melt"
         )
     keys = section_keys(table, ARM, "")
@@ -62,13 +62,13 @@ def tidy(runs: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _metrics_of_each_run(table: pd.DataFrame) -> list[set[str]]:
-    """The names of the metrics of each run's task. The loss is none of them, and belongs to all."""
+    """The names of the metrics of each run's task. The loss is not among them, since it belongs to all."""
     facts = table[METRIC_FACTS] if METRIC_FACTS in table else [None] * len(table)
     return [{each["name"] for each in json.loads(text)} if isinstance(text, str) else set() for text in facts]
 
 
 def _named(keys: Sequence[str]) -> dict[str, str]:
-    """The settings by the short names that tell them apart."""
+    """The settings by the shortest names that distinguish them."""
     short = [key.rpartition(".")[2] for key in keys]
     counts = Counter([*short, *COLUMNS])
     return {name if counts[name] == 1 else key.replace(".", "_"): key for name, key in zip(short, keys, strict=True)}
