@@ -208,7 +208,9 @@ def test_dark_mode_reaches_plots_and_paper_is_white(browser: Any, address: str) 
     assert browser.execute_script(read) == dark
     features = [{"name": "prefers-color-scheme", "value": "light"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    assert browser.execute_script(read)[1] == "#fff", "it follows the reader's choice at once"
+    WebDriverWait(browser, WAIT_SECONDS).until(  # the browser tells the page of it with its next frame
+        lambda _: browser.execute_script(read)[1] == "#fff", "the plots follow the reader's choice"
+    )
 
 
 def test_a_policy_stands_behind_the_escaping(opened: Any) -> None:
