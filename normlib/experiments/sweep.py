@@ -79,12 +79,14 @@ def run_missing(plan: Plan, display: Display) -> Swept:
     """
     jobs = number_of_jobs(plan.settings["jobs"])
     destination = destination_of(plan.runs, plan.settings)
-    state = progress_of(plan)
-    if state.missing and "module" in state.missing[0].sources:
-        try_metrics(state.missing, plan.settings["metric"])
+    whole = progress_of(plan)
+    if whole.missing and "module" in whole.missing[0].sources:
+        try_metrics(whole.missing, plan.settings["metric"])
     records, problems, tried = dict[str, Record](), list[str](), set[str]()
     for stages in [(TRIAL,), (FIXED, TUNED)] if plan.tuning is not None else [()]:
-        state = (progress_of(plan, tried) if tried else state).for_stages(*stages)
+        if TUNED in stages:  # the trials have chosen by now
+            whole = progress_of(plan, tried)
+        state = whole.for_stages(*stages)
         while True:
             swept = _work(state, destination, jobs, display)
             records, problems = records | swept.records, [*problems, *swept.problems]
