@@ -1,6 +1,6 @@
-"""How well the intervals of `normlib bench` hold: it runs twice, and the ratios of the second are sought in those of the first.
+"""How well the intervals of `normlib bench` hold when the bench is run twice.
 
-Each run is a process of its own. Of every comparison with torch.nn's layer it is counted whether the second ratio lies in the
+Each run is its own process. Counts, over all comparisons with torch.nn's layer, how often the second ratio is inside the
 first one's interval, which claims 95 %.
 
     python benchmarks/bench_repeats.py                       # 88 comparisons at three small shapes, some minutes
@@ -14,9 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from normlib.bench.folder import BenchFolder
-from normlib.bench.ratio import Ratio, ratio
-from normlib.bench.record import OURS, TORCH, Timing
+from normlib.timings.folder import BenchFolder
+from normlib.timings.ratio import Ratio, ratio
+from normlib.timings.record import OURS, TORCH, Timing
 
 SETTINGS = [
     "norm=batch,batch_renorm,group,layer,instance,pono,rms,lrn",

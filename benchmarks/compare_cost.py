@@ -1,8 +1,8 @@
 """What `normlib compare` costs beyond the arithmetic: its wall time against a bare PyTorch loop.
 
-The bare loop does the same training steps of the same networks in the same number of processes, imports included: torch's
-optimizers as they come, no Lightning, no evaluation, no identity checks, no records. Both start from nothing, in turn;
-the ratio is taken pair by pair.
+The bare loop does the same training steps of the same networks in the same number of processes, with imports. It uses
+torch's optimizers unchanged, without Lightning, evaluation, identity checks or records. Both start from nothing, in turn.
+The ratio is taken pair by pair.
 
     python benchmarks/compare_cost.py                                  # the default experiment, whole
     python benchmarks/compare_cost.py --repeats 3 'seed=range(2)' optimizer=sgd optimizer.lr=0.03
@@ -22,7 +22,7 @@ from typing import Any
 
 
 def train_bare(specs: list[dict[str, Any]]) -> None:
-    """The training steps of some runs, one after the other, as a careful user would write them by hand."""
+    """The training steps of some runs, one after the other, as a careful user would write them."""
     import torch
     from torch.nn import functional as F
 
@@ -59,7 +59,7 @@ def train_bare(specs: list[dict[str, Any]]) -> None:
 
 
 def seconds(commands: list[list[str]]) -> float:
-    """Wall time until all of some commands, started together, have ended."""
+    """Wall time until all commands, started together, have ended."""
     started = time.perf_counter()
     processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     codes = [process.wait() for process in processes]

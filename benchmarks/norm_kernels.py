@@ -1,8 +1,9 @@
 """Time and error of the functions that normalize over the batch, beside torch.nn's and the plain formula, on a CPU.
 
-All sides of a cell run in alternating turns in one process, on one thread; what counts is the median of the ratios within a
-round. "function" is `normalize_over_batch` beside `torch.nn.functional.batch_norm`, with the same tensors, in training with
-running statistics; "layer" is normlib's beside torch.nn's. Errors are against float64, in standard deviations of the output.
+All sides of a cell take turns in one process, on one thread. The result is the median of the ratios within a round.
+"function" compares `normalize_over_batch` with `torch.nn.functional.batch_norm`, on the same tensors, in training with
+running statistics. "layer" compares normlib's with torch.nn's. Errors are against float64, in standard deviations of the
+output.
 Run from the repository: python benchmarks/norm_kernels.py [times|layers|errors|renorm|thresholds] [part of a cell's name]
 """
 
@@ -17,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import normlib
-from normlib.bench.timing import keep_freed_memory, seconds_in_turns
 from normlib.norms.kernels import batch_moments
 from normlib.norms.kernels.batch_formulas import batch_norm_formula, measure_formula
 from normlib.norms.kernels.batch_norm import apply_statistics, normalize_over_batch
+from normlib.timings.timing import keep_freed_memory, seconds_in_turns
 
 ROUNDS = 15
 ALLOWED = 1.05
@@ -61,7 +62,7 @@ def both_ways(step: Callable[[Tensor], Tensor], x: Tensor) -> dict[str, Callable
 
 
 def report(name: str, sides: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> bool:
-    """Print the ratios of each side to the one called "torch.nn"; whether the first side is at most 1.05 of it, both ways."""
+    """Print the ratios of each side to "torch.nn". Returns whether the first is at most 1.05, both ways."""
     found = {}
     for way in ("forward", "both"):
         found[way] = ratios({side: both_ways(step, x)[way] for side, step in sides.items()}, "torch.nn")
@@ -99,7 +100,7 @@ def layers(wanted: str) -> None:
 
 
 def errors(wanted: str) -> None:
-    """The largest error of output, gradient and running statistics, beside torch's own."""
+    """The largest error of output, gradient and running statistics, beside torch's."""
     print(f"{'largest error':75} {'output':>9} {'gradient':>9} {'mean':>9} {'var':>9}   torch's own")
     for name, x in cells(HARD, wanted):
         gradient = draw(tuple(x.shape), "contiguous", torch.float32, 0.0, 1.0, seed=1).to(x.dtype)
@@ -129,7 +130,7 @@ def _results(step: Callable[..., Tensor], x: Tensor, gradient: Tensor) -> tuple[
 
 
 def thresholds(wanted: str) -> None:
-    """Where `LARGE`, `LONG` and `FEW_VALUES` come from."""
+    """Measures what `LARGE`, `LONG` and `FEW_VALUES` are based on."""
     print("moments by sample beside torch's contiguous kernel: values, positions, forward, both ways")
     for exponent in range(15, 21):
         for positions in (16, 32, 64, 128, 1024):
@@ -149,7 +150,7 @@ def thresholds(wanted: str) -> None:
 
 
 def renorm(wanted: str) -> None:
-    """A whole step of training of a perceptron of four layers: batch renorm beside batch norm."""
+    """A whole training step of a perceptron with four layers: batch renorm beside batch norm."""
     for batch_size in (2, 4, 8, 32):
         steps = {name: _training_step(name, batch_size) for name in ("batch_renorm", "batch")}
         found = ratios(steps, "batch", rounds=41)["batch_renorm"]

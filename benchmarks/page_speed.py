@@ -1,10 +1,10 @@
 """Size of the page, time to make it, and time until a reader can use it, in headless Chromium on this machine.
 
 Two pages: the committed default experiment, and an experiment of 780 runs with 20 evaluations each. Each is loaded several
-times in a fresh tab, which has a process of its own and nothing compiled yet; medians, counted from the start of the
-navigation. "text" is when it is painted, "answers" when sorting and hiding work, "plot" when the first plot is drawn for a
-reader who jumps there at once, and "CPU" what the page's thread has worked until then, which other work on the machine
-lengthens less. Required: a page under 6 MB that answers within 1,000 ms and has its first plot within 1,000 ms of CPU.
+times in a fresh tab, with its own process and nothing compiled yet. Times are medians from the start of the navigation.
+"text": the text is painted. "answers": sorting and hiding work. "plot": the first plot is drawn, for a reader who jumps
+there at once. "CPU": the work of the page's thread until then, which other work on the machine disturbs less. Required: a
+page under 6 MB that answers within 1,000 ms and has its first plot within 1,000 ms of CPU.
 Run from the repository: python benchmarks/page_speed.py
 """
 
@@ -73,7 +73,7 @@ def _run(norm: str, place: int, model: str, batch_size: int, seed: int) -> Recor
 
 
 def browser() -> Any:
-    """A headless Chromium with a profile of its own."""
+    """A headless Chromium with its own profile."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for flag in (
@@ -88,7 +88,7 @@ def browser() -> Any:
 
 
 def measure(driver: Any, name: str, records: Sequence[Record], folder: Path) -> bool:
-    """Print one line; whether both limits hold."""
+    """Print one line. Returns whether both limits hold."""
     what = content(records, name)
     started = time.perf_counter()
     text = page(what)
@@ -106,7 +106,7 @@ def measure(driver: Any, name: str, records: Sequence[Record], folder: Path) -> 
 
 
 def _load(driver: Any, address: str) -> list[float]:
-    """Milliseconds until the text, the document and the first plot, and of the thread's work until then."""
+    """Milliseconds until the text, the document and the first plot, and the thread's work until then."""
     driver.switch_to.new_window("tab")
     driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     driver.get(address)

@@ -1,6 +1,6 @@
-"""Time of `report` over 10,000 records: reading them with their checksums, and writing every table, the figures and the page.
+"""Time of `report` over 10,000 records: reading them with checksums, and writing all tables, figures and the page.
 
-Prints both beside a plain json.loads of the same files, on this machine. Required: under 10 s together.
+Prints both, and a plain json.loads of the same files, on this machine. Required: under 10 s together.
 Run from the repository: python benchmarks/report_speed.py
 """
 
@@ -20,7 +20,7 @@ from normlib.results.store.store import Store
 from tests.results.factories import make_record
 
 NORMS = {"batch": 60.0, "layer": 2.0, "instance": 4.0, "group": 3.0, "batch_renorm": 20.0}
-"""By norm, how many points it loses at batch size 2; the loss halves as the batch doubles."""
+"""By norm, how many points it loses at batch size 2. The loss halves when the batch doubles."""
 BATCH_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LEARNING_RATES = (0.01, 0.1)
 MODELS = ("mlp", "convnet")
@@ -52,7 +52,7 @@ def write_records(store: Store) -> int:
 
 
 def main() -> None:
-    """Make the records in a folder that goes away, time the parts, print."""
+    """Make the records in a temporary folder, time the parts, print."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder, "speed")
         number = write_records(store)

@@ -1,7 +1,7 @@
-"""What the norms with statistics per sample cost beside torch.nn's own layers, or beside their compiled plain formula.
+"""The cost of norms with statistics per sample, beside torch.nn's layers or their compiled plain formula.
 
-Norm and rival run in turns in one process on one thread, and it is the thread's own time that counts. Out comes one line a
-cell: the median over the rounds of the ratio of the two, forward (without gradients), and forward and backward.
+Norm and rival take turns in one process on one thread, and the thread's own time counts. Prints one line per cell: the
+median over the rounds of the ratio of the two, forward (without gradients), and forward and backward.
 
     python benchmarks/sample_kernels.py --norms group layer instance rms
     python benchmarks/sample_kernels.py --norms frn grn --against formula --csv frn.csv
@@ -23,13 +23,13 @@ from sample_rivals import torch_layer
 from torch import Tensor, nn
 
 import normlib
-from normlib.bench.formulas import FORMULAS, compiled_formula
-from normlib.bench.timing import keep_freed_memory, seconds_in_turns
+from normlib.timings.formulas import FORMULAS, compiled_formula
+from normlib.timings.timing import keep_freed_memory, seconds_in_turns
 
 SHAPES = (
     (2, 128), (32, 128), (256, 512), (8, 64, 32, 32), (2, 64, 56, 56), (32, 16, 8, 8), (8, 128, 256), (2, 32, 8, 16, 16),
 )  # fmt: skip
-"""The one of rank 3 has its channels last, the others have them in dimension 1."""
+"""The shape of rank 3 has its channels last, the others in dimension 1."""
 INPUTS = ("0", "3", "0..255")
 NO_POSITIONS = ("instance", "frn", "evonorm_b0")
 """Norms that refuse inputs without positions."""
@@ -88,7 +88,7 @@ def cells(names: list[str], inputs: list[str], shapes: list[tuple[int, ...]]) ->
 
 
 def ratios(cell: Cell, rival: nn.Module, rounds: int, backward: bool) -> tuple[float, float]:
-    """The median ratio of norm to rival, and the norm's microseconds a call."""
+    """The median ratio of norm to rival, and the norm's microseconds per call."""
     x = cell.input()
     norm = cell.norm()
     gradient = cell.laid_out(torch.randn(cell.shape, generator=torch.Generator().manual_seed(1)))
@@ -112,7 +112,7 @@ def ratios(cell: Cell, rival: nn.Module, rounds: int, backward: bool) -> tuple[f
 
 
 def print_errors(names: list[str]) -> None:
-    """The largest error of outputs and input gradients against float64, in parts of the largest value there."""
+    """The largest error of outputs and input gradients against float64, as a share of the largest value."""
     for name in names:
         for shape in SHAPES[3:]:
             for layout in ("contiguous", "channels_last") if len(shape) > 3 else ("contiguous",):

@@ -1,4 +1,4 @@
-"""The layers of torch.nn that `sample_kernels.py` times norms beside. Times nothing."""
+"""The layers of torch.nn that `sample_kernels.py` compares norms with. Times nothing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlib.bench.contenders import OverChannels
+from normlib.timings.contenders import OverChannels
 
 
 def torch_layer(norm: Any, name: str, shape: tuple[int, ...]) -> nn.Module | None:
-    """torch.nn's layer that does what `norm` does, with its parameters; None where there is none."""
+    """torch.nn's layer that does the same as `norm`, with its parameters. None if there is none."""
     channels, rank = norm.num_features, len(shape)
     last = norm.channel_dim == -1
     if name == "group":
@@ -39,7 +39,7 @@ def torch_layer(norm: Any, name: str, shape: tuple[int, ...]) -> nn.Module | Non
 
 
 class MovedChannels(nn.Module):
-    """A layer for channels in dimension 1, given (N, T, C): the channels are moved there and back."""
+    """A layer for channels in dimension 1, applied to (N, T, C): the channels are moved there and back."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

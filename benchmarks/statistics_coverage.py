@@ -1,7 +1,8 @@
 """How often the intervals of the paired table cover the truth, beside the percentile bootstrap.
 
-Simulates 20,000 experiments of two arms for each law, correlation and n; the bootstrap, which is slower and only a warning,
-gets the first 2,000 of them. Writes its rows of benchmarks/statistics_results.csv and its tables in docs/statistics.md.
+Simulates 20,000 experiments of two arms for each law, correlation and n. The bootstrap is slower and only serves as a
+warning, so it gets the first 2,000 of them. Writes its rows of benchmarks/statistics_results.csv and its tables in
+docs/statistics.md.
 Run from the repository: python benchmarks/statistics_coverage.py
 """
 
@@ -25,7 +26,7 @@ RESAMPLES = 2_000
 REPLICATES = (3, 5, 10, 20)
 CORRELATIONS = (0.0, 0.7)
 WORKLOADS, WORKLOAD_EXPERIMENTS, WORKLOAD_RESAMPLES = 5, 1_000, 500
-MARGIN = 1e-12  # an interval that ends exactly at the truth covers it, whatever rounding says
+MARGIN = 1e-12  # an interval that ends exactly at the truth covers it, despite rounding
 
 DIFFERENCE = "difference"
 OUTPERFORMS = "outperforms"
@@ -36,7 +37,7 @@ TASK_MEAN = "interquartile mean"
 
 
 def coverage(law_name: str, correlation: float, n: int) -> list[Result]:
-    """In %, how often each interval of one law, one correlation and n replicates covers the truth."""
+    """How often each interval covers the truth, in %, for one law, one correlation and n replicates."""
     law = LAWS[law_name]
     rng = generator("coverage", law_name, str(correlation), str(n))
     a, b = law.pairs(correlation, (n, EXPERIMENTS), rng)
@@ -71,9 +72,9 @@ def _bootstrap_covers(weights: NDArray[np.float64], values: NDArray[np.float64],
 
 
 def task_coverage(n: int) -> list[Result]:
-    """In %, how often the stratified bootstrap covers the interquartile mean over workloads, normal scores, n replicates.
+    """How often the stratified bootstrap covers the interquartile mean over workloads, in %.
 
-    The true figure is that of a million replicates a workload.
+    Scores are normal, with n replicates. The true figure is that of a million replicates per workload.
     """
     rng = generator("coverage", TASK_MEAN, str(n))
     centres = np.linspace(0.90, 0.98, WORKLOADS)

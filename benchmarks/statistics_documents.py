@@ -1,7 +1,7 @@
-"""The results of the simulations as a file, and as the tables of docs/statistics.md and a sentence on them.
+"""Writes the results of the simulations to a file, and into docs/statistics.md as tables and a sentence.
 
-In: `Result`s of one simulation. Out: benchmarks/statistics_results.csv with its rows replaced, and the tables in the docs
-between their markers. This file simulates nothing. To write the tables again from the file:
+In: `Result`s of one simulation. Out: benchmarks/statistics_results.csv with its rows replaced, and the tables between
+their markers in the document. This file simulates nothing. To write the tables again from the file:
 python benchmarks/statistics_documents.py
 """
 
@@ -23,13 +23,16 @@ BOUNDS = {
     "difference": (93.0, 97.5), "outperforms": (93.0, 100.0), "any false claim": (0.0, 5.0), 'any false "equal"': (0.0, 5.0),
     **{f"missed by {n} seeds": (0.0, allowed) for n, allowed in ((7, 0.78), (12, 1.78), (40, 5.0))},
 }  # fmt: skip
-"""What is required of a figure, in %; a table prints bold what lies outside."""
+"""The required range of a figure, in %. A table prints figures outside it in bold."""
 VERDICTS = ("better or worse", "equal", "unknown", "too few")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One figure, in % unless it is named seeds: of a simulation's case, setting and number of replicates, from so many simulated experiments."""
+    """One figure, in % (or seeds, if named so), of one case, setting and number of replicates.
+
+    `experiments` is the number of simulated experiments behind it.
+    """
 
     simulation: str
     case: str
@@ -41,7 +44,7 @@ class Result:
 
 
 def generator(*names: str) -> np.random.Generator:
-    """Random numbers of a cell's own, so that any one of them can be made again alone."""
+    """A cell's own random numbers, so any cell can be repeated alone."""
     return np.random.default_rng([zlib.crc32(name.encode()) for name in names])
 
 
@@ -55,7 +58,7 @@ def read_results() -> list[Result]:
 
 
 def write_results(simulation: str, rows: Sequence[Result]) -> None:
-    """Put one simulation's rows in place of the ones before, and its tables into the docs."""
+    """Replace the rows of one simulation, and write its tables into the docs."""
     others = [row for row in read_results() if row.simulation != simulation] if RESULTS.exists() else []
     merged = sorted([*others, *rows], key=lambda row: row.simulation)
     with RESULTS.open("w", newline="", encoding="utf-8") as file:
@@ -105,9 +108,9 @@ def with_tables(text: str, results: Sequence[Result]) -> str:
 
 
 def table(results: Sequence[Result], rows: Mapping[str, str], columns: Sequence[str]) -> str:
-    """A Markdown table of percentages; `rows` maps the fields that name a row to their headings, `columns` are fields.
+    """A Markdown table of percentages. `rows` maps the fields that name a row to their headings; `columns` are fields.
 
-    Bold is what lies outside the bounds of its figure, a dash what does not exist.
+    Figures outside their bounds are bold. Missing ones are a dash.
     """
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     heads: dict[str, None] = {}
@@ -124,7 +127,7 @@ def table(results: Sequence[Result], rows: Mapping[str, str], columns: Sequence[
 
 
 def _looks_power(results: Sequence[Result]) -> str:
-    """What looks find and cost beside fixed seeds: a row for each table that was simulated, runs in % of the fixed ones."""
+    """What looks find and cost beside fixed seeds: a row per simulated table, with runs in % of the fixed ones."""
     heads = [
         "arms that differ", "by (SD)", "11 fixed seeds find", "most seeds for as much", "find", "runs",
         "40 most seeds find", "fixed seeds for as much", "runs",
@@ -140,7 +143,7 @@ def _looks_power(results: Sequence[Result]) -> str:
 
 
 def _looks_saved(results: Sequence[Result]) -> str:
-    """By how much the runs are fewer at the same power, where every arm differs."""
+    """How many fewer runs there are at the same power, if every arm differs."""
     said = [f"{100 - row.percent:.1f} % at {row.setting} SD" for row in results if row.case == "every arm"]
     return (
         f"So, at the power of 11 fixed seeds and with every arm different, the runs are fewer by {', '.join(said)}.\n"
@@ -148,7 +151,7 @@ def _looks_saved(results: Sequence[Result]) -> str:
 
 
 def _found(family: Sequence[Result], n: int) -> str:
-    """What so many seeds find, from the rows that the table of the power shows."""
+    """What this many seeds find, from the rows that the table of the power shows."""
     one, two = (
         next(
             row.percent
@@ -164,7 +167,7 @@ def _found(family: Sequence[Result], n: int) -> str:
 
 
 def _only(results: Sequence[Result], *figures: str) -> list[Result]:
-    """The results of these figures, figure by figure, so that the columns stand in this order."""
+    """The results of these figures, figure by figure, so the columns are in this order."""
     return [row for figure in figures for row in results if row.figure == figure]
 
 

@@ -1,8 +1,8 @@
-"""How often a whole table claims a difference: where there is none, and where there is one of a known size.
+"""How often a whole table claims a difference, if there is none and if there is one of a known size.
 
-Simulates tables of 6 arms in 5 conditions: 25 comparisons with the first arm, which all share. In an A/A table all arms have
-one law; otherwise the second arm is shifted in every condition. Judges them as the report does: exact sign-flip p, Holm over
-the 25, and the interval of the paired difference. Writes its rows of benchmarks/statistics_results.csv and its tables in
+Simulates tables of 6 arms in 5 conditions: 25 comparisons, all with the first arm. In an A/A table all arms have one law.
+Otherwise the second arm is shifted in every condition. Judges them as the report does: exact sign-flip p, Holm over the 25,
+and the interval of the paired difference. Writes its rows of benchmarks/statistics_results.csv and its tables in
 docs/statistics.md.
 Run from the repository: python benchmarks/statistics_family.py
 """
@@ -23,7 +23,7 @@ from benchmarks.statistics_laws import STEP
 from normlib.results.stats import Interval, holm, paired_difference, replicates_needed, sign_flip_p
 
 TABLES = 8_000
-"""So many that a share of 5 % has a standard error of a quarter of a percent."""
+"""With this many, a share of 5 % has a standard error of a quarter of a percent."""
 ARMS, CONDITIONS = 6, 5
 REPLICATES = (5, 10, 12, 20)
 EFFECTS = (0, 1, 2, 3)
@@ -31,10 +31,10 @@ EFFECTS = (0, 1, 2, 3)
 SPREAD = 0.005
 """Standard deviation of that difference, as between the steadier arms of the default experiment: half a point."""
 CORRELATION = 0.5
-"""Of two arms on one seed; what they have in common is the trunk."""
+"""Of two arms on one seed. They share the trunk."""
 LEVEL = 0.05
 ROPE = 0.005
-"""Half a point, as the default of the report."""
+"""Half a point, the default of the report."""
 
 NOISES = ("normal", "log-normal", "steps of 1/300", "log-normal, spreads 1 to 3")
 """The last has arms of equal means and unequal spreads: no difference in the mean, but not exchangeable either."""
@@ -56,9 +56,9 @@ def scores(noise: str, n: int, tables: int, rng: np.random.Generator) -> NDArray
 
 
 def family(noise: str, n: int, effects: tuple[int, ...] = (0,)) -> list[Result]:
-    """In %, how often tables make a false claim, and how often each verdict is reached on the comparisons in question.
+    """How often tables make a false claim, in %, and how often each verdict is reached on the comparisons in question.
 
-    Those are the five with the shifted arm, or all 25 where no arm is shifted. Every effect shifts the same tables.
+    These are the five with the shifted arm, or all 25 if no arm is shifted. Every effect shifts the same tables.
     """
     rng = generator("family", noise, str(n))
     simulated = scores(noise, n, TABLES, rng)
@@ -85,7 +85,7 @@ def family(noise: str, n: int, effects: tuple[int, ...] = (0,)) -> list[Result]:
 
 
 def judged(p: NDArray[np.float64], interval: Interval, n: int) -> dict[str, NDArray[np.bool_]]:
-    """By verdict, where it is reached; p and the interval have shape (tables, conditions, arms).
+    """By verdict, where it is reached. p and the interval have shape (tables, conditions, arms).
 
     The share of wins is left out: it contradicts no claim here (tests/results/test_simulated_verdicts.py).
     """

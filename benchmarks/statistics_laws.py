@@ -1,8 +1,8 @@
 """The laws that simulated accuracies follow: what two arms score, seed by seed, and what is true of them.
 
 In: a law, a correlation, a shape, a generator. Out: paired scores as fractions. This file judges no method.
-Pairs are correlated through two standard normal numbers, of which each arm's score is a rising function; the correlation is
-that of the normal numbers.
+Pairs are correlated through two standard normal numbers. Each arm's score is a rising function of its number. The
+correlation is that of the normal numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Arm:
-    """How an arm scores: `score` turns standard normal numbers into scores, `mean` is their exact mean."""
+    """An arm's scores: `score` turns standard normal numbers into scores, and `mean` is their exact mean."""
 
     score: Callable[[Scores], Scores]
     mean: float
@@ -31,7 +31,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Law:
-    """Two arms; `resolution` is the step of their scores, 0 where they have none."""
+    """Two arms. `resolution` is the step of their scores, or 0 without steps."""
 
     a: Arm
     b: Arm
@@ -48,7 +48,7 @@ class Law:
         return self.a.score(first), self.b.score(correlation * first + math.sqrt(1 - correlation**2) * own)
 
     def outperformance(self, correlation: float, rng: np.random.Generator, draws: int = 1_000_000) -> float:
-        """P(a > b) + P(a = b) / 2, from a million pairs: to a standard error of at most 0.0005."""
+        """P(a > b) + P(a = b) / 2 from a million pairs, with a standard error of at most 0.0005."""
         a, b = self.pairs(correlation, (draws,), rng)
         return float((np.mean(a > b) + np.mean(a >= b)) / 2)
 
@@ -68,17 +68,17 @@ def exponential(ceiling: float, spread: float) -> Arm:
 
 
 def uniform(mean: float, spread: float) -> Arm:
-    """All values of an interval alike: the shortest tails, for which t tests are least to be trusted."""
+    """All values of an interval equally often. It has the shortest tails, for which t tests are least reliable."""
     return Arm(lambda z: mean + spread * math.sqrt(12) * (ndtr(z) - 0.5), mean)
 
 
 def failing(mean: float, spread: float, share: float) -> Arm:
-    """Normal, except that this share of the runs fails and scores like chance, 0.1: two outcomes far apart."""
+    """Normal, but this share of the runs fails and scores like chance, 0.1: two outcomes far apart."""
     return Arm(lambda z: np.where(ndtr(z) < share, 0.1, mean) + spread * z, share * 0.1 + (1 - share) * mean)
 
 
 def beta(mean: float) -> Arm:
-    """Bounded by 1, with the variance that a test set of TEST_SAMPLES would give, but in no steps."""
+    """Bounded by 1, with the variance of a test set of TEST_SAMPLES, but without steps."""
     low, high = mean * TEST_SAMPLES, (1 - mean) * TEST_SAMPLES
     return Arm(lambda z: betaincinv(low, high, ndtr(z)), mean)
 
@@ -93,7 +93,7 @@ def rounded(mean: float, spread: float) -> Arm:
     """Normal, rounded to whole samples: an arm whose runs differ by less than one test sample."""
     samples = np.arange(TEST_SAMPLES + 1)
     edges = (samples[:-1] + 0.5) / TEST_SAMPLES
-    exact = 1 - ndtr((edges - mean) / spread).sum() / TEST_SAMPLES  # a sum of P(score > edge), a step each
+    exact = 1 - ndtr((edges - mean) / spread).sum() / TEST_SAMPLES  # a sum of P(score > edge) over the steps
     return Arm(lambda z: np.searchsorted(edges, mean + spread * z) / TEST_SAMPLES, float(exact))
 
 
@@ -114,4 +114,4 @@ LAWS = {
     "steps, 0.9995 and 0.999": Law(counted(0.9995), counted(0.999), STEP),
     "steps, spread of 0.3 of one": Law(rounded(0.976, 0.001), rounded(0.971, 0.001), STEP),
 }
-"""By name. "Steps": a multiple of 1/300. Where no spreads are named both arms have the same law around their means."""
+"""By name. "Steps": a multiple of 1/300. If no spreads are named, both arms have the same law around their means."""

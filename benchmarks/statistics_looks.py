@@ -1,7 +1,7 @@
-"""Tables of comparisons that are looked at until they are decided: with the looks of the product, and in other ways.
+"""Tables of comparisons with looks until they are decided: normlib's looks, and other ways.
 
-In: differences to the baseline of whole tables, (seeds, tables, conditions, arms). Out: when each comparison was decided, and
-how. The other ways are those that docs/statistics.md sets against the one built. This file draws nothing.
+In: differences to the baseline of whole tables, (seeds, tables, conditions, arms). Out: when and how each comparison was
+decided. docs/statistics.md compares the other ways with normlib's. This file draws nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Array = NDArray[np.float64]
 
 LEVEL, MOST_SEEDS = 0.05, 40
 MARGIN = 4
-"""The sign flip is slow. It is left out where the p of the t test is so many times too large for any claim, or the square of
-it too small to miss one. A test holds the decisions equal to those of `look_at`."""
+"""The slow sign flip is skipped if the p of the t test is this many times too large for any claim, or this squared too small
+to miss one. A test checks that the decisions equal those of `look_at`."""
 
 
 @dataclass(frozen=True)
 class Followed:
-    """How comparisons ended, each of shape (tables, conditions, arms): the seeds of the arm, and what was claimed."""
+    """The end of each comparison, each array (tables, conditions, arms): the seeds of the arm, and what was claimed."""
 
     seeds: NDArray[np.int64]
     different: NDArray[np.bool_]
@@ -33,7 +33,7 @@ class Followed:
 
     @property
     def runs(self) -> float:
-        """Mean runs of a table, the baseline's included."""
+        """Mean number of runs per table, with the baseline's."""
         return float((self.seeds.sum(axis=2) + self.seeds.max(axis=2)).sum(axis=1).mean())
 
 
@@ -46,9 +46,10 @@ def followed(
     exact_from: int = EXACT_FROM,
     small_p: Callable[[Array, float, float], Array] = t_p,
 ) -> Followed:
-    """Tables looked at until decided; `differences` is (seeds, tables, conditions, arms). Decides as `look_at` and Holm do.
+    """Tables with looks until they are decided, as `look_at` and Holm decide.
 
-    The last three arguments are for what docs/statistics.md compares: other shares, exact tests or t tests.
+    `differences` is (seeds, tables, conditions, arms). The last three arguments are for the comparisons in
+    docs/statistics.md: other shares, exact tests or t tests.
     """
     shape = differences.shape[1:]
     p, p_equal, seeds = np.ones(shape), np.ones(shape), np.zeros(shape, dtype=np.int64)
@@ -58,7 +59,7 @@ def followed(
         seeds[going] = n
         found = small_p(differences[:n], share, resolution)
         if n >= exact_from:
-            # Those that cannot be claimed stand behind each claim in Holm's order, so that its factor is larger than their number.
+            # In Holm's order each claim comes before those that cannot be claimed, so its factor is larger than their number.
             hopeless = ((p > LEVEL) & (~going | (found > MARGIN * LEVEL))).sum(axis=(1, 2), keepdims=True)
             near = going & (found <= MARGIN * LEVEL / (hopeless + 1))
             found[~near] = 1.0
@@ -79,7 +80,7 @@ def holm_of_tables(p: Array) -> Array:
 
 
 def unbounded_t_p(differences: Array, share: float, resolution: float) -> Array:
-    """The t test as it is: a few equal differences are certainty."""
+    """The plain t test, for which a few equal differences are certain."""
     from scipy.special import stdtr
 
     n = len(differences)
@@ -92,8 +93,8 @@ def unbounded_t_p(differences: Array, share: float, resolution: float) -> Array:
 def betting(differences: Array, planned: Sequence[int]) -> Followed:
     """Bets on the signs instead of looks: the product of exp(g x) / cosh(g x) is 1 on average for any symmetric law.
 
-    x are the differences over the root of the mean square so far; the bets g are spread evenly, either way. 1 / product is a
-    p value at any stop (Ville 1939).
+    x are the differences divided by the root of the mean square so far. The bets g are spread evenly, in both
+    directions. 1 / product is a p value at any stop (Ville 1939).
     """
     scale = np.sqrt(np.cumsum(differences**2, axis=0) / np.arange(1, len(differences) + 1)[:, None, None, None])
     x = differences / scale

@@ -1,6 +1,6 @@
-"""Tables that are looked at while their seeds come in: false claims, differences found, and the runs that it takes.
+"""Tables with looks while their seeds come in: false claims, differences found, and runs needed.
 
-Simulates tables of 6 arms in 5 conditions: 25 comparisons with the first arm. A comparison is looked at until it is decided by
+Simulates tables of 6 arms in 5 conditions: 25 comparisons with the first arm. Looks go on until a comparison is decided by
 the p values of normlib.results.stats.sequential and Holm's correction over the table. The baseline runs as long as anything in
 its condition is undecided. Also simulates how often the intervals miss. Writes its rows of benchmarks/statistics_results.csv
 and its tables in docs/statistics.md.
@@ -40,7 +40,7 @@ from normlib.results.stats.sequential import equal_p, shares
 
 ARMS, CONDITIONS = 6, 5
 TABLES, POWER_TABLES, LONG_TABLES, EXPERIMENTS = 2_000, 4_000, 100, 20_000
-"""For false claims, for the power of few seeds, for that of 40, and for intervals."""
+"""For false claims, for the power of few seeds, for the power of 40, and for intervals."""
 CHUNK = 500
 """Tables simulated at once: 40 seeds of them are 5 MB."""
 FIXED = 11
@@ -67,11 +67,11 @@ EFFECTS = {
     **{(ONE, f"{sd}"): (sd, 0, 0, 0, 0) for sd in (1, 2, 3, 10)},
     (MIXED, "0, 1, 2, 3, 10"): (0, 1, 2, 3, 10),
 }
-"""By how much the five arms differ from the baseline, in standard deviations of one arm's scores."""
+"""The differences of the five arms to the baseline, in standard deviations of one arm's scores."""
 
 
 def alike(scores: str, correlation: float, tables: int, seeds: int = MOST_SEEDS) -> Iterator[Array]:
-    """Differences to the baseline of arms that score alike, (seeds, CHUNK, conditions, arms), for so many tables."""
+    """Differences to the baseline of arms that score alike, (seeds, CHUNK, conditions, arms), for `tables` tables."""
     arm = SCORES[scores][0]
     for chunk in range(0, tables, CHUNK):
         rng = generator("sequential", scores, str(correlation), str(seeds), str(chunk))
@@ -82,13 +82,13 @@ def alike(scores: str, correlation: float, tables: int, seeds: int = MOST_SEEDS)
 
 
 def share_of_tables(tables: Iterator[NDArray[np.bool_]]) -> tuple[float, int]:
-    """In %, in how many tables anything is so, and how many tables there are."""
+    """In how many tables anything is true, in %, and the number of tables."""
     any_so = np.concatenate([each.any(axis=(1, 2)) for each in tables])
     return round(100 * float(any_so.mean()), 3), len(any_so)
 
 
 def claims(scores: str, correlation: float, tables: int = TABLES) -> list[Result]:
-    """How often a table makes a false claim: of a difference where there is none, of equality where it is the region."""
+    """How often a table makes a false claim: of a difference that does not exist, or of equality at the region's edge."""
     _, step, region = SCORES[scores]
     planned = looks(MOST_SEEDS)
 
@@ -108,7 +108,7 @@ def claims(scores: str, correlation: float, tables: int = TABLES) -> list[Result
 
 
 def methods(scores: str, effect: float, tables: int) -> list[Result]:
-    """What other ways than the one built come to: false claims without an effect; with one in every arm, found and runs."""
+    """Results of other ways than normlib's: false claims without an effect; with one in every arm, found and runs."""
     made: dict[str, list[Followed]] = {name: [] for name in METHODS}
     for each in alike(scores, 0.0, tables):
         for name, method in METHODS.items():
@@ -132,7 +132,7 @@ def methods(scores: str, effect: float, tables: int) -> list[Result]:
 
 
 def power(which: str, setting: str) -> list[Result]:
-    """What so many fixed seeds find, the fewest `most_seeds` that find as much, and what MOST_SEEDS find; with the runs."""
+    """What this many fixed seeds find, the fewest `most_seeds` that find as much, and what MOST_SEEDS find, with the runs."""
     effects = SPREAD * np.array(EFFECTS[which, setting])
     shifted = effects != 0
 
@@ -165,7 +165,7 @@ def power(which: str, setting: str) -> list[Result]:
 
 
 def missed(law_name: str, correlation: float) -> list[Result]:
-    """How often the interval misses the true difference at any look up to so many seeds."""
+    """How often the interval misses the true difference at any look up to this many seeds."""
     law, planned = LAWS[law_name], looks(MOST_SEEDS)
     a, b = law.pairs(correlation, (MOST_SEEDS, EXPERIMENTS), generator("sequential", law_name, str(correlation)))
     any_missed, rows = np.zeros(EXPERIMENTS, dtype=bool), []

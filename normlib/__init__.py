@@ -1,11 +1,12 @@
 """normlib compares normalization layers fairly: identical networks that differ in nothing but the norm.
 
-Everything is imported when it is first asked for, so that reading results needs no torch.
+Everything is imported when it is first used, so reading results needs no torch.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from normlib.norms.population import recompute_statistics as recompute_statistics
     from normlib.norms.running import RunningNorm as RunningNorm
     from normlib.results.elsewhere.arms import compare_arms as compare_arms
-    from normlib.results.elsewhere.report import report as report
     from normlib.results.store.folders import load_results as load_results
+    from normlib.results.study.tidy import tidy as tidy
     from normlib.results.tables.model import Column as Column
     from normlib.results.tables.model import Table as Table
     from normlib.results.tables.table import register_table as register_table
@@ -46,6 +47,11 @@ if TYPE_CHECKING:
     from normlib.tasks.metric import Metric as Metric
     from normlib.tasks.task import Task as Task
     from normlib.training.saved import load_network as load_network
+    from normlib.verbs import bench as bench
+    from normlib.verbs import check as check
+    from normlib.verbs import list as list
+    from normlib.verbs import plan as plan
+    from normlib.verbs import report as report
 
 __version__ = "0.1.0"
 
@@ -63,6 +69,8 @@ _PUBLIC = {
     "RunningNorm": ("normlib.norms.running", "RunningNorm"),
     "Table": ("normlib.results.tables.model", "Table"),
     "Task": ("normlib.tasks.task", "Task"),
+    "bench": ("normlib.verbs", "bench"),
+    "check": ("normlib.verbs", "check"),
     "compare": ("normlib.api", "compare"),
     "compare_arms": ("normlib.results.elsewhere.arms", "compare_arms"),
     "conversion_report": ("normlib.conversion.report", "conversion_report"),
@@ -72,9 +80,11 @@ _PUBLIC = {
     "factory": ("normlib.norms", "factory"),
     "fold": ("normlib.conversion.fold", "fold"),
     "freeze_statistics": ("normlib.conversion.freeze", "freeze_statistics"),
+    "list": ("normlib.verbs", "list"),
     "load_network": ("normlib.training.saved", "load_network"),
     "load_results": ("normlib.results.store.folders", "load_results"),
     "names": ("normlib.norms", "names"),
+    "plan": ("normlib.verbs", "plan"),
     "precise_statistics": ("normlib.norms.population", "precise_statistics"),
     "recompute_statistics": ("normlib.norms.population", "recompute_statistics"),
     "register": ("normlib.norms", "register"),
@@ -83,12 +93,13 @@ _PUBLIC = {
     "register_network": ("normlib.models", "register_network"),
     "register_table": ("normlib.results.tables.table", "register_table"),
     "register_task": ("normlib.tasks", "register"),
-    "report": ("normlib.results.elsewhere.report", "report"),
+    "report": ("normlib.verbs", "report"),
     "sweep": ("normlib.api", "sweep"),
+    "tidy": ("normlib.results.study.tidy", "tidy"),
     "to_torch": ("normlib.conversion.to_torch", "to_torch"),
     "train": ("normlib.api", "train"),
 }
-__all__ = [
+__all__ = [  # all but `list`: after `from normlib import *` Python's own list is still there
     "BatchNorm",
     "BatchRenorm",
     "CannotEnter",
@@ -103,6 +114,8 @@ __all__ = [
     "Table",
     "Task",
     "__version__",
+    "bench",
+    "check",
     "compare",
     "compare_arms",
     "conversion_report",
@@ -115,6 +128,7 @@ __all__ = [
     "load_network",
     "load_results",
     "names",
+    "plan",
     "precise_statistics",
     "recompute_statistics",
     "register",
@@ -125,6 +139,7 @@ __all__ = [
     "register_task",
     "report",
     "sweep",
+    "tidy",
     "to_torch",
     "train",
 ]
@@ -132,12 +147,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'normlib' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(f"module 'normlib' has no attribute {name!r}; it has {', '.join(__dir__())}")
     module, attribute = _PUBLIC[name]
     value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+def __dir__() -> Iterable[str]:
+    return sorted({*__all__, *_PUBLIC})

@@ -1,9 +1,7 @@
-"""The verbs as functions, for notebooks and scripts: settings in, as strings or as Python has them, a record or a data frame out."""
+"""The verbs that train as functions, for notebooks and scripts: settings in, a record or a data frame out. verbs.py has the others."""
 
 from __future__ import annotations
 
-import inspect
-import os
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from normlib.experiments.overrides import as_override, text_override
+from normlib.experiments.overrides import as_overrides
+from normlib.notebook import show
 from normlib.results.store.record import Record
 
 if TYPE_CHECKING:
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
 def train(*overrides: str, config_dirs: Sequence[str] = (), **settings: Any) -> Record:
     """Train one run, e.g. ``train("norm=group", "data.batch_size=8", "seed=3")``, and return its record.
 
-    Settings without a dot may be keywords, ``train(norm="group", seed=3)``; see `compare`. A run that has a record already is
-    not trained again. Weights that cannot be saved are a warning. Raises ConfigError or RegistryError for settings that cannot be.
+    Settings without a dot may be keywords, ``train(norm="group", seed=3)``; see `compare`. A run that already has a
+    record is not trained again. Warns if weights cannot be saved. Raises ConfigError or RegistryError for impossible
+    settings.
     """
     from normlib.experiments.plan import make_run
     from normlib.experiments.sweep import run_one
@@ -46,19 +46,19 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> pd.DataFrame:
-    """Do the missing runs of a comparison, write the tables and the figure, and return the runs, one a row.
+    """Do the missing runs of a comparison, write tables and figures, and return the runs, one per row.
 
-    ``compare("experiment=small_batch", "norm=batch,group", "seed=range(3)")`` does what the command line does. Settings without
-    a dot may be keywords, all others go into `settings`; lists and ranges are axes, and classes and functions of your own may
-    be given themselves::
+    ``compare("experiment=small_batch", "norm=batch,group", "seed=range(3)")`` does the same as the command line. Settings
+    without a dot may be keywords; all others go into `settings`. Lists and ranges are axes. Your own classes and functions
+    may be passed directly::
 
         compare(module=LitSeg, datamodule=Photos, norm=["batch", "group"], seed=range(5), metric="val_dice",
                 settings={"data.batch_size": [2, 8], "trainer.max_epochs": 3})
 
     In a script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
 
-    Files in the experiment's folder that no report wrote, under names that the report needs, are refused with a StoreError
-    before anything is trained; with ``overwrite=True`` they are replaced.
+    If the experiment's folder has files that no report wrote under names that the report needs, StoreError is raised before
+    anything is trained. ``overwrite=True`` replaces them.
     """
     words = as_overrides(overrides, {**more, **(settings or {})})
     return compare_on(Console(quiet=quiet), words, config_dirs, overwrite)[1].frame
@@ -73,12 +73,13 @@ def sweep(
     settings: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> pd.DataFrame:
-    """Compare norms by a training function of your own, and return the runs, one a row.
+    """Compare norms by a training function of your own, and return the runs, one per row.
 
-    ``train(norm_layer, seed, **condition)`` trains and returns its figures, ``{"accuracy": 0.93}``; the first is compared unless
-    ``metric=`` names another. ``norm_layer(num_features)`` makes the arm's norm. Runs are recorded, done side by side, gone on with
-    after a stop, and reported as those of `compare`; which trunk, batches and schedule the function used is not seen, and
-    every table says so. The function lies in a file; `settings` and keywords are further settings, such as ``name="mine"``::
+    ``train(norm_layer, seed, **condition)`` trains and returns its figures, ``{"accuracy": 0.93}``. The first is compared
+    unless ``metric=`` names another. ``norm_layer(num_features)`` makes the arm's norm. As with `compare`, runs are recorded,
+    done in parallel, continued after a stop, and reported. normlib does not see which trunk, batches and schedule the
+    function used, and every table says so. The function must be in a file. `settings` and keywords are further settings,
+    such as ``name="mine"``::
 
         sweep(train, norms=["batch", "group", "none"], conditions={"lr": [0.1, 0.3]}, seeds=range(5))
     """
@@ -94,39 +95,6 @@ def sweep(
         **(settings or {}),
     }
     return compare(quiet=quiet, settings=words)
-
-
-def as_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the command line has them: ``{"norm": ["batch", "group"]}`` is norm=batch,group."""
-    return [*overrides, *(f"{key}={_written(key, value)}" for key, value in settings.items())]
-
-
-def _written(key: str, value: Any) -> str:
-    if key == "plugins" and not isinstance(value, str):
-        return "[" + ",".join(_written("", each) for each in value) + "]"
-    if isinstance(value, list | tuple | range | set):
-        return ",".join(_written(key, each) for each in value)
-    if isinstance(value, type) or inspect.isfunction(value):
-        return _path_of(key, value)
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{name}:{_written(key, each)}" for name, each in value.items()) + "}"
-    return text_override(value) if isinstance(value, str) else as_override(value)
-
-
-def _path_of(key: str, thing: Any) -> str:
-    """Where a class or a function lies, as in my_file.py:MyClass. ConfigError where it lies in no file."""
-    from normlib.experiments.complaints import ConfigError
-
-    try:
-        file = inspect.getsourcefile(thing)
-    except (TypeError, OSError):
-        file = None
-    if file is None or not os.path.isfile(file) or "." in thing.__qualname__:
-        raise ConfigError(
-            f"{key}={thing.__qualname__}: worker processes load it from a file, and it is not at the top of one; put it into a "
-            "file, my_file.py, and import it from there"
-        )
-    return text_override(f"{os.path.relpath(file)}:{thing.__qualname__}")
 
 
 def compare_on(
@@ -150,7 +118,7 @@ def compare_on(
     swept = run_missing(plan, SweepDisplay(console))
     command = shlex.join(["normlib", "compare", *config_dir_flags(config_dirs), *overrides])
     report = report_on_state(progress_of(plan), command, overwrite)
-    report.render(console)
+    show(report, console)
     for problem in swept.problems:
         console.print(Text(problem))
     return swept, report

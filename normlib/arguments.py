@@ -1,4 +1,4 @@
-"""The words of the command line, verb by verb: flags, metavars and help. Reads no word and does no work."""
+"""The words of the command line, verb by verb: flags, metavars and help. Reads nothing and does no work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READING: dict[str, dict[str, Any]] = {
     "report": {"metavar": "DIR", "help": "write here (default: the experiment's own folder; for several, merged/)"},
     "export": {"metavar": "FILE", "help": "the file to write: .parquet, .csv or .jsonl"},
 }
-"""The verbs that read records and take folders, each with its flag --to."""
+"""The verbs that read records from folders, each with its flag --to."""
 TABLE_FLAGS: dict[str, dict[str, Any]] = {
     "arm": {"metavar": "COLUMN", "help": "the column that names the arm, such as norm"},
     "seed": {"metavar": "COLUMN", "help": "the column of the seed, by which runs are paired (default: seed)"},
@@ -35,16 +35,16 @@ TABLE_FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "COLUMN,...",
         "help": "conditions: the first spans the tables, each further one has sections",
     },
-    "baseline": {"metavar": "ARM", "help": "the arm that the others are held against (default: batch)"},
+    "baseline": {"metavar": "ARM", "help": "the arm that the others are compared with (default: batch)"},
     "unit": {"metavar": "UNIT", "help": "of the metric; with %% its numbers are fractions, shown in percent"},
     "rope": {
         "metavar": "NUMBER",
-        "help": "the difference that counts as equal in practice, in points where the unit is %%",
+        "help": "the largest difference that is equal in practice, in points if the unit is %%",
     },
-    "higher_is_better": {"action": "store_true", "help": "more of the metric is better, where its name does not tell"},
-    "lower_is_better": {"action": "store_true", "help": "less of it is better"},
+    "higher_is_better": {"action": "store_true", "help": "higher is better, if the metric's name does not say it"},
+    "lower_is_better": {"action": "store_true", "help": "lower is better"},
 }
-"""What says which columns of a table of runs are what."""
+"""The flags that say what the columns of a table of runs are."""
 
 
 WORDS = {
@@ -52,28 +52,27 @@ WORDS = {
         "NAME",
         "a group (norm), a choice (norm=group), a setting (optimizer.lr_rule), a section (training), or settings",
     ),
-    "check": ("NAME|key=value", "norms to check, settings of theirs, and plugins"),
+    "check": ("NAME|key=value", "norms to check, their settings, and plugins"),
     "report": (
         "DIR|key=value|FILE",
         "experiments' folders, and settings that select among their runs; or one table of runs",
     ),
     "export": ("DIR|key=value", "experiments' folders, and settings that select among their runs"),
 }
-"""What the words behind a verb are, where they are not just settings."""
+"""The words after a verb that takes more than settings."""
 
 
 class VerbParser(argparse.ArgumentParser):
-    """A parser whose help ends with what belongs to the verb, put together when it is asked for. `verb` None is the command itself."""
+    """A parser whose help ends with what belongs to the verb, built when it is needed. `verb` None is the command itself."""
 
     verbs: Any
-    """The parsers of all verbs; set on the command's own."""
+    """The parsers of all verbs. Only the command's parser has them."""
 
     def __init__(self, *, verb: str | None = None, **keywords: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **keywords)
         self.verb = verb
 
     def flags(self, verb: str) -> list[str]:
-        """The flags of a verb."""
         return re.findall(r"-[-\w]+", self.verbs.choices[verb].format_usage().partition(verb)[2])
 
     def format_help(self) -> str:
@@ -82,7 +81,7 @@ class VerbParser(argparse.ArgumentParser):
 
 
 def make_parser(version: str) -> VerbParser:
-    """The parser of all verbs; settings without a flag are in `overrides`."""
+    """The parser of all verbs. Settings without a flag are in `overrides`."""
     parser = VerbParser(
         prog="normlib",
         description="Compare normalization layers: identical networks that differ in nothing but the norm.",
@@ -111,7 +110,7 @@ def make_parser(version: str) -> VerbParser:
         if verb in ("report", "compare", "bench"):
             sub.add_argument(
                 "--overwrite", action="store_true",
-                help="replace files in the way that normlib did not write; files with other names stay in any case",
+                help="replace files that normlib did not write if the report needs their names; all others stay",
             )  # fmt: skip
         if verb == "report":
             sub.add_argument("--open", action="store_true", help="open the page in a browser")

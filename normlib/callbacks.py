@@ -1,7 +1,7 @@
 """Lightning callbacks for every norm with running statistics, normlib's and torch's, in any LightningModule.
 
-In comes a Trainer's run, changed are running statistics and whether they move. Weights, gradients, the order of the training
-data and the global random states are left alone.
+In: a Trainer's run. They change only the running statistics and whether these move. Weights, gradients, the order of
+the training data and the global random states stay as they are.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ __all__ = ["FreezeStatistics", "PreciseStatistics"]
 
 
 class PreciseStatistics(pl.Callback):
-    """Population statistics from `num_batches` of the training loader in place of the running ones ("precise batch norm").
+    """Replaces running statistics by population statistics from `num_batches` batches of the training loader.
 
-    `when="validation"`: before every validation of a fit; the running ones come back after it where `put_back`, and training
-    goes on as if nothing had happened. `when="end"`: once, at the end of the fit, and they stay (checkpoints saved during the
-    fit hold the running ones). Taken as by `normlib.recompute_statistics`, in a process group from all processes' batches.
-    Norms that did not move in the last training batch, because they are frozen, keep theirs.
+    This is called "precise batch norm". `when="validation"`: before every validation of a fit. With `put_back`, the
+    running ones return after it, and training continues as if nothing had happened. `when="end"`: once, at the end of
+    the fit, and they stay. Checkpoints saved during the fit hold the running ones. They are computed as by
+    `normlib.recompute_statistics`, in a process group from the batches of all processes. Frozen norms, which did not
+    move in the last training batch, keep their own.
 
-    The loader gives its batches as always, augmentation included. A batch is the module's input, or a tuple or list that
-    starts with it; ``forward(pl_module, batch)`` runs any other.
+    The loader gives its batches as always, with augmentation. A batch is the module's input, or a tuple or list that
+    starts with it. ``forward(pl_module, batch)`` runs any other.
     """
 
     def __init__(
@@ -88,13 +89,13 @@ class PreciseStatistics(pl.Callback):
 
 
 class FreezeStatistics(pl.Callback):
-    """Running statistics that normalize and no longer move, from the share `after` of the run on.
+    """From the share `after` of the run on, running statistics normalize and no longer move.
 
-    The run is measured in batches, whatever number of optimizers step on each: a run of ``max_epochs`` epochs is as many batches
-    as they have. Where ``max_steps`` ends the run first, it is the share of these steps. `affine`: the norms' scales and shifts
-    are no longer trained either (with DDP that needs `find_unused_parameters=True`). Norms are frozen as by
-    `normlib.freeze_statistics`, which is for training loops of one's own; they stay so after ``train()`` and in a run resumed
-    from a checkpoint.
+    The run is counted in batches, however many optimizers step on each. ``max_epochs`` epochs have as many batches as
+    their loaders give. If ``max_steps`` ends the run first, the share is of these steps. `affine`: the norms' scales
+    and shifts are no longer trained either (with DDP that needs `find_unused_parameters=True`). Norms are frozen as by
+    `normlib.freeze_statistics`, which is for your own training loops. They stay frozen after ``train()`` and in a run
+    resumed from a checkpoint.
     """
 
     def __init__(self, after: float, affine: bool = False) -> None:
@@ -130,7 +131,7 @@ class FreezeStatistics(pl.Callback):
 
 
 def _share_done(trainer: pl.Trainer, batch_idx: int) -> float | None:
-    """The share of the run that lies behind, by the limit that will be reached first; None where nothing limits the run."""
+    """The share of the run that is done, by the limit that will be reached first. None if nothing limits the run."""
     shares = []
     epochs, batches = trainer.max_epochs, trainer.num_training_batches
     if epochs is not None and epochs > 0 and 0 < batches < float("inf"):
@@ -151,7 +152,7 @@ def _required_norms(pl_module: pl.LightningModule, who: str) -> list[nn.Module]:
 
 @contextmanager
 def _training_batches(trainer: pl.Trainer, num_batches: int) -> Iterator[Iterator[Any]]:
-    """The first batches of a pass of its own over the training loader, on the device; no random state is moved by it."""
+    """The first batches of a separate pass over the training loader, on the device. It moves no random state."""
     combined = CombinedLoader(trainer.train_dataloader, trainer.fit_loop._combined_loader._mode)  # type: ignore[union-attr]
     combined.flattened = [_pass_of_its_own(loader) for loader in combined.flattened]
     generators = _generators(combined.flattened)
@@ -169,7 +170,7 @@ def _training_batches(trainer: pl.Trainer, num_batches: int) -> Iterator[Iterato
 
 
 def _pass_of_its_own(loader: Any) -> Any:
-    """`loader`, or, where its worker processes persist and are at work on the present epoch, a copy with others."""
+    """`loader`, or a copy with other worker processes if its own persist and are busy with the present epoch."""
     if not getattr(loader, "persistent_workers", False):
         return loader
     other = copy.copy(loader)

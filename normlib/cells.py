@@ -1,7 +1,7 @@
-"""Code that was typed into a notebook or an interpreter: a class or a function of a cell as one text that runs on its own.
+"""Code typed into a notebook or an interpreter: turns a class or a function of a cell into one self-contained text.
 
-In comes what a cell has defined, out goes its source with the imports, plain values, functions and classes of the other cells
-that it uses, each as it is now. What cannot be told by source, such as a tensor, is refused. Runs none of the code.
+In: what a cell has defined. Out: its source with everything that it uses from other cells, each as it is now: imports,
+plain values, functions and classes. What has no source, such as a tensor, is refused. Runs none of the code.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from normlib.registry import RegistryError
 
 FUTURE = "from __future__ import annotations"
 GENERATED = "<string>"
-"""The file name of methods that dataclasses make."""
+"""The file name of generated methods of dataclasses."""
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`text`: a module that defines `name`, and `modules`: what it imports."""
+    """`text` is a module that defines `name`, and `modules` are what it imports."""
 
     name: str
     text: str
@@ -39,18 +39,18 @@ class Cell:
 
 
 def is_typed(thing: Any) -> bool:
-    """Whether a class or a function was typed, and no file is its source."""
+    """Whether a class or a function was typed in, so no file holds its source."""
     module = sys.modules.get(thing.__module__)
     if module is None or file_of(module) is None:
         return module is not None
     functions = (
         list(_functions(thing)) if module.__name__ == "__main__" else []
-    )  # of a script that went on interactively
+    )  # of a script that continued interactively
     return bool(functions) and not any(Path(f.__code__.co_filename).is_file() for f in functions)
 
 
 def cell_of(thing: Any) -> Cell:
-    """A typed class or function as a text of its own. Raises RegistryError where there is none, with the reason."""
+    """A typed class or function as a self-contained text. Raises RegistryError, with the reason, if that is not possible."""
     gathered = _Gathered()
     gathered.define(thing)
     lines = [*([FUTURE] if gathered.future else []), *gathered.imports, *gathered.values, *gathered.definitions]
@@ -59,7 +59,7 @@ def cell_of(thing: Any) -> Cell:
 
 @dataclass
 class _Gathered:
-    """What a text consists of, each once, in the order in which it has to run."""
+    """The parts of a text, each once, in the order in which they have to run."""
 
     imports: dict[str, None] = field(default_factory=dict)
     values: dict[str, None] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class _Gathered:
     future: bool = False
 
     def define(self, thing: Any) -> None:
-        """Add the source of a class or a function with its decorators, behind all that it uses."""
+        """Add the source of a class or a function with its decorators, after all that it uses."""
         thing = thing if isinstance(thing, type) else inspect.unwrap(thing)
         if id(thing) in self.seen:
             return
@@ -82,7 +82,7 @@ class _Gathered:
         self.definitions[source] = None
 
     def use(self, name: str, value: Any, user: Any) -> None:
-        """Add what makes `name` mean `value` for the class or function `user`."""
+        """Add whatever gives `name` the value `value` for the class or function `user`."""
         if isinstance(value, ModuleType):
             self.modules[value] = None
             self.imports[f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}")] = None
@@ -99,9 +99,9 @@ class _Gathered:
             self.imports[f"from {module.__name__} import {there}" + ("" if there == name else f" as {name}")] = None
         else:
             raise RegistryError(
-                f"{user.__qualname__} uses {name!r} of another cell, a {type(value).__name__}, whose value is neither in the run's id nor known to "
-                "worker processes: make it inside of the class, or a setting of the constructor, or put the class into a file and "
-                "name that with plugins=[my_norm.py]"
+                f"{user.__qualname__} uses {name!r} of another cell, a {type(value).__name__}. Its value is neither in the run's id nor known to "
+                "worker processes: make it inside the class, or a setting of the constructor, or put the class into a file and "
+                "name the file with plugins=[my_norm.py]"
             )
 
 
@@ -115,7 +115,7 @@ def _refuse_outdated_base(value: Any, user: Any) -> None:
 
 
 def _functions(thing: Any) -> Iterator[FunctionType]:
-    """A function itself, or those that stand in the body of a class."""
+    """A function itself, or the functions in the body of a class."""
     members: Iterable[Any] = (thing,) if isinstance(thing, FunctionType) else vars(thing).values()
     for each in members:
         method: Any = each.fget if isinstance(each, property) else getattr(each, "__func__", each)
@@ -144,8 +144,8 @@ def _source(thing: Any) -> tuple[str, FunctionType]:
                 if start <= first <= (node.end_lineno or first):
                     return textwrap.dedent("".join(lines[start - 1 : node.end_lineno])), function
     raise RegistryError(
-        f"{thing.__qualname__} has no source, neither in a file nor in a cell at its outermost level, but a run's id is a hash of the "
-        "code behind it: put it into a file, my_norm.py, and name that with plugins=[my_norm.py]"
+        f"{thing.__qualname__} has no source in a file or at the top level of a cell, but a run's id is a hash of the "
+        "code behind it: put it into a file, my_norm.py, and name the file with plugins=[my_norm.py]"
     )
 
 
@@ -166,7 +166,7 @@ def _global_names(source: str) -> set[str]:
 
 
 def _is_definition_of_a_cell(value: Any) -> bool:
-    """Whether it is a class or a function of a cell, decorated or not."""
+    """Whether the value is a class or a function of a cell, decorated or not."""
     inside = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
     return isinstance(inside, type | FunctionType) and inside.__module__ == "__main__" and is_typed(inside)
 
@@ -179,7 +179,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _module_with(name: str, value: Any) -> tuple[ModuleType, str] | None:
-    """A module that has `value`, the one that says it is the value's own if it can be, and its name there."""
+    """A module that has `value`, and its name there. If possible, the module that the value says it belongs to."""
     names = dict.fromkeys([getattr(value, "__name__", name), name])
     home = sys.modules.get(str(getattr(value, "__module__", "")))
     others = sorted((m for m in sys.modules.values() if isinstance(m, ModuleType)), key=lambda m: len(m.__name__))

@@ -1,14 +1,15 @@
-"""`normlib check`: norms and settings as the command line names them in, the contract's report on each out.
+"""`check`: norms and settings as the command line names them in, what the contract finds of each out, as data that prints.
 
-Composes settings as every other verb does, runs the contract of `normlib.testing`, prints a table for each arm. Trains nothing
-and writes nothing.
+Composes settings as every other verb does and runs the contract of `normlib.testing`. Trains nothing and writes nothing.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -19,8 +20,12 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.config import Composer, configuration
 from normlib.experiments.multiply import axes_of
 from normlib.norms import names, norms
+from normlib.notebook import printed_as_html, steps
 from normlib.testing import Finding, findings, subject
 from normlib.training.installation import COMMON_NORM_SETTINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STYLES = {"ok": "green", "declared": "yellow", "unpromised": "yellow", "not run": "yellow", "FAILED": "bold red"}
 WORDS = {
@@ -32,8 +37,94 @@ WORDS = {
 }
 
 
-def check(arguments: Sequence[str], config_dirs: Sequence[str], console: Console) -> bool:
-    """Run the contract on every arm that the arguments name, print what it finds; whether no promise is broken.
+@dataclass(frozen=True, repr=False)
+class ArmCheck:
+    """What the contract found of one arm: a `Finding` a promise. `arm` is the arm as it was named."""
+
+    arm: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The checks that the arm fails."""
+        return tuple(each.check for each in self.findings if each.status == "FAILED")
+
+    @property
+    def summary(self) -> str:
+        """How many promises the arm keeps, and how many it does not."""
+        counts = [(word, sum(each.status == status for each in self.findings)) for status, word in WORDS.items()]
+        always = (WORDS["ok"], WORDS["declared"], WORDS["FAILED"])
+        told = ", ".join(f"{number} {word}" for word, number in counts if number or word in always)
+        return f"{self.arm}: {len(self.findings)} promises, {told}"
+
+    def render(self, console: Console) -> None:
+        """Print a line for each promise, and below them those that are broken."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("check", "", "what it holds the norm to"):
+            table.add_column(column, overflow="fold")
+        for each in self.findings:
+            words = Text(each.promise)
+            if each.reason:
+                words.append(f"\n{each.reason.strip()}", style=STYLES[each.status])
+            table.add_row(each.check, Text(each.status, style=STYLES[each.status]), words)
+        console.print(Text(self.summary, style="bold"))
+        console.print(table)
+        if self.broken:  # once more below the table, which is longer than a screen
+            console.print(Text(f"{self.arm} breaks: {', '.join(self.broken)}", style=STYLES["FAILED"]))
+
+
+@dataclass(frozen=True, repr=False)
+class Checks:
+    """What the contract found of all arms that were named."""
+
+    arms: tuple[ArmCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no arm breaks a promise."""
+        return not any(each.broken for each in self.arms)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The findings, a row a promise: `arm`, `check`, `status`, `promise` and `reason`."""
+        import pandas as pd
+
+        rows = [
+            {
+                "arm": each.arm,
+                "check": found.check,
+                "status": found.status,
+                "promise": found.promise,
+                "reason": found.reason,
+            }
+            for each in self.arms
+            for found in each.findings
+        ]
+        return pd.DataFrame(rows, columns=["arm", "check", "status", "promise", "reason"])
+
+    def render(self, console: Console) -> None:
+        """Print a table for each arm."""
+        for each in self.arms:
+            each.render(console)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: each arm's summary, which opens its table."""
+        return "\n".join(
+            f"<details{' open' if each.broken else ''}><summary>{escape(each.summary)}</summary>{printed_as_html(each.render)}</details>"
+            for each in self.arms
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(each.summary for each in self.arms)
+
+
+def check(
+    arguments: Sequence[str],
+    config_dirs: Sequence[str],
+    console: Console,
+    done: Callable[[ArmCheck], None] = lambda arm: None,
+) -> Checks:
+    """Run the contract on every arm that the arguments name; each arm goes to `done` as soon as it is checked.
 
     `arguments` are names of norms or of arms, settings of theirs (``norm.num_groups=4``) and ``plugins=[...]``. Raises ConfigError.
     """
@@ -42,14 +133,15 @@ def check(arguments: Sequence[str], config_dirs: Sequence[str], console: Console
     for name in named:
         if name.endswith(".py"):
             raise ConfigError(f"{name} is a file; load it with plugins=[{name}] and name the norm that it registers")
-    whole = True
+    checked = []
     with configuration(given, config_dirs) as composer:
-        for label, name, settings in _arms(composer, [*([f"norm={','.join(named)}"] if named else []), *given]):
-            with console.status(f"checking {label}"):
-                found = list(findings(name, **settings))
-            _show(console, label, found)
-            whole = whole and all(each.status != "FAILED" for each in found)
-    return whole
+        arms = _arms(composer, [*([f"norm={','.join(named)}"] if named else []), *given])
+        with steps(console, len(arms), "checking") as next_is:
+            for label, name, settings in arms:
+                next_is(label)
+                checked.append(ArmCheck(label, tuple(findings(name, **settings))))
+                done(checked[-1])
+    return Checks(tuple(checked))
 
 
 def _arms(composer: Composer, overrides: Sequence[str]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -84,25 +176,3 @@ def _arms(composer: Composer, overrides: Sequence[str]) -> list[tuple[str, str, 
         label = " ".join(text.removeprefix("norm=") for text in texts if not text.startswith("plugins"))
         arms.append((label, name, own))
     return arms
-
-
-def _show(console: Console, label: str, found: Sequence[Finding]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("check", "", "what it holds the norm to"):
-        table.add_column(column, overflow="fold")
-    for each in found:
-        words = Text(each.promise)
-        if each.reason:
-            words.append(f"\n{each.reason.strip()}", style=STYLES[each.status])
-        table.add_row(each.check, Text(each.status, style=STYLES[each.status]), words)
-    counts = [(word, sum(each.status == status for each in found)) for status, word in WORDS.items()]
-    counts = [
-        (word, number) for word, number in counts if number or word in (WORDS["ok"], WORDS["declared"], WORDS["FAILED"])
-    ]
-    console.print(
-        Text(f"{label}: {len(found)} promises, {', '.join(f'{n} {word}' for word, n in counts)}", style="bold")
-    )
-    console.print(table)
-    broken = [each.check for each in found if each.status == "FAILED"]
-    if broken:  # once more below the table, which is longer than a screen
-        console.print(Text(f"{label} breaks: {', '.join(broken)}", style=STYLES["FAILED"]))

@@ -1,4 +1,4 @@
-"""The choices of the config groups, as source and configuration files name them: read without importing torch."""
+"""The choices of the config groups, by the names in source and configuration files. Reading them imports no torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 ROOMS = {"norm": "norms", "model": "models", "data": "data", "task": "tasks"}
-"""The folder of the classes behind each group."""
+"""The folder of each group's classes."""
 
 
 def choices_in_sources(group: str) -> list[str]:
-    """The choices that normlib brings: registered classes and files of the configuration."""
+    """The choices that normlib provides: registered classes and configuration files."""
     files = (file.stem for file in (config_dir() / group).glob("*.yaml"))
     return sorted([*registered(group), *files])
 
 
 def registered(group: str) -> list[str]:
-    """The names under which the files of a group's room register their classes."""
+    """The names under which the files of a group's folder register their classes."""
     if group not in ROOMS:
         return []
     sources = (file.read_text(encoding="utf-8") for file in (PACKAGE / ROOMS[group]).rglob("*.py"))
@@ -25,7 +25,7 @@ def registered(group: str) -> list[str]:
 
 
 def defaults() -> dict[str, str]:
-    """What the configuration chooses in each group where nobody does; "null" is nothing."""
+    """The default choice of the configuration in each group. "null" is none."""
     text = (config_dir() / "config.yaml").read_text(encoding="utf-8")
     return dict(re.findall(r"^  - (\w+): (\w+)", text, re.MULTILINE))
 

@@ -1,5 +1,6 @@
-"""The command line: verbs in, exit codes out. The only file that reads the command line; it imports torch only when
-a verb needs it, so that help and reports come at once.
+"""The command line: verbs in, exit codes out. The only file that reads the command line.
+
+It imports torch only when a verb needs it, so help and reports come at once.
 
 Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad input, 128 + n ended by signal n.
 """
@@ -25,7 +26,7 @@ from normlib.terminal import new_console, show_anything
 
 
 def command() -> int:
-    """What the installed command `normlib` and `python -m normlib` are: `main` in a process of its own."""
+    """The installed command `normlib` and `python -m normlib`: `main` in its own process."""
     stop_on_signals()
     show_anything()
     try:
@@ -52,14 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(
                 f"{unknown_name(f'flag of {options.verb}', flag, known)}; settings are key=value, as in norm=batch,group"
             )
-    options.overrides += rest  # settings behind a flag
+    options.overrides += rest  # settings after a flag
     try:
         return VERBS[options.verb](options)
     except (KeyboardInterrupt, Stopped) as stop:
         print("stopped; every finished run is kept, and the same command goes on from here", file=sys.stderr)
         return 128 + (stop.signal if isinstance(stop, Stopped) else signal.SIGINT)
-    except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own last flush says nothing
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so Python's last flush says nothing
         return 128 + SIGPIPE
     except (NormlibError, OSError) as error:
         if os.environ.get("NORMLIB_DEBUG") == "1":
@@ -69,12 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complete(arguments: Sequence[str], parser: VerbParser) -> int:
-    """What a shell asks for while a line is typed, a word a line; or the script that makes it ask."""
+    """The words for a shell while a line is typed, one per line, or the script that makes the shell ask for them."""
     line = os.environ.get("COMP_LINE")
     if line is not None and any(argument.startswith("query=") for argument in arguments):
         from normlib.completion import completions
 
-        with contextlib.suppress(NormlibError):  # a line that is not finished may name what there is not
+        with contextlib.suppress(NormlibError):  # an unfinished line may name things that do not exist
             print("\n".join(completions(line[: int(os.environ.get("COMP_POINT", len(line)))], parser)))
         return 0
     from normlib.hydra_app import shell_completion
@@ -122,15 +123,15 @@ def _train(options: argparse.Namespace) -> int:
 
         return _exit_code(multirun(options.overrides, options.config_dir, flags, options.multirun))
     from normlib.experiments.plan import make_run
-    from normlib.experiments.record_display import show_record
     from normlib.experiments.sweep import run_one
+    from normlib.results.render.record import show_record
     from normlib.training.outcome import now
 
     run, settings = make_run(options.overrides, options.config_dir)
     began = now()
     outcome = run_one(run, settings)
     if outcome.record.started < began and not settings["save_weights"]:
-        print(f"this run has a record already and was not trained again (to have that, delete {run.id}.json)")
+        print(f"this run already has a record and was not trained again (to train it again, delete {run.id}.json)")
     show_record(new_console(), outcome.record, settings["results_dir"])
     if outcome.problem is not None:
         print(f"normlib train: {outcome.problem}", file=sys.stderr)
@@ -163,7 +164,7 @@ def _report(options: argparse.Namespace) -> int:
         import webbrowser
 
         if not webbrowser.open(report.page.resolve().as_uri()):
-            print(f"there is no browser to open the page with; it is {report.page}")
+            print(f"there is no browser to open the page; it is {report.page}")
     return 0
 
 
@@ -175,7 +176,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from normlib.bench.run import bench
+    from normlib.timings.run import bench
 
     console = new_console()
     bench(options.overrides, console, options.overwrite).render(console)
@@ -185,14 +186,16 @@ def _bench(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from normlib.checking import check
 
-    return 0 if check(options.overrides, options.config_dir, new_console()) else 1
+    console = new_console()
+    checks = check(options.overrides, options.config_dir, console, done=lambda arm: arm.render(console))
+    return 0 if checks.passed else 1
 
 
 def _exit_code(statuses: Sequence[str]) -> int:
     return 1 if "failed" in statuses else 0
 
 
-SIGPIPE = 13  # Windows has no such signal, and its pipes break all the same
+SIGPIPE = 13  # Windows has no such signal, but its pipes break, too
 VERBS: dict[str, Any] = {
     "list": _list, "plan": _plan, "compare": _compare, "train": _train, "report": _report, "export": _export,
     "bench": _bench, "check": _check,

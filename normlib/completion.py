@@ -1,7 +1,7 @@
-"""Completion in the shell: a line that is being typed in, the words that its last one may become out.
+"""Completion in the shell. In: the line that is typed. Out: the words that its last word may become.
 
-Verbs, flags, groups, settings and their values come from where the help has them. Classes are imported only for the arguments of a
-norm, a model, data or a task, and where a plugin or an installed package may have registered more of them.
+Verbs, flags, groups, settings and their values come from the same place as in the help. Classes are imported only for
+the arguments of a norm, a model, data or a task, and if a plugin or an installed package may have registered more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from normlib.listing import CLASSES, SETTINGS, listing
 from normlib.listing_rows import Row, setting_row
 
 SELECTING = ("report", "export")
-"""The verbs for which any setting of a run selects among records."""
+"""The verbs that select among records by any setting of a run."""
 
 
 def completions(line: str, parser: VerbParser) -> list[str]:
-    """The words that the last word of a line may become, sorted; the first word is the program."""
+    """The words that the last word of a line may become, sorted. The first word of the line is the program."""
     *before, last = line.split(" ")[1:] or [""]
     verb = next((word for word in before if not word.startswith("-")), "")
     if not verb:
@@ -37,13 +37,13 @@ def completions(line: str, parser: VerbParser) -> list[str]:
         found = [f"{key}={listed}{',' if listed else ''}{each}" for each in _values(verb, key, before)]
     else:
         words = [*_words(verb, last.partition(".")[0] if "." in last else "", before)]
-        # A section at a time: training. stands for all that is in it.
+        # One section at a time: training. stands for everything in it.
         found = [word if "." in last else word[: word.find(".") + 1] or word for word in words]
     return sorted({word for word in found if word.startswith(last)})
 
 
 def _words(verb: str, section: str, before: Sequence[str]) -> Iterable[str]:
-    """The words of a verb: keys with their sign, or names. The arguments of classes are there where their section is asked for."""
+    """The words of a verb: keys with their sign, or names. Arguments of classes only if the line asks for their section."""
     groups = GROUPS if verb in (*SELECTING, "list") else VERBS[verb].groups
     own = _arguments(section, before) if section in CLASSES and section in groups else []
     keys = {row["key"] for row in [*_settings(verb), *own]}
@@ -53,7 +53,7 @@ def _words(verb: str, section: str, before: Sequence[str]) -> Iterable[str]:
 
 
 def _values(verb: str, key: str, before: Sequence[str]) -> list[str]:
-    """The values of a setting that has few: the choices of a group, closed settings, truth values."""
+    """The values of a setting that has few: choices of a group, a closed set, truth values."""
     if key in GROUPS:
         return _choices(key, before)
     group = key.partition(".")[0]
@@ -64,7 +64,7 @@ def _values(verb: str, key: str, before: Sequence[str]) -> list[str]:
 
 
 def _settings(verb: str) -> list[Row]:
-    """The settings of a verb, but for the arguments of classes."""
+    """The settings of a verb without the arguments of classes."""
     if verb == "list":
         return listing(SETTINGS)
     described = settings_without_classes() if verb in SELECTING else settings_of(VERBS[verb])
@@ -72,7 +72,7 @@ def _settings(verb: str) -> list[Row]:
 
 
 def _choices(group: str, before: Sequence[str]) -> list[str]:
-    """The choices of a group; the classes are asked where others than normlib's own may be among them."""
+    """The choices of a group. Classes are imported only if others than normlib's may be among them."""
     packages = importlib.metadata.entry_points(group=f"normlib.{ROOMS[group]}") if group in CLASSES else ()
     if packages or "--config-dir" in before or any(word.startswith("plugins=") for word in before):
         return [row["name"] for row in _listed(group, before)]
@@ -80,7 +80,7 @@ def _choices(group: str, before: Sequence[str]) -> list[str]:
 
 
 def _arguments(group: str, before: Sequence[str]) -> list[Row]:
-    """The arguments of a group's classes, of those that the line chooses if it does."""
+    """The arguments of a group's classes, or only of those that the line has chosen."""
     rows = {row["name"]: row for row in _listed(group, before)}
     named = (name for word in before if word.startswith(f"{group}=") for name in word.partition("=")[2].split(","))
     chosen = {rows[name].get("values", {}).get(group, name) for name in named if name in rows}
@@ -88,7 +88,7 @@ def _arguments(group: str, before: Sequence[str]) -> list[Row]:
 
 
 def _listed(group: str, before: Sequence[str]) -> list[Row]:
-    """The choices of a group with the plugins and the folders that the line names."""
+    """The choices of a group, with the plugins and folders that the line names."""
     plugins = [word for word in before if word.startswith("plugins=")]
     folders = [folder for flag, folder in itertools.pairwise(before) if flag == "--config-dir"]
     return [row for row in listing(group, *plugins, config_dirs=folders) if row["kind"] == group]

@@ -1,4 +1,4 @@
-"""Imports among the files of a user's project: found in the project's folders, for the project's own files alone.
+"""Imports among the files of a user's project: found in the project's folders, and only for the project's own files.
 
 In: projects with their folders. Out: module specs, for Python's import system. Loads no module.
 """
@@ -17,20 +17,20 @@ from normlib.project import Project
 
 
 class Finder(MetaPathFinder):
-    """The last finder that Python asks. `loads_by_name` is the file whose imports by name look in the current folder."""
+    """The last finder that Python asks. Imports by name from the file `loads_by_name` search the current folder."""
 
     def __init__(self, loads_by_name: Path) -> None:
         self.loads_by_name = loads_by_name
         self.folders: dict[Project, tuple[Path, ...]] = {}
 
     def serve(self, project: Project, folders: Sequence[Path]) -> None:
-        """Find the modules in `folders` for files of `project` from now on."""
+        """From now on, find the modules in `folders` for files of `project`."""
         self.folders[project] = tuple(folders)
         if self not in sys.meta_path:
             sys.meta_path.append(self)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if path is not None:  # of a package, which knows its own folder
+        if path is not None:  # inside a package, which knows its own folder
             return None
         importer = _importing_file()
         for project, folders in self.folders.items():
@@ -43,7 +43,7 @@ class Finder(MetaPathFinder):
 
 
 def _importing_file() -> Path | None:
-    """The file whose code asks for an import."""
+    """The file whose code runs the import."""
     frame = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("importlib", "_frozen_importlib")):
         frame = frame.f_back  # type: ignore[assignment]

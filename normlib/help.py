@@ -1,18 +1,18 @@
-"""What `--help` says of each verb: what it does, examples, and the choices and settings that belong to it. Imports nothing heavy."""
+"""The help of each verb: what it does, examples, and the choices and settings that belong to it. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from normlib.bench.settings import BenchSettings
 from normlib.choices import defaults
 from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, ROLES, Described, choices_of, settings_without_classes
 from normlib.listing_text import beside
 from normlib.settings import settings_in
+from normlib.timings.settings import BenchSettings
 
 WIDTH = 98
-"""Columns of a terminal that few set narrower."""
+"""Columns. Few terminals are narrower."""
 RUN = ("section", "scalar", "own code")
 """The roles of the settings that make up a run."""
 
@@ -41,13 +41,13 @@ VERBS = {
         "show what a comparison would do: done, missing and skipped runs, and the time left",
         ("normlib plan experiment=small_batch",
          "normlib plan norm=batch,group data.batch_size=2,32 'seed=range(3)'"),
-        ANY_GROUP, (*RUN, "comparison", "question", "place", "plugins", "work"),
+        ANY_GROUP, (*RUN, "comparison", "question", "figures", "place", "plugins", "work"),
     ),
     "compare": Verb(
-        "do the missing runs of a comparison in parallel, then report",
+        "train the missing runs of a comparison in parallel, then report",
         ("normlib compare experiment=small_batch norm=batch,group data.batch_size=2,32 'seed=range(3)'",
          "normlib compare optimizer.lr=0.01,0.1,1 columns=optimizer.lr data.batch_size=32 'seed=range(3)'"),
-        ANY_GROUP, (*RUN, "comparison", "question", "place", "plugins", "work"),
+        ANY_GROUP, (*RUN, "comparison", "question", "figures", "place", "plugins", "work"),
     ),
     "train": Verb(
         "train one run (or, with -m, a Hydra multirun) and write its record",
@@ -59,7 +59,7 @@ VERBS = {
         "make the tables, the figures and the page again from records alone, or from a table of runs",
         ("normlib report experiment=small_batch baseline=group rope=1 target=0.9 --open",
          "normlib report runs.csv --arm norm --metric dice --columns batch_size    # made elsewhere"),
-        ("experiment",), ("question", "place"),
+        ("experiment",), ("question", "figures", "place"),
         more="Any setting of a run selects among the runs, as in norm=batch,group.",
     ),
     "bench": Verb(
@@ -70,13 +70,13 @@ VERBS = {
         more="Without norm= every norm is timed.",
     ),
     "check": Verb(
-        "hold norms against the contract that every norm here passes, and say what they keep and break",
+        "check norms against the contract of all norms, and say what they keep and break",
         ("normlib check group norm.num_groups=4    # or batch,layer, or 'norm=glob(*)' for all",
          "normlib check my_norm plugins=[my_norm.py]"),
         ("norm",), keys=("plugins",),
     ),
     "export": Verb(
-        "write the runs, one a row, to a Parquet, CSV or JSON lines file",
+        "write the runs, one per row, to a Parquet, CSV or JSON lines file",
         ("normlib export experiment=small_batch --to runs.parquet",
          "normlib export results/a results/b norm=batch,group --to runs.csv"),
         ("experiment",), ("place",),
@@ -94,7 +94,7 @@ Exit codes: 0 all is well, 1 runs failed or a norm breaks its contract, 2 bad in
 
 
 def epilog(name: str | None) -> str:
-    """Examples, then the choices and the settings of a verb; the first steps where no verb is named."""
+    """Examples, then the choices and the settings of a verb. Without a verb, the first steps."""
     if name is None:
         return "\n".join(["examples:", *(f"  {step}" for step in FIRST_STEPS), "", CODES])
     verb = VERBS[name]
@@ -112,7 +112,7 @@ def epilog(name: str | None) -> str:
 
 
 def settings_of(verb: Verb) -> list[Described]:
-    """The settings that belong to a verb, but for the arguments of registered classes."""
+    """The settings that belong to a verb, without the arguments of registered classes."""
     every = [each for each in settings_without_classes() if each.key not in GROUPS]
     return [each for each in every if each.setting.role in verb.roles or each.key in verb.keys] + [
         Described(f"bench.{name}", each) for name, each in settings_in(BenchSettings).items() if "bench" in verb.roles
@@ -129,7 +129,7 @@ def _sections(verb: Verb) -> Iterator[tuple[str, Sequence[Described]]]:
 
 
 def _head(group: str, verb: Verb) -> str:
-    """A group, with the choice that is made where nobody chooses."""
+    """A group, with its default choice."""
     chosen = defaults().get(group, "null") if "section" in verb.roles else "null"
     return group if chosen == "null" else f"{group}={chosen}"
 

@@ -16,18 +16,18 @@ from normlib.experiments.config import config_dir, configuration, plain_settings
 from normlib.experiments.execute import do_run
 from normlib.experiments.folders import search_path
 from normlib.experiments.plan import make_plan
-from normlib.experiments.record_display import show_record
 from normlib.experiments.resolve import resolve
 from normlib.experiments.seeds import check_no_auto
 from normlib.experiments.state import progress_of
 from normlib.experiments.sweep import destination_of
 from normlib.plugins import load_plugin, safe_path
+from normlib.results.render.record import show_record
 
 
 def multirun(overrides: Sequence[str], config_dirs: Sequence[str], flags: Sequence[str], sweep: bool) -> list[str]:
-    """Hand `train` to Hydra, after the same checks as `compare` makes; the statuses of the runs in the store.
+    """Give `train` to Hydra, after the same checks as in `compare`. Returns the statuses of the runs in the store.
 
-    Raises ConfigError and its like before anything is trained.
+    Raises ConfigError and similar errors before anything is trained.
     """
     overrides, flags = list(overrides), list(flags)
     own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
@@ -52,7 +52,7 @@ def shell_completion(arguments: Sequence[str]) -> None:
 
 
 def _task(config_dirs: list[str]) -> Callable[[DictConfig], None]:
-    """The function that a launcher calls for each run, wherever it is: it loads the plugins again and does the run."""
+    """The function that a launcher calls for each run, on any machine. It loads the plugins again and does the run."""
 
     def task(config: DictConfig) -> None:
         for plugin in config.plugins:
@@ -84,7 +84,7 @@ def _call_hydra(arguments: list[str], task: Callable[[DictConfig], None]) -> Non
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the note of the sweep that Hydra's sweeper leaves; whatever else a launcher put there stays."""
+    """Remove the note of the sweep that Hydra's sweeper leaves. Whatever a launcher put there stays."""
     (folder / "multirun.yaml").unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -1,7 +1,7 @@
-"""What there is to choose and to set, as plain data: what `normlib list` prints and `normlib.list` returns.
+"""What there is to choose and to set, as plain data. `normlib list` prints it and `normlib.list` returns it.
 
-In: names, as in norm, norm=group, optimizer.lr_rule. Out: a mapping for each choice and each setting. torch is imported only where
-a name asks for classes: norms, models, data, tasks, and what is called like one of them.
+In: names, such as norm, norm=group, optimizer.lr_rule. Out: a mapping for each choice and each setting. torch is
+imported only if a name asks for classes: norms, models, data, tasks, and anything called like one of them.
 """
 
 from __future__ import annotations
@@ -9,28 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normlib.bench.settings import BenchSettings
 from normlib.experiments.settings import GROUPS, PLAIN_GROUPS, Described, settings_without_classes
 from normlib.listing_rows import Row, file_choices, merged, plain_choice, registered_choice
 from normlib.naming import unknown_name
 from normlib.registry import RegistryError
 from normlib.settings import settings_in
+from normlib.timings.settings import BenchSettings
 
 SETTINGS = "settings"
-"""The name of all settings that belong to no registered class."""
+"""The name for all settings that belong to no registered class."""
 CLASSES = ("norm", "model", "data", "task")
 
 
 def listing(*names: str, config_dirs: Sequence[str] = ()) -> list[Row]:
-    """A row for each choice and each setting that the names stand for; all rows without a name.
+    """A row for each choice and each setting that the names stand for. Without a name, all rows.
 
-    A name is a group (``norm``), a choice (``norm=group``, or ``group``), a setting (``optimizer.lr_rule``, or ``lr_rule``), a
-    section of settings (``training``), or ``settings``; ``plugins=[my_norm.py]`` loads what is registered there.
+    A name is a group (``norm``), a choice (``norm=group``, or ``group``), a setting (``optimizer.lr_rule``, or
+    ``lr_rule``), a section of settings (``training``), or ``settings``. ``plugins=[my_norm.py]`` also loads what is
+    registered there.
 
-    A row of a choice has the keys `kind` (its group), `name`, `key`, `help`, `source` and `settings`, a list of rows; a norm also
-    `statistics_over`, `depends_on_batch`, `place` and `paper`, a dataset `task`, and a file of the configuration `values`. A row of a
-    setting has `kind` ("setting"), `key`, `type`, `choices`, `default`, `help`, `changes_numbers` and `of`, the choices of its
-    group that have it (empty: all). Raises RegistryError for a name that is not known, and ConfigError.
+    The row of a choice has the keys `kind` (its group), `name`, `key`, `help`, `source` and `settings`, a list of rows.
+    A norm also has `statistics_over`, `depends_on_batch`, `place` and `paper`, a dataset `task`, and a configuration
+    file `values`. The row of a setting has `kind` ("setting"), `key`, `type`, `choices`, `default`, `help`,
+    `changes_numbers` and `of`: the choices of its group that have it (empty: all). Raises RegistryError for an unknown
+    name, and ConfigError.
     """
     overrides = [name for name in names if name.startswith("plugins=")]
     catalogue = _Catalogue(overrides, config_dirs)
@@ -41,7 +43,7 @@ def listing(*names: str, config_dirs: Sequence[str] = ()) -> list[Row]:
 
 
 class _Catalogue:
-    """All rows; the registered classes are imported when they are first asked for."""
+    """All rows. The registered classes are imported at the first use."""
 
     def __init__(self, overrides: Sequence[str], config_dirs: Sequence[str]) -> None:
         self.overrides, self.config_dirs = overrides, config_dirs
@@ -67,7 +69,7 @@ class _Catalogue:
         return [*(registered_choice(group, entry) for entry in entries), *file_choices(group, self.config_dirs)]
 
     def settings(self, with_classes: bool) -> list[Row]:
-        """The rows of settings, each key once for all choices that have the same."""
+        """The rows of settings. Choices whose settings of one key agree share a row."""
         found = [each for each in self.described if each.key not in GROUPS]
         if with_classes:
             for group, registry in self.registries().items():
@@ -79,7 +81,7 @@ class _Catalogue:
         return [*merged(found)]
 
     def find(self, name: str) -> list[Row]:
-        """The rows that a name stands for. RegistryError with the closest names."""
+        """The rows that a name stands for. Raises RegistryError with the closest names."""
         if name == SETTINGS:
             return self.settings(with_classes=False)
         if "=" in name:
@@ -106,7 +108,7 @@ class _Catalogue:
         return [rows[text] for text in texts.split(",")]
 
     def _somewhere(self, name: str, rows: Sequence[Row]) -> list[Row]:
-        """What a bare name may be beside a setting: a choice of any group, or an argument of a class."""
+        """What a bare name may be besides a setting: a choice of any group, or an argument of a class."""
         choices = {row["key"]: row for group in GROUPS for row in self.choices(group)}
         every = self.settings(with_classes=True)
         found = [row for row in choices.values() if row["name"] == name]

@@ -1,6 +1,7 @@
-"""The rows of `normlib.listing`: one mapping for a setting, one for a choice, with what its class or its file says of it.
+"""The rows of `normlib.listing`: one mapping per setting and per choice, with what its class or file says about it.
 
-In: settings, registered classes, files of the configuration. Out: rows with the keys that `listing` tells. Looks nothing up.
+In: settings, registered classes, configuration files. Out: rows with the keys in `listing`'s docstring. Looks nothing
+up.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def setting_row(described: Described) -> Row:
 
 
 def merged(found: Iterable[Described]) -> Iterator[Row]:
-    """A row for each setting; choices whose settings of one key agree share a row."""
+    """A row for each setting. Choices whose settings of one key agree share a row."""
     rows: dict[str, Row] = {}
     for described in found:
         row = setting_row(described)
@@ -55,9 +56,7 @@ def registered_choice(group: str, entry: Entry) -> Row:
     if group == "norm":
         try:
             row["depends_on_batch"], row["place"] = bool(cls.depends_on_batch), SLOTS.get(cls.slot, "")
-        except (
-            Exception
-        ) as error:  # a plain module is tried out, and may raise anything; the others are listed all the same
+        except Exception as error:  # a plain module is tried out and may raise anything; the others are listed anyway
             row["depends_on_batch"], row["place"] = None, f"cannot be used: {error}"
         row["statistics_over"] = str(entry.metadata.get("statistics_over", ""))
         row["paper"] = str(entry.metadata.get("paper", ""))
@@ -67,7 +66,7 @@ def registered_choice(group: str, entry: Entry) -> Row:
 
 
 def file_choices(group: str, config_dirs: Sequence[str]) -> Iterator[Row]:
-    """The choices of a group that are files, each with its first paragraph of comments and what it sets."""
+    """The choices of a group that are files, each with its first paragraph of comments and its settings."""
     folders = [config_dir(), *map(Path, config_dirs)]
     files = {file.stem: file for folder in folders for file in (folder / group).glob("*.yaml")}
     for name, file in sorted(files.items()):
@@ -78,7 +77,7 @@ def file_choices(group: str, config_dirs: Sequence[str]) -> Iterator[Row]:
 
 
 def _values(group: str, name: str, text: str, config_dirs: Sequence[str]) -> dict[str, Any]:
-    """What a file of the configuration sets, by key: an experiment its axes and the settings beside them."""
+    """What a configuration file sets, by key. An experiment sets its axes and further settings."""
     from omegaconf import OmegaConf
 
     from normlib.experiments.folders import experiment_file, sweep_params

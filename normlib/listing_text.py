@@ -1,4 +1,4 @@
-"""Rows of `normlib.listing` as text: for a terminal, with lines that break between words, and one line each for other programs."""
+"""Rows of `normlib.listing` as text: wrapped between words for a terminal, or one line each for other programs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from normlib.settings import as_typed
 HEADINGS = {"norm": "norms", "model": "models", "data": "datasets", "task": "tasks", "optimizer": "optimizers",
     "schedule": "schedules", "logger": "loggers", "experiment": "experiments", "setting": "settings"}  # fmt: skip
 KEY_WIDTH = 34
-"""Columns of the widest key that still has its text beside it."""
+"""Columns. A wider key has its text on the next line."""
 
 
 def lines(rows: Iterable[Row], whole: bool) -> Iterator[str]:
-    """One line a row, in columns that a tab parts: key, kind, what it is set to, type or facts, and help.
+    """One line per row, in columns separated by tabs: key, kind, value, type or facts, and help.
 
-    `whole`: a choice is followed by the lines of its settings.
+    `whole`: the lines of a choice's settings follow it.
     """
     for row in rows:
         yield "\t".join((row["key"], row["kind"], _value(row), _facts(row), row["help"]))
@@ -26,7 +26,7 @@ def lines(rows: Iterable[Row], whole: bool) -> Iterator[str]:
 
 
 def page(rows: Sequence[Row], width: int, whole: bool) -> Iterator[str]:
-    """The rows for a terminal of `width` columns, under a heading for each kind. `whole`: choices with all that is known of them."""
+    """The rows for a terminal of `width` columns, under a heading for each kind. `whole`: choices with all that is known."""
     for kind, group in groupby(rows, key=lambda row: row["kind"]):
         members = list(group)
         if whole and kind != "setting":
@@ -55,7 +55,7 @@ def _head(row: Row) -> str:
 
 
 def _told(row: Row, of: bool = True) -> str:
-    """What stands beside the key of a setting or the name of a choice."""
+    """The text beside the key of a setting or the name of a choice."""
     if row["kind"] != "setting":
         return "\n".join(filter(None, ((_facts(row) if row["kind"] == "norm" else "") or row["help"], _value(row))))
     whose = f" [{', '.join(row['of'])}]" if of and row["of"] else ""
@@ -63,7 +63,7 @@ def _told(row: Row, of: bool = True) -> str:
 
 
 def _value(row: Row) -> str:
-    """The default of a setting, or what a choice sets, by short names."""
+    """The default of a setting, or the values of a choice by short names."""
     if row["kind"] == "setting":
         return as_typed(row["default"])
     values = row.get("values") or {each["key"].partition(".")[2]: each["default"] for each in row["settings"]}
@@ -71,7 +71,7 @@ def _value(row: Row) -> str:
 
 
 def _facts(row: Row) -> str:
-    """The type of a setting and whether it changes numbers; the nature of a norm; the task of a dataset."""
+    """The type of a setting and whether it changes numbers; the kind of a norm; the task of a dataset."""
     if row["kind"] == "setting":
         type_ = (
             "|".join([*row["choices"], *(["null"] if "null" in row["type"] else [])]) if row["choices"] else row["type"]
@@ -86,7 +86,7 @@ def _facts(row: Row) -> str:
 
 
 def beside(pairs: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    """Keys and their texts in two columns; where a key is longer than its column, its text begins a line below."""
+    """Keys and their texts in two columns. The text of a long key begins on the next line."""
     left = min(KEY_WIDTH, max((len(key) for key, _ in pairs), default=0)) + 2
     for key, text in pairs:
         told = list(_wrapped(text, width, " " * (left + 2)))

@@ -1,4 +1,4 @@
-"""Names in messages: unknown names with the closest known ones, long lists in short, and words that are no names.
+"""Names in messages: the closest known names, shortened lists, and words that cannot be names.
 
 In: names. Out: text. This file imports nothing of normlib.
 """
@@ -14,15 +14,15 @@ NO_NAMES = {
     "no value": ("null", "na"),
     "a truth value": ("true", "false", "yes", "no", "on", "off"),
 }
-"""Words that the command line, YAML files or tables of results read as something else, in whatever case."""
+"""Words that the command line, YAML files or tables of results read as something else, in any case."""
 
 
 MOST_LISTED = 60
-"""Known names that a message lists; timm has more than a thousand models."""
+"""Known names in one message. timm has more than a thousand models."""
 
 
 def read_as(name: str) -> str | None:
-    """What a name is read as instead of a name, such as "a number"; None for a name that stays one."""
+    """What a word is read as instead of a name, such as "a number". None if it is a name."""
     for reading, words in NO_NAMES.items():
         if name.lower() in words:
             return reading
@@ -34,9 +34,9 @@ def read_as(name: str) -> str | None:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that does not exist: the closest names first, then up to `MOST_LISTED` known ones.
+    """The message for an unknown name: the closest names first, then up to `MOST_LISTED` known ones.
 
-    Capitals do not count. A name with dots is also close by its last part, as `optimizer.lr` is to `lr`.
+    Case does not matter. A name with dots is also close by its last part, as `optimizer.lr` is to `lr`.
     """
     known = sorted(known)
     close = close_names(name, known)
@@ -45,7 +45,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def close_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> list[str]:
-    """Up to three known names that are close to `name`, the closest first. `cutoff` is the least likeness, up to 1."""
+    """Up to three known names close to `name`, the closest first. `cutoff` is the least similarity, up to 1."""
     known = sorted(known)
     by_text = {each.rpartition(".")[2].lower(): each for each in known} | {each.lower(): each for each in known}
     matches = difflib.get_close_matches(str(name).lower(), by_text, n=3, cutoff=cutoff)
@@ -53,7 +53,7 @@ def close_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> list[st
 
 
 def unknown_argument(make: Callable[..., object], given: Iterable[str], key: str) -> str | None:
-    """The message for the first argument `key.<name>` that a class or function does not take; None if it takes all."""
+    """The message for the first argument `key.<name>` that a class or function does not take. None if it takes all."""
     parameters = inspect.signature(make).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return None

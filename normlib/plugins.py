@@ -1,7 +1,7 @@
-"""Users' own modules, loaded as plugins: files by their paths, modules by their names. They register what they define.
+"""Users' own modules as plugins: files by their paths, modules by their names. Loading registers what they define.
 
-A plugin's folder is on the path of the plugin's own project and of nothing else, and behind all that is installed: a file
-there that is called as a module of Python's is no danger to anyone. This file never imports torch.
+A plugin's folder is on the import path of its own project only, after all that is installed. So a file there that has
+the name of a standard module does no harm. This file never imports torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from normlib.registry import RegistryError
 
 @dataclass
 class _Plugin:
-    """A loaded plugin: its module, what was loaded from its project with it, and the files as they were then."""
+    """A loaded plugin: its module, the modules of its project loaded with it, and their files as they were then."""
 
     module: ModuleType
     project: Project | None
@@ -34,18 +34,18 @@ class _Plugin:
     files: dict[Path, bytes]
 
     def edited(self) -> bool:
-        """Whether a file of the plugin's project is not as it was loaded."""
+        """Whether a file of the plugin's project has changed since it was loaded."""
         return any(_digest(path) != digest for path, digest in self.files.items())
 
     def forget(self) -> None:
-        """Take the project's modules out of Python's table, those that were imported later too; the next import reads them again."""
+        """Remove all of the project's modules from sys.modules. The next import reads them again."""
         for name, module in list(sys.modules.items()):
             if isinstance(module, ModuleType) and name not in SCRIPTS and file_of(module) in self.files:
                 del sys.modules[name]
 
 
 SAFE_PATH = "PYTHONSAFEPATH"
-"""The variable that keeps Python from putting the current folder first on its path."""
+"""The variable that stops Python from putting the current folder first on its path."""
 
 SCRIPTS = ("__main__", "__mp_main__")
 
@@ -54,17 +54,21 @@ _plugins: dict[str, _Plugin] = {}
 
 
 def load_plugin(plugin: str) -> None:
-    """Import a user's own module, given as the path of a .py file or as a module name; it registers what it defines.
+    """Import a user's own module, by the path of a .py file or as a module name. It registers what it defines.
 
-    It is imported once, and once more whenever its text or that of a module of its project has changed, so that a notebook
-    sees an edit. Raises RegistryError when the file does not exist or does not import.
+    It is imported once, and again whenever its text or that of a module in its project has changed. So a notebook sees
+    an edit. Raises RegistryError if the file does not exist or does not import.
     """
     is_path = plugin.endswith(".py") or "/" in plugin
     if is_path:
         try:
             path = Path(plugin).expanduser().resolve()
             there = path.is_file()
-        except (OSError, RuntimeError, ValueError) as error:  # too long a name, an unknown user's folder, a null byte
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # a name that is too long, an unknown user's folder, a null byte
             raise RegistryError(f"plugins: {plugin[:80]!r} cannot be the path of a file ({error})") from error
         if not there:
             raise RegistryError(
@@ -88,13 +92,14 @@ def load_plugin(plugin: str) -> None:
 
 
 def load_named(path: str, key: str) -> Any:
-    """What `my_file.py:Name` or `package.module:Name` names, its file loaded as a plugin. `key` is the setting, for messages.
+    """The object that `my_file.py:Name` or `package.module:Name` names. Its file is loaded as a plugin.
 
-    RegistryError for another form, for a file that does not load, and for a name that it does not have.
+    `key` is the setting, for messages. Raises RegistryError for any other form, for a file that does not load, and for
+    a name that the file does not have.
     """
     file, colon, name = path.rpartition(":")
     if not colon or not file or not name.isidentifier():
-        raise RegistryError(f"{key} is a file and a name in it, as in my_file.py:MyClass, got {path!r}")
+        raise RegistryError(f"{key} must be a file and a name in it, as in my_file.py:MyClass, got {path!r}")
     load_plugin(file)
     is_path = file.endswith(".py") or "/" in file
     module = _plugins[str(Path(file).expanduser().resolve()) if is_path else file].module
@@ -105,7 +110,7 @@ def load_named(path: str, key: str) -> Any:
 
 
 def loaded_with(module: ModuleType) -> list[ModuleType]:
-    """The modules that belong together with one: those of the plugin that it came with, or itself alone."""
+    """The modules of the plugin that a module came with, or only the module itself."""
     for plugin in _plugins.values():
         names = (plugin.module.__name__, *plugin.with_it)
         if module.__name__ in names:
@@ -114,8 +119,8 @@ def loaded_with(module: ModuleType) -> list[ModuleType]:
 
 
 def _recorded(load: Callable[[], ModuleType]) -> _Plugin:
-    """Load a plugin and remember which modules of its project came with it."""
-    importlib.invalidate_caches()  # a file may be younger than the last look at its folder
+    """Load a plugin and remember which modules of its project were loaded with it."""
+    importlib.invalidate_caches()  # a file may be newer than the cached listing of its folder
     before = set(sys.modules)
     module = load()
     project = project_of(module)
@@ -160,7 +165,7 @@ def _load_name(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def safe_path() -> Iterator[None]:
-    """Python processes that are started inside the block do not import from the folder that they are started in."""
+    """Python processes started inside the block do not import from the folder that they start in."""
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
     try:
@@ -172,7 +177,7 @@ def safe_path() -> Iterator[None]:
 
 
 def _refuse_shadowed(plugin: str, loaded: _Plugin) -> None:
-    """Refuse a plugin that has a module of its own which it cannot get, since another one is loaded under the name."""
+    """Refuse a plugin that cannot import a module of its own, because another one is loaded under the name."""
     project = loaded.project
     if project is None or project not in _finder.folders:
         return
@@ -181,7 +186,7 @@ def _refuse_shadowed(plugin: str, loaded: _Plugin) -> None:
         name, path = found
         there = file_of(sys.modules[name]) or "Python itself"
         raise RegistryError(
-            f"plugins: {plugin!r} imports {name!r}, and {path} lies beside it, but what it gets is another module of that name "
+            f"plugins: {plugin!r} imports {name!r}, which is {path}, but another module of that name is loaded "
             f"({there}); give the file another name"
         )
 

@@ -1,8 +1,8 @@
-"""The files of a module's own project: the module's, and those of all that it imports from there, whichever way.
+"""The files of a module's own project: the module's file, and those of everything that it imports from there.
 
-In: a loaded module. Out: files with their names in the project. Names are looked up among the modules that are loaded, as
-Python has found them; what is not loaded yet, as an import inside of a function, is found as Python would. Installed
-packages are projects of their own; the standard library and what else is installed never count. Runs none of the code.
+In: a loaded module. Out: files with their names in the project. Loaded modules are found as Python has found them.
+Others, such as imports inside a function, are found as Python would. Each installed package is its own project; the
+standard library and all else that is installed never count. Runs none of the code.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 @dataclass(frozen=True)
 class Project:
-    """Where a project's modules lie: below the folder `root`, and below `root`/`package` alone where that is not "".
+    """Where a project's modules are: below the folder `root`, or only below `root`/`package` if that is not "".
 
-    `without`: folders below it that are no part of it.
+    `without`: folders below it that do not belong to it.
     """
 
     root: Path
@@ -35,7 +35,7 @@ class Project:
     without: tuple[Path, ...] = ()
 
     def has(self, path: Path) -> bool:
-        """Whether a file is one of the project's."""
+        """Whether a file belongs to the project."""
         text = str(path)
         if not text.startswith(os.path.join(self.root, self.package, "")):
             return False
@@ -44,27 +44,27 @@ class Project:
         return bool(self.package) or not any(name in text[len(str(self.root)) :] for name in INSTALLED)
 
     def name(self, path: Path) -> str:
-        """A file's name in the project, the same wherever that lies."""
+        """A file's name in the project, the same wherever the project is."""
         return path.relative_to(self.root).as_posix()
 
 
 def project_of(module: ModuleType) -> Project | None:
-    """The project that a module belongs to; None for one without a file. An installed one is its top-level package."""
+    """The project that a module belongs to. None for a module without a file. An installed one is its top-level package."""
     file = file_of(module)
     if file is None:
         return None
     depth = module.__name__.count(".") + (file.stem == "__init__")
     root = file.parents[depth]
-    while (root / "__init__.py").is_file():  # a file of a package that was loaded by its path
+    while (root / "__init__.py").is_file():  # a file of a package, loaded by its path
         root = root.parent
     installed = any(name in str(file) for name in INSTALLED) or file.is_relative_to(STANDARD_LIBRARY)
-    own = file.is_relative_to(NORMLIB)  # whose folder may lie beside a plugin, as in a checkout
+    own = file.is_relative_to(NORMLIB)  # in a checkout, normlib's folder may be beside a plugin
     return Project(root, file.relative_to(root).parts[0] if installed else "", without=() if own else (NORMLIB,))
 
 
 def file_of(module: ModuleType) -> Path | None:
-    """The file that a module was loaded from, None where there is none, as in a notebook."""
-    name = vars(module).get("__file__")  # not by getattr, at which some modules import others
+    """The file that a module was loaded from. None without one, as in a notebook."""
+    name = vars(module).get("__file__")  # not by getattr, which makes some modules import others
     return _existing(name) if isinstance(name, str) else None
 
 
@@ -75,7 +75,7 @@ def _existing(name: str) -> Path | None:
 
 
 def own_files(modules: Iterable[ModuleType], project: Project) -> dict[str, Path]:
-    """The project's files that modules consist of, by their names in it: their own, and what these import from there."""
+    """The project's files behind modules, by their names in it: the modules' own, and what these import from there."""
     files: dict[str, Path] = {}
     waiting = [file for file in map(file_of, modules) if file is not None]
     seen: set[Path] = set()
@@ -100,7 +100,7 @@ def _imported(file: Path, project: Project) -> Iterator[Path]:
 
 
 def _files(name: str, folders: Iterable[Path]) -> Iterator[Path]:
-    """The files that are run when a module is imported by its full name: its own, and those of the packages above it."""
+    """The files that run when a module is imported by its full name: its own, and those of the packages above it."""
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
         loaded = sys.modules.get(".".join(parts[:end]))
@@ -121,7 +121,7 @@ def _files(name: str, folders: Iterable[Path]) -> Iterator[Path]:
 
 @functools.lru_cache(maxsize=1024)
 def imports(source: bytes) -> tuple[tuple[int, str], ...]:
-    """The modules that a source may import, as (dots ahead, name); a name behind `from` may be a module too."""
+    """The modules that a source may import, as (leading dots, name). A name after `from` may also be a module."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # compiled code
@@ -143,7 +143,7 @@ def imports(source: bytes) -> tuple[tuple[int, str], ...]:
 
 
 def shadowed(files: Mapping[str, Path], project: Project) -> tuple[str, Path] | None:
-    """A top-level name that one of the files imports and that the project has, but another module is loaded under; and that file."""
+    """A top-level name of the project that one of the files imports, although another module has the name; and its file."""
     for file in files.values():
         for level, name in imports(file.read_bytes()):
             top = name.partition(".")[0]

@@ -1,8 +1,8 @@
-"""Registries of norms, models and datasets: names in, classes and their settings out.
+"""Registries of norms, models, datasets and tasks: names in, classes and their settings out.
 
-A class is registered by a decorator in the one file that defines it. Its constructor's signature is its
-configuration: every argument after the ones that the trainer supplies is a setting with a plain type and a default.
-This module never imports torch, Hydra or any other part of normlib.
+A decorator registers a class in the one file that defines it. Its constructor's signature is its configuration. Every
+argument after those that normlib passes is a setting with a plain type and a default. This module never imports torch,
+Hydra or any other part of normlib.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PLAIN_TYPES = (bool, int, float, str)
 
 
 class RegistryError(NormlibError, ValueError):
-    """A registration or a look-up that breaks a rule; the message states the rule, what came and the fix."""
+    """A registration or a look-up breaks a rule. The message states the rule, what came and the fix."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Entry:
 
 @dataclass
 class Registry:
-    """All classes of one kind ("norm", "model" or "dataset").
+    """All classes of one kind, such as "norm", "model" or "dataset".
 
-    `supplied` are the constructor arguments that normlib itself passes; `package` holds the built-in members,
-    one a file, imported when a name is first asked for; `entry_points` is the group other packages register under. `adapt` makes
-    of what is registered the class that an entry holds, or raises RegistryError.
+    `supplied`: the constructor arguments that normlib passes. `package` holds the built-in members, one per file,
+    imported at the first use of a name. `entry_points`: the group that other packages register under. `adapt` turns
+    what is registered into the class of an entry, or raises RegistryError.
     """
 
     kind: str
@@ -72,8 +72,8 @@ class Registry:
     def register(self, name: str, **metadata: Any) -> Callable[[T], T]:
         """Class decorator that adds a class under `name`.
 
-        Raises RegistryError for a name that is taken or not an identifier, for unknown metadata, and for
-        constructor arguments without a plain type and a default.
+        Raises RegistryError for a name that is taken or not an identifier, for unknown metadata, and for constructor
+        arguments without a plain type and a default.
         """
 
         def decorate(cls: T) -> T:
@@ -102,7 +102,7 @@ class Registry:
         return [self._entries[name] for name in self.names()]
 
     def load(self) -> None:
-        """Import the built-in members and those of other installed packages (once)."""
+        """Import the built-in members and those of other installed packages, once."""
         if self._loaded:
             return
         self._loaded = True
@@ -113,10 +113,10 @@ class Registry:
 
     def _add(self, name: str, cls: Any, metadata: Mapping[str, Any]) -> None:
         if not isinstance(cls, type):
-            raise RegistryError(f"a {self.kind} is registered as a class, but {name!r} is {cls!r}")
+            raise RegistryError(f"a {self.kind} must be registered as a class, but {name!r} is {cls!r}")
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             raise RegistryError(
-                f"a {self.kind}'s name is letters, digits and underscores (it is typed on the command line); got {name!r}"
+                f"a {self.kind}'s name must be letters, digits and underscores (it is typed on the command line); got {name!r}"
             )
         if reading := read_as(name):
             raise RegistryError(
@@ -129,7 +129,7 @@ class Registry:
         if self.required_base is not None and not issubclass(cls, self.required_base()):
             base = self.required_base()
             raise RegistryError(
-                f"a {self.kind} inherits from {base.__module__}.{base.__qualname__}, but {cls.__qualname__} does not; add it to the class's bases"
+                f"a {self.kind} must inherit from {base.__module__}.{base.__qualname__}, but {cls.__qualname__} does not; add it to the class's bases"
             )
         entry = Entry(name, cls, dict(metadata), self._settings(name, cls), _source_file(cls))
         taken = self._entries.get(name)
@@ -173,7 +173,10 @@ class Registry:
 
 
 def load_entry_points(group: str) -> None:
-    """Import what other installed packages declare for a group. RegistryError names a package whose entry does not import."""
+    """Import what other installed packages declare for a group.
+
+    Raises RegistryError, which names the package, if an entry does not import.
+    """
     for point in importlib.metadata.entry_points(group=group):
         try:
             point.load()
@@ -185,14 +188,14 @@ def load_entry_points(group: str) -> None:
 
 
 def _definition(entry: Entry) -> tuple[str, str]:
-    """Where a class is defined: a module that is loaded again may register the same class once more."""
+    """Where a class is defined. A module that is loaded again may register the same class again."""
     return entry.cls.__qualname__, entry.source_file or entry.cls.__module__
 
 
 def _source_file(cls: type) -> str | None:
     try:
         return inspect.getsourcefile(cls)
-    except (TypeError, OSError):  # which of the two a class without a file raises depends on where it was typed
+    except (TypeError, OSError):  # a class without a file raises one or the other, depending on where it was typed
         return None
 
 
@@ -214,7 +217,7 @@ def is_settable(hint: Any) -> bool:
 
 
 def _plain(hint: Any, where: str) -> Any:
-    """`hint` as a type that a config node can check: a plain type, an enum, a list of plain types, or one of these or None."""
+    """`hint` as a type that a config node can check: plain type, enum, list of plain types, or one of these or None."""
     origin = typing.get_origin(hint)
     if hint is Any or hint in PLAIN_TYPES or (isinstance(hint, type) and issubclass(hint, enum.Enum)):
         return hint
@@ -227,5 +230,5 @@ def _plain(hint: Any, where: str) -> Any:
         if len(parts) == 1 and len(parts) < len(typing.get_args(hint)):
             return _plain(parts[0], where) | None
     raise RegistryError(
-        f"{where} has type {hint}; a setting's type is bool, int, float, str, a Literal of strings, an enum, a list of plain types, or one of these or None"
+        f"{where} has type {hint}; a setting's type must be bool, int, float, str, a Literal of strings, an enum, a list of plain types, or one of these or None"
     )

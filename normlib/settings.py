@@ -1,7 +1,7 @@
-"""What a setting is: its type, its default, its choices, a line of help, and whether it changes a run's numbers.
+"""A setting: its type, its default, its choices, a line of help, and whether it changes a run's numbers.
 
-In: dataclasses whose fields were made by `setting`, or docstrings with a section of settings. Out: `Setting`s, which the
-configuration, `normlib list`, the help, the documents and the completion all read. Imports nothing of normlib.
+In: dataclasses whose fields were made by `setting`, or docstrings with a section of settings. Out: `Setting`s. The
+configuration, `normlib list`, the help, the documents and the completion all read them. Imports nothing of normlib.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 SECTION = re.compile(r"^(?:Settings|Args|Arguments|Parameters):$")
-"""The line of a docstring that the settings stand below, each as `name: help`."""
+"""The line of a docstring above the settings, each as `name: help`."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing that a user may set. `choices`: the only values, where there are few; a type with None allows null beside them.
+    """One thing that a user may set.
 
-    `changes_numbers`: whether another value makes another run, with an id of its own. `role`: what the setting is for, such as
-    the question of a report; one of `normlib.experiments.settings.ROLES`.
+    `choices`: the only values, if there are few; a type with None also allows null. `changes_numbers`: whether another
+    value makes another run, with its own id. `role`: what the setting is for, such as the question of a report; one of
+    `normlib.experiments.settings.ROLES`.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Setting:
         return as_typed(self.default)
 
     def allows(self, value: Any) -> bool:
-        """Whether a value is one of the choices, each value of a list."""
+        """Whether a value, or each value of a list, is one of the choices."""
         if not self.choices or (value is None and type(None) in typing.get_args(self.type)):
             return True
         return all(each in self.choices for each in (value if isinstance(value, list) else [value]))
@@ -61,7 +62,7 @@ def setting(
     role: str = "",
     factory: Callable[[], Any] | None = None,
 ) -> Any:
-    """A field of a dataclass that is a setting. `factory` makes a mapping or a section, which starts empty or at its own defaults."""
+    """A field of a dataclass that is a setting. `factory` makes a mapping or a section: empty, or with its own defaults."""
     described = {"help": help, "choices": tuple(choices), "changes_numbers": changes_numbers, "role": role}
     if factory is not None:
         return dataclasses.field(default_factory=factory, metadata=described)
@@ -71,16 +72,16 @@ def setting(
 
 
 def settings_in(cls: type) -> dict[str, Setting]:
-    """The settings that a dataclass holds, by name. The plain field `name` of a choice is none: it is the choice itself."""
+    """The settings of a dataclass, by name. The plain field `name` of a choice is not one, since it is the choice itself."""
     hints = typing.get_type_hints(cls)
     fields = [each for each in dataclasses.fields(cls) if each.name != "name" or each.metadata]
     return {each.name: Setting(each.name, hints[each.name], **{"default": {}, **each.metadata}) for each in fields}
 
 
 def help_in(cls: Any) -> dict[str, str]:
-    """The help of a constructor's arguments, from the docstrings of the class and of those that it inherits from.
+    """The help of a constructor's arguments, from the docstrings of the class and of its base classes.
 
-    A docstring tells them below the line `Settings:` (or `Args:`), each as `name: help`, further lines indented more.
+    A docstring has them below the line `Settings:` (or `Args:`), each as `name: help`. Further lines are indented more.
     """
     found: dict[str, str] = {}
     for each in getattr(cls, "__mro__", (cls,)):

@@ -1,6 +1,6 @@
-"""The end that a signal asks for: Ctrl-C, SIGTERM and SIGHUP each stop the work once, and what is begun is wound up.
+"""Ctrl-C, SIGTERM and SIGHUP each stop the work once, and what has begun is cleaned up.
 
-For a process that normlib has to itself, as the command line does; a notebook keeps its own handlers.
+This is for a process of normlib's own, as on the command line. A notebook keeps its own handlers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Stopped(BaseException):
-    """The process was asked to end by the signal with the number `signal`; no `except Exception` holds it up."""
+    """The process was asked to end by the signal with the number `signal`. No `except Exception` catches it."""
 
     def __init__(self, number: int) -> None:
         self.signal = number
@@ -23,7 +23,7 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def signals_held(numbers: Collection[int] = SIGNALS) -> Iterator[None]:
-    """Signals that come inside the block wait for its end; a process that is started there never hears of them."""
+    """Signals that arrive inside the block wait for its end. A process that is started there never gets them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -35,7 +35,7 @@ def signals_held(numbers: Collection[int] = SIGNALS) -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """From now on nothing but SIGKILL ends the process early: it is about to end by itself."""
+    """From now on only SIGKILL ends the process early. It is about to end anyway."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
 
@@ -43,8 +43,8 @@ def ignore_signals() -> None:
 def stop_on_signals() -> None:
     """From now on the first such signal raises Stopped (Ctrl-C: KeyboardInterrupt) in the main thread.
 
-    Later ones are ignored: winding up takes seconds at most, and an exception in the midst of it would leave its files.
-    A signal that is ignored already, as under nohup, stays so.
+    Later ones are ignored: cleaning up takes seconds at most, and an exception in the middle would leave files behind.
+    A signal that is already ignored, as under nohup, stays ignored.
     """
 
     begun = False
@@ -52,7 +52,7 @@ def stop_on_signals() -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal begun
         ignore_signals()
-        if not begun:  # others may put this handler back, as Lightning does when it ends
+        if not begun:  # others may restore this handler, as Lightning does when it ends
             begun = True
             raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 

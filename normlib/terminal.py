@@ -1,4 +1,4 @@
-"""What a terminal can show: signs that its encoding has no letter for are written with letters that it has."""
+"""Output on any terminal: characters that its encoding lacks are written with others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 PLAIN = {
     "−": "-", "±": "+/-", "×": "x", "≈": "~", "≤": "<=", "≥": ">=", "…": "...", "–": "-", "→": "->", "∞": "inf",
-    "¹": "1", "²": "2", "³": "3", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9", "⁰": "0", "ⁿ": "n",
+    "¹": "1", "²": "2", "³": "3", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9", "⁰": "0", "ᵏ": "k",
     "─": "-", "│": "|", "━": "-", "β": "beta", "γ": "gamma", "ε": "epsilon", "σ": "sigma", "μ": "mu", "·": "*",
 }  # fmt: skip
 
 
 def show_anything() -> None:
-    """From now on what is printed never ends in a UnicodeEncodeError, as under LC_ALL=POSIX; no sign of a number gets lost."""
+    """From now on printing never raises UnicodeEncodeError, as under LC_ALL=POSIX. No sign of a number is lost."""
     codecs.register_error("normlib", _plainly)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -26,7 +26,7 @@ def show_anything() -> None:
 
 
 def new_console() -> Console:
-    """A console for what is printed; a reader who has gone away is a BrokenPipeError, as for any other print."""
+    """A console for output. If the reader has gone away, it raises BrokenPipeError, as any other print."""
     from rich.console import Console
 
     class Piped(Console):

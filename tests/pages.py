@@ -19,6 +19,12 @@ def blocks(text: str, language: str) -> list[str]:
     return [block for name, block in fenced if name == language]
 
 
+def readable(html: str) -> str:
+    """What a reader sees of an HTML page: no script, no tag, one space between words."""
+    without = re.sub(r"<(script|style).*?</\1>|<wbr>", "", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", "", without).split())
+
+
 def commands(text: str) -> list[str]:
     """The lines of a document's bash blocks."""
     return [line for block in blocks(text, "bash") for line in block.splitlines()]

@@ -25,7 +25,7 @@ def test_the_code_and_the_commands_of_the_page_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_table.py").write_text(blocks(PAGE, "python")[0])
+    (tmp_path / "my_table.py").write_text("\n".join(blocks(PAGE, "python")))
     folder = Path("results/worst")
     for command in commands(PAGE):
         arguments = shlex.split(command)[1:]
@@ -34,9 +34,10 @@ def test_the_code_and_the_commands_of_the_page_run(
         for ending in FILES:
             (folder / "tables" / f"worst_seed{ending}").unlink()  # the next command makes it again
         text = (folder / "report.html").read_text()
-        assert '<h2 id="worst_seed-heading">Worst seed</h2>' in text and "How badly a single seed can end" in text
+        assert '<h2 id="worst_seed-heading">Worst seed</h2>' in text and "How badly a single" in text
         assert "One run each: no interval, no verdict." in text
     assert list(worst) == ["section", "arm", "column", "seed", "value"] and list(worst["arm"]) == ["batch", "layer"]
+    assert 'data-plot="seeds"' in text and (folder / "figures" / "seeds.pdf").is_file()
     runs = pd.read_csv(folder / "runs.csv")
     assert worst["value"].tolist() == runs.groupby("norm")["test.accuracy"].min().tolist()
 

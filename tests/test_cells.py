@@ -102,9 +102,9 @@ def test_an_edited_cell_is_another_text(notebook: tuple[Typing, dict[str, Any]])
 
 
 @pytest.mark.parametrize(("cells", "name", "words"), [
-    (("table = [object()]", "def f(x): return table"), "f", "f uses 'table' of another cell, a list, whose value is neither"),
+    (("table = [object()]", "def f(x): return table"), "f", "f uses 'table' of another cell, a list. Its value is neither"),
     (("f = lambda x: x",), "f", "<lambda> has no source"),
-    (("def make():\n    def f(x): return x\n    return f\nf = make()",), "f", "has no source, neither in a file nor in a cell at its outermost level"),
+    (("def make():\n    def f(x): return x\n    return f\nf = make()",), "f", "has no source in a file or at the top level of a cell"),
     (("class A:\n    def a(self): ...", "class f(A):\n    def b(self): ...", "class A:\n    def a(self): ..."), "f",
      "the cell of A was run again after that of f.*run the cell of f again"),
 ])  # fmt: skip

@@ -50,10 +50,10 @@ def test_one_folder_is_reported_where_it_lies_with_its_experiments_settings(
     _fill("elsewhere", norms=("none", "layer", "batch"))
     assert main(["report", "results/elsewhere"]) == 0
     table = _rows("results/elsewhere/tables/accuracy.csv")
-    assert list(table["row"]) == ["batch", "layer", "none"], "in the order of small_batch, which the records belong to"
+    assert list(table["arm"]) == ["batch", "layer", "none"], "in the order of small_batch, which the records belong to"
     assert {name.split("/")[1] for name in files_in(place)} == {"elsewhere"}
     assert main(["report", "results/elsewhere", "norm=batch,layer", "--to", "out/here"]) == 0
-    assert set(_rows("out/here/tables/accuracy.csv")["row"]) == {"batch", "layer"}
+    assert set(_rows("out/here/tables/accuracy.csv")["arm"]) == {"batch", "layer"}
     assert len(_rows("results/elsewhere/tables/accuracy.csv")) == 3, "the folder's own tables stay"
 
 
@@ -63,7 +63,7 @@ def test_several_folders_merge_into_a_folder_of_their_own(place: Path, capsys: p
     before = files_in(place)
     assert main(["report", "results/a", "results/b"]) == 0
     assert "do not agree" not in capsys.readouterr().out
-    assert set(_rows("results/merged/tables/accuracy.csv")["row"]) == {"batch", "group"}
+    assert set(_rows("results/merged/tables/accuracy.csv")["arm"]) == {"batch", "group"}
     assert len(_rows("results/merged/runs.csv")) == 6
     assert all(name.startswith("results/merged/") for name in files_in(place) - before), "sources stay as they are"
     assert main(["report", "results/a", "./results/a"]) == 0, "one folder named twice is one folder"
@@ -76,7 +76,7 @@ def test_machines_that_contradict_each_other_have_sections(place: Path, capsys: 
     records = contents(place / "results", "a") | contents(place / "results", "b")
     assert main(["report", "results/a", "results/b", "--to", "both"]) == 0
     shown = capsys.readouterr().out
-    assert "do not agree on the metrics of 6 runs" in shown and "machine=Xeon / cpu / torch 2.6.0" in shown
+    assert "disagree on the metrics of 6 runs" in shown and "machine=Xeon / cpu / torch 2.6.0" in shown
     table = _rows("both/tables/accuracy.csv")
     assert table.groupby("section")["n"].sum().to_dict() == {
         "machine=EPYC / cpu / torch 2.6.0": 6,

@@ -179,7 +179,7 @@ def test_a_module_that_a_plugin_cannot_get_is_refused(place: Path) -> None:
     """Python's own comes first; and of two projects with a module of one name, the first that was loaded."""
     write(place / "statistics.py", "FACTOR = 1.0\n")
     write(place / "my_norm.py", NORM.format(head="import statistics", body="return x"))
-    with pytest.raises(RegistryError, match=r"imports 'statistics'.*statistics\.py lies beside it.*another name"):
+    with pytest.raises(RegistryError, match=r"imports 'statistics'.*statistics\.py, but another module.*another name"):
         load_plugin("my_norm.py")
     for folder in ("one", "two"):
         write(place / folder / "my_near.py", "FACTOR = 1.0\n")

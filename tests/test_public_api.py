@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +19,9 @@ from tests.results.factories import make_record
 
 
 def test_every_public_name_is_there_and_listed() -> None:
-    for name in normlib.__all__:
+    for name in (*normlib.__all__, *normlib._PUBLIC):
         assert getattr(normlib, name) is getattr(normlib, name)
-    assert dir(normlib) == sorted(normlib.__all__)
+    assert dir(normlib) == sorted({*normlib.__all__, *normlib._PUBLIC})
     with pytest.raises(AttributeError, match=r"'Batchnorm'.*BatchNorm"):
         _ = normlib.Batchnorm
 
@@ -35,8 +36,13 @@ def test_type_checkers_see_the_names_that_python_serves() -> None:
         if alias.asname
     }
     assert imported == normlib._PUBLIC
-    assert set(normlib.__all__) == {*normlib._PUBLIC, "__version__"}
     assert (Path(normlib.__file__).parent / "py.typed").exists()
+
+
+def test_a_star_import_brings_every_name_that_hides_none_of_pythons_own() -> None:
+    hiding = set(vars(builtins)) & set(normlib._PUBLIC)
+    assert hiding == {"list"}
+    assert set(normlib.__all__) == {*normlib._PUBLIC, "__version__"} - hiding
 
 
 def test_train_returns_a_record_and_trains_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,4 +90,4 @@ def test_bad_input_is_an_error_of_ours(overrides: list[str], error: type[Excepti
 def test_no_public_name_is_that_of_a_module() -> None:
     """Whoever imports the module would find it in the place of the function, as `normlib.names`."""
     modules = {path.stem for path in Path(normlib.__file__).parent.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert not modules & set(normlib.__all__)
+    assert not modules & set(dir(normlib))

@@ -117,7 +117,7 @@ def test_a_signature_that_is_no_configuration_is_refused(signature: str, message
 
 
 def test_other_rules(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match=r"inherits from .*Base.*add it"):
+    with pytest.raises(RegistryError, match=r"must inherit from .*Base.*add it"):
         registry.register("thing")(make("self, size", bases="object"))
     with pytest.raises(RegistryError, match=r"'my-thing'"):
         registry.register("my-thing")(make("self, size"))

@@ -62,7 +62,7 @@ def test_a_field_that_nobody_describes_has_no_help() -> None:
 def test_every_setting_has_a_role() -> None:
     assert {each.setting.role for each in settings_without_classes()} == set(ROLES)
     outside = {name for name, each in settings_in(Root).items() if not each.changes_numbers}
-    assert {*PLACES, *QUESTION, *OTHER_VERBS_KEYS} - {"experiment"} == outside
+    assert {*PLACES, *QUESTION, *OTHER_VERBS_KEYS} - {"experiment"} == outside - {"figures"}
 
 
 def test_a_question_by_default_is_that_of_the_settings() -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from torch import nn
 
 ATTRIBUTE = "_normlib_conversion_report"
+NOTES = (("carried over", "carried"), ("changed", "changed"), ("not carried over", "lost"))
+"""The kinds of notes: how they are called, and the field of a row that holds them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Row:
     lost: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """One row a module, in the order of the model.
 
@@ -46,25 +48,48 @@ class Report:
         """The modules that stayed as they were. `changed` says why."""
         return tuple(row for row in self.rows if not row.became)
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """The report as a notebook shows it: a table with a line a module, the notes below it."""
+        from normlib.results.render.html import html_table
+        from normlib.results.tables.model import Column, Table
+
+        columns = (
+            Column("module", "path", label=True),
+            Column("was", "was", label=True),
+            Column("became", lambda row: row.became or "left as it is", label=True),
+        )
+        notes = [f"{heading}: {note}" for heading, name in NOTES for note in self._notes(name)]
+        return html_table(Table(title=self._heading, columns=columns, rows=self.rows, notes=(*notes, *self._below)))
+
     def __str__(self) -> str:
-        lines = [f"{self.title}: {len(self.rows) - len(self.left)} of {len(self.rows)} layers"]
+        lines = [self._heading]
         wide, was = (max(len(getattr(row, name)) for row in self.rows) for name in ("path", "was"))
         lines += [f"  {row.path:<{wide}}  {row.was:<{was}}  ->  {row.became or 'left as it is'}" for row in self.rows]
-        for heading, name in (("carried over", "carried"), ("changed", "changed"), ("not carried over", "lost")):
-            lines += self._notes(heading, name)
-        return "\n".join(lines + [*self.notes] + [f"optimizer: {line}" for line in self.optimizer])
+        for heading, name in NOTES:
+            notes = self._notes(name)
+            lines += [f"{heading}:", *(f"  {note}" for note in notes)] if notes else []
+        return "\n".join([*lines, *self._below])
 
-    def _notes(self, heading: str, name: str) -> list[str]:
-        """Each note once, with the modules that it is about."""
+    @property
+    def _heading(self) -> str:
+        return f"{self.title}: {len(self.rows) - len(self.left)} of {len(self.rows)} layers"
+
+    @property
+    def _below(self) -> list[str]:
+        """What is about the model as a whole, and about an optimizer."""
+        return [*self.notes, *(f"optimizer: {line}" for line in self.optimizer)]
+
+    def _notes(self, name: str) -> list[str]:
+        """Each note of one kind once, with the modules that it is about."""
         about: dict[str, list[str]] = {}
         for row in self.rows:
             for note in getattr(row, name):
                 about.setdefault(note, []).append(row.path)
-        lines = [f"{heading}:"] if about else []
-        for note, paths in about.items():
-            whom = "all" if len(paths) == len(self.rows) else ", ".join(paths)
-            lines.append(f"  {note} ({whom})")
-        return lines
+        everything = len(self.rows)
+        return [f"{note} ({'all' if len(paths) == everything else ', '.join(paths)})" for note, paths in about.items()]
 
 
 def attach_report(report: Report, model: nn.Module) -> None:
@@ -75,7 +100,7 @@ def attach_report(report: Report, model: nn.Module) -> None:
 def conversion_report(model: nn.Module) -> Report:
     """What the last `normlib.convert`, `normlib.fold` or `normlib.to_torch` that returned this model did.
 
-    ``print(normlib.conversion_report(model))`` shows it.
+    ``print(normlib.conversion_report(model))`` shows it; a notebook shows it as a table.
     """
     report = getattr(model, ATTRIBUTE, None)
     if not isinstance(report, Report):

@@ -1,7 +1,8 @@
-"""What a comparison starts from, and the folder that its records lie in.
+"""What a comparison starts from, and the folder of its records.
 
-In: the settings that were asked for, or the commands in records. Out: the experiment that they start from, and what they change
-of it. A part of an experiment's own arms and conditions, with any seeds, is no change. Composes and reads no file.
+In: the settings that were asked for, or the commands in records. Out: the experiment that they start from, and their
+changes to it. A subset of an experiment's own arms and conditions, with any seeds, is no change. Composes and reads no
+file.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from normlib.results.study.axes import same_text
 from normlib.results.study.tuning import TUNING
 
 COMPARISON = "comparison"
-"""The folder of comparisons without a name that change the experiment they start from."""
+"""The folder of comparisons that have no name and change the experiment they start from."""
 LONGEST_CHANGES = 300
 """Characters of changes that a note shows; a glob may stand for many norms."""
 
 KEYS = (*SECTIONS, *USER_SECTIONS, *SCALARS)
 
 Asked = Mapping[str, Sequence[str]]
-"""For each key the values that it takes in turn, as text."""
+"""By key, the values that it takes in turn, as text."""
 
 
 def changes(asked: Asked, axes: Asked) -> list[str]:
-    """The settings of runs that are not those of an experiment with such axes, as overrides, choices of groups first.
+    """The settings of runs that differ from an experiment with such axes, as overrides, with choices of groups first.
 
-    Seeds change nothing.
+    Seeds are no change.
     """
     changed = []
     for key, values in sorted(asked.items(), key=lambda item: ("." in item[0], _rank(item[0]), item[0])):
@@ -44,14 +45,14 @@ def changes(asked: Asked, axes: Asked) -> list[str]:
 
 
 def describe_basis(experiment: str | None, folder: str, changed: Sequence[str]) -> str | None:
-    """What a reader must be told of a comparison that is not the experiment as it stands; None where it is."""
+    """What a reader must know about a comparison that differs from the experiment. None if it does not differ."""
     if experiment is None or (not changed and folder == experiment):
         return None
     return f"based on {experiment}" + (f": {cut(' '.join(changed), LONGEST_CHANGES)}" if changed else "")
 
 
 def asked_by(records: Iterable[Record]) -> dict[str, list[str]]:
-    """What the commands in records ask for, each value once. What the control and tuning add is left out."""
+    """What the commands in records ask for, each value once, without what the control and tuning add."""
     asked: dict[str, dict[str, None]] = {}
     for record in records:
         for word in _words(record.command):
@@ -63,13 +64,13 @@ def asked_by(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def experiment_of(records: Sequence[Record]) -> str | None:
-    """The experiment that the newest of the records started from; None where it started from none."""
+    """The experiment that the newest of the records started from, or None."""
     newest = max(records, key=lambda record: record.started, default=None)
     return asked_by([newest]).get("experiment", [None])[-1] if newest is not None else None
 
 
 def _words(command: str) -> list[str]:
-    """The words of a recorded command; none where it is no line that a shell could read."""
+    """The words of a recorded command. Empty if a shell could not read it."""
     try:
         return shlex.split(command)
     except ValueError:
@@ -81,7 +82,7 @@ def _section(key: str) -> str:
 
 
 def _rank(key: str) -> int:
-    """Where a key's section stands among all of them."""
+    """The position of a key's section among all sections."""
     return KEYS.index(_section(key)) if _section(key) in KEYS else len(KEYS)
 
 

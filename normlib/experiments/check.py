@@ -1,6 +1,6 @@
-"""The rules that the settings of every run keep: a spec in, nothing out, or a ConfigError that states the rule and the fix.
+"""The rules for the settings of every run: a spec in, nothing out, or a ConfigError with the rule and the fix.
 
-Builds nothing: what a norm or a model refuses of its own settings is not known here.
+Builds nothing. What a norm or a model refuses about its own settings is not known here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from normlib.training.budget import planned_steps
 from normlib.training.environment import resolve_accelerator
 
 LARGEST = 2**63 - 1
-"""The largest whole number that a record holds."""
-MOST_STEPS = 100_000_000  # each has a learning rate, all of which are made before the first one
+"""The largest whole number in a record."""
+MOST_STEPS = 100_000_000  # each has a learning rate, and all are computed before the first step
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset) -> None:
-    """Refuse settings that no run can have. Raises ConfigError that states the rule, what came and the fix."""
+    """Refuse settings that no run can have. Raises ConfigError with the rule, what came and the fix."""
     check_norm(spec)
     data, training, site, evaluation = spec["data"], spec["training"], spec["site"], spec["evaluation"]
     num_train = dataset.sizes["train"]
@@ -124,7 +124,7 @@ def _closed_settings() -> dict[str, Setting]:
 
 @functools.cache
 def known_accelerator(name: str) -> str:
-    """The device that a name stands for on this machine. ConfigError."""
+    """The device that a name stands for on this machine. Raises ConfigError."""
     try:
         return resolve_accelerator(name)
     except ValueError as error:
@@ -132,13 +132,13 @@ def known_accelerator(name: str) -> str:
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that no record holds. Raises ConfigError."""
+    """Refuse a seed that no record can hold. Raises ConfigError."""
     rule = f"seed is a whole number from 0 to 2**63 - 1, the largest of 64 bits, got {short(seed)}"
     _require(0 <= seed <= LARGEST, rule)
 
 
 def _check_evaluation(evaluation: Mapping[str, Any]) -> None:
-    """Refuse evaluations without points, samples or the share that weighed statistics need."""
+    """Refuse evaluations without points or samples, and weighed statistics without their share."""
     for name in ("points", "batch_size", "precise_samples"):
         _require(evaluation[name] >= 1, f"evaluation.{name} is at least 1, got {evaluation[name]}")
     statistics, own_weight = evaluation["statistics"], evaluation["own_weight"]
@@ -153,13 +153,13 @@ def _check_evaluation(evaluation: Mapping[str, Any]) -> None:
     )
     _require(
         statistics != "batch" or evaluation["batch_size"] >= 3,
-        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch, and batches of less than 3 may leave "
-        "a single sample over, which has none; set evaluation.batch_size to 3 or more",
+        "evaluation.statistics=batch normalizes with the statistics of the evaluation batch. Batches of less than 3 may leave "
+        "a single sample, which has none; set evaluation.batch_size to 3 or more",
     )
 
 
 def _check_slots(norm: Mapping[str, Any]) -> None:
-    """Refuse what cannot be an arm, and weights that are not for a method on weights."""
+    """Refuse norms that cannot be an arm, and `weights` that is not a method on weights."""
     cls: Any = norms[norm["name"]].cls
     _require(not cls.not_an_arm, f"norm={norm['name']} cannot be an arm of a comparison: {cls.not_an_arm}")
     if norm["weights"] is not None:

@@ -1,6 +1,6 @@
-"""What Hydra and OmegaConf complain of, as one clear message: a ConfigError that states the rule, what came and the fix.
+"""Turns errors of Hydra and OmegaConf into one clear ConfigError with the rule, what came and the fix.
 
-In: exceptions out of Hydra's chain. Out: ConfigErrors, with the closest names where a name was wrong. Composes nothing.
+In: exceptions from Hydra. Out: ConfigErrors, with the closest names if a name was wrong. Composes nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from normlib.naming import close_names, listed, unknown_name
 from normlib.results.store.quoting import short
 
 MOST_OWNERS = 6
-"""Choices that a message names; dozens of norms may have the same setting."""
+"""Choices in one message. Dozens of norms may have the same setting."""
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
 class ConfigError(NormlibError, ValueError):
-    """Settings that cannot be; the message states the rule, what came and the fix."""
+    """Settings are impossible. The message states the rule, what came and the fix."""
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
         raise
     except RecursionError as error:
         deepest = max(overrides, key=len, default="")
-        raise ConfigError(f"{short(deepest)}: settings are nested a few levels deep, and this is deeper") from error
+        raise ConfigError(f"{short(deepest)}: settings are nested a few levels deep, but this is deeper") from error
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise ConfigError(_message(error, overrides)) from error
     except Exception as error:
@@ -48,7 +48,7 @@ def clear_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether an exception comes out of Hydra or OmegaConf, which do not check everything that they take."""
+    """Whether an exception comes from Hydra or OmegaConf, which do not check all their inputs."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -57,7 +57,7 @@ def _raised_by_hydra(error: BaseException) -> bool:
 
 
 def _message(error: Exception, overrides: Sequence[str]) -> str:
-    """One message out of Hydra's chain of exceptions, with the closest names where a name was wrong."""
+    """One message for Hydra's chain of exceptions, with the closest names if a name was wrong."""
     texts: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -88,9 +88,9 @@ def _message(error: Exception, overrides: Sequence[str]) -> str:
 
 
 def in_plain_words(text: str) -> str:
-    """What OmegaConf says of its own classes, for people who do not know them."""
+    """OmegaConf's message, for readers who do not know its classes."""
     return text.replace(
-        "Cannot merge DictConfig with ListConfig", "it takes arguments by name, as in .width=32, and a list came"
+        "Cannot merge DictConfig with ListConfig", "it takes arguments by name, as in .width=32, but a list came"
     )
 
 
@@ -106,9 +106,9 @@ def _override_with_key(key: str, overrides: Sequence[str]) -> str:
 
 
 def unknown_setting(override: str, name: str, known: Iterable[str]) -> str:
-    """The message for a setting that does not exist here. `name` is the part of the override's key that is wrong.
+    """The message for a setting that does not exist here. `name` is the wrong part of the override's key.
 
-    A key without its section finds it, and a setting of other choices names those.
+    It also names the full key if the section is missing, and the choices that do have the setting.
     """
     prefix = "" if override == name else f"{override}: "
     nested = [] if prefix else [each.key for each in settings_without_classes()]
@@ -135,7 +135,7 @@ def _owners(key: str) -> list[str]:
 
 
 def _known_beside(error: BaseException) -> list[str]:
-    """The keys that exist where OmegaConf missed one."""
+    """The keys that exist in the place where OmegaConf missed one."""
     node = getattr(error, "parent_node", None)
     cause: BaseException | None = error
     while node is None and cause is not None:

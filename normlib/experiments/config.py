@@ -1,6 +1,6 @@
-"""Hydra, fenced in: overrides in, plain resolved settings out. Composes; plans and trains nothing.
+"""Hydra behind one interface: overrides in, plain resolved settings out. Composes; plans and trains nothing.
 
-Every complaint of Hydra's and OmegaConf's leaves here as a ConfigError of one clear message.
+Every error of Hydra and OmegaConf leaves here as a ConfigError with one clear message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from normlib.results.store.places import user_path
 DEFAULT_EXPERIMENT = "small_batch"
 PATHS = ("results_dir", "data_dir")
 AUTO = "auto"
-NO_EXPERIMENT = "train"  # the folder of runs that belong to no experiment
+NO_EXPERIMENT = "train"  # the folder of runs without an experiment
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Composed:
 
 
 class SharedStore:
-    """Hydra's store of the settings of every choice, which stays one object when Hydra copies its sources.
+    """Hydra's store of the settings of every choice. It stays one object when Hydra copies its sources.
 
-    Hydra does that for every composition, and copying the nodes of all choices takes longer than the composition itself. A node
-    that is loaded is a copy in any case.
+    Hydra copies them for every composition. Copying the nodes of all choices takes longer than the composition itself,
+    and a loaded node is a copy anyway.
     """
 
     def __init__(self, store: ConfigStore) -> None:
@@ -71,18 +71,18 @@ class Composer:
         self.parser = OverridesParser.create(config_loader=self.loader)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
-        """The overrides in Hydra's grammar, sweeps included. Raises ConfigError."""
+        """The overrides in Hydra's grammar, with sweeps. Raises ConfigError."""
         with clear_errors(overrides):
             return self.parser.parse_overrides(list(overrides))
 
     def group_choices(self, group: str) -> list[str]:
-        """The choices of a config group; empty for a key that is no group."""
+        """The choices of a config group. Empty for a key that is not a group."""
         return list(self.loader.get_group_options(group))
 
     def compose(self, overrides: Sequence[str], where_there: Sequence[Override] = ()) -> Composed:
-        """The configuration under overrides that hold no sweeps. Raises ConfigError.
+        """The configuration for overrides without sweeps. Raises ConfigError.
 
-        `where_there`: overrides of settings that not every choice of a group has; one that is not there is left out.
+        `where_there`: overrides of settings that only some choices of a group have. They are ignored for the others.
         """
         with clear_errors(overrides):
             config = compose("config", overrides=list(overrides), return_hydra_config=True)
@@ -102,7 +102,7 @@ class Composer:
         check_folder_name(plain["name"], "name")
         if plain["name"] != choices.get("experiment") and plain["name"] in self.group_choices("experiment"):
             raise ConfigError(
-                f"name={plain['name']}: that is an experiment, whose own records lie in the folder of its name; name another, or "
+                f"name={plain['name']}: that is an experiment, whose own records are in the folder of its name; choose another name, or "
                 f"start from it with experiment={plain['name']}"
             )
         return Composed(config, plain, choices, {str(k): str(v) for k, v in params.items()}, interpolated)
@@ -116,26 +116,26 @@ def has_setting(config: DictConfig, key: str) -> bool:
 
 
 def set_value(config: DictConfig, override: Override) -> Any:
-    """Give a setting the value of an override, checked by the setting's type, and return it. Raises ConfigError."""
+    """Set a setting to the value of an override, checked by the setting's type, and return it. Raises ConfigError."""
     key, text = override.get_key_element(), str(override.input_line)
     with clear_errors([text]):
         try:
             OmegaConf.update(config, key, override.value(), merge=True)
             return OmegaConf.select(config, key, throw_on_missing=True)
         except MissingMandatoryValue as error:
-            raise ConfigError(f"{text}: every setting has a value, and {key} has none; name one") from error
+            raise ConfigError(f"{text}: every setting needs a value, but {key} has none; name one") from error
         except OmegaConfBaseException as error:
             raise ConfigError(f"{text}: {in_plain_words(str(error).splitlines()[0])}") from error
 
 
 def plain_settings(config: DictConfig) -> dict[str, Any]:
-    """All settings as plain containers, resolved, and paths with their `~` made out.
+    """All settings as plain containers, resolved, with `~` in paths expanded.
 
-    ConfigError for a setting without a value, PlaceError for a path that cannot be.
+    Raises ConfigError for a setting without a value, and PlaceError for an impossible path.
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise ConfigError(f"every setting has a value, and {', '.join(missing)} has none; name one")
+        raise ConfigError(f"every setting needs a value, but {', '.join(missing)} has none; name one")
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     settings = {str(key): value for key, value in plain.items()}
@@ -144,9 +144,10 @@ def plain_settings(config: DictConfig) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Iterator[Composer]:
-    """Load the plugins that the overrides and the experiment's file name, store the schema, and open Hydra's search path.
+    """Load plugins, store the schema, and open Hydra's search path.
 
-    Raises ConfigError for a config folder that does not exist, RegistryError for a plugin that does not import.
+    The plugins are those that the overrides and the experiment's file name. Raises ConfigError for a config folder that
+    does not exist, and RegistryError for a plugin that does not import.
     """
     from normlib.experiments.schema import store_schema
 
@@ -160,9 +161,10 @@ def configuration(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> 
 
 
 def load_classes(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Mapping[str, Registry]:
-    """Load the plugins that the overrides and the experiment's file name; the registries of all groups with classes.
+    """Load the plugins that the overrides and the experiment's file name.
 
-    Raises ConfigError for a config folder that does not exist, RegistryError for a plugin that does not import.
+    Returns the registries of all groups with classes. Raises ConfigError for a config folder that does not exist, and
+    RegistryError for a plugin that does not import.
     """
     from normlib.experiments.schema import GROUPS
 
@@ -174,7 +176,7 @@ def load_classes(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> M
 
 
 def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[str]:
-    """The plugins named on the command line or else in the experiment's file, known before anything is composed."""
+    """The plugins on the command line, or else in the experiment's file. They are known before anything is composed."""
     given: dict[str, Any] = {}
     with clear_errors(overrides):
         for override in OverridesParser.create().parse_overrides(list(overrides)):
@@ -186,7 +188,7 @@ def plugins_of(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> lis
 
 
 def _has_interpolation(node: Any) -> bool:
-    """Whether a setting that enters the spec refers to another one (the logger's paths do not count)."""
+    """Whether a setting in the spec refers to another one. The logger's paths do not count."""
     if isinstance(node, DictConfig):
         return any(
             OmegaConf.is_interpolation(node, str(key)) or (key != "logger" and _has_interpolation(node._get_node(key)))
@@ -198,7 +200,7 @@ def _has_interpolation(node: Any) -> bool:
 
 
 def listed_values(override: Override, most: int) -> list[str]:
-    """The values that an override lists, as text, one more than `most` at the most. ConfigError for an interval and the like."""
+    """The values that an override lists, as text, at most `most` + 1. Raises ConfigError for an interval and the like."""
     if not override.is_discrete_sweep():
         raise ConfigError(
             f"{override.input_line}: listed values are needed; use a,b,c or range(...) or glob(...) or choice(...)"

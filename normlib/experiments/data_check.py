@@ -1,6 +1,6 @@
-"""A look at the data of the user's own before anything is trained: do they suit the task, and are they those of earlier runs?
+"""Checks a user's own data before training: do they suit the task, and are they the data of earlier runs?
 
-In: runs and the store of their experiment. Out: nothing, or DataError. Data that come with normlib are not loaded here.
+In: runs and the store of their experiment. Out: nothing, or DataError. Data that come with normlib are not loaded.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from normlib.training.spec import Run
 
 
 def check_data(runs: Sequence[Run], store: Store, data_dir: Path) -> None:
-    """Load each dataset that can change without a new version of normlib, once, and refuse what could not be compared.
+    """Load each dataset that can change without a new version of normlib, once, and check it.
 
-    Raises DataError for samples that are not as declared or not for the task, and for data that earlier records know by the
-    same version and settings, but with another hash.
+    Raises DataError for samples that are not as declared or do not suit the task. Also raises it if earlier records
+    have another hash for the same version and settings.
     """
     own = [
         run
@@ -36,7 +36,7 @@ def check_data(runs: Sequence[Run], store: Store, data_dir: Path) -> None:
         for record in store.scan().records
         if record.trained and "data" in record.spec and record.hashes
     }
-    # One split tells as much as all, where possible one that has a record.
+    # One split is enough, if possible one with a record.
     chosen: dict[str, Run] = {}
     for run in sorted(own, key=lambda run: _content(run.spec, run.data_version) not in recorded):
         data = {**without_batches(run.spec["data"]), "split_seed": 0}
@@ -55,11 +55,11 @@ def check_data(runs: Sequence[Run], store: Store, data_dir: Path) -> None:
         if now != before:
             raise DataError(
                 f"data={name} was edited under its old version {run.data_version!r}: runs in {store.runs} were made with other data "
-                f"(hash {before}, now {now}). Change version whenever the data change, so that runs are made again; or restore the "
+                f"(hash {before}, now {now}). Change version whenever the data change, so runs are made again; or restore the "
                 "data, or choose another results_dir"
             )
 
 
 def _content(spec: Mapping[str, Any], version: str) -> str:
-    """What has to have the same content: the settings of the data, and the version."""
+    """The key of data whose content has to be the same: their settings and their version."""
     return json.dumps([without_batches(spec["data"]), version], sort_keys=True)

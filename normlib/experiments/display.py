@@ -1,4 +1,4 @@
-"""A sweep as it goes on: a live picture in a terminal, plain lines anywhere else. Trains and writes nothing."""
+"""A sweep as it goes on: live in a terminal, a bar in a notebook, plain lines anywhere else. Trains and writes nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from normlib.experiments.execute import Outcome
-from normlib.experiments.state import State
+from normlib.experiments.state import State, setting_of
 from normlib.experiments.sweep import number_of_jobs
+from normlib.notebook import Bar, in_notebook
 from normlib.results.store.columns import ARM, arm_label
 from normlib.results.store.record import DIVERGED, FAILED, Record
 from normlib.results.study.metrics import SPLITS
@@ -30,6 +31,7 @@ class SweepDisplay:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.live: Live | None = None
+        self.bar = Bar() if in_notebook(console) else None
 
     def start(self, state: State) -> None:
         self.metric = state.plan.settings["metric"]
@@ -46,11 +48,14 @@ class SweepDisplay:
         if state.plan.tuning is not None:
             self.shown_keys.append(state.plan.tuning.axis)
         there = len(state.plan.runs) - self.total - len(state.skipped)
-        self.console.print(
+        self.heading = (
             f"{state.title}: {len(state.plan.runs)} runs: {there} done before, {self.total} to do "
-            f"in {self.jobs} processes, {len(state.skipped)} skipped",
-            highlight=False,
+            f"in {self.jobs} processes, {len(state.skipped)} skipped"
         )
+        if self.bar is not None:
+            self._draw(self.bar)
+            return
+        self.console.print(self.heading, highlight=False)
         if self.total and self.console.is_terminal:
             self.progress = Progress(
                 TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
@@ -73,7 +78,9 @@ class SweepDisplay:
         self.work_left.pop(record.id, None)
         self.last.append(self._line(record))
         now = time.monotonic()
-        if self.live is not None:
+        if self.bar is not None:
+            self._draw(self.bar, at_once=False)
+        elif self.live is not None:
             self.progress.update(self.task, completed=self.done, left=self._left())
         elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.total or record.status == FAILED:
             self.last_line = now
@@ -83,8 +90,21 @@ class SweepDisplay:
         if self.live is not None:
             self.live.stop()
             self.live = None
-        if getattr(self, "done", 0):
-            self.console.print(f"{self.done} runs in {time.monotonic() - self.started:.0f} s", highlight=False)
+        if not getattr(self, "done", 0):
+            return
+        took = f"{self.done} runs in {time.monotonic() - self.started:.0f} s"
+        if self.bar is not None:
+            failed = f", {self.failed} failed" if self.failed else ""
+            self.bar.show(f"{self.heading}: {took}{failed}")
+        else:
+            self.console.print(took, highlight=False)
+
+    def _draw(self, bar: Bar, at_once: bool = True) -> None:
+        """The sweep in a notebook: one output, which is drawn again as runs end."""
+        if self.total:
+            bar.show(self._state(), self.done, self.total, [self.heading, *self.last], at_once)
+        else:
+            bar.show(self.heading)
 
     def _renderable(self) -> Any:
         return Group(self.progress, Text(self._state()), *(Text(f"  {line}", style="dim") for line in self.last))
@@ -106,7 +126,7 @@ class SweepDisplay:
     def _line(self, record: Record) -> str:
         where = [
             arm_label(record.labels[ARM], record.control),
-            *(f"{key}={value}" for key in self.shown_keys if (value := _value(record, key)) is not None),
+            *(f"{key}={value}" for key in self.shown_keys if (value := setting_of(record, key)) is not None),
             f"seed={record.spec['seed']}",
         ]
         if record.status == FAILED:
@@ -138,12 +158,3 @@ def duration(seconds: float) -> str:
 def _work(run: Run) -> float:
     """Relative work of a run: its steps, each with a fixed part (about 16 samples' worth) and a part by samples."""
     return max(run.planned_steps, 1) * (16 + (run.spec["data"].get("batch_size") or 0))
-
-
-def _value(record: Record, key: str) -> Any:
-    if key in record.labels:
-        return record.labels[key]
-    node: Any = record.spec
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node

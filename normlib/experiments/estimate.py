@@ -1,4 +1,4 @@
-"""How long missing runs will take: from the records of runs like them, else a rough figure from operation counts."""
+"""Estimates how long missing runs will take: from records of similar runs, else roughly from operation counts."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 from normlib.results.store.record import Record
 from normlib.training.spec import Run
 
-# Without any record: read off a laptop-class core, and printed as rough.
-SECONDS_PER_PARAMETER_TENSOR = 35e-6  # what one small layer costs a step, forward, backward and update
+# Used without any record. Measured on a laptop-class core, and printed as rough.
+SECONDS_PER_PARAMETER_TENSOR = 35e-6  # cost of one small layer per step: forward, backward and update
 SECONDS_PER_MULTIPLICATION = 3 * 2 / 2e10  # two passes back for one forward, at 20 GFLOP/s
 SECONDS_AROUND_A_RUN = 0.03  # building, evaluating and recording
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of work on one worker, and the number of runs for which there was no record to go by."""
+    """Seconds of work on one worker, and the number of runs without a similar record."""
 
     seconds: float
     rough_runs: int
 
 
 def estimate(runs: Sequence[Run], records: Iterable[Record]) -> Estimate:
-    """The time for `runs`, by the median seconds per step of recorded runs that cost the same, or nearly."""
+    """The time for `runs`, by the median seconds per step of recorded runs with the same, or nearly the same, cost."""
     records = list(records)
     timed = [record for record in records if record.seconds_per_step is not None and record.planned_steps]
     whole = defaultdict[str, list[float]](list)
@@ -43,7 +43,7 @@ def estimate(runs: Sequence[Run], records: Iterable[Record]) -> Estimate:
         tables.append((similarity, {key: statistics.median(values) for key, values in groups.items()}))
     seconds, rough, guesses = 0.0, 0, dict[str, float]()
     for run in runs:
-        if run.sources:  # how many steps the user's own code takes is not known ahead
+        if run.sources:  # the number of steps of the user's own code is not known ahead
             same = whole.get(_same_user_code(run.spec))
             seconds += statistics.median(same) if same else 0.0
             rough += not same
@@ -77,7 +77,7 @@ def _same_network(spec: Mapping[str, Any]) -> str:
 
 
 def _guess(spec: Mapping[str, Any]) -> float:
-    """Seconds a step; nothing for a network that cannot be built without memory, or not at all: the run tells why."""
+    """Seconds per step. 0 for a network that cannot be built without memory, or not at all: the run says why."""
     try:
         return _rough_seconds_per_step(spec)
     except Exception:

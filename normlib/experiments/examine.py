@@ -1,7 +1,7 @@
-"""What is known of a run before it is trained: facts of its data, whether they suit the task, whether the norm fits the network.
+"""What is known about a run before it is trained: facts of its data, and whether data, task, norm and network fit.
 
-In: sections of a spec. Out: a dataset that has loaded nothing, a reason to skip the run, or ConfigError. Networks are built on
-the meta device, without memory.
+In: sections of a spec. Out: a dataset that has loaded nothing, a reason to skip the run, or ConfigError. Networks are
+built on the meta device, without memory.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from normlib.training.surroundings import standard_surroundings
 
 
 def declared_dataset(data: Mapping[str, Any]) -> Dataset:
-    """The dataset of a section, with the facts that it declares. ConfigError for settings that it refuses."""
+    """The dataset of a section, with the facts that it declares. Raises ConfigError for settings that it refuses."""
     return _dataset(json.dumps(data, sort_keys=True), datasets[data["name"]].cls)
 
 
 def forget_datasets() -> None:
-    """Make every dataset again when it is next asked for: a file of data may have been edited since the last plan."""
+    """Make every dataset again at its next use. A data file may have been edited since the last plan."""
     _dataset.cache_clear()
 
 
 @functools.lru_cache(maxsize=1024)
 def _dataset(data: str, cls: type) -> Dataset:
-    """The dataset of a spec; `cls` is only there so that an edited plugin, loaded again, is not answered from the cache."""
+    """The dataset of a spec. `cls` is part of the cache's key, so an edited plugin, loaded again, is made again."""
     try:
         return make_dataset(json.loads(data))
     except (ValueError, TypeError) as error:
@@ -44,13 +44,13 @@ def _dataset(data: str, cls: type) -> Dataset:
 
 
 def task_of_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The task that the data are for, as they declare it, with its defaults."""
+    """The task that the data declare, with its defaults."""
     name = declared_dataset(data).task
     return {"name": name} | {setting.name: setting.default for setting in tasks[name].settings.values()}
 
 
 def check_task(task: Mapping[str, Any], data: Mapping[str, Any], dataset: Dataset) -> None:
-    """Refuse data that do not declare what the task needs. ConfigError."""
+    """Refuse data that do not declare what the task needs. Raises ConfigError."""
     try:
         made = make_task(task)
         made.num_outputs(dataset)
@@ -62,18 +62,19 @@ def check_task(task: Mapping[str, Any], data: Mapping[str, Any], dataset: Datase
 
 @functools.lru_cache(maxsize=65536)
 def examine(examined: str, classes: tuple[type, ...], typed: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """Why a run cannot make sense, or None, and what the model changes in a network of other people's, in words.
+    """Why a run makes no sense, or None; and in words, what the model changes in a network of another library.
 
-    `classes` are those of `_classes`, and `typed` as for `_code`, for the cache: an edited plugin or cell is examined again.
+    `classes` are those of `_classes`, and `typed` is as for `_code`. Both are in the cache's key: an edited plugin or
+    cell is examined again.
     """
     with standard_surroundings(torch.get_num_threads()):
         return _reason_to_skip(examined)
 
 
 def _reason_to_skip(examined: str) -> tuple[str | None, tuple[str, ...]]:
-    """Build the network without memory and run one batch through it: why this cannot make sense, or None.
+    """Build the network without memory and run one batch through it. Returns why this makes no sense, or None.
 
-    A norm says so with a ValueError when it is called; a ValueError on construction is a wrong setting (ConfigError).
+    A norm says so with a ValueError when it is called. A ValueError on construction is a wrong setting (ConfigError).
     """
     spec = json.loads(examined) | {"seed": 0, "init": {"scheme": "he", "scale": 1.0}}
     dataset = declared_dataset(spec["data"])
@@ -103,10 +104,10 @@ def _reason_to_skip(examined: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _check_outputs(spec: Mapping[str, Any], outputs: Any, wanted: tuple[int, ...]) -> None:
-    """Refuse a network whose outputs are not what the task reads. ConfigError."""
+    """Refuse a network whose outputs are not what the task reads. Raises ConfigError."""
     came = tuple(outputs.shape[1:]) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
     if came != wanted:
         raise ConfigError(
-            f"task={spec['task']['name']} on data={spec['data']['name']} needs outputs of shape {wanted} for a sample, and "
+            f"task={spec['task']['name']} on data={spec['data']['name']} needs outputs of shape {wanted} for a sample, but "
             f"model={registered_name(spec['model'])} gives {came}; choose a model that is made for this task"
         )

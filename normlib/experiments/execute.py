@@ -1,4 +1,4 @@
-"""Working through runs in worker processes: claims, so that several sweeps share the work, and one record a run."""
+"""Works through runs in worker processes, with one record per run. Claims let several sweeps share the work."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from normlib.training.weights import SUFFIX, are_sound, write_weights
 if TYPE_CHECKING:
     from normlib.training.run import Trained
 
-ELSEWHERE_SECONDS = 0.5  # how long to wait before asking again for a run that another process is doing
+ELSEWHERE_SECONDS = 0.5  # time before asking again for a run that another process is doing
 MOST_STARTS_IN_VAIN = 3  # pools whose workers all died before one of them finished a run
-QUEUED_PER_WORKER = 4  # enough that no worker waits for the next run, few enough that a stop is prompt
+QUEUED_PER_WORKER = 4  # enough to keep workers busy, few enough for a prompt stop
 
 
 class WorkersError(NormlibError, ValueError):
-    """Worker processes that die before they do anything; the message names the usual causes."""
+    """Worker processes die before they do anything. The message names the usual causes."""
 
 
 @dataclass(frozen=True)
 class RunDestination:
-    """Where runs are done and what they leave beside the record. None of it changes a number."""
+    """Where runs are done, and what they leave besides the record. None of it changes a number."""
 
     store: Store
     data_dir: Path
@@ -52,7 +52,7 @@ class RunDestination:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: the record that stands, and what could not be done beside it, if anything."""
+    """The result of a run: the record that stands, and what failed besides it, if anything."""
 
     run: Run
     record: Record
@@ -67,8 +67,8 @@ def is_final(record: Record | None, destination: RunDestination) -> bool:
 
 
 def do_run(run: Run, destination: RunDestination) -> Outcome | None:
-    """Claim a run, train it unless it has a record by now, and write the record. None: another process has it."""
-    if run.skip_reason is None:  # a skipped run needs nothing that trains, and imports take seconds: ahead of the claim
+    """Claim a run, train it unless it has a record by now, and write the record. None if another process has it."""
+    if run.skip_reason is None:  # before the claim, because imports take seconds; a skipped run does not need them
         from normlib.training.run import train_run
 
     with destination.store.claim(run.id) as claimed:
@@ -90,13 +90,13 @@ def do_run(run: Run, destination: RunDestination) -> Outcome | None:
 
 
 def _keep_weights(trained: Trained, record: Record, destination: RunDestination) -> str | None:
-    """Write the weights beside the record that stands; why that could not be, or None. The record stays in any case."""
+    """Write the weights beside the record that stands. Returns why that failed, or None. The record stays in any case."""
     path = destination.weights_file(record.id)
     if trained.weights is None:
         return None if record is trained.record else f"{path} is not there: {trained.record.reason}"
     if differing := record.differing(trained.record):
         return (
-            f"{path} is not written: trained here, the run does not agree with its record on the {' and '.join(differing)}; "
+            f"{path} is not written: trained here, the run disagrees with its record on the {' and '.join(differing)}; "
             "weights belong to a record, so choose another results_dir"
         )
     try:
@@ -113,12 +113,12 @@ def work_through(
     on_outcome: Callable[[Outcome], None],
     on_start: Callable[[Run], None] = lambda run: None,
 ) -> None:
-    """Do all runs in `jobs` processes; call `on_outcome` in this one as they end, in any order.
+    """Do all runs in `jobs` processes. Calls `on_outcome` in this process as they end, in any order.
 
-    A worker that dies costs its one run, recorded as failed. KeyboardInterrupt stops the workers and passes on; every
-    finished run keeps its record.
+    If a worker dies, only its run is lost, and recorded as failed. KeyboardInterrupt stops the workers and is passed
+    on. Every finished run keeps its record.
     """
-    from normlib.experiments.shipping import pack  # imports torch, which may not keep `warm_up` waiting
+    from normlib.experiments.shipping import pack  # imports torch, which must not delay `warm_up`
 
     work = _Work(list(reversed(runs)))
     typed = pack(runs)
@@ -128,7 +128,7 @@ def work_through(
         try:
             with worker_pool(jobs, [plugin for run in runs[:1] for plugin in run.plugins], typed) as pool:
                 _work_in_pool(pool, work, destination, jobs * QUEUED_PER_WORKER, on_outcome, on_start)
-        except BrokenProcessPool as error:  # every worker died, between two runs or while it was starting
+        except BrokenProcessPool as error:  # every worker died, between two runs or at its start
             work.waiting += work.running.values()
             work.running.clear()
             starts_in_vain = starts_in_vain + 1 if work.done == before else 0
@@ -144,7 +144,7 @@ def work_through(
 
 @dataclass
 class _Work:
-    """The runs that are left: waiting, with the last one next; held by another sweep and to be asked for again; running."""
+    """The remaining runs: waiting (the last one is next), held by another sweep (to ask for again), or running."""
 
     waiting: list[Run]
     later: list[tuple[float, Run]] = field(default_factory=list)
@@ -172,7 +172,7 @@ def _work_in_pool(
             scheduled = pool.schedule(do_run, args=[work.waiting[-1], destination])
             work.running[scheduled] = work.waiting.pop()
             on_start(work.running[scheduled])
-        if not work.running:  # all that is left is another sweep's for now
+        if not work.running:  # another sweep holds all that is left
             time.sleep(ELSEWHERE_SECONDS)
             continue
         done, _ = wait(work.running, timeout=ELSEWHERE_SECONDS, return_when=FIRST_COMPLETED)
@@ -187,9 +187,9 @@ def _work_in_pool(
 
 
 def _outcome(future: Any, run: Run, store: Store) -> Outcome | None:
-    """What became of a run that was handed to a worker; None where another process has it.
+    """The result of a run that a worker did. None if another process has the run.
 
-    This process may have slept since the worker died, and another sweep may have done the run meanwhile: its record stands.
+    This process may have slept since the worker died. If another sweep has done the run meanwhile, its record stands.
     """
     try:
         return future.result()

@@ -1,4 +1,4 @@
-"""`export`: the runs that the command line selects, as one file. Reads records and YAML; never imports torch."""
+"""`export`: writes the selected runs to one file. Reads records and YAML; never imports torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from normlib.results.study.views import filtered
 
 
 def export_runs(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None) -> list[str]:
-    """Write the runs of an experiment, or of the folders named, to the file `to`, and return what a reader must be told.
+    """Write the runs of an experiment, or of the named folders, to the file `to`. Returns what a reader must know.
 
-    Raises ConfigError without a file or without runs, ExportError for a place or a format that cannot be.
+    Raises ConfigError without a file or without runs, and ExportError for an impossible place or format.
     """
     if to is None:
         raise ConfigError(f"export writes one file: name it with --to FILE; its suffix is one of {', '.join(WRITERS)}")
@@ -33,7 +33,7 @@ def export_runs(arguments: Sequence[str], config_dirs: Sequence[str] = (), to: s
         *(f"left out: {problem}" for problem in selection.found.problems[:MOST_NAMED]),
     ]
     if len(selection.found.problems) > MOST_NAMED:
-        messages.append(f"left out: {len(selection.found.problems) - MOST_NAMED} more files that are no sound records")
+        messages.append(f"left out: {len(selection.found.problems) - MOST_NAMED} more files that are not sound records")
     if superseded:
         messages.append(f"{runs(superseded)} left out: newer records of the same spec exist")
     return [*messages, f"{runs(len(chosen))} with {len(chosen.columns)} columns in {to}"]

@@ -1,7 +1,8 @@
-"""Folders of experiments and arms: normlib's own `conf/` and those of --config-dir, as one search path of Hydra's.
+"""Folders of experiments and arms: normlib's own `conf/` and those of --config-dir, as one search path of Hydra.
 
-In: the names of folders. Out: the files in them by config group, the raw content of an experiment's file, and a search path
-that holds whatever the folders are called. A file that would not count, or not as it reads, is refused. Composes nothing.
+In: the names of folders. Out: the files in them by config group, the raw content of an experiment's file, and a search
+path that works for any folder name. A file that would be ignored, or not count as it reads, is refused. Composes
+nothing.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from normlib.registry import Registry
 from normlib.results.store.places import check_path
 
 GLOBAL = "# @package _global_"
-"""The first line of an experiment's file: its settings are those of the whole configuration."""
+"""The first line of an experiment's file. It makes its settings those of the whole configuration."""
 HEADER_LENGTH = 512
-"""Characters of a file in which Hydra looks for that line."""
+"""Characters at the start of a file in which Hydra looks for that line."""
 
 
 class FolderSearchPath(SearchPathPlugin):
-    """Puts the folders of --config-dir on Hydra's search path, behind normlib's own.
+    """Puts the folders of --config-dir on Hydra's search path, after normlib's own.
 
-    Hydra's setting for this, hydra.searchpath, is an override, whose grammar does not take every name of a folder, and globs
-    do not look there (Hydra's issues 2891, 1577 and 1942).
+    Hydra's own setting, hydra.searchpath, is an override. Its grammar does not accept every folder name, and globs do
+    not search there (Hydra's issues 2891, 1577 and 1942).
     """
 
     folders: ClassVar[tuple[Path, ...]] = ()
@@ -48,7 +49,7 @@ class FolderSearchPath(SearchPathPlugin):
 
 @contextlib.contextmanager
 def search_path(config_dirs: Sequence[str]) -> Iterator[None]:
-    """Whatever Hydra composes inside the block sees the files of these folders."""
+    """Whatever Hydra composes inside the block finds the files of these folders."""
     Plugins.instance().register(FolderSearchPath)
     before = FolderSearchPath.folders
     FolderSearchPath.folders = tuple(Path(folder).resolve() for folder in config_dirs)
@@ -68,19 +69,19 @@ def config_dir_flags(config_dirs: Sequence[str]) -> list[str]:
 
 
 def check_config_dirs(config_dirs: Sequence[str]) -> None:
-    """Refuse a config folder that does not exist, or what it should hold would be missed in silence. ConfigError, PlaceError."""
+    """Refuse a config folder that does not exist: its files would be missed. Raises ConfigError or PlaceError."""
     for folder in config_dirs:
         check_path(folder, "--config-dir")
         if not Path(folder).is_dir():
             raise ConfigError(
-                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is none"
+                f"--config-dir names a folder with experiments or arms of your own, but {folder!r} is not a folder"
             )
 
 
 def check_files(config_dirs: Sequence[str], groups: Mapping[str, Registry]) -> None:
-    """Refuse files whose names cannot be chosen, and those that another one of the same name would stand in for. ConfigError.
+    """Refuse files whose names cannot be chosen, and files hidden by another of the same name. Raises ConfigError.
 
-    `groups`: the registry behind each config group; the names there are taken.
+    `groups`: the registry behind each config group. Its names are taken.
     """
     own = config_dir()
     seen = {file.relative_to(own): file for file in own.glob("*/**/*.yaml")}
@@ -94,12 +95,12 @@ def check_files(config_dirs: Sequence[str], groups: Mapping[str, Registry]) -> N
                 )
             if group in groups and choice in groups[group]:
                 raise ConfigError(
-                    f"{file}: {choice} is a registered {groups[group].kind}, and only one of the two could be meant by "
+                    f"{file}: {choice} is a registered {groups[group].kind}, but only one of the two can be meant by "
                     f"{group}={choice}; rename the file"
                 )
             other = seen.setdefault(file.relative_to(folder), file)
             if other.read_bytes() != file.read_bytes():
-                raise ConfigError(f"{file}: {other} has the same name and would stand in for it; rename the file")
+                raise ConfigError(f"{file}: {other} has the same name and would be used instead; rename the file")
 
 
 def group_files(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
@@ -109,22 +110,22 @@ def group_files(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
 
 
 def check_folder_name(name: str | None, key: str) -> None:
-    """Refuse a name that would lead records out of the results folder. ConfigError, PlaceError."""
+    """Refuse a name that would put records outside the results folder. Raises ConfigError or PlaceError."""
     if name is None:
         return
     check_path(name, key)
     if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts or Path(name) == Path("."):
         raise ConfigError(
-            f"{key}={name}: records lie in the folder of this name in results_dir, so the name is a plain one; "
+            f"{key}={name}: records are in the folder of this name in results_dir, so it must be a plain name; "
             + ("name the folder of your files with --config-dir" if key == "experiment" else "name another")
         )
 
 
 def experiment_file(name: str, config_dirs: Sequence[str] = (), built_on_by: Sequence[str] = ()) -> dict[str, Any]:
-    """The raw content of an experiment's file over that of the experiments it builds on; {} if there is none.
+    """The raw content of an experiment's file over that of the experiments it builds on. {} without a file.
 
-    `built_on_by`: the experiments that led here. Raises ConfigError for a file that is not YAML, that builds on itself, or
-    whose settings would not be those of the configuration.
+    `built_on_by`: the experiments that led here. Raises ConfigError for a file that is not YAML, that builds on itself,
+    or whose settings would not apply to the whole configuration.
     """
     check_folder_name(name, "experiment")
     if name in built_on_by:
@@ -144,7 +145,7 @@ def experiment_file(name: str, config_dirs: Sequence[str] = (), built_on_by: Seq
 
 
 def sweep_params(file: Mapping[str, Any]) -> dict[str, Any]:
-    """The axes in an experiment's file, each as it stands there."""
+    """The axes in an experiment's file, as written."""
     node: Any = file
     for key in ("hydra", "sweeper", "params"):
         node = node.get(key) if isinstance(node, Mapping) else None
@@ -161,19 +162,19 @@ def _read(file: Path) -> DictConfig:
     except (OmegaConfBaseException, RecursionError) as error:
         raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, DictConfig):
-        raise ConfigError(f"{file}: an experiment's file holds settings, key: value, and this one holds a list")
+        raise ConfigError(f"{file}: an experiment's file holds settings, key: value, but this one holds a list")
     package = _package(text)
     if package != "_global_":
         came = "it has none" if package is None else f"it has {package}"
         raise ConfigError(
-            f"{file}: an experiment's file begins with the line `{GLOBAL}`, without which its settings would not be those of "
-            f"the comparison, and {came}; add the line at the top, ahead of any comment"
+            f"{file}: an experiment's file must begin with the line `{GLOBAL}`, or its settings do not apply to "
+            f"the comparison, but {came}; add the line at the top, before any comment"
         )
     return content
 
 
 def _package(text: str) -> str | None:
-    """The package that a file's header names; the header ends at the first line that is no `# @...`."""
+    """The package in a file's header. The header ends at the first line that is not `# @...`."""
     for line in text[:HEADER_LENGTH].splitlines():
         header = re.match(r"\s*#+\s*@(\S+)\s+(\S+)\s*$", line)
         if header is not None and header[1] == "package":
@@ -184,7 +185,7 @@ def _package(text: str) -> str | None:
 
 
 def _parent(entry: Any, name: str) -> str | None:
-    """The experiment that an entry of a defaults list names, None if it names anything else; `name` has the list."""
+    """The experiment that an entry of the defaults list of `name` names, or None for anything else."""
     if not isinstance(entry, str) or entry == "_self_":
         return None
     if entry.startswith("/"):

@@ -1,8 +1,8 @@
-"""Axes multiplied out into runs: overrides in, one run for each combination out, in the order of the axes.
+"""Multiplies axes out into runs: overrides in, one run per combination out, in the order of the axes.
 
-Hydra composes once for each choice of config groups; single values are then set in the composed settings, checked
-once each by the same types, so that thousands of runs are planned in seconds and with the ids that Hydra's own
-multirun would give them. Plans, sorts and trains nothing.
+Hydra composes once for each choice of config groups. Single values are then set in the composed settings, checked once
+each by the same types. So thousands of runs are planned in seconds, with the ids of Hydra's own multirun. Plans, sorts
+and trains nothing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from normlib.experiments.resolve import resolve
 from normlib.experiments.settings import SCALARS, SECTIONS, USER_SECTIONS
 from normlib.training.spec import Run
 
-MOST_RUNS = 1_000_000  # a slip like seed=range(1e9) must not eat the memory
+MOST_RUNS = 1_000_000  # a slip like seed=range(1e9) must not fill the memory
 
-ADDED_TO = ("logger", "hydra", "experiment")  # a logger takes settings of its own
+ADDED_TO = ("logger", "hydra", "experiment")  # a logger takes its own settings
 
 Axes = Mapping[str, Sequence[str]]
-"""For each key the overrides that it takes in turn; one for a fixed value."""
+"""By key, the overrides that it takes in turn. A fixed value has one."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value of one setting: the override's text, the key's path, the value as given and as the settings' type has it."""
+    """One value of one setting: the override's text, the key's path, the given value, and the value in the setting's type."""
 
     text: str
     path: tuple[str, ...]
@@ -44,7 +44,7 @@ class Value:
 
 
 def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
-    """Each key with the overrides it takes in turn; a later mention replaces an earlier one. ConfigError for empty axes."""
+    """Each key with its overrides in turn. A later mention replaces an earlier one. Raises ConfigError for empty axes."""
     axes: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
@@ -59,15 +59,15 @@ def axes_of(overrides: Sequence[Override]) -> dict[str, list[str]]:
 
 
 def _as_typed(value: str, override: Override) -> str:
-    """A listed value as an override has it: a glob finds files of any name, which may need quotes."""
+    """A listed value as an override. A glob finds files of any name, which may need quotes."""
     return text_override(value) if isinstance(override.value(), Glob) else value
 
 
 def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:
-    """Refuse what would not reach the runs, in silence. ConfigError.
+    """Refuse overrides that would silently not reach the runs. Raises ConfigError.
 
-    That is a sweep over what is no axis, a setting that is added or taken away, and one of two mentions of a config group;
-    of two values of a setting the later one counts, as everywhere in Hydra.
+    These are: a sweep over something that is not an axis, a setting that is added or removed, and a config group that
+    is chosen twice. If a setting has two values, the later one counts, as always in Hydra.
     """
     first: dict[str, Override] = {}
     for override in overrides:
@@ -76,8 +76,8 @@ def check_keys(overrides: Sequence[Override], groups: Container[str]) -> None:
         other = first.setdefault(group, override)
         if group in groups and other.input_line != override.input_line:
             raise ConfigError(
-                f"{other.input_line} {override.input_line}: {group} is chosen twice, and only one would count; list the choices "
-                f"behind one, as in {group}=a,b, or leave one out"
+                f"{other.input_line} {override.input_line}: {group} is chosen twice, but only one would count; list the choices "
+                f"together, as in {group}=a,b, or leave one out"
             )
 
 
@@ -86,22 +86,22 @@ def _check_key(override: Override) -> None:
     section = key.lstrip("+~").partition(".")[0].partition("/")[0]
     if override.is_sweep_override() and section not in (*SECTIONS, *USER_SECTIONS, *SCALARS):
         raise ConfigError(
-            f"{came}: an axis is a setting of the runs, and {section} is one of the whole comparison; give it one value"
+            f"{came}: an axis is a setting of the runs, but {section} is one of the whole comparison; give it one value"
         )
     if key.startswith(("+", "~")) and section not in ADDED_TO:
         raise ConfigError(
-            f"{came}: every setting there is has a value, and none can be added or taken away; leave out the {key[: -len(key.lstrip('+~'))]!r}"
+            f"{came}: every setting already has a value, and none can be added or removed; leave out the {key[: -len(key.lstrip('+~'))]!r}"
         )
 
 
 def multiply(
     composer: Composer, axes: Axes, config_dirs: Sequence[str] = (), control_of: str | None = None
 ) -> list[Run]:
-    """Every combination as a run; behind each run of the arm `control_of`, the control's.
+    """Every combination as a run. Each run of the arm `control_of` is followed by the control's.
 
-    Where a group has several choices, a setting of theirs is applied to those that have it, and its values make no
-    combinations for the others. Raises ConfigError for one that no choice has, for values that the settings' types refuse
-    and for more runs than anyone means.
+    If a group has several choices, a setting that only some have applies to those, and makes no combinations for the
+    others. Raises ConfigError for a setting that no choice has, for values that the settings' types refuse, and for
+    more runs than anyone means.
     """
     count = 1
     for texts in axes.values():
@@ -172,7 +172,7 @@ def _values(config: DictConfig, overrides: Sequence[Override]) -> list[Value]:
 
 
 def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
-    """The settings with some values changed, and with what refers to them following."""
+    """The settings with some values changed, and everything that refers to them updated."""
     if base.interpolated or any(value.refers for value in values):
         config = copy.deepcopy(base.config)
         for value in values:
@@ -185,7 +185,7 @@ def _with_values(base: Composed, values: Sequence[Value]) -> dict[str, Any]:
     for value in values:
         node = changed
         for part in value.path[:-1]:
-            node[part] = dict(node[part] or {})  # a copy, so that the other runs keep theirs
+            node[part] = dict(node[part] or {})  # a copy, so the other runs keep theirs
             node = node[part]
         node[value.path[-1]] = value.typed
     return changed

@@ -1,4 +1,4 @@
-"""Settings that only some choices of a config group have, such as norm.num_groups: what a reader must be told of them.
+"""Settings that only some choices of a config group have, such as norm.num_groups: what a reader must know.
 
 In: the axes and the runs that they make. Out: a sentence for each such setting. Makes no run.
 """
@@ -13,11 +13,11 @@ from normlib.experiments.resolve import LABELLED
 from normlib.training.spec import Run
 
 MOST_NAMED = 6
-"""Choices that a sentence names; a glob may stand for many more."""
+"""Choices in one sentence. A glob may stand for many more."""
 
 
 def settings_of_some(axes: Axes, runs: Sequence[Run], settings: Mapping[str, Any]) -> list[str]:
-    """A note on each setting that was asked for and that not every choice of its group has."""
+    """A note on each requested setting that not every choice of its group has."""
     notes = []
     for key, texts in axes.items():
         group, _, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""The plan: an experiment's axes multiplied out into runs, with the control and, where it tunes, the trials.
+"""The plan: an experiment's axes multiplied out into runs, with the control and, if it tunes, the trials.
 
 A pure function of overrides and files; trains nothing.
 """
@@ -41,13 +41,13 @@ from normlib.training.spec import Run
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of one experiment, each once, in the order in which they are worked through, with the common settings.
+    """The runs of one experiment, each once, in the order of work, with the common settings.
 
-    `control`: what tables call the control, None where there is none. With `tuning`, `runs` holds the trials and the
-    evaluation at the fixed value, and `candidates` evaluation at every other value, of which the trials choose. `metrics`: those
-    of the runs' tasks. `notes`: what a reader must be told of how the runs came together, a sentence each. `row_labels`: the rows
-    of the tables to come. `looks`: with seed=auto, the numbers of seeds at which comparisons are looked at; `runs` then has all
-    seeds up to the last one, and the records tell which are needed (state.py).
+    `control`: the control's name in tables, or None. With `tuning`, `runs` holds the trials and the evaluation at the
+    fixed value. `candidates` then holds evaluation at every other value, for the trials to choose from. `metrics`:
+    those of the runs' tasks. `notes`: what a reader must know about how the runs came together, one sentence each.
+    `row_labels`: the rows of the future tables. `looks`: with seed=auto, the numbers of seeds at which looks are taken.
+    `runs` then has all seeds up to the last look, and the records decide which are needed (state.py).
     """
 
     experiment: str
@@ -64,20 +64,20 @@ class Plan:
 
     @property
     def question(self) -> Question:
-        """What the comparison asks of its runs."""
+        """The question that the comparison asks of its runs."""
         return Question(**{name: self.settings[name] for name in QUESTION}, order=self.order)
 
     @property
     def order(self) -> dict[str, list[str]]:
-        """The labels and values of each axis in the order in which they were written."""
+        """The labels and values of each axis, in the order of writing."""
         return {key: [value.partition("=")[2].strip("'\"") for value in values] for key, values in self.axes.items()}
 
 
 def make_plan(overrides: Sequence[str], config_dirs: Sequence[str] = (), comparison: bool = True) -> Plan:
-    """Multiply out the axes of the experiment and of the command line (which replaces the experiment's, key by key).
+    """Multiply out the axes of the experiment and of the command line, which replace the experiment's, key by key.
 
-    `comparison`: what `compare` does; false for Hydra's multirun, which has no default experiment, control or tuning.
-    Raises ConfigError for anything that cannot be composed or cannot be a run, before anything is trained.
+    `comparison`: as in `compare`. False is for Hydra's multirun, which has no default experiment, control or tuning.
+    Raises ConfigError for anything that cannot be composed or run, before anything is trained.
     """
     forget_datasets()
     overrides = written_out(overrides)
@@ -154,13 +154,13 @@ def _values(axes: Axes) -> dict[str, list[str]]:
 
 
 def _ordered(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Each run once; whole replicates come first, and of each the longest runs, so that no worker is left with one at the end."""
+    """Each run once. Whole replicates come first, and the longest runs of each, so no worker ends with a long run alone."""
     unique = {run.id: run for run in runs}
     return tuple(sorted(unique.values(), key=lambda run: (run.spec["seed"], -run.planned_steps)))
 
 
 def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple[Run, dict[str, Any]]:
-    """One run and all its settings. Raises ConfigError for what cannot be, and for sweeps, which need -m."""
+    """One run and all its settings. Raises ConfigError for impossible settings, and for sweeps, which need -m."""
     forget_datasets()
     overrides = written_out(overrides)
     with configuration(overrides, config_dirs) as composer:
@@ -170,7 +170,7 @@ def make_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> tuple
         sweeps = [o.input_line for o in given if o.is_sweep_override()]
         if sweeps:
             raise ConfigError(
-                f"train makes one run, and {sweeps[0]} names several: use `normlib train -m` or `normlib compare`"
+                f"train makes one run, but {sweeps[0]} names several: use `normlib train -m` or `normlib compare`"
             )
         composed = composer.compose(overrides)
         check_work(composed.plain)

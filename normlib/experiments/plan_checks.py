@@ -1,6 +1,7 @@
-"""What a plan refuses before anything is trained: questions without an answer, tables that could not be made, one run under two names.
+"""What a plan refuses before training: questions without an answer, impossible tables, one run under two names.
 
-In: the settings, axes and runs of a plan. Out: nothing, or facts of the report to come; ConfigError and ReportError. Composes no run.
+In: the settings, axes and runs of a plan. Out: nothing, or facts of the future report, or ConfigError and ReportError.
+Composes no run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from normlib.experiments.complaints import ConfigError
 from normlib.experiments.multiply import Axes
 from normlib.experiments.settings import SCALARS, Root
 from normlib.naming import unknown_name
+from normlib.results.contents import check_width
 from normlib.results.store.columns import SEED, arm_label
 from normlib.results.store.frame import frame
 from normlib.results.store.quoting import short
@@ -28,14 +30,15 @@ LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "
 
 
 def check_question(settings: Mapping[str, Any]) -> None:
-    """Refuse a question that no report could answer. ReportError."""
+    """Refuse a question that no report could answer, and impossible figures. Raises ReportError."""
+    check_width(settings["figures"]["width"])
     Question(rope=settings["rope"], target=settings["target"])
 
 
 def shown_metrics(settings: Mapping[str, Any], runs: Sequence[Run], comparison: bool) -> tuple[Metric, ...]:
-    """The metrics of the runs' tasks. ConfigError, before anything is trained, for a metric or a target that no report could show."""
+    """The metrics of the runs' tasks. Raises ConfigError for a metric or a target that no report could show."""
     name, known = settings["metric"], dict[Metric, None]()
-    if runs[0].sources:  # what a user's own code logs is known once it has run on a batch
+    if runs[0].sources:  # the figures of a user's own code are known once it has run on a batch
         return (Metric(column_name(name)),) if name else ()
     shown: dict[Metric, str] = {}
     for run in {str((run.spec["task"], run.labels["data"])): run for run in runs}.values():
@@ -50,7 +53,7 @@ def shown_metrics(settings: Mapping[str, Any], runs: Sequence[Run], comparison: 
     if comparison and len(shown) > 1:
         which = ", ".join(f"{metric.name} with {where}" for metric, where in shown.items())
         raise ConfigError(
-            f"a comparison shows one metric, and these tasks have different ones ({which}); compare them one by one, or name a "
+            f"a comparison shows one metric, but these tasks have different ones ({which}); compare them one by one, or name a "
             "metric that they share with metric=..."
         )
     for metric in shown:
@@ -59,7 +62,7 @@ def shown_metrics(settings: Mapping[str, Any], runs: Sequence[Run], comparison: 
 
 
 def check_work(settings: Mapping[str, Any]) -> None:
-    """Refuse what could not be worked through, before anything is trained."""
+    """Refuse impossible settings of the work, before anything is trained."""
     jobs, logger = settings["jobs"], settings["logger"]
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs is the number of worker processes, at least 1, got {jobs}")
@@ -82,13 +85,13 @@ def check_labels(runs: Sequence[Run]) -> None:
         for group, label in run.labels.items():
             if other.labels[group] != label:
                 raise ConfigError(
-                    f"{group}={other.labels[group]},{label}: the two are one, with the same settings under two names; leave one "
+                    f"{group}={other.labels[group]},{label}: these are the same settings under two names; leave one "
                     "out, or give it settings of its own"
                 )
 
 
 def check_control(double: str | None, axes: Mapping[str, Sequence[str]]) -> None:
-    """Refuse an arm with the name that the control is going to have."""
+    """Refuse an arm with the name that the control will have."""
     if double is not None and f"norm={arm_label(double)}" in axes.get("norm", ()):
         raise ConfigError(
             f"norm={arm_label(double)}: that is the name of the control, which runs {double} a second time; give the arm "
@@ -107,7 +110,7 @@ def check_report_axis(name: str, axis: str, runs: Sequence[Run]) -> None:
 
 
 def row_labels(settings: Mapping[str, Any], axes: Axes, runs: Sequence[Run]) -> frozenset[str]:
-    """The labels that the rows of the tables are going to have."""
+    """The labels that the rows of the tables will have."""
     rows, columns = settings["rows"], settings["columns"]
     section, _, name = rows.partition(".")
     if any(key.startswith(f"{rows}.") and len(texts) > 1 for key, texts in axes.items()):  # one label, several rows
@@ -119,7 +122,7 @@ def row_labels(settings: Mapping[str, Any], axes: Axes, runs: Sequence[Run]) -> 
 
 
 def check_baseline(settings: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse a baseline that was asked for and is no row of the tables, before anything is trained for it."""
+    """Refuse a requested baseline that is not a row of the tables, before anything is trained for it."""
     baseline, rows = settings["baseline"], settings["rows"]
     if baseline != Root().baseline and as_text(baseline) not in known:
         raise ConfigError(f"baseline={baseline}: {unknown_name(f'row ({rows})', str(baseline), known)}")

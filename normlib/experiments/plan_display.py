@@ -1,4 +1,4 @@
-"""What `plan` prints: the runs of a plan by stage and status, why runs are skipped, and the time that the rest takes."""
+"""What `plan` prints: the runs of a plan by stage and status, why runs are skipped, and the time for the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STAGES = {TRIAL: "trials", FIXED: "at the fixed value", TUNED: "at chosen values
 
 
 def show_state(console: Console, state: State) -> None:
-    """A plan: its axes, its runs by status, the reasons for skipping, and the time that the rest will take."""
+    """A plan: its axes, its runs by status, the reasons for skipping, and the time for the rest."""
     plan = state.plan
     where = f"{plan.settings['results_dir']}/{plan.experiment}"
     console.print(Text(f"experiment {plan.experiment}: {len(plan.runs)} runs in {where}", style="bold"))
@@ -38,7 +38,9 @@ def show_state(console: Console, state: State) -> None:
     baseline = plan.settings["baseline"]
     if plan.settings["rows"] == "norm" and baseline not in plan.row_labels:
         console.print(
-            Text(f"no row is the baseline, {baseline}: nothing will be compared with it (baseline=... names another)")
+            Text(
+                f"no row is the baseline, {baseline}, so nothing will be compared with it (baseline=... names another)"
+            )
         )
     if plan.tuning is not None:
         console.print(Text(_about_tuning(plan)))
@@ -105,9 +107,11 @@ def _show_time(console: Console, state: State, stages: Mapping[str, State]) -> N
     rough = sum(each.rough_runs for each in left.values())
     basis = "from records of runs like these"
     if rough and state.missing[0].sources:
-        basis = f"{rough} of the missing runs have no record of their like yet, and how long your own code takes shows with the first"
+        basis = (
+            f"{rough} of the missing runs have no similar record yet; the first will show how long your own code takes"
+        )
     elif rough:
-        basis = f"roughly, from operation counts: {rough} of the missing runs have no record of their like yet"
+        basis = f"roughly, from operation counts: {rough} of the missing runs have no similar record yet"
     seconds = sum(each.seconds for each in left.values()) / jobs
     parts = "" if len(left) == 1 else f": {_parts(left, jobs)}"
     time = f"at most {duration(seconds)}" if state.later else duration(seconds)

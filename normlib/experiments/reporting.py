@@ -1,4 +1,4 @@
-"""`report`: what the command line, or else the experiment's file, or a plan asks of the records. Never imports torch.
+"""`report`: answers what the command line, the experiment's file or a plan asks of the records. Never imports torch.
 
 In: arguments, or the state of a plan. Out: the files that write_report makes, or one clear error before anything is
 replaced.
@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Glob
 from normlib.experiments.complaints import ConfigError, clear_errors
 from normlib.experiments.config import plugins_of
 from normlib.experiments.folders import config_dir_flags, sweep_params
-from normlib.experiments.selection import MERGED, QUESTION, Selection, select
+from normlib.experiments.selection import FIGURES_WIDTH, MERGED, QUESTION, Selection, select
 from normlib.naming import unknown_name
 from normlib.plugins import load_plugin
 from normlib.results.store.frame import frame
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 def report_from_records(
     arguments: Sequence[str], config_dirs: Sequence[str] = (), to: str | None = None, overwrite: bool = False
 ) -> Report:
-    """Tables, figures and page of an experiment's records, or of the folders named; other settings select records.
+    """Tables, figures and page of an experiment's records, or of the named folders. Other settings select records.
 
-    What is not asked on the command line comes from the experiment's file. `to` is the folder that is written to, by
-    default the experiment's own, or `<results_dir>/merged` for several. Raises ConfigError where there are no records,
-    StoreError where files are in the way that no report wrote, unless they are to be overwritten, and RegistryError for a plugin
-    that does not import.
+    What the command line does not ask comes from the experiment's file. `to` is the folder to write to, by default the
+    experiment's own, or `<results_dir>/merged` for several. Raises ConfigError without records, and RegistryError for a
+    plugin that does not import. Raises StoreError if files that no report wrote are in the way and `overwrite` is
+    false.
     """
     from normlib.results.report import write_report
     from normlib.results.study.views import filtered
@@ -60,18 +60,22 @@ def report_from_records(
         command=_command(arguments, config_dirs, to),
         warnings=selection.found.warnings,
         overwrite=overwrite,
+        figures_width=_figures_width(selection),
     )
 
 
 def load_plugins(arguments: Sequence[str], default: Sequence[str] = ()) -> None:
-    """Load what `plugins=` names among the arguments, or else the `default`: files may define tables. RegistryError, ConfigError."""
+    """Load the files that `plugins=` names in the arguments, or else `default`, since they may define tables.
+
+    Raises RegistryError or ConfigError.
+    """
     settings = [argument for argument in arguments if argument.partition("=")[0].lstrip("+") == "plugins"]
     for plugin in plugins_of(settings) if settings else default:
         load_plugin(plugin)
 
 
 def report_on_state(state: State, command: str, overwrite: bool = False) -> Report:
-    """Write the report on a plan's runs, as far as they have records; `command` is what makes it again."""
+    """Write the report on a plan's runs that have records. `command` is the command that makes it again."""
     from normlib.results.report import write_report
 
     return write_report(
@@ -84,11 +88,12 @@ def report_on_state(state: State, command: str, overwrite: bool = False) -> Repo
         warnings=state.plan.notes,
         staged=state.plan.tuning is not None,
         overwrite=overwrite,
+        figures_width=state.plan.settings["figures"]["width"],
     )
 
 
 def _question(selection: Selection) -> Question:
-    """What is asked: on the command line, else in the experiment's file, else by default."""
+    """The question: from the command line, else from the experiment's file, else by default."""
     default = Question()
     asked = {
         field: selection.asked.get(field, selection.file.get(field, getattr(default, field))) for field in QUESTION
@@ -100,6 +105,11 @@ def _question(selection: Selection) -> Question:
     params = sweep_params(selection.file)
     asked["baseline"] = as_text(asked["baseline"])  # a file may hold a number, such as a batch size
     return Question(**asked, order=_order(params))
+
+
+def _figures_width(selection: Selection) -> str:
+    of_file = selection.file.get("figures") or {}
+    return str(selection.asked.get(FIGURES_WIDTH, of_file.get("width", "text")))
 
 
 def _truth(name: str, value: Any) -> bool | None:
@@ -117,7 +127,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def _order(params: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The labels of each axis as the experiment's file lists them."""
+    """The labels of each axis in the order of the experiment's file."""
     axes = [f"{key}={value}" for key, value in params.items()]
     with clear_errors(axes):
         parsed = OverridesParser.create().parse_overrides(axes)
@@ -129,19 +139,19 @@ def _order(params: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _check_baseline(study: Study) -> None:
-    """Refuse a baseline that was asked for and is no row of the tables."""
+    """Refuse a requested baseline that is not a row of the tables."""
     baseline, labels = study.question.baseline, study.places.row_labels
     if baseline not in labels:
         raise ConfigError(f"baseline={baseline}: {unknown_name(f'row ({study.question.rows})', baseline, labels)}")
 
 
 def _target(selection: Selection, to: str | None) -> Path:
-    """The folder that the report goes to; never one that holds records which are not its own."""
+    """The folder that the report goes to. Never one with records of others."""
     folder = selection.folder if to is None else user_path(to, "--to")
     if to is not None and folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--to names a folder, and {to} is a file")
+        raise ConfigError(f"--to names a folder, but {to} is a file")
     if any(folder.resolve() == (source / "runs").resolve() for source in selection.found.folders):
-        raise ConfigError(f"--to {to}: nothing but records goes into an experiment's runs/; name another folder")
+        raise ConfigError(f"--to {to}: only records belong into an experiment's runs/; name another folder")
     if len(selection.found.folders) > 1 and to is None and (folder / "runs").exists():
         raise ConfigError(
             f"a report on several folders goes to {folder}, which holds the records of an experiment {MERGED!r}; name another folder with --to"

@@ -35,8 +35,8 @@ TRAINING_FILES = (
 )  # fmt: skip
 LABELLED = tuple(group for group in GROUPS if group in SECTIONS)
 """The groups whose choice is a label of a run."""
-NOT_IN_COMMANDS = {"hydra", "results_dir", *names_of("work", "comparison", "question")}
-"""What the command in a record leaves out: it makes the same numbers without."""
+NOT_IN_COMMANDS = {"hydra", "results_dir", *names_of("work", "comparison", "question", "figures")}
+"""What the command in a record leaves out, since it does not change the numbers."""
 
 
 def resolve(
@@ -45,9 +45,9 @@ def resolve(
     overrides: Sequence[str],
     config_dirs: Sequence[str] = (),
 ) -> Run:
-    """The run that a composed configuration stands for, skipped with a reason where it cannot make sense.
+    """The run that a composed configuration stands for, skipped with the reason if it makes no sense.
 
-    `overrides` are those of this run, without sweeps. Raises ConfigError for settings that cannot be.
+    `overrides` are those of this run, without sweeps. Raises ConfigError for impossible settings.
     """
     check_seed(plain["seed"])
     folder = plain["name"] or choices.get("experiment") or NO_EXPERIMENT
@@ -73,7 +73,7 @@ def resolve(
     labels = {group: str(choices.get(group) or registered_name(spec[group])) for group in LABELLED}
     examined = {section: spec[section] for section in ("norm", "model", "data", "task", "site")}
     examined["start"] = start
-    examined["data_version"] = dataset.version  # an edited file of data may have other shapes
+    examined["data_version"] = dataset.version  # an edited data file may have other shapes
     examined["evaluation"] = {"statistics": spec["evaluation"]["statistics"]}
     examined["norm"] = {**spec["norm"], "gamma_noise": 0.0}  # neither noise nor split changes what makes sense,
     examined["data"] = {**spec["data"], "split_seed": 0}  # and a network is examined once for all of them
@@ -94,9 +94,10 @@ def resolve(
 
 
 def _classes(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The registered classes whose code makes the run; "weights" only where there is a method on weights beside the norm.
+    """The registered classes whose code makes the run.
 
-    "network" is the class or function that a model of another file's makes its network of.
+    "weights" is there only with a method on weights besides the norm. "network" is the class or function that a model
+    from another file builds its network from.
     """
     weights = spec["norm"]["weights"]
     model: Any = models[registered_name(spec["model"])].cls
@@ -115,7 +116,7 @@ def _classes(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start_version(section: Mapping[str, Any]) -> dict[str, str]:
-    """What a pretrained start is a function of: the content of a file, or which weights the model's library has. ConfigError."""
+    """What a pretrained start depends on: a file's content, or the weights of the model's library. Raises ConfigError."""
     weights = section["weights"]
     if weights is None:
         return {}
@@ -130,7 +131,7 @@ def _start_version(section: Mapping[str, Any]) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1024)
 def _code(classes: tuple[tuple[str, type], ...], typed: tuple[str, ...]) -> Mapping[str, str]:
-    """`typed`, the sources from a notebook, are there for the cache: a class may use a cell that was edited."""
+    """`typed`, the sources from a notebook, is in the cache's key: a class may use an edited cell."""
     hashes = {kind: source.class_hash(cls) for kind, cls in classes}
     return hashes | {"training": source.files_hash(TRAINING_FILES)}
 

@@ -1,7 +1,7 @@
-"""The configuration's types: one node for each registered norm, model and dataset, made from its signature.
+"""The configuration's types: one node for each registered norm, model, dataset and task, made from its signature.
 
-Hydra checks every override against these, refuses unknown keys, and completes names in the shell. No torch here, but
-reading the registries imports it.
+Hydra checks every override against them, refuses unknown keys, and completes names in the shell. This file does not
+import torch, but reading the registries does.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ PROVIDER = "normlib"
 GROUPS: dict[str, Registry] = {"norm": norms, "model": models, "data": datasets, "task": tasks}
 
 _stored: dict[tuple[str, str], Entry] = {}
-"""What Hydra's store has a node of, by group and name."""
+"""The entries that have a node in Hydra's store, by group and name."""
 
 
 def store_schema() -> None:
-    """Put a node for every registered class, and the root, where Hydra finds them."""
+    """Put a node for every registered class, and the root, into Hydra's store."""
     store = ConfigStore.instance()
     for group, registry in GROUPS.items():
         for entry in registry.entries():
             there = f"{entry.name}.yaml" in store.repo.get(group, {})
             if (
                 not there or _stored.get((group, entry.name)) is not entry
-            ):  # most are there already, and a node takes its time
+            ):  # most are there already, and making a node is slow
                 node = settings_node(group, entry, COMMON.get(group))
                 store.store(group=group, name=entry.name, node=node, provider=PROVIDER)
                 _stored[group, entry.name] = entry
     root = store.repo.get("schema.yaml")
-    if root is not None and root.provider == PROVIDER:  # what comes from no registry never changes
+    if root is not None and root.provider == PROVIDER:  # nodes that do not come from a registry never change
         return
     store.store(name="schema", node=Root, provider=PROVIDER)
     for group, choices in PLAIN_GROUPS.items():
@@ -50,10 +50,10 @@ def store_schema() -> None:
 
 
 def settings_node(group: str, entry: Entry, common: type | None) -> type:
-    """A dataclass with the settings of a registered class: its name, what the group has in common, its arguments.
+    """A dataclass with the settings of a registered class: its name, the common settings of its group, its arguments.
 
-    A model may have a `name` of its own, that of one among many networks; its registered name then is in `registered`. Raises
-    RegistryError for any other argument that has the name of a common setting.
+    A model may have an argument `name`, to choose one of many networks. Its registered name is then in `registered`.
+    Raises RegistryError for any other argument with the name of a common setting.
     """
     named = group == "model" and "name" in entry.settings
     fields: list[Any] = [("registered" if named else "name", str, field(default=entry.name))]
@@ -63,8 +63,8 @@ def settings_node(group: str, entry: Entry, common: type | None) -> type:
     taken = sorted({name for name, _, _ in fields} & set(entry.settings))
     if taken:
         raise RegistryError(
-            f"{group} {entry.name!r}: every {group} has the setting {taken[0]!r} from normlib, so the constructor's argument "
-            f"of that name could not be told from it; give the argument another name"
+            f"{group} {entry.name!r}: every {group} has the setting {taken[0]!r} from normlib, which hides the constructor's argument "
+            f"of that name; give the argument another name"
         )
     for setting in entry.settings.values():
         if isinstance(setting.default, list):

@@ -1,7 +1,7 @@
-"""`seed=auto`: seeds are added until every comparison is decided, or `most_seeds` are there.
+"""`seed=auto`: seeds are added until every comparison is decided, or `most_seeds` is reached.
 
-In: the axes of an experiment. Out: the looks of a plan. In: a plan and records. Out: the runs that its looks ask for next.
-Everything follows from the records, so a sweep that was stopped goes on where it was. Trains nothing.
+In: the axes of an experiment. Out: the looks of a plan. From a plan and its records also follow the runs that the looks
+ask for next. Everything follows from the records, so a stopped sweep continues where it was. Trains nothing.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ FIRST_LOOK = looks(1_000)[0]
 
 
 def check_no_auto(overrides: Sequence[Override], verb: str) -> None:
-    """Refuse seed=auto where nothing is compared while it goes on. ConfigError."""
+    """Refuse seed=auto for a verb that compares nothing. Raises ConfigError."""
     if any(map(is_auto, overrides)):
         raise ConfigError(
-            f"seed=auto adds seeds until the comparisons are decided, and {verb} compares nothing; use `normlib compare`, or "
+            f"seed=auto adds seeds until the comparisons are decided, but {verb} compares nothing; use `normlib compare`, or "
             "number the seeds, as in seed=0"
         )
 
@@ -48,9 +48,9 @@ def check_no_auto(overrides: Sequence[Override], verb: str) -> None:
 def read_looks(
     axes: Mapping[str, Sequence[str]], settings: Mapping[str, Any], given: Collection[str]
 ) -> tuple[int, ...]:
-    """The looks of an experiment with seed=auto, () for one with seeds of its own. `given`: the keys on the command line.
+    """The looks of an experiment with seed=auto, or () if it lists its seeds. `given`: the keys on the command line.
 
-    ConfigError for most_seeds without seed=auto, and for fewer seeds than the first look has.
+    Raises ConfigError for most_seeds without seed=auto, and for fewer seeds than the first look has.
     """
     most = settings[MOST_SEEDS]
     if [text.partition("=")[2].strip("'\"") for text in axes.get(SEED, ())] != [AUTO]:
@@ -61,13 +61,13 @@ def read_looks(
         return ()
     if most < FIRST_LOOK:
         raise ConfigError(
-            f"{MOST_SEEDS}={most}: comparisons are looked at after {FIRST_LOOK} seeds for the first time; give {FIRST_LOOK} or more"
+            f"{MOST_SEEDS}={most}: the first look at the comparisons is after {FIRST_LOOK} seeds; give {FIRST_LOOK} or more"
         )
     return looks(most)
 
 
 def check_compared(settings: Mapping[str, Any], row_labels: Collection[str]) -> None:
-    """Refuse seed=auto where no comparison could ever be decided. ConfigError."""
+    """Refuse seed=auto if no comparison could ever be decided. Raises ConfigError."""
     baseline, rows = as_text(settings["baseline"]), settings["rows"]
     if baseline not in row_labels:
         what = f"no row ({rows}) is the baseline, {baseline!r}; name one with baseline=..."
@@ -80,8 +80,10 @@ def check_compared(settings: Mapping[str, Any], row_labels: Collection[str]) -> 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the looks ask for. `ids`: the runs that looks need, the next one included. `seeds` is what the next one needs, 0
-    where nothing is left to decide. `later`: stand-ins for the runs of looks behind it, as many as there can be.
+    """What the looks ask for.
+
+    `ids`: the runs that looks need, including the next look. `seeds`: the seeds of the next look, or 0 if nothing is
+    left to decide. `later`: stand-ins for the runs of later looks, as many as there can be.
     """
 
     ids: frozenset[str]
@@ -90,11 +92,11 @@ class Asked:
     seeds: int
     undecided: int = 0
     comparisons: int = 0
-    """Comparisons with figures, that of the control aside; 0 ahead of the first look."""
+    """Comparisons with figures, without the control's. 0 before the first look."""
 
     @property
     def title(self) -> str:
-        """Where the sweep stands, in words."""
+        """In words: how far the sweep is."""
         if not self.seeds or self.seeds not in self.planned:
             return ""
         ahead = f", {self.undecided} of {self.comparisons} comparisons undecided" if self.comparisons else ""
@@ -102,13 +104,13 @@ class Asked:
 
 
 def looks_of(plan: Plan, records: Mapping[str, Record]) -> tuple[int, ...]:
-    """The looks that a plan is held to: its own, or those that go further where records were made for such."""
+    """The looks that apply to a plan: its own, or those of its records if they go further."""
     labels = (records[run.id].labels.get(LOOKS) for run in plan.runs if run.id in records)
     return planned_looks([as_label(plan.looks), *labels])
 
 
 def labelled(run: Run, planned: Sequence[int]) -> Run:
-    """The run with the label that says for which looks it is made; a trial is compared with nothing."""
+    """The run with the label of its looks. A trial has none, since it is not compared."""
     return run if is_trial(run) else replace(run, labels={**run.labels, LOOKS: as_label(planned)})
 
 
@@ -117,7 +119,7 @@ def asked_by_looks(
 ) -> Asked:
     """What the records so far ask for. `plan.runs` has every seed, with the labels of its looks.
 
-    `is_made` says of a run whether its record counts. Until trials have chosen, only the first look is certain.
+    `is_made` says whether a run's record counts. Until trials have chosen, only the first look is certain.
     """
     planned = planned_looks(run.labels.get(LOOKS) for run in plan.runs)
     most, first = plan.looks[-1], planned[0]

@@ -1,4 +1,4 @@
-"""Which records the command line speaks of: an experiment's folder or folders named outright, and what selects among them.
+"""Finds the records that a command line means: an experiment's folder or named folders, and what selects among them.
 
 In: arguments, key=value or folders. Out: a `Selection`. Reads records and YAML; never writes and never imports torch.
 """
@@ -46,12 +46,14 @@ from normlib.results.study.axes import as_text, check_axis, same_text
 
 PLACES = ("experiment", *names_of("place"))
 QUESTION = names_of("question")
-"""What a report is asked, on the command line or in the experiment's file."""
+"""The settings of a report's question, on the command line or in the experiment's file."""
+FIGURES_WIDTH = "figures.width"
+"""What figures fit in print, of the same kind."""
 OTHER_VERBS_KEYS = names_of("plugins", "work", "comparison")
-"""Keys that mean nothing to a report, and are allowed so that a line can be used again."""
-MOST_VALUES = 1_000_000  # a slip like seed=range(1e12) must not eat the memory
+"""Keys that mean nothing to a report. They are allowed so that a command line can be reused."""
+MOST_VALUES = 1_000_000  # a slip like seed=range(1e12) must not fill the memory
 MERGED = "merged"
-"""The folder in the results folder that a report on several folders goes to."""
+"""The folder, inside the results folder, for a report on several folders."""
 
 
 @dataclass(frozen=True)
@@ -61,32 +63,31 @@ class Selection:
     folder: Path
     found: Merged
     filters: Mapping[str, set[str]]
-    """By setting, the values asked for, as text."""
+    """By setting, the requested values, as text."""
     asked: Mapping[str, str]
-    """What the command line asks of a report, by key of `QUESTION`, as text."""
+    """The command line's values for the keys in `QUESTION` and `FIGURES_WIDTH`, as text."""
     file: Mapping[str, Any]
-    """The experiment's file, as far as there is one."""
+    """The experiment's file. Empty if there is none."""
 
 
 def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selection:
-    """The records of the folders named, or else of a comparison; key=value arguments select (norm=batch,group).
+    """The records of the named folders, or else of a comparison. key=value arguments select (norm=batch,group).
 
-    What a named comparison is asked is what the experiment that it started from asks. ConfigError where there are no records or none with a value asked for, FolderError for what is no experiment's folder.
+    A named comparison has the question of the experiment that it started from. Raises ConfigError if there are no
+    records, or none with a requested value, and FolderError for a folder that is not an experiment's.
     """
     folders = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
     for folder in folders:
         if not os.path.lexists(user_path(folder, "a folder of results")):
-            raise ConfigError(
-                f"{folder!r} is neither a folder of results, which would hold runs/, nor a setting, key=value"
-            )
+            raise ConfigError(f"{folder!r} is neither a folder of results (with runs/ in it) nor a setting (key=value)")
     check_config_dirs(config_dirs)
     check_files(config_dirs, {})
     with clear_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(overrides)
     given = {override.get_key_element(): override for override in parsed}
     place = {key: _one_value(given[key]) for key in PLACES if key in given}
-    asked = {key: _one_value(given[key]) for key in QUESTION if key in given}
+    asked = {key: _one_value(given[key]) for key in (*QUESTION, FIGURES_WIDTH) if key in given}
     results_dir = user_path(place.get("results_dir", "results"), "results_dir")
     for key in ("experiment", "name"):
         check_folder_name(place.get(key), key)
@@ -106,7 +107,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
     file = experiment_file(experiment, config_dirs) if experiment else {}
     if name is not None and file:
         found = replace(found, warnings=(*found.warnings, *_based_on(experiment, name, file, found.records)))
-    others = (*PLACES, *QUESTION, *OTHER_VERBS_KEYS)
+    others = (*PLACES, *asked, *OTHER_VERBS_KEYS)
     selecting = {key: each for key, each in given.items() if key not in others and not is_auto(each)}
     filters = {key: _values(override, found.records) for key, override in selecting.items()}
     _check_filters(filters, found.records)
@@ -114,7 +115,7 @@ def select(arguments: Sequence[str], config_dirs: Sequence[str] = ()) -> Selecti
 
 
 def _based_on(experiment: str | None, name: str, file: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
-    """What the records' own commands say that they change of an experiment, as a note, if they do."""
+    """A note on what the records' own commands change of an experiment, if they do."""
     params = [f"{key}={value}" for key, value in sweep_params(file).items()]
     with clear_errors(params):
         parsed = OverridesParser.create().parse_overrides(params)
@@ -149,7 +150,7 @@ def _of_experiment(store: Store, config_dirs: Sequence[str], named: bool) -> Mer
 
 
 def _values(override: Override, records: Sequence[Record]) -> set[str]:
-    """The values that an override lists, as text; a glob stands for the labels that it matches."""
+    """The values that an override lists, as text. A glob stands for the labels that it matches."""
     value = override.value()
     if isinstance(value, Glob):
         runs, key = frame(records), override.get_key_element()
@@ -168,7 +169,7 @@ def _values(override: Override, records: Sequence[Record]) -> set[str]:
 
 
 def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -> None:
-    """Refuse a selection that no record meets, before it replaces the tables that are there."""
+    """Refuse a selection that no record matches, before it replaces the present tables."""
     if not filters or not records:
         return
     runs = frame(records)
@@ -178,6 +179,6 @@ def _check_filters(filters: Mapping[str, set[str]], records: Sequence[Record]) -
         known = {as_text(value) for value in runs[key]}
         unknown = {value for value in values if same_text(value) not in {same_text(there) for there in known}}
         if key == SEED and len(unknown) < len(values):
-            continue  # fewer seeds than asked for are a sweep that is not at its end
+            continue  # a sweep that is not finished has fewer seeds than requested
         for value in sorted(unknown):
             raise ConfigError(f"{key}={value}: {unknown_name('value among the records', value, known)}")

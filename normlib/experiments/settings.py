@@ -1,7 +1,7 @@
-"""Everything that can be set, apart from the arguments of norms, models, datasets and tasks: the root of the configuration.
+"""Everything that can be set, except the arguments of norms, models, datasets and tasks: the root of the configuration.
 
-Out: the dataclasses that Hydra checks, the names of their settings by role, and each with what a user must know of it. Imports
-neither torch nor Hydra, so that the help comes at once.
+Out: the dataclasses that Hydra checks, the names of their settings by role, and a description of each. Imports neither
+torch nor Hydra, so the help comes at once.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ ROLES = {
     "work": "How the runs are worked through",
     "comparison": "What a comparison adds",
     "question": "What a report answers",
+    "figures": "How figures are made",
 }
-"""What settings are for, as headings of documents. Those of the first three make up a run's spec."""
+"""The roles of settings, as headings of documents. The first three make up a run's spec."""
 
 COMMON: dict[str, type] = {"norm": NormSettings, "model": ModelSettings, "data": DataSettings}
-"""What every choice of a group has beside the arguments of its class."""
+"""What every choice of a group has besides the arguments of its class."""
 
 PLAIN_GROUPS: dict[str, dict[str, type]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 """The groups whose choices are dataclasses."""
@@ -54,11 +55,11 @@ GROUPS = {
     "logger": "a logger of Lightning's beside the record",
     "experiment": "the comparison to start from: its axes and settings",
 }
-"""The config groups: settings whose value is a choice with settings of its own."""
+"""The config groups: settings whose value is a choice with its own settings."""
 
 
 def choices_of(group: str) -> list[str]:
-    """The choices of a config group that normlib brings."""
+    """The choices of a config group that normlib provides."""
     return [*PLAIN_GROUPS[group]] if group in PLAIN_GROUPS else choices_in_sources(group)
 
 
@@ -84,12 +85,24 @@ class UserFunction:
     path: str | None = setting(None, help="where the function is, as in my_file.py:train")
 
 
+@dataclass
+class FigureSettings:
+    """How figures are made for print."""
+
+    width: str = setting(
+        "text",
+        choices=("column", "text"),
+        help="what figures fit in print: a column (3.35 inches) or the text (6.9 inches) of a paper",
+        changes_numbers=False,
+    )
+
+
 def _section(factory: Any, help: str, role: str = "section") -> Any:
     return setting(factory=factory, help=help, role=role)
 
 
 def _group(group: str) -> Any:
-    """A choice that the configuration always makes; "???" is what OmegaConf calls a missing value."""
+    """A choice that the configuration always makes. "???" is OmegaConf's missing value."""
     return setting("???", help=GROUPS[group], role="section")
 
 
@@ -146,7 +159,7 @@ class Root:
     rows: str = _outside("norm", "question", "the setting whose values are the rows of the tables")
     columns: str = _outside("data.batch_size", "question", "the setting whose values are the columns")
     metric: str | None = _outside(None, "question", "the figure that is compared; null is the task's first")
-    higher_is_better: bool | None = _outside(None, "question", "the metric's direction, where its name does not tell")
+    higher_is_better: bool | None = _outside(None, "question", "the metric's direction, if its name does not say it")
     baseline: str = _outside("batch", "question", "the row that every other row is compared with")
     rope: float | None = _outside(
         None,
@@ -158,6 +171,9 @@ class Root:
         None,
         "question",
         "the validation figure to reach (0.95 is 95 %); null is 5 % short of the baseline's final one",
+    )
+    figures: FigureSettings = setting(
+        factory=FigureSettings, help="how figures are made", role="figures", changes_numbers=False
     )
     control: bool = _outside(
         True, "comparison", "whether the baseline runs a second time, as a check of the comparison"
@@ -173,20 +189,20 @@ class Root:
 
 
 def names_of(*roles: str) -> tuple[str, ...]:
-    """The settings at the root that have one of these roles, in their order."""
+    """The settings at the root that have one of these roles, in order."""
     return tuple(name for name, each in settings_in(Root).items() if each.role in roles)
 
 
 SECTIONS = names_of("section")
-"""What the spec of a run holds beside `SCALARS`."""
+"""What the spec of a run holds besides `SCALARS`."""
 USER_SECTIONS = names_of("own code")
-"""What a spec has in the place of most sections where a LightningModule or a function of the user's own is compared."""
+"""What a spec has in place of most sections, if a user's own LightningModule or function is compared."""
 SCALARS = names_of("scalar")
 
 
 @dataclass(frozen=True)
 class Described:
-    """A setting with its whole key, such as optimizer.lr, and of which choices of its group it is; () is all."""
+    """A setting with its whole key, such as optimizer.lr, and the choices of its group that have it; () is all."""
 
     key: str
     setting: Setting
@@ -194,7 +210,7 @@ class Described:
 
 
 def settings_without_classes() -> Iterator[Described]:
-    """Every setting but the arguments of registered classes, section by section."""
+    """Every setting except the arguments of registered classes, section by section."""
     for name, each in settings_in(Root).items():
         if isinstance(each.type, type) and dataclasses.is_dataclass(each.type):
             for inner, described in settings_in(each.type).items():

@@ -1,6 +1,6 @@
-"""What was typed into a notebook, on its way to worker processes: packed where it was typed, defined and registered there.
+"""Sends code typed into a notebook to worker processes: packed here, defined and registered there.
 
-In come runs, out go texts that can be pickled; in a worker these become modules. Plugins travel by their names, not this way.
+In: runs. Out: texts that can be pickled. In a worker they become modules. Plugins are sent by name instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Parcel:
 
 
 def pack(runs: Iterable[Run]) -> list[Parcel]:
-    """The norms, models and datasets of the runs that no file defines. Raises RegistryError where one has no source."""
+    """The norms, models and datasets of the runs that no file defines. Raises RegistryError if one has no source."""
     used = {(group, registered_name(run.spec[group])) for run in runs for group in GROUPS if _is_registered(group, run)}
     used |= {("norm", run.spec["norm"]["weights"]) for run in runs if run.spec["norm"]["weights"] is not None}
     parcels = []
@@ -46,7 +46,7 @@ def pack(runs: Iterable[Run]) -> list[Parcel]:
 
 
 def _is_registered(group: str, run: Run) -> bool:
-    """Whether what a run has of a group is in a registry; code of the user's own is a plugin, and brings all but the norm."""
+    """Whether a run's choice in a group is in a registry. A user's own code is a plugin, and brings all but the norm."""
     return group == "norm" or not run.sources
 
 
@@ -58,12 +58,12 @@ def unpack(parcels: Sequence[Parcel]) -> None:
 
 
 def _module(text: str) -> ModuleType:
-    """A text as a module of its own, with lines that a traceback can show."""
+    """A text as its own module, with lines that a traceback can show."""
     name = f"normlib_cell_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     if name not in sys.modules:
         file = f"<{name}>"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         module = ModuleType(name)
-        sys.modules[name] = module  # before it runs: what it registers is looked up there
+        sys.modules[name] = module  # before it runs, since its registrations are looked up there
         exec(compile(text, file, "exec"), vars(module))
     return sys.modules[name]

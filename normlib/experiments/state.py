@@ -6,25 +6,33 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from normlib.experiments.estimate import Estimate, estimate
 from normlib.experiments.execute import RunDestination, is_final
 from normlib.experiments.plan import Plan
 from normlib.experiments.seeds import Asked, asked_by_looks, labelled, looks_of
 from normlib.experiments.tuning import choose_tuned, is_trial
+from normlib.notebook import printed_as_html
+from normlib.results.store.columns import ARM, SEED, arm_label
 from normlib.results.store.record import SKIPPED, NewerRecordError, Record
 from normlib.results.store.store import Scan, Store
 from normlib.results.study.tuning import FIXED, STAGE
 from normlib.training.spec import Run
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class State:
-    """A plan with what the store holds of it. `plan.runs` has the runs that the records so far ask for.
+    """A plan, and how far it has come. `plan.runs` has the runs that the records so far ask for.
 
-    Once all trials have records, these are the runs that they choose as well. With seed=auto they are those up to the next
-    look; `asked` then says where the looks stand. `later`: stand-ins for the runs that may still be asked for, as many as
-    there can be at most, and as long.
+    `records` are those of the plan's runs, by id. `missing` are the runs that are still to do. `skipped` are those that make no
+    sense; each has a `skip_reason`. Once all trials have records, the plan's runs are those that they choose as well. With seed=auto
+    they are those up to the next look; `asked` then says where the looks stand. `later`: stand-ins for the runs that may still
+    be asked for, as many as there can be at most, and as long.
     """
 
     plan: Plan
@@ -34,6 +42,36 @@ class State:
     skipped: tuple[Run, ...]
     later: tuple[Run, ...] = ()
     asked: Asked | None = None
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs of the plan."""
+        return self.plan.runs
+
+    @property
+    def done(self) -> tuple[Run, ...]:
+        """The runs that need no more work: they have final records, diverged and failed ones among them."""
+        to_do = {run.id for run in (*self.missing, *self.skipped)}
+        return tuple(run for run in self.plan.runs if run.id not in to_do)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row a run: `id`, `status`, the `reason` for a run that was skipped or failed, the arm, the other settings that vary or
+        have a label, `seed` and `planned_steps`. The status is that of the record, "skipped" or "missing"."""
+        import pandas as pd
+
+        skipped = {run.id for run in self.skipped}
+        rows = []
+        for run in self.plan.runs:
+            record = self.records.get(run.id)
+            status = SKIPPED if run.id in skipped else record.status if record else "missing"
+            rows.append({
+                "id": run.id, "status": status, "reason": run.skip_reason or (record.reason if record else None),
+                ARM: arm_label(run.labels[ARM], run.control), **{key: run.labels[key] for key in run.labels if key != ARM},
+                **{key: setting_of(run, key) for key in self.plan.axes if key not in run.labels},
+                SEED: run.spec[SEED], "planned_steps": run.planned_steps,
+            })  # fmt: skip
+        return pd.DataFrame(rows)
 
     @property
     def counts(self) -> Counter[str]:
@@ -59,6 +97,20 @@ class State:
         """The most work that may still be asked for."""
         return estimate(self.later, self.scan.records)
 
+    def render(self, console: Console) -> None:
+        """Print the plan: its axes, its runs by status, the reasons for skipping, and the time that the rest takes."""
+        from normlib.experiments.plan_display import show_state
+
+        show_state(console, self)
+
+    def _repr_html_(self) -> str:
+        """What `render` prints, as a notebook shows it."""
+        return printed_as_html(self.render)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        return f"<Plan of {self.title}: {len(self.plan.runs)} runs, {told}>"
+
     def for_stages(self, *stages: str) -> State:
         """The state of some stages alone; of all without any."""
         if not stages:
@@ -74,6 +126,16 @@ class State:
         return replace(
             self, plan=plan, records=records, missing=of_stages(self.missing), skipped=of_stages(self.skipped)
         )
+
+
+def setting_of(run: Run | Record, key: str) -> Any:
+    """A run's label or value of a setting, such as data.batch_size; None where it has none."""
+    if key in run.labels:
+        return run.labels[key]
+    node: Any = run.spec
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
 
 
 def progress_of(plan: Plan, tried: Collection[str] = ()) -> State:

@@ -1,4 +1,4 @@
-"""A whole comparison: plan, work through what is missing, report. What the command line and notebooks both call."""
+"""A whole comparison: plan, do what is missing, report. The command line and notebooks both call this."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from normlib.training.spec import Run
 
 
 class Display(Protocol):
-    """What shows a sweep as it goes on."""
+    """Shows the progress of a sweep."""
 
     def start(self, state: State) -> None: ...
     def running(self, run: Run) -> None: ...
@@ -33,10 +33,10 @@ class Display(Protocol):
 
 
 def destination_of(runs: Sequence[Run], settings: Mapping[str, Any]) -> RunDestination:
-    """Where runs are done, with everything they need in place before the first one starts.
+    """Where runs are done, with everything in place that they need before the first one starts.
 
-    Raises StoreError when the results folder cannot be written, DataError when data cannot be had, do not suit the
-    task, or were edited under an old version.
+    Raises StoreError if the results folder cannot be written. Raises DataError if data are not available, do not suit
+    the task, or were edited under an old version.
     """
     store = Store(settings["results_dir"], runs[0].experiment)
     store.prepare()
@@ -60,33 +60,31 @@ def number_of_jobs(jobs: int | None) -> int:
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep leaves: all records of the plan by id, and what could not be done beside them."""
+    """What a sweep leaves: all records of the plan by id, and what failed besides them."""
 
     records: dict[str, Record]
     problems: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
-        """Whether anything that was asked for is not there."""
+        """Whether anything that was asked for is missing."""
         return bool(self.problems) or any(record.status == FAILED for record in self.records.values())
 
 
 def run_missing(plan: Plan, display: Display) -> Swept:
     """Do every run of a plan that has no record, and return all its records.
 
-    Where the experiment tunes, trials come first, they choose, and evaluation follows. With seed=auto, evaluation has a
+    If the experiment tunes, trials come first and choose, and evaluation follows. With seed=auto, evaluation has a
     round for each look, until nothing is left to decide.
     """
     jobs = number_of_jobs(plan.settings["jobs"])
     destination = destination_of(plan.runs, plan.settings)
-    whole = progress_of(plan)
-    if whole.missing and "module" in whole.missing[0].sources:
-        try_metrics(whole.missing, plan.settings["metric"])
+    at_start = progress_of(plan)
+    if at_start.missing and "module" in at_start.missing[0].sources:
+        try_metrics(at_start.missing, plan.settings["metric"])
     records, problems, tried = dict[str, Record](), list[str](), set[str]()
     for stages in [(TRIAL,), (FIXED, TUNED)] if plan.tuning is not None else [()]:
-        if TUNED in stages:  # the trials have chosen by now
-            whole = progress_of(plan, tried)
-        state = whole.for_stages(*stages)
+        state = (progress_of(plan, tried) if tried else at_start).for_stages(*stages)
         while True:
             swept = _work(state, destination, jobs, display)
             records, problems = records | swept.records, [*problems, *swept.problems]
@@ -100,7 +98,7 @@ def run_missing(plan: Plan, display: Display) -> Swept:
 
 
 def _work(state: State, destination: RunDestination, jobs: int, display: Display) -> Swept:
-    """Do what is missing in one stage, and see that every record has the labels of the plan."""
+    """Do what is missing in one stage, and give every record the labels of the plan."""
     records = dict(state.records)
     problems: list[str] = []
     for run in state.plan.runs:
@@ -126,15 +124,15 @@ def _work(state: State, destination: RunDestination, jobs: int, display: Display
 
 
 def _relabelled(run: Run, seen: Record, store: Store) -> Record:
-    """The record of a run, with the labels of the plan, e.g. where a chosen value has become the fixed one.
+    """The record of a run with the labels of the plan, e.g. if a chosen value has become the fixed one.
 
-    `seen` may be old by now: only the labels of the record that stands are changed.
+    `seen` may be outdated by now, so only the labels of the record that stands are changed.
     """
     if seen.labels == _labels(run, seen):
         return seen
     with store.claim(run.id) as claimed:
         standing = claimed.read() if claimed is not None else None
-        if claimed is None or standing is None:  # another process makes it again, with labels of its own
+        if claimed is None or standing is None:  # another process makes it again, with its own labels
             return seen
         return claimed.write(replace(standing, labels=_labels(run, standing)))
 
@@ -144,13 +142,15 @@ def _labels(run: Run, record: Record) -> dict[str, str]:
 
 
 def _labels_that_stay(record: Record) -> dict[str, str]:
-    """The labels that a plan with tuning or looks gave a record. A plan without leaves them: they say what a run was made
-    for, and so how it may be judged."""
+    """The labels that a plan with tuning or looks gave a record.
+
+    A plan without these keeps them. They say what a run was made for, and so how it may be judged.
+    """
     return {name: label for name, label in record.labels.items() if name in (STAGE, TUNING, LOOKS)}
 
 
 def run_one(run: Run, settings: Mapping[str, Any]) -> Outcome:
-    """Do one run in this process, or find its record if it has one. ConfigError for a run that cannot make sense."""
+    """Do one run in this process, or return its record if it has one. Raises ConfigError for a run that makes no sense."""
     if run.skip_reason is not None:
         raise ConfigError(run.skip_reason)
     destination = destination_of([run], settings)

@@ -1,8 +1,8 @@
-"""Tuning on equal terms: every arm and condition gets the same trials, and the best mean on validation chooses.
+"""Tuning on equal terms: every arm and condition gets the same trials, and the best mean on validation is chosen.
 
-In: `tuning: {axis: ..., values: [...], replicates: ...}` and the axes of an experiment. Out: the runs of each stage: trials,
-evaluation at the one fixed value, and evaluation at the values that the trials' records choose. Trials have seeds of their
-own, so that no evaluation is on a seed that had a say in the choice. Trains nothing, and never looks at a test figure.
+In: `tuning: {axis: ..., values: [...], replicates: ...}` and the axes of an experiment. Out: the runs of each stage:
+trials, evaluation at the one fixed value, and evaluation at the values that the trials' records choose. Trials have
+their own seeds, so no evaluation uses a seed that affected the choice. Trains nothing, and never uses a test figure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from normlib.training.outcome import unfinished
 from normlib.training.spec import Run
 
 FIRST_TUNING_SEED = 1_000_000
-"""Trials have the seeds from here on, far from those that anyone numbers replicates with."""
+"""The first seed of trials, far from the seeds of any replicates."""
 
 KEYS = ("axis", "values", "replicates")
 EXAMPLE = "tuning={axis:optimizer.lr,values:[0.001,0.005,0.02],replicates:3}"
@@ -32,7 +32,7 @@ EXAMPLE = "tuning={axis:optimizer.lr,values:[0.001,0.005,0.02],replicates:3}"
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is tuned: a setting, its values as overrides write them, and the number of trials of each value."""
+    """What is tuned: a setting, its values as overrides, and the number of trials of each value."""
 
     axis: str
     values: tuple[str, ...]
@@ -45,7 +45,7 @@ class Tuning:
 
 
 def read_tuning(declared: Any, settings: Mapping[str, Any], axes: Axes) -> Tuning | None:
-    """The tuning that an experiment declares, None where it declares none. Raises ConfigError for what cannot be tuned."""
+    """The tuning that an experiment declares, or None. Raises ConfigError for what cannot be tuned."""
     if declared is None:
         return None
     if not isinstance(declared, Mapping) or set(declared) != set(KEYS):
@@ -76,7 +76,7 @@ def with_trials(
     config_dirs: Sequence[str],
     control_of: str | None,
 ) -> tuple[list[Run], list[Run]]:
-    """The runs that are certain, trials and evaluation at the fixed value, and those of which the trials choose.
+    """The certain runs (trials and evaluation at the fixed value), and those that the trials choose from.
 
     Raises ConfigError for an axis that not every arm has, and for values that its type refuses.
     """
@@ -84,17 +84,14 @@ def with_trials(
         _check_axis(tuning.axis, run)
         if run.spec["seed"] in tuning.seeds:
             raise ConfigError(
-                f"seed={run.spec['seed']}: trials have the seeds {tuning.seeds[0]} to {tuning.seeds[-1]}, and evaluation is on "
-                "fresh ones; number the replicates from 0"
+                f"seed={run.spec['seed']}: trials have the seeds {tuning.seeds[0]} to {tuning.seeds[-1]}, but evaluation needs "
+                "other ones; number the replicates from 0"
             )
     splits = {run.spec["data"]["split_seed"] for run in evaluation}
     on_trial = {**axes, "seed": [f"seed={seed}" for seed in tuning.seeds], tuning.axis: tuning.values}
     trials = multiply(composer, on_trial, config_dirs, control_of)
     if len({run.id for run in trials}) < len(trials):
-        raise ConfigError(
-            f"tuning.values: two of {', '.join(tuning.values)} make the same run, so there is nothing to choose between them; "
-            "leave one out"
-        )
+        raise ConfigError(f"tuning.values: two of {', '.join(tuning.values)} make the same run; leave one out")
     if not {run.spec["data"]["split_seed"] for run in trials} <= splits:
         raise ConfigError(
             "data.split_seed follows the seed, so trials would choose on samples that evaluation is tested on; list the splits "
@@ -115,7 +112,7 @@ def choose_tuned(
     metric: str | None = None,
     higher_is_better: bool | None = None,
 ) -> list[Run] | None:
-    """Those of the candidates that the trials' records choose, by `metric` or the task's first; None while a trial has no record."""
+    """The candidates that the trials' records choose, by `metric` or the task's first. None while a trial has no record."""
     known = [records[run.id] for run in trials if run.id in records]
     known += [
         unfinished(run, SKIPPED, str(run.skip_reason)) for run in trials if run.skip_reason and run.id not in records
@@ -132,7 +129,7 @@ def choose_tuned(
 
 
 def is_trial(run: Run) -> bool:
-    """Whether a run only has a say in a choice."""
+    """Whether a run only serves a choice."""
     return run.labels.get(STAGE) == TRIAL
 
 
@@ -141,10 +138,10 @@ def _labelled(run: Run, axis: str, stage: str) -> Run:
 
 
 def _check_axis(axis: str, run: Run) -> None:
-    """Refuse a setting that a run has not, since tuning on equal terms needs it in every arm."""
+    """Refuse a setting that a run does not have, since every arm has to have it."""
     sections = {key: node for key, node in run.spec.items() if isinstance(node, Mapping)}
     known = [f"{section}.{key}" for section, node in sections.items() for key in node if key != "name"]
     if axis not in known:
         where = f"norm={run.labels['norm']} model={run.labels['model']} data={run.labels['data']}"
-        raise ConfigError(f"tuning.axis={axis}: every arm has to have the setting, but with {where} there is none; "
+        raise ConfigError(f"tuning.axis={axis}: every arm needs the setting, but {where} does not have it; "
                           f"{unknown_name('setting', axis, known)}")  # fmt: skip

@@ -1,7 +1,7 @@
-"""A comparison on a LightningModule or a training function of the user's own: one configuration to one run.
+"""A comparison on a user's own LightningModule or training function: one configuration to one run.
 
-In: overrides and composed settings that name a module. Out: runs, or a refusal. Builds and trains nothing but the one batch of
-`try_metrics`.
+In: overrides and composed settings that name user code. Out: runs, or a refusal. Builds and trains nothing except the
+one batch of `try_metrics`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ FUNCTION_FILES = (
 def resolve_module(
     plain: Mapping[str, Any], choices: Mapping[str, str | None], command: str, experiment: str, batch_size_given: bool
 ) -> Run:
-    """The run that a composed configuration stands for. ConfigError for settings that cannot be.
+    """The run that a composed configuration stands for. Raises ConfigError for impossible settings.
 
-    `batch_size_given`: whether data.batch_size was set; else the constructor's own default counts.
+    `batch_size_given`: data.batch_size was set. Otherwise the constructor's own default counts.
     """
     sources = {key: plain[key]["path"] for key in ("module", "datamodule") if plain[key]["path"]}
     module_class = _class("module", sources["module"])
@@ -64,10 +64,12 @@ def resolve_module(
     check_norm(spec)
     if spec["norm"]["fit_on_batches"]:
         raise ConfigError(
-            "norm.fit_on_batches is for pretrained networks of model=; a module of your own starts as it builds itself"
+            "norm.fit_on_batches is for pretrained networks of model=, and a module of your own builds its own start; leave it out"
         )
     if spec["site"]["horizon"] is not None and spec["data"]["batch_size"] is None:
-        raise ConfigError("site.horizon counts samples, so it needs data.batch_size, which nothing of yours takes")
+        raise ConfigError(
+            "site.horizon counts samples, so it needs data.batch_size, but none of your constructors takes it"
+        )
     classes = {"norm": norms[spec["norm"]["name"]].cls, "model": module_class, "data": datamodule_class or module_class}
     if spec["norm"]["weights"] is not None:
         classes["weights"] = norms[spec["norm"]["weights"]].cls
@@ -78,11 +80,11 @@ def resolve_module(
 
 
 def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None], command: str, experiment: str) -> Run:
-    """The run of a training function of the user's own. ConfigError for settings that cannot be."""
+    """The run of a user's training function. Raises ConfigError for impossible settings."""
     path = plain["function"]["path"]
     function = load_named(path, "function")
     if not inspect.isfunction(function):
-        raise ConfigError(f"function={path}: a function is needed, and this is a {type(function).__name__}")
+        raise ConfigError(f"function={path} must name a function, but this is a {type(function).__name__}")
     parameters = inspect.signature(function).parameters
     named = list(parameters)[2:]
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
@@ -92,7 +94,7 @@ def resolve_function(plain: Mapping[str, Any], choices: Mapping[str, str | None]
     for setting in ("weights", "frozen", "fit_on_batches"):
         if plain["norm"][setting]:
             raise ConfigError(
-                f"norm.{setting} needs to know the network around each norm, which a function of your own does not tell; leave it out"
+                f"norm.{setting} needs to know the network around each norm, but a function of your own does not show it; leave it out"
             )
     name = path.rpartition(":")[2]
     spec: dict[str, Any] = {
@@ -121,7 +123,7 @@ def _run(
     code: Mapping[str, str],
     sources: Mapping[str, str],
 ) -> Run:
-    """A run of the user's own code. Its version is a part of `code`, so the data have none of their own."""
+    """A run of the user's own code. Its version is part of `code`, so the data have no version of their own."""
     return Run(
         id=run_id(spec, code, ""),
         experiment=experiment,
@@ -136,7 +138,7 @@ def _run(
 
 
 def try_metrics(runs: Sequence[Run], metric: str | None) -> None:
-    """Fit one batch of the first run. ConfigError where that fails, or where the module does not log the metric asked for."""
+    """Fit one batch of the first run. Raises ConfigError if that fails, or if the module does not log `metric`."""
     from normlib.tasks.metric import column_name
     from normlib.training.lightning import try_module
     from normlib.training.surroundings import standard_surroundings
@@ -156,7 +158,7 @@ def try_metrics(runs: Sequence[Run], metric: str | None) -> None:
 
 
 def _default_batch_size(*classes: type | None) -> int | None:
-    """What the constructor of the DataModule, or of the module, has as its batch size where none is asked for."""
+    """The default batch size in the constructor of the DataModule, or of the module."""
     for cls in reversed(classes):
         parameter = inspect.signature(cls).parameters.get(BATCH_SIZE) if cls is not None else None
         if parameter is not None and isinstance(parameter.default, int):
@@ -165,10 +167,10 @@ def _default_batch_size(*classes: type | None) -> int | None:
 
 
 def _class(key: str, path: str) -> type:
-    """The class that a path names; its code is what the run's id stands for."""
+    """The class that a path names. Its code is part of the run's id."""
     found = load_named(path, key)
     if not isinstance(found, type):
         raise ConfigError(
-            f"{key}={path}: a class is needed, and this is a {type(found).__name__}; name the class itself"
+            f"{key}={path}: a class is needed, but this is a {type(found).__name__}; name the class itself"
         )
     return found

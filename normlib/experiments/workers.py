@@ -1,4 +1,4 @@
-"""The processes that do runs: forked, where the system can, from one server that has imported torch once."""
+"""The processes that do runs: forked, if the system can, from one server that has imported torch once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from normlib.stopping import signals_held
 if TYPE_CHECKING:
     from normlib.experiments.shipping import Parcel
 
-LOCK_SECONDS = 3  # a worker holds the pool's pipe for milliseconds; one that was killed holding it holds it for good
+LOCK_SECONDS = 3  # a worker holds the pool's pipe for milliseconds; one that is killed meanwhile holds it forever
 
 
 def warm_up() -> None:
     """Let the server that workers fork from import torch and Lightning in the background, while the plan is made.
 
-    The server and its workers do not import from the caller's folder, and Ctrl-C is not for them: the parent stops them.
+    The server and its workers do not import from the caller's folder. They ignore Ctrl-C: the parent stops them.
     """
     context = _context()
     if context.get_start_method() == "forkserver":
@@ -32,7 +32,7 @@ def warm_up() -> None:
         from multiprocessing.forkserver import ensure_running
 
         with safe_path():
-            resource_tracker.ensure_running()  # else it is started with the server, and unblocks the signal
+            resource_tracker.ensure_running()  # otherwise it starts with the server, and unblocks the signal
             with signals_held([signal.SIGINT]):
                 ensure_running()
 
@@ -56,8 +56,8 @@ def worker_pool(jobs: int, plugins: Sequence[str], typed: Sequence[Parcel]) -> I
         initargs=[list(plugins), list(sys.path), os.getcwd(), typed],
     )
     try:
-        with signals_held():  # a stop in the midst of a start would leave a worker that complains of it
-            _ = pool.active  # to ask it starts it
+        with signals_held():  # a stop during a start would leave a worker that complains
+            _ = pool.active  # reading it starts the pool
         yield pool
         pool.close()
     except BaseException:
@@ -69,9 +69,9 @@ def worker_pool(jobs: int, plugins: Sequence[str], typed: Sequence[Parcel]) -> I
 
 def _start_worker(plugins: Sequence[str], path: Sequence[str], folder: str, typed: Sequence[Parcel]) -> None:
     sys.path[:] = path
-    os.chdir(folder)  # the server may have started in another, and files of the user's are named from here
+    os.chdir(folder)  # the server may have started elsewhere, and the user's files are named from here
     os.environ["OMP_NUM_THREADS"] = "1"
-    CONSTS.channel_lock_timeout = LOCK_SECONDS  # then the workers give up, and a new pool goes on
+    CONSTS.channel_lock_timeout = LOCK_SECONDS  # then the workers give up, and a new pool continues
     for plugin in plugins:
         load_plugin(plugin)
     if typed:

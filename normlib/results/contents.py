@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from normlib.naming import unknown_name
+from normlib.results.plots.description import Figure
 from normlib.results.render import FILES
 from normlib.results.store.placing import check_place
+from normlib.results.study.axes import ReportError
 from normlib.results.study.study import Study
+from normlib.results.tables.check import checked_figures
 from normlib.results.tables.table import Table, registered_tables, table_name
 from normlib.results.verdicts import details, digests, headline
 from normlib.tasks.metric import Metric
 
 TABLES, FIGURES, PAGE, ROWS, VERDICTS = "tables", "figures", "report.html", "runs.csv", "verdicts.md"
-IMAGE_KINDS = ("png", "svg")
 
 
 def check_folder(folder: Path, metrics: Iterable[Metric], overwrite: bool = False) -> None:
     """Refuse a folder in which a report would be refused, before there is one, by the names of all files that it may have;
     `metrics` are those of the runs to come. StoreError."""
-    from normlib.results.plots.files import DIFFERENCES, LEARNING_CURVES
+    from normlib.results.plots.static import KINDS
 
     named = [table_name(metric) for metric in metrics]
-    tables = [*registered_tables(), *named]
+    tables, plots = (
+        [*registered_tables(), *named],
+        [plot.__name__ for each in registered_tables().values() for plot in each.plots],
+    )
     check_place(
         folder,
         [
             *(ROWS, VERDICTS, PAGE),
             *(f"{TABLES}/{name}{end}" for name in tables for end in FILES),
-            *(f"{FIGURES}/{name}.{kind}" for name in (*named, DIFFERENCES, LEARNING_CURVES) for kind in IMAGE_KINDS),
+            *(f"{FIGURES}/{name}.{kind}" for name in (*named, *plots) for kind in KINDS),
         ],
         overwrite,
     )
+
+
+def check_width(width: str) -> None:
+    """ReportError for a width that figures do not have."""
+    from normlib.results.plots.static import INCHES
+
+    if width not in INCHES:
+        raise ReportError(unknown_name("value of figures.width", width, INCHES))
 
 
 def tables_of(tables: Sequence[Table]) -> dict[str, str]:
@@ -43,21 +57,29 @@ def tables_of(tables: Sequence[Table]) -> dict[str, str]:
     return {f"{TABLES}/{name}{end}": write(own) for name, own in by_name.items() for end, write in FILES.items()}
 
 
-def figures_of(studies: Sequence[Study]) -> dict[str, bytes]:
-    """Every figure of the main study that can be drawn, in both forms."""
-    from normlib.results.plots import files  # matplotlib takes a third of a second to import
-
-    return {
-        f"{FIGURES}/{name}.{kind}": files.image(figure, kind)
+def make_figures(studies: Sequence[Study]) -> dict[str, list[Figure]]:
+    """The figures of the main study by the name of the table that they were registered with."""
+    made = {
+        name: checked_figures(each, study)
         for study in studies[:1]
-        for name, figure in files.figures(study).items()
-        for kind in IMAGE_KINDS
+        if len(study.runs)
+        for name, each in registered_tables().items()
     }
+    return {name: figures for name, figures in made.items() if figures}
+
+
+def figures_of(figures: Mapping[str, Sequence[Figure]], width: str) -> dict[str, bytes]:
+    """Every figure in each form of a file, as wide as a "column" or the "text"."""
+    from normlib.results.plots import static  # which imports matplotlib to draw
+
+    drawn = {each.name: static.draw(each, width) for own in figures.values() for each in own}
+    return {f"{FIGURES}/{name}.{kind}": static.image(one, kind) for name, one in drawn.items() for kind in static.KINDS}
 
 
 def page_of(
-    everything: Study, studies: Sequence[Study], tables: Sequence[Table], messages: Sequence[str], command: str
-) -> str:
+    everything: Study, studies: Sequence[Study], tables: Sequence[Table], figures: Mapping[str, Sequence[Figure]],
+    messages: Sequence[str], command: str,
+) -> str:  # fmt: skip
     """The page of the main study with the tables of all."""
     from normlib.results.page import PageContent, page  # plotly and jinja2 take a third of a second to import
 
@@ -66,7 +88,8 @@ def page_of(
             experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
             study=studies[0] if studies else Study(everything.runs.iloc[:0], everything.question),
             everything=everything,
-            sheets=list[Any](tables),
+            tables=list[Any](tables),
+            figures=figures,
             headline=headline(studies),
             verdicts=digests(studies),
             details=details(studies),

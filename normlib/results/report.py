@@ -6,6 +6,7 @@ prints. All contents are made before the first is written. Nothing is trained an
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from normlib.errors import NormlibError
-from normlib.results.contents import FIGURES, PAGE, ROWS, TABLES, VERDICTS, figures_of, page_of, tables_of
+from normlib.results.contents import (
+    FIGURES,
+    PAGE,
+    ROWS,
+    TABLES,
+    VERDICTS,
+    check_width,
+    figures_of,
+    make_figures,
+    page_of,
+    tables_of,
+)
 from normlib.results.messages import messages_of, runs
 from normlib.results.render.html import html_table
 from normlib.results.render.terminal import terminal
@@ -29,17 +41,18 @@ from normlib.results.study.study import Study
 from normlib.results.study.tuning import Choices
 from normlib.results.study.views import Filters, Shown, View, shown
 from normlib.results.tables.table import Table, make_tables
-from normlib.results.verdicts import digests, verdicts_file
+from normlib.results.verdicts import digests, headline, verdicts_file
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What was written, and what a reader must be told beside the tables. `frame` has all runs shown, those of trials too.
 
-    The main study comes first; there is none where no run is compared yet.
+    The main study comes first; there is none where no run is compared yet. `figure` is the main figure as SVG, empty where nothing
+    can be drawn.
     """
 
     folder: Path
@@ -48,6 +61,7 @@ class Report:
     tables: tuple[Table, ...]
     files: tuple[Path, ...]
     messages: tuple[str, ...]
+    figure: bytes = b""
 
     @property
     def page(self) -> Path:
@@ -70,14 +84,35 @@ class Report:
         console.print(Text(f"runs.csv, verdicts.md, {TABLES}/, {FIGURES}/ and the page: {self.page}", style="dim"))
 
     def _repr_html_(self) -> str:
-        """The report as a notebook shows it: the verdicts, the tables that a terminal shows, the messages, where the page is."""
-        parts = []
+        """The report as a notebook shows it: the headline, the main figure and table, the messages, where the files are.
+
+        All verdicts, and the other tables that a terminal shows, are folded away. The figure is an image within the page.
+        """
+        first = headline(self.studies)
+        parts = [f"<p><strong>{escape(first)}</strong></p>"] if first else []
+        if self.figure:
+            source = f"data:image/svg+xml;base64,{b64encode(self.figure).decode()}"
+            parts.append(f'<img alt="the main figure" style="max-width:100%;background:white" src="{source}">')
+        tables = [html_table(table) for table in self.tables if table.in_terminal]
+        parts += tables[:1]
         for heading, lines in digests(self.studies):
-            parts.append(f"<p><strong>{escape(', '.join(filter(None, ('Verdicts', heading))))}</strong></p>")
-            parts.append(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
-        parts += [html_table(table) for table in self.tables if table.in_terminal]
-        parts += [f"<p>{escape(text)}</p>" for text in (*self.messages, f"The page: {self.page}")]
+            listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+            title = escape(", ".join(filter(None, ("Verdicts", heading))))
+            parts.append(f"<details{'' if first else ' open'}><summary>{title}</summary><ul>{listed}</ul></details>")
+        if tables[1:]:
+            parts.append(f"<details><summary>Further tables</summary>{''.join(tables[1:])}</details>")
+        parts += [f"<p>{escape(text)}</p>" for text in (*self.messages, self._where)]
         return "\n".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<Report on {runs(len(self.frame))}: {len(self.tables)} tables, {self._where}>"
+
+    @property
+    def _where(self) -> str:
+        """Where the files are."""
+        written = [f"{ROWS}, {VERDICTS}, {TABLES}/", *([f"{FIGURES}/"] if self.figure else [])]
+        page = self.page in self.files
+        return f"{', '.join(written)} in {self.folder}" + (f", and the page: {self.page}" if page else "")
 
 
 def write_report(
@@ -91,11 +126,13 @@ def write_report(
     warnings: Sequence[str] = (),
     staged: bool = True,
     overwrite: bool = False,
+    figures_width: str = "text",
 ) -> Report:
     """Write every file and return the report. `filters` keeps the runs whose settings are among the values given, `ids`
     those of a plan; runs.csv has all runs nevertheless. `command` is what makes the report again, for the page;
     `warnings` is what a reader must be told of how the records came together. `staged`: after tuning there are two views;
-    False shows all runs as one comparison, which is what they are in a plan that does not tune.
+    False shows all runs as one comparison, which is what they are in a plan that does not tune. `figures_width`: "column" or
+    "text", what figures are made to fit in print.
 
     IdentityError where runs are compared that are not paired, ReportError for unknown axes; runs.csv is there by then.
     StoreError where files are in the way that no report wrote; `overwrite` has them replaced.
@@ -115,7 +152,7 @@ def write_report(
     curves = {run_name(record): record.curves for record in kept}
     return report_on_frame(
         folder, of_plan, question, all_runs=all_runs, curves=curves, problems=problems, superseded=superseded, filters=filters,
-        command=command, warnings=warnings, notes=others, staged=staged, overwrite=overwrite,
+        command=command, warnings=warnings, notes=others, staged=staged, overwrite=overwrite, figures_width=figures_width,
     )  # fmt: skip
 
 
@@ -134,9 +171,11 @@ def report_on_frame(
     notes: Sequence[str] = (),
     staged: bool = True,
     overwrite: bool = False,
+    figures_width: str = "text",
 ) -> Report:
     """The same of a frame of runs, whoever made it. `all_runs` goes to runs.csv, by default `table`; `curves` are by the runs'
     names; `notes` are the last messages."""
+    check_width(figures_width)
     all_runs = table if all_runs is None else all_runs
     rows = {ROWS: all_runs.to_csv(index=False, lineterminator="\n")}
     try:
@@ -151,20 +190,22 @@ def report_on_frame(
     except NormlibError:
         place(folder, rows, overwrite, others_stay=True)
         raise
-    drawn = figures_of(studies)
-    no_figure = bool(studies) and not drawn
+    figures = make_figures(studies)
+    images = figures_of(figures, figures_width)
+    no_figure = bool(studies) and not figures
     messages = [*warnings, *messages_of(chosen.runs, len(all_runs), problems, superseded, no_figure), *chosen.messages]
     messages += notes
     contents: dict[str, str | bytes] = {
         **rows,
         **tables_of(tables),
         VERDICTS: verdicts_file(studies, chosen.messages),
-        **drawn,
+        **images,
     }
     if len(chosen.runs):
-        contents[PAGE] = page_of(Study(chosen.runs, question), studies, tables, messages, command)
+        contents[PAGE] = page_of(Study(chosen.runs, question), studies, tables, figures, messages, command)
     files = place(folder, contents, overwrite)
-    return Report(folder, chosen.runs, studies, tables, tuple(files), tuple(messages))
+    main = next((each for name, each in images.items() if name.endswith(".svg")), b"")
+    return Report(folder, chosen.runs, studies, tables, tuple(files), tuple(messages), main)
 
 
 def _study(view: View, question: Question, curves: Mapping[str, Any]) -> Study:

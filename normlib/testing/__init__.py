@@ -1,6 +1,7 @@
-"""The contract that every norm passes, ours or yours: `check_norm` runs it, and each check can be called on its own.
+"""The contract that every norm has to pass, normlib's or yours.
 
-In comes a norm's registered name or its class, out go findings; a broken promise raises ContractError.
+`check_norm` runs all checks; each can also be called alone. In: a norm's registered name or its class. Out: findings. A
+broken promise raises ContractError.
 """
 
 from normlib.testing.contract import CHECKS, Finding, check_norm, finding, findings

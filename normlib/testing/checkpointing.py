@@ -1,4 +1,4 @@
-"""Check on activation checkpointing, which runs a forward pass again in the backward pass: gradients and state are those without."""
+"""Checks activation checkpointing, which repeats a forward pass in the backward pass. It changes no gradient or state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normlib.norms.base import Norm
 from normlib.testing.requirements import ROUNDING, require, require_same_values, state_of
 from normlib.testing.subject import draw, norms_in, set_clock, subject
 
-# Passes before a backward pass: their batches by seed, and the order in which their losses go backward.
+# Forward passes, as seeds of their batches, and the order of the backward passes.
 PASSES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
     "one pass": ((5,), (0,)),
     "two passes, backward in their order": ((5, 6), (0, 1)),
@@ -23,21 +23,21 @@ PASSES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
 
 
 def check_checkpointing(norm: str | type[Norm], **settings: Any) -> None:
-    """Under torch.utils.checkpoint, of either kind, gradients are those without, and every pass moves the state once."""
-    of = subject(norm, **settings)
+    """torch.utils.checkpoint, of either kind, changes no gradient, and every pass moves the state once."""
+    tested = subject(norm, **settings)
     places = {
-        "the norm alone": of.warmed_up(of.standing()),
-        "a block of layer, norm and ReLU": nn.Sequential(of.warmed_up(of.network()), nn.ReLU()),
+        "the norm alone": tested.warmed_up(tested.standing()),
+        "a block of layer, norm and ReLU": nn.Sequential(tested.warmed_up(tested.network()), nn.ReLU()),
     }
     for (place, module), reentrant in itertools.product(places.items(), (True, False)):
-        set_clock(module)  # where every schedule is over, the state takes part in the output
+        set_clock(module)  # once every schedule is over, the state affects the output
 
         def checkpointed(module: nn.Module, x: Tensor, reentrant: bool = reentrant) -> Tensor:
             y: Tensor = checkpoint(module, x, use_reentrant=reentrant)
             return y
 
         for passes, (seeds, order) in PASSES.items():
-            batches = [draw(of.images, seed=seed) for seed in seeds]
+            batches = [draw(tested.images, seed=seed) for seed in seeds]
             plain, other = copy.deepcopy(module), copy.deepcopy(module)
             expected = _gradients(plain, batches, order, nn.Module.__call__)
             got = _gradients(other, batches, order, checkpointed)
@@ -51,7 +51,7 @@ def check_checkpointing(norm: str | type[Norm], **settings: Any) -> None:
 def _gradients(
     module: nn.Module, batches: Sequence[Tensor], order: Sequence[int], call: Callable[..., Tensor]
 ) -> dict[str, Tensor]:
-    """All gradients after a pass of each batch and then a backward pass for each, in this order."""
+    """All gradients after a forward pass of each batch and then a backward pass of each, in this order."""
     inputs = [x.clone().requires_grad_() for x in batches]
     outputs = [call(module, x) for x in inputs]
     for index in order:

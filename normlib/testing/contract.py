@@ -1,8 +1,9 @@
-"""The contract as a whole: every check by name, what each found, and `check_norm`, which raises what is broken.
+"""The whole contract: every check by name, what each found, and `check_norm`, which raises what is broken.
 
-In comes a norm's registered name or its class, with settings; out go findings. A promise that a norm declares it cannot keep
-(`Norm.exceptions`) is reported with its reason; declaring one that it keeps is a broken promise itself. A plain module has
-made fewer promises (`normlib.testing.plain`): where it falls short of another one, that is told and is no fault.
+In: a norm's registered name or its class, with settings. Out: findings. A norm may declare promises that it cannot keep
+(`Norm.exceptions`); they are reported with its reason. An exception that the norm keeps after all is a broken promise,
+too. A plain module has made fewer promises (`normlib.testing.plain`). If it breaks another one, that is reported, but
+not as a fault.
 """
 
 from __future__ import annotations
@@ -48,8 +49,11 @@ SLOTS = ("norm", "site", "weight", "branch")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found, with the reason: "ok", "declared" (the norm says that it cannot), "unpromised" (a plain module does
-    not, and has not said that it would), "not run" (this machine cannot) or "FAILED"."""
+    """The result of one check, with the reason.
+
+    "ok"; "declared": the norm says that it cannot; "unpromised": a plain module does not, and has not promised it; "not
+    run": this machine cannot run the check; or "FAILED".
+    """
 
     check: str
     status: str
@@ -57,7 +61,7 @@ class Finding:
 
     @property
     def promise(self) -> str:
-        """What the check holds the norm to, in words."""
+        """In words: the promise that is checked."""
         return (CHECKS[self.check].__doc__ or "").strip().splitlines()[0]
 
     def __str__(self) -> str:
@@ -65,7 +69,7 @@ class Finding:
 
 
 def check_declarations(norm: str | type[Norm], **settings: Any) -> None:
-    """Slot, invariances, counts and exceptions are declared in words that exist; every exception has a reason."""
+    """Slot, invariances, counts and exceptions are declared in known words, and every exception has a reason."""
     cls = subject(norm, **settings).cls
     require(cls.slot in SLOTS, f"slot is one of {', '.join(SLOTS)}, got {cls.slot!r}")
     for name in cls.invariances:
@@ -133,7 +137,7 @@ CHECKS: dict[str, Callable[..., None]] = {
 
 
 def finding(check: str, norm: str | type[nn.Module], **settings: Any) -> Finding:
-    """Run one check and say what it found."""
+    """Run one check and return its finding."""
     cls = subject(norm, **settings).cls
     excuse = cls.exceptions.get(check)
     if not promises(cls, check) and check in DECLARED_BY_THE_BASE_CLASS:
@@ -142,7 +146,7 @@ def finding(check: str, norm: str | type[nn.Module], **settings: Any) -> Finding
         CHECKS[check](norm, **settings)
     except NotRunError as error:
         return Finding(check, "not run", str(error))
-    except Exception as error:  # a check that cannot even run has found something, whatever it is
+    except Exception as error:  # a check that cannot run has found a fault, whatever it is
         if excuse is not None:
             return Finding(check, "declared", excuse)
         words = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
@@ -153,14 +157,17 @@ def finding(check: str, norm: str | type[nn.Module], **settings: Any) -> Finding
 
 
 def findings(norm: str | type[nn.Module], **settings: Any) -> Iterator[Finding]:
-    """Run every check, one after the other. Raises the norm's own ValueError where it takes these settings at no width."""
+    """Run all checks, one by one. Raises the norm's own ValueError if it takes these settings at no width."""
     _ = subject(norm, **settings).channels
     for check in CHECKS:
         yield finding(check, norm, **settings)
 
 
 def check_norm(norm: str | type[nn.Module], **settings: Any) -> list[Finding]:
-    """Run every check on a norm, given by its registered name or as a class, a plain module's too; raise ContractError with all that it breaks."""
+    """Run all checks on a norm, given by its registered name or as a class, which may be a plain module's.
+
+    Raises ContractError with everything that the norm breaks.
+    """
     found = list(findings(norm, **settings))
     broken = [each for each in found if each.status == "FAILED"]
     if broken:

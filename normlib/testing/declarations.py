@@ -1,4 +1,4 @@
-"""Checks on declarations: what a norm's class says of it is what can be measured."""
+"""Checks on declarations: what a norm's class says about it agrees with what is measured."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from normlib.testing.formulas import evaluate
 from normlib.testing.requirements import ROUNDING, require
 from normlib.testing.subject import Subject, draw, norms_in, set_clock, subject
 
-# Epsilon, 1e-5 in most norms, changes by up to a tenth of this what an invariant norm makes of a scaled input of order one;
-# what is not invariant changes by much more.
+# In an invariant norm, epsilon (mostly 1e-5) changes the output for a scaled input of order one by up to a tenth of this.
+# Without the invariance the output changes by much more.
 INVARIANT = 1e-4
-# F, the inputs of one output, of the small network's convolution: C times its 3 x 3 kernel.
+# F, the number of inputs of one output, is C times the 3 x 3 kernel in the small network's convolution.
 KERNEL = 9
 
 
 def check_dependence(norm: str | type[Norm], **settings: Any) -> None:
-    """In training, a sample's output depends on the rest of the batch if and only if the norm declares `depends_on_batch`."""
-    of = subject(norm, **settings)
-    x = draw(of.images) * 30 + 100  # far from the running averages: batch renorm within its bounds is the same alone
-    module = of.warmed_up()
+    """In training, a sample's output depends on the rest of the batch exactly if the norm declares `depends_on_batch`."""
+    tested = subject(norm, **settings)
+    x = (
+        draw(tested.images) * 30 + 100
+    )  # far from the running averages: within its bounds, batch renorm does not depend on the batch
+    module = tested.warmed_up()
     module.update_running = False
     together, alone = module(x), torch.cat([module(sample[None]) for sample in x])
     same = bool((together - alone).abs().max() <= ROUNDING * together.abs().max())
-    declared = of.cls.depends_on_batch
+    declared = tested.cls.depends_on_batch
     require(
         same != declared,
         f"declares depends_on_batch={declared}, but a sample's output {'does not change' if same else 'changes'} with its batch",
@@ -36,24 +38,24 @@ def check_dependence(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_invariances(norm: str | type[Norm], **settings: Any) -> None:
-    """In training, the output is blind to every change of the input that the norm declares in `invariances`."""
-    of = subject(norm, **settings)
+    """In training, no change of the input that the norm declares in `invariances` changes the output."""
+    tested = subject(norm, **settings)
     if settings:
-        return  # declared is what holds at default settings
-    wrong = sorted(of.cls.invariances - true_invariances(of))
+        return  # the declaration is about default settings
+    wrong = sorted(tested.cls.invariances - true_invariances(tested))
     require(not wrong, f"declares the invariances {', '.join(wrong)}, but the output changes")
 
 
-def true_invariances(of: Subject) -> frozenset[str]:
-    """Which of `INVARIANCES` hold of a new norm, at the start of a run and, where it has a clock, long after."""
+def true_invariances(tested: Subject) -> frozenset[str]:
+    """The `INVARIANCES` that hold for a new norm, at the start of a run and, if it has a clock, late in one."""
     found = set(INVARIANCES)
     for late in (False, True):
-        module: Any = of.build().double()
+        module: Any = tested.build().double()
         if late and not set_clock(module):
             continue
         module.update_running = False
         module.eps = min(module.eps, 1e-12)
-        x = draw(of.images, dtype=torch.float64)
+        x = draw(tested.images, dtype=torch.float64)
         y = module(x).detach()
         for name in INVARIANCES:
             changed, expected = _changed(name, x, y)
@@ -63,7 +65,7 @@ def true_invariances(of: Subject) -> frozenset[str]:
 
 
 def _changed(name: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The input changed as the invariance says, and the output that is then expected."""
+    """The input, changed as the invariance says, and the output to expect."""
     what, _, how = name.partition("_")
     dimension = {"input": None, "batch": 0, "sample": 0, "channel": 1}[what]
     if how == "permutation":
@@ -78,13 +80,13 @@ def _changed(name: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_counts(norm: str | type[Norm], **settings: Any) -> None:
-    """At default settings the numbers in parameters and in persistent buffers are the declared ones, formulas in C."""
-    of = subject(norm, **settings)
+    """At default settings, the numbers of parameters and of persistent buffer values equal the declared formulas in C."""
+    tested = subject(norm, **settings)
     if settings:
         return
-    for channels in (of.channels, 3 * of.channels):
-        counts = _counts(of, channels)
-        declared = {"parameter_count": of.cls.parameter_count, "buffer_count": of.cls.buffer_count}
+    for channels in (tested.channels, 3 * tested.channels):
+        counts = _counts(tested, channels)
+        declared = {"parameter_count": tested.cls.parameter_count, "buffer_count": tested.cls.buffer_count}
         for (what, formula), count in zip(declared.items(), counts, strict=True):
             value = evaluate(formula, C=channels, F=channels * KERNEL)
             require(
@@ -94,12 +96,12 @@ def check_counts(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_start(norm: str | type[Norm], **settings: Any) -> None:
-    """Every parameter starts at the value declared in `starts_at`, whatever the global random numbers."""
-    of = subject(norm, **settings)
-    module = of.build()
+    """Every parameter starts at the value in `starts_at`, whatever the global random state."""
+    tested = subject(norm, **settings)
+    module = tested.build()
     for name, parameter in module.named_parameters():
         starts_at = {**module.starts_at, **{key: value for key, value in settings.items() if key in module.starts_at}}
-        require(name in starts_at, f"has a parameter {name!r}, but starts_at tells only of {sorted(starts_at)}")
+        require(name in starts_at, f"has a parameter {name!r}, but starts_at names only {sorted(starts_at)}")
         declared = float(starts_at[name])
         values = parameter.detach()
         require(
@@ -109,24 +111,24 @@ def check_start(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_random_numbers(norm: str | type[Norm], **settings: Any) -> None:
-    """Building the norm and using it draw none of the global random numbers, which others would then miss."""
-    of = subject(norm, **settings)
+    """Building and using the norm draws no global random numbers, which would shift those of others."""
+    tested = subject(norm, **settings)
     state = torch.get_rng_state()
-    module = of.build()
+    module = tested.build()
     require(torch.equal(state, torch.get_rng_state()), "building the norm draws from the global random numbers")
-    module(draw(of.images))
-    module.eval()(draw(of.images))
+    module(draw(tested.images))
+    module.eval()(draw(tested.images))
     require(torch.equal(state, torch.get_rng_state()), "using the norm draws from the global random numbers")
 
 
-def _counts(of: Subject, channels: int) -> tuple[int, int]:
-    """Numbers in parameters and in persistent buffers of one norm, with what it adds to the layer ahead."""
-    if of.cls.slot in ("norm", "site"):
-        module: Any = of.build(channels)
+def _counts(tested: Subject, channels: int) -> tuple[int, int]:
+    """The numbers of parameters and of persistent buffer values of one norm, with what it adds to the layer ahead."""
+    if tested.cls.slot in ("norm", "site"):
+        module: Any = tested.build(channels)
         of_the_layers: set[int] = set()
     else:
-        module = of.network(positions=2, channels=channels)
-        if of.cls.slot == "branch":
+        module = tested.network(positions=2, channels=channels)
+        if tested.cls.slot == "branch":
             module = norms_in(module)[-1]  # at the end of the branch
             of_the_layers = set()
         else:

@@ -1,4 +1,4 @@
-"""Check on torch.func's ensembles: several models in one call of vmap do what each of them does by itself."""
+"""Checks torch.func's ensembles: in one call of vmap, each of several models does what it does alone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MODELS = 3
 
 
 def check_vmap(norm: str | type[Norm], **settings: Any) -> None:
-    """torch.func.vmap over stacked parameters and buffers runs several models at once, with gradients and without, in training and eval mode."""
-    of = subject(norm, **settings)
-    models = [_model(of, seed) for seed in range(MODELS)]
-    x = torch.stack([draw(of.images, seed=seed) for seed in range(MODELS)])
+    """torch.func.vmap over stacked state runs several models at once, with and without gradients, in both modes."""
+    tested = subject(norm, **settings)
+    models = [_model(tested, seed) for seed in range(MODELS)]
+    x = torch.stack([draw(tested.images, seed=seed) for seed in range(MODELS)])
     for training, with_gradient in itertools.product((True, False), (True, False)):
         for model in models:
             model.train(training)
@@ -34,9 +34,12 @@ def check_vmap(norm: str | type[Norm], **settings: Any) -> None:
             _check_ensemble(models, x, with_gradient, what)
 
 
-def _model(of: Subject, seed: int) -> nn.Module:
-    """One member, so late in the run that every schedule is over. Behind a layer: vmap leaves what that gives in another layout."""
-    model: nn.Module = of.warmed_up(of.network())
+def _model(tested: Subject, seed: int) -> nn.Module:
+    """One member, so late in the run that every schedule is over.
+
+    It is behind a layer, because vmap gives the layer's output another memory layout.
+    """
+    model: nn.Module = tested.warmed_up(tested.network())
     set_clock(model)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -45,7 +48,7 @@ def _model(of: Subject, seed: int) -> nn.Module:
 
 
 def _check_ensemble(models: Sequence[nn.Module], x: Tensor, with_gradient: bool, what: str) -> None:
-    """Outputs, gradients and state of all models together are those of a loop over copies of them."""
+    """Outputs, gradients and state of all models together equal those of a loop over copies of them."""
     parameters, buffers = torch.func.stack_module_state(list(models))
     skeleton = copy.deepcopy(models[0]).to("meta")
     weighting = draw(tuple(x.shape[1:]), seed=4)
@@ -59,7 +62,7 @@ def _check_ensemble(models: Sequence[nn.Module], x: Tensor, with_gradient: bool,
         gradients: dict[str, Tensor] = {}
         if with_gradient:
             gradients, outputs = torch.func.vmap(torch.func.grad(weighed, has_aux=True))(parameters, buffers, x)
-        else:  # one of the two is enough to run with random numbers of its own for each model
+        else:  # it is enough if one of the two runs with separate random numbers for each model
             _, outputs = torch.func.vmap(weighed, randomness="different")(parameters, buffers, x)
     for index, model in enumerate(models):
         alone = copy.deepcopy(model)

@@ -1,6 +1,6 @@
-"""A function's gradient against its finite differences along a direction: two more calls of the function, however large its input.
+"""Compares a function's gradient with finite differences along one direction, at the cost of two more calls.
 
-In come a function of tensors in float64 and its inputs; a ContractError comes out where the two differ.
+In: a function of float64 tensors and its inputs. Raises ContractError if the two differ.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from torch import Tensor
 from normlib.testing.requirements import require
 
 STEP = 1e-6  # as torch.autograd.gradcheck
-# Of the gradient's length, which is about what the derivative along a random direction comes to. Rounding in float64 over the
-# step makes less than 1e-8 of it.
+# As a share of the gradient's length, which is about the size of the derivative along a random direction. Rounding in float64,
+# divided by the step, is below 1e-8 of it.
 ALLOWED = 1e-4
 
 
 def require_gradients(
     function: Callable[..., Tensor | Sequence[Tensor]], inputs: Sequence[Tensor], draw: Callable[..., Tensor], what: str
 ) -> None:
-    """The gradient of a random weighting of the outputs to each input is that of finite differences in a random direction."""
+    """The gradient of a randomly weighted output agrees with finite differences in a random direction, for each input."""
     outputs = function(*inputs)
     shapes = [tuple(y.shape) for y in _several(outputs)]
     weightings = [draw(shape, seed=50 + index, dtype=torch.float64) for index, shape in enumerate(shapes)]

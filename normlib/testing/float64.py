@@ -1,4 +1,4 @@
-"""Check on float64: such a layer computes in float64 from end to end, and its averages are exact."""
+"""Checks float64: a float64 layer computes in float64 from end to end, and its averages are exact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXACT = 1e-12  # a few thousand roundings of float64
 
 
 class _Narrow(TorchDispatchMode):
-    """Notes every operation with a floating tensor of less than float64 in it."""
+    """Records every operation that touches a floating tensor narrower than float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,29 +37,29 @@ class _Narrow(TorchDispatchMode):
 
 
 def check_float64(norm: str | type[Norm], **settings: Any) -> None:
-    """A float64 layer computes in float64 alone, forward and backward, and averages its statistics to 12 digits, with momentum=None too."""
-    of = subject(norm, **settings)
+    """A float64 layer computes in float64 only, and averages statistics to 12 digits, also with momentum=None."""
+    tested = subject(norm, **settings)
     for late in (False, True):
-        module: nn.Module = of.warmed_up(of.standing()).double()
+        module: nn.Module = tested.warmed_up(tested.standing()).double()
         if late:
             set_clock(module)
         for training in (True, False):
             with _Narrow() as narrow:
-                y = module.train(training)(draw(of.images, dtype=torch.float64).requires_grad_())
+                y = module.train(training)(draw(tested.images, dtype=torch.float64).requires_grad_())
                 y.square().sum().backward()
             first = next(iter(narrow.seen), "")
-            require(not narrow.seen, f"a float64 layer computes in less: {first}")
-    if "dtype" in inspect.signature(of.cls).parameters:
-        for name, value in state_of(of.build(dtype=torch.float64)).items():
+            require(not narrow.seen, f"a float64 layer computes in lower precision: {first}")
+    if "dtype" in inspect.signature(tested.cls).parameters:
+        for name, value in state_of(tested.build(dtype=torch.float64)).items():
             wide = value.dtype is torch.float64 or not value.is_floating_point()
             require(wide, f"built with dtype=torch.float64, {name} is {value.dtype}")
-    made = of.build()
+    made = tested.build()
     if hasattr(made, "momentum") and made.has_running_statistics:
-        _check_mean_of_batches(of.build, of.images)
+        _check_mean_of_batches(tested.build, tested.images)
 
 
 def _check_mean_of_batches(build: Any, shape: tuple[int, ...]) -> None:
-    """With momentum=None the running statistics are the mean of those of three batches, each taken as the first of a new norm."""
+    """With momentum=None the running statistics are the mean over three batches, each taken alone by a new norm."""
     batches = [draw(shape, seed=seed, dtype=torch.float64) * (seed + 1) + seed for seed in range(3)]
     total, single = build().double(), [build().double() for _ in batches]
     for norm, x in zip(single, batches, strict=True):
@@ -71,4 +71,4 @@ def _check_mean_of_batches(build: Any, shape: tuple[int, ...]) -> None:
     ]
     expected = {name: torch.stack([average[name] for average in averages]).mean(0) for name in averages[0]}
     got = {name: value for name, value in state_of(total).items() if name in expected}
-    require_same_values(got, expected, EXACT, "momentum=None after three batches, against the mean of what each gives")
+    require_same_values(got, expected, EXACT, "momentum=None after three batches, against the mean over each alone")

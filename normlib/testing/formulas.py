@@ -1,4 +1,4 @@
-"""Declared counts: a formula such as "2C+1" in, a number out. Evaluates arithmetic on two names and nothing else."""
+"""Evaluates declared counts: a formula such as "2C+1" in, a number out. Knows arithmetic on two names and nothing else."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ OPERATORS = {
     ast.Pow: operator.pow,
 }
 NAMES = ("C", "F")
-"""C is the number of channels, F the number of inputs of one output of the layer ahead."""
+"""C is the number of channels. F is the number of inputs of one output of the layer ahead."""
 
 
 def evaluate(formula: str, **names: int) -> int:
-    """The formula's value; ContractError unless it is made of whole numbers, C, F, ``+ - * // **`` and brackets; "2C" is 2 * C."""
+    """The formula's value. "2C" is 2 * C.
+
+    Raises ContractError unless it consists of whole numbers, C, F, ``+ - * // **`` and brackets.
+    """
     try:
         return _value(ast.parse(re.sub(r"(?<=[\dCF)])\s*(?=[CF(])", "*", formula), mode="eval").body, names)
     except (SyntaxError, KeyError, TypeError) as error:

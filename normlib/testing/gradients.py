@@ -1,7 +1,8 @@
-"""Checks on gradients: first and second ones are those of finite differences in float64, in every layout and at every size.
+"""Checks on gradients: first and second gradients agree with finite differences in float64, in every layout and size.
 
-What a norm declares to hold constant (`constant_in_gradient`) passes through its `stop_gradient`; here the values of the
-first call are put in its place in every further one, so that finite differences hold it as well.
+A norm may declare that its gradient takes something as constant (`constant_in_gradient`). Such values pass through its
+`stop_gradient`. Here every further call reuses the values of the first call, so finite differences hold them constant,
+too.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from normlib.testing.finite_differences import require_gradients
 from normlib.testing.requirements import ContractError, accepted, require
 from normlib.testing.subject import LAYOUTS, Subject, draw, set_clock, subject
 
-# Norms may take another way through large inputs; from 2^16 values on (16 channels) normlib's do.
+# Norms may use other code for large inputs. normlib's do from 2^16 values on (16 channels).
 LARGE = (4, 32, 32)  # samples and positions
 
 
 class Held:
-    """Stands in for `stop_gradient`: keeps the values of the first call of the norm and gives them back in every further call."""
+    """Replaces `stop_gradient`: keeps the values of the norm's first call and returns them in every further call."""
 
     def __init__(self) -> None:
         self.values: list[Tensor] = []
@@ -40,7 +41,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Case:
-    """A norm as a function of its input and parameters, at these values; few enough of them to look at each, or not."""
+    """A norm as a function of its input and parameters, at these values. `few`: few enough to check each of them."""
 
     what: str
     function: Callable[..., Tensor]
@@ -50,10 +51,10 @@ class Case:
 
 
 def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
-    """Gradients to the input and the parameters are those of finite differences, in training and in eval mode."""
-    of = subject(norm, **settings)
+    """Gradients for the input and the parameters agree with finite differences, in training and in eval mode."""
+    tested = subject(norm, **settings)
     held = 0
-    for case in _cases(of):
+    for case in _cases(tested):
         held += case.num_held
         what = f"gradients ({case.what}) are not those of finite differences"
         if case.few:
@@ -61,7 +62,7 @@ def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
         else:
             require_gradients(case.function, case.inputs, draw, what)
     if not settings:
-        declared = of.cls.constant_in_gradient
+        declared = tested.cls.constant_in_gradient
         require(
             bool(declared) == bool(held),
             f"declares constant_in_gradient={declared!r}, but takes {held or 'nothing'} through self.stop_gradient() in training",
@@ -69,9 +70,9 @@ def check_gradients(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_second_gradients(norm: str | type[Norm], **settings: Any) -> None:
-    """Gradients of gradients are those of finite differences: gradient penalties and sharpness can be trained on."""
-    of = subject(norm, **settings)
-    for case in _cases(of):
+    """Gradients of gradients agree with finite differences, so gradient penalties and sharpness can be trained on."""
+    tested = subject(norm, **settings)
+    for case in _cases(tested):
         weighting = draw(tuple(case.inputs[0].shape), seed=4, dtype=torch.float64)
 
         def gradients(*inputs: Tensor, case: Case = case, weighting: Tensor = weighting) -> tuple[Tensor, ...]:
@@ -90,22 +91,22 @@ def _by_torch(check: Callable[..., bool], what: str, *inputs: Any, **options: An
         check(*inputs, **options)
     except GradcheckError as error:
         raise ContractError(
-            f"{what}: {str(error).splitlines()[0]} What the gradient is to take as constant is declared as constant_in_gradient "
-            "and passes through self.stop_gradient(value)."
+            f"{what}: {str(error).splitlines()[0]} Declare what the gradient should take as constant in constant_in_gradient, "
+            "and pass it through self.stop_gradient(value)."
         ) from error
 
 
-def _cases(of: Subject) -> Iterator[Case]:
-    images = (3, of.channels, 2, 2)
-    large = (LARGE[0], of.channels, *LARGE[1:])
-    layouts = {"": images, "flat, ": (4, of.channels), "channels_last, ": images, "large, ": large}
+def _cases(tested: Subject) -> Iterator[Case]:
+    images = (3, tested.channels, 2, 2)
+    large = (LARGE[0], tested.channels, *LARGE[1:])
+    layouts = {"": images, "flat, ": (4, tested.channels), "channels_last, ": images, "large, ": large}
     cases = [("training", layout) for layout in layouts] + [("training late in the run", ""), ("eval mode", "")]
     for mode, layout in cases:
         shape = layouts[layout]
-        module = of.standing(len(shape) - 2)
+        module = tested.standing(len(shape) - 2)
         if accepted(module, draw(shape)) is None:
-            continue  # as check_degenerate has it
-        module = of.warmed_up(module, (6, *shape[1:])).double()
+            continue  # check_degenerate covers this
+        module = tested.warmed_up(module, (6, *shape[1:])).double()
         if mode.endswith("run") and not set_clock(module):
             continue
         module.train(mode != "eval mode")
@@ -123,8 +124,10 @@ def _cases(of: Subject) -> Iterator[Case]:
 
 
 def _as_function(module: nn.Module) -> tuple[Callable[..., Tensor], list[Held]]:
-    """The module as a function of its input and parameters that always starts from the same state, and what it holds constant:
-    the values of the first call."""
+    """The module as a function of its input and parameters, and what it holds constant: the values of the first call.
+
+    The function always starts from the same state.
+    """
     names = [name for name, _ in module.named_parameters()]
     holders: list[Any] = [part for part in module.modules() if hasattr(part, "stop_gradient")]  # norms and their parts
     stand_ins = [Held() for _ in holders]

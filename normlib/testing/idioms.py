@@ -1,4 +1,4 @@
-"""Checks on what users of torch.nn expect of a layer: reset_parameters, bias=False, track_running_stats, parameters that can be cut in shares."""
+"""Checks on what users of torch.nn expect: reset_parameters, bias=False, track_running_stats, and parameters to shard."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from normlib.testing.subject import draw, norms_in, subject
 
 
 def check_reset_parameters(norm: str | type[Norm], **settings: Any) -> None:
-    """reset_parameters() puts parameters, running statistics and reports back to a new norm's, in the same tensors."""
-    of = subject(norm, **settings)
-    new, used = of.standing(), of.warmed_up(of.standing())
+    """reset_parameters() restores the parameters, running statistics and reports of a new norm, in the same tensors."""
+    tested = subject(norm, **settings)
+    new, used = tested.standing(), tested.warmed_up(tested.standing())
     for start, module in zip(norms_in(new), norms_in(used), strict=True):
         tensors = {name: value.data_ptr() for name, value in [*module.named_parameters(), *module.named_buffers()]}
         module.reset_parameters()
         after, right = state_of(module), state_of(start)
         wrong = [name for name, value in right.items() if not torch.equal(after[name], value)]
-        require(not wrong, f"reset_parameters() leaves {', '.join(wrong)} other than a new norm has it")
+        require(not wrong, f"reset_parameters() leaves {', '.join(wrong)} different from a new norm's")
         kept = {name: value.data_ptr() for name, value in [*module.named_parameters(), *module.named_buffers()]}
-        require(tensors == kept, "reset_parameters() puts new tensors in place of those that an optimizer may hold")
+        require(tensors == kept, "reset_parameters() replaces tensors that an optimizer may hold")
         require(module.report() == start.report(), f"after reset_parameters() it still reports {module.report()}")
 
 
 def check_no_bias(norm: str | type[Norm], **settings: Any) -> None:
-    """Where the constructor takes bias=, bias=False leaves the bias out and changes nothing else, as in torch.nn."""
-    of = subject(norm, **settings)
-    if "bias" not in inspect.signature(of.cls).parameters or "bias" in settings:
+    """If the constructor takes bias=, bias=False leaves the bias out and changes nothing else, as in torch.nn."""
+    tested = subject(norm, **settings)
+    if "bias" not in inspect.signature(tested.cls).parameters or "bias" in settings:
         return
-    whole, without = of.warmed_up(), of.build(bias=False)
+    whole, without = tested.warmed_up(), tested.build(bias=False)
     require(without.bias is None, "bias=False leaves a bias in place")
     require(
         "bias" not in without.state_dict() and "bias" in without._parameters,
@@ -45,21 +45,21 @@ def check_no_bias(norm: str | type[Norm], **settings: Any) -> None:
     nn.init.zeros_(whole.bias)
     without.load_state_dict({name: value for name, value in whole.state_dict().items() if name != "bias"})
     for training in (True, False):
-        x = draw(of.images, seed=5)
+        x = draw(tested.images, seed=5)
         y, right = without.train(training)(x), whole.train(training)(x)
         require_close(y, right, ROUNDING, f"bias=False against a bias of zero, {'training' if training else 'eval'}")
 
 
 def check_track_running_stats(norm: str | type[Norm], **settings: Any) -> None:
-    """track_running_stats set to False later is as in torch.nn: training moves no running statistics, and eval mode still uses them."""
-    of = subject(norm, **settings)
-    tracking: Any = of.warmed_up()
+    """With track_running_stats=False set later, training moves no statistics and eval mode uses them, as in torch.nn."""
+    tested = subject(norm, **settings)
+    tracking: Any = tested.warmed_up()
     if not tracking.has_running_statistics or not hasattr(tracking, "track_running_stats"):
         return
     stopped = copy.deepcopy(tracking)
     stopped.track_running_stats = False
     before = state_of(stopped)
-    x = draw(of.images, seed=5)
+    x = draw(tested.images, seed=5)
     expected = copy.deepcopy(tracking)(x)
     require_close(stopped(x), expected, ROUNDING, "track_running_stats = False changes the output in training")
     require(
@@ -70,6 +70,6 @@ def check_track_running_stats(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_parameter_dimensions(norm: str | type[Norm], **settings: Any) -> None:
-    """Every parameter has a dimension to be cut along: FSDP2's fully_shard refuses those of none."""
+    """Every parameter has a dimension for sharding: FSDP2's fully_shard refuses parameters without one."""
     for name, parameter in subject(norm, **settings).standing().named_parameters():
         require(parameter.dim() > 0, f"{name} has no dimension, so fully_shard refuses it; give it the shape (1,)")

@@ -1,4 +1,4 @@
-"""Checks on memory formats: what comes in as channels_last goes out so, and no layout changes a value."""
+"""Checks on memory formats: channels_last stays channels_last, and no layout changes a value."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from normlib.testing.subject import LAYOUTS, draw, subject
 
 
 def check_memory_formats(norm: str | type[Norm], **settings: Any) -> None:
-    """channels_last comes out as channels_last, contiguous as contiguous; values and gradients do not depend on the layout."""
-    of = subject(norm, **settings)
-    for shape in of.shapes[1:]:
+    """channels_last stays channels_last and contiguous contiguous; values and gradients do not depend on the layout."""
+    tested = subject(norm, **settings)
+    for shape in tested.shapes[1:]:
         x = draw(shape)
-        for module in (of.warmed_up(), of.warmed_up().eval()):
+        for module in (tested.warmed_up(), tested.warmed_up().eval()):
             module.update_running = False
             leaf = x.clone().requires_grad_()
             y = module(leaf)

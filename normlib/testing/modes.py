@@ -1,4 +1,4 @@
-"""Checks on the switches: what training, eval mode, freezing and a batch that is not finite do to a norm's state."""
+"""Checks on the switches: how training, eval mode, freezing and a non-finite batch affect a norm's state."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from normlib.testing.subject import draw, norms_in, subject
 
 
 def check_modes(norm: str | type[Norm], **settings: Any) -> None:
-    """Running statistics, and counters for reports, move in training and nowhere else; in eval mode every sample is treated alone."""
-    of = subject(norm, **settings)
-    module = of.warmed_up(of.standing()).eval()
+    """Running statistics and counters for reports move only in training, and eval mode treats every sample alone."""
+    tested = subject(norm, **settings)
+    module = tested.warmed_up(tested.standing()).eval()
     before = state_of(module)
-    x = draw(of.images, seed=5)
+    x = draw(tested.images, seed=5)
     y = module(x)
     require(same_state(before, state_of(module)), "the state changes in eval mode")
     require_close(
@@ -32,15 +32,15 @@ def check_modes(norm: str | type[Norm], **settings: Any) -> None:
         each.update_running = True
     module(x)
     has_state = before.keys() != dict(module.named_parameters()).keys()
-    require(has_state != same_state(before, state_of(module)), "the running statistics stay put in training")
+    require(has_state != same_state(before, state_of(module)), "the running statistics do not move in training")
 
 
 def check_frozen(norm: str | type[Norm], **settings: Any) -> None:
-    """A frozen norm changes no state and trains nothing, after train() too, and normalizes as in eval mode; unfreeze() undoes it."""
-    of = subject(norm, **settings)
-    module = of.warmed_up(of.standing()).eval()
+    """A frozen norm changes no state, trains nothing and acts as in eval mode, even after train(); unfreeze() undoes it."""
+    tested = subject(norm, **settings)
+    module = tested.warmed_up(tested.standing()).eval()
     before = state_of(module)
-    x = draw(of.images, seed=5)
+    x = draw(tested.images, seed=5)
     y = module(x)
     for each in norms_in(module):
         each.freeze()
@@ -56,13 +56,13 @@ def check_frozen(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_non_finite(norm: str | type[Norm], **settings: Any) -> None:
-    """A batch that is not finite leaves no trace in the state under float16 or autocast, where a loss scaler skips its step."""
-    of = subject(norm, **settings)
+    """A non-finite batch leaves no trace in the state under float16 or autocast, where a loss scaler skips its step."""
+    tested = subject(norm, **settings)
     for dtype, autocast in ((torch.float16, False), (torch.float32, True)):
         for poison in (float("inf"), float("nan")):
-            module = of.warmed_up()
+            module = tested.warmed_up()
             before = copy.deepcopy(module.state_dict())
-            x = draw(of.images).to(dtype)
+            x = draw(tested.images).to(dtype)
             x[0, 0] = poison
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
                 module(x)

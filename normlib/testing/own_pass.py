@@ -1,4 +1,4 @@
-"""Check on state that moves between a forward pass and its backward pass: the gradient is still that of its own pass."""
+"""Checks state that moves between a forward pass and its backward pass: the gradient still belongs to its own pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normlib.norms.base import Norm
 from normlib.testing.requirements import ROUNDING, require_same_values
 from normlib.testing.subject import Subject, draw, set_clock, subject
 
-# What happens in turn, the number being the batch, and in which order the passes go backward.
+# The events in turn, and the order of the backward passes. An event's index is its batch.
 COURSES: tuple[tuple[Sequence[str], Sequence[int]], ...] = (
     (("eval", "train"), (0,)),
     (("train", "train"), (0, 1)),
@@ -21,36 +21,36 @@ COURSES: tuple[tuple[Sequence[str], Sequence[int]], ...] = (
 
 
 def check_own_pass(norm: str | type[Norm], **settings: Any) -> None:
-    """A gradient is that of its own forward pass, whatever training passes and loaded statistics come before its backward pass."""
-    of = subject(norm, **settings)
+    """A gradient belongs to its own forward pass, even if training passes or loaded statistics come in between."""
+    tested = subject(norm, **settings)
     for course, order in COURSES:
-        expected = _gradients(of, course, order, at_once=True)
-        got = _gradients(of, course, order, at_once=False)
+        expected = _gradients(tested, course, order, at_once=True)
+        got = _gradients(tested, course, order, at_once=False)
         what = f"{', then '.join(course)}, then backward of pass {' and '.join(str(index + 1) for index in order)}"
         require_same_values(got, expected, ROUNDING, f"{what}: gradients")
 
 
-def _late(of: Subject, shift: float = 0.0) -> nn.Module:
-    """Warmed up, and so late in the run that every schedule is over: then the state takes part in the output."""
-    module: nn.Module = of.warmed_up(of.standing())
+def _late(tested: Subject, shift: float = 0.0) -> nn.Module:
+    """Warmed up, and so late in the run that every schedule is over: then the state affects the output."""
+    module: nn.Module = tested.warmed_up(tested.standing())
     set_clock(module)
-    module(draw(of.images, seed=8) + shift)
+    module(draw(tested.images, seed=8) + shift)
     return module
 
 
-def _gradients(of: Subject, course: Sequence[str], order: Sequence[int], at_once: bool) -> dict[str, Tensor]:
-    """The gradients of the inputs and, summed, of the parameters, where each pass goes backward at once, or at the end."""
-    module = _late(of)
+def _gradients(tested: Subject, course: Sequence[str], order: Sequence[int], at_once: bool) -> dict[str, Tensor]:
+    """The gradients of the inputs and, summed, of the parameters. Each pass goes backward at once, or all at the end."""
+    module = _late(tested)
     inputs: dict[int, Tensor] = {}
     losses: dict[int, Tensor] = {}
     for index, event in enumerate(course):
-        if event == "load":  # the buffers alone: autograd itself refuses parameters that have changed
-            other = _late(of, shift=2.0)
+        if event == "load":  # only the buffers: autograd itself refuses changed parameters
+            other = _late(tested, shift=2.0)
             parameters = dict(other.named_parameters())
             loaded = {name: value for name, value in other.state_dict().items() if name not in parameters}
             module.load_state_dict(loaded, strict=False)
             continue
-        inputs[index] = draw(of.images, seed=5 + index).requires_grad_()
+        inputs[index] = draw(tested.images, seed=5 + index).requires_grad_()
         y = module.train(event == "train")(inputs[index])
         losses[index] = (y * draw(tuple(y.shape), seed=40 + index)).sum()
         if at_once and index in order:

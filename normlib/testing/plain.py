@@ -1,7 +1,7 @@
-"""Which checks hold a plain module to a promise. Runs none.
+"""Says which promises a plain module has made. Runs no check.
 
-A plain module says nothing of itself. What a comparison rests on it has to keep all the same: that it fits into networks, and
-that it can be saved, copied and sent to another process. Every other check is run and told, and breaks no promise.
+A plain module says nothing about itself. It still has to keep what a comparison rests on: it fits into networks, and
+can be saved, copied and sent to another process. All other checks run and are reported, but break no promise.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ DECLARED_BY_THE_BASE_CLASS = {
     "declarations": "it declares nothing",
     "counts": "its parameters and buffers are counted, not declared",
     "start": "its parameters start where its constructor puts them",
-    "dependence": "whether it depends on the batch is found out by numbers, not declared",
+    "dependence": "whether it depends on the batch is measured, not declared",
     "invariances": "it declares no invariances",
-    "running_averages": "what its buffers average is its own affair, so evaluation.statistics=precise is refused where they move",
+    "running_averages": "it does not say what its buffers average, so evaluation.statistics=precise is refused if they move",
 }
-"""Checks of what normlib.Norm and normlib.RunningNorm have a norm declare: why they have nothing to look at."""
+"""Checks of declarations in normlib.Norm and normlib.RunningNorm, and why they do not apply to a plain module."""
 
 
 def promises(cls: type[Norm], check: str) -> bool:

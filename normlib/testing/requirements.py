@@ -1,4 +1,4 @@
-"""What checks require: conditions come in, a ContractError goes out where one does not hold."""
+"""What checks require: they pass conditions, and ContractError is raised if one does not hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from normlib.errors import NormlibError
 
-# Float32 holds a value to 6e-8 of its size; a few dozen operations on values of order one stay below 1e-5.
+# Float32 rounds by up to 6e-8 of a value. A few dozen operations on values of order one stay below 1e-5.
 ROUNDING = 1e-5
 
 
@@ -31,13 +31,13 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_close(got: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
-    """Largest difference at most `tolerance`, relative where values exceed one."""
+    """The largest difference is at most `tolerance`, and relative for values above one."""
     require(got.shape == expected.shape, f"{what}: shape {tuple(got.shape)} against {tuple(expected.shape)}")
     expected = expected.detach().double()
     error = ((got.detach().double() - expected) / expected.abs().clamp(min=1)).abs()
     require(bool(got.isfinite().all()), f"{what}: the output is not finite")
     largest = float(error.max()) if error.numel() else 0.0
-    require(largest <= tolerance, f"{what}: off by {largest:.3g}, allowed are {tolerance:g}")
+    require(largest <= tolerance, f"{what}: off by {largest:.3g}, allowed is {tolerance:g}")
 
 
 def same_state(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
@@ -46,20 +46,20 @@ def same_state(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
-    """Copies of all parameters and buffers, those that no state_dict holds too."""
+    """Copies of all parameters and buffers, including those outside the state_dict."""
     return {name: value.detach().clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
 
 
 def require_same_values(got: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float, what: str) -> None:
-    """The same names, and under each the same values: gradients, parameters or buffers, relative to the largest where it exceeds one."""
-    require(got.keys() == expected.keys(), f"{what}: there are {sorted(got)}, expected are {sorted(expected)}")
+    """The same names with the same values (gradients, parameters, buffers), relative to the largest if it is above one."""
+    require(got.keys() == expected.keys(), f"{what}: got {sorted(got)}, expected {sorted(expected)}")
     for name, value in expected.items():
         scale = value.detach().abs().max().clamp(min=1) if value.numel() and value.is_floating_point() else 1
         require_close(got[name] / scale, value / scale, tolerance, f"{what}: {name}")
 
 
 def accepted(module: Any, *inputs: Any) -> Any:
-    """What the call returns, or None where it refuses its input with a ValueError."""
+    """The result of the call, or None if it refuses its input with a ValueError."""
     try:
         return module(*inputs)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Checks on running statistics: they are averages, and of what their names say."""
+"""Checks on running statistics: they are averages of what their names say."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from normlib.norms.base import Norm
 from normlib.testing.requirements import ROUNDING, require, state_of
 from normlib.testing.subject import draw, subject
 
-# A running variance may be that of the batch or its unbiased estimate, a running deviation may have epsilon inside.
+# A running variance may be the batch's or its unbiased estimate. A running deviation may include epsilon.
 NAMES = ("running_mean", "running_var", "running_std")
-EXACT = 1e-9  # of float64, where the statistic of a batch is told from a step of `momentum`, a hundredth or so
+EXACT = 1e-9  # of float64; a batch's statistic is inferred from a step of `momentum`, about a hundredth
 
 
 def check_running_averages(norm: str | type[Norm], **settings: Any) -> None:
-    """running_<statistic> is an average of it, the new value weighing `momentum`; those of mean, var and std are what they are called."""
-    of = subject(norm, **settings)
-    module: Any = of.build().double()
+    """running_<statistic> is an average, the new value weighing `momentum`; mean, var and std are what their names say."""
+    tested = subject(norm, **settings)
+    module: Any = tested.build().double()
     momentum = getattr(module, "momentum", None)
     start = {name: value for name, value in state_of(module).items() if name.startswith("running_")}
     if not start or not isinstance(momentum, float):
         return
-    batches = [draw(of.images, seed=3, dtype=torch.float64) + 1, 5 * draw(of.images, seed=4, dtype=torch.float64) - 2]
-    new: list[dict[str, Tensor]] = []  # the statistics of each batch, as one step from the start shows them
+    batches = [
+        draw(tested.images, seed=3, dtype=torch.float64) + 1,
+        5 * draw(tested.images, seed=4, dtype=torch.float64) - 2,
+    ]
+    new: list[dict[str, Tensor]] = []  # the statistics of each batch, inferred from one step after the start
     for x in batches:
-        one_step: Any = of.build().double()
+        one_step: Any = tested.build().double()
         one_step(x)
         new.append({name: value + (getattr(one_step, name) - value) / momentum for name, value in start.items()})
         module(x)
@@ -37,15 +40,15 @@ def check_running_averages(norm: str | type[Norm], **settings: Any) -> None:
             expected = expected + momentum * (statistics[name] - expected)
         require(
             _same(getattr(module, name), expected),
-            f"after two batches {name} is no average of what it takes from each, weighted by momentum={momentum:g}",
+            f"after two batches {name} is not an average of its values for each, weighted by momentum={momentum:g}",
         )
-        if name in NAMES and of.cls.depends_on_batch and value.shape == (of.channels,):
+        if name in NAMES and tested.cls.depends_on_batch and value.shape == (tested.channels,):
             for x, statistics in zip(batches, new, strict=True):
                 _require_named(name, statistics[name], x, module.eps)
 
 
 def _require_named(name: str, statistic: Tensor, x: Tensor, eps: float) -> None:
-    """The statistic (C,) that a batch gave is the one of that name over samples and positions."""
+    """A batch's statistic (C,) is the one in its name, over samples and positions."""
     axes = [0, *range(2, x.dim())]
     var, unbiased = x.var(axes, correction=0), x.var(axes, correction=1)
     if name == "running_mean":
@@ -57,7 +60,7 @@ def _require_named(name: str, statistic: Tensor, x: Tensor, eps: float) -> None:
     inside = (statistic >= lowest - ROUNDING) & (statistic <= highest + ROUNDING)
     require(
         bool(inside.all()),
-        f"{name} took {float(statistic[~inside].flatten()[:1].sum()):g} from a batch where {float(lowest[~inside][:1].sum()):g} is right",
+        f"{name} took {float(statistic[~inside].flatten()[:1].sum()):g} from a batch, but {float(lowest[~inside][:1].sum()):g} is right",
     )
 
 

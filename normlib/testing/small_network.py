@@ -1,6 +1,6 @@
-"""Small networks around a norm under test: layers with fixed weights, and the norm moved in as into a network's site.
+"""Small networks around a norm under test: layers with fixed weights, and the norm in a site's place.
 
-In comes a function that builds norms; out goes a module from (N, C, *positions) to the same shape. Checks nothing.
+In: a function that builds norms. Out: a module from (N, C, *positions) to the same shape. Checks nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LAYERS_OF_THE_BRANCH = 2  # the fewest for which Fixup's scale, L^(-1/(2m-2)), e
 
 
 class BehindALayer(nn.Module):
-    """A layer, then the norm: what a site without a branch is."""
+    """A layer, then the norm, like a site without a branch."""
 
     def __init__(self, layer: nn.Module, norm: Norm) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class BehindALayer(nn.Module):
 
 
 class InABranch(nn.Module):
-    """A residual branch whose layers have a norm behind each, and its shortcut."""
+    """A residual branch with a norm behind each layer, and its shortcut."""
 
     def __init__(self, layers: list[nn.Module], norms: list[Norm]) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class InABranch(nn.Module):
 
 
 def make_layer(inputs: int, outputs: int, positions: int, draw: Callable[..., Tensor], seed: int = 0) -> nn.Module:
-    """A linear layer, or a convolution over as many dimensions as there are positions, whose weights depend on the seed alone."""
+    """A linear layer, or a convolution over `positions` dimensions. Its weights depend on the seed alone."""
     layer: Any = (
         CONVOLUTIONS[positions](inputs, outputs, 3, padding=1, bias=False)
         if positions
@@ -59,7 +59,7 @@ def make_layer(inputs: int, outputs: int, positions: int, draw: Callable[..., Te
 def network_around(
     build: Callable[[int], Norm], channels: int, positions: int, draw: Callable[..., Tensor]
 ) -> BehindALayer | InABranch:
-    """The norm behind a layer, or norms in a residual branch where it needs one."""
+    """The norm behind a layer, or norms in a residual branch if it needs one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # layers draw weights that are then overwritten, and a norm may draw when it enters
         norm = build(channels)

@@ -1,6 +1,6 @@
-"""Checks on what a norm keeps of its batches: the switches and recompute_statistics know all of it, whatever the statistic.
+"""Checks on the statistics that a norm keeps: the switches and recompute_statistics know all of them.
 
-In comes a norm, and data that do not change; out goes nothing but a broken promise. This file knows no statistic by name.
+In: a norm. Out: nothing, or a broken promise. This file knows no statistic by name.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from normlib.norms.population import recompute_statistics
 from normlib.testing.requirements import ROUNDING, require, require_close, require_same_values, state_of
 from normlib.testing.subject import draw, set_clock, subject
 
-EXACT = 1e-9  # of float64; averages that took some hundred steps
+EXACT = 1e-9  # of float64; averages over some hundred steps
 MOST_PASSES = 4000  # momentum=0.01 takes 2,100 for nine digits
 GROUPS = 3
 
 
 def check_kept_statistics(norm: str | type[Norm], **settings: Any) -> None:
-    """What moves in training is the norm's running statistics and a clock: has_running_statistics says so, and freeze() holds it."""
-    of = subject(norm, **settings)
-    module = of.warmed_up()
-    moving = sorted(_moving(module, draw(of.images, seed=5) + 1))
+    """Only running statistics and a clock move in training: has_running_statistics says so, and freeze() stops them."""
+    tested = subject(norm, **settings)
+    module = tested.warmed_up()
+    moving = sorted(_moving(module, draw(tested.images, seed=5) + 1))
     require(
         not moving or module.has_running_statistics,
-        f"{', '.join(moving)} moves in training, but has_running_statistics is False, so that no switch and no setting of the "
+        f"{', '.join(moving)} moves in training, but has_running_statistics is False, so no switch and no setting of the "
         "evaluation acts on it; derive the norm from normlib.RunningNorm",
     )
     unnamed = [name for name in moving if not name.startswith("running_")]
@@ -40,10 +40,10 @@ def check_kept_statistics(norm: str | type[Norm], **settings: Any) -> None:
 
 
 def check_recomputed_statistics(norm: str | type[Norm], **settings: Any) -> None:
-    """normlib.recompute_statistics puts in place what the running averages are once they have settled on the same data."""
-    of = subject(norm, **settings)
-    x = 2 * draw(of.images, seed=5, dtype=torch.float64) + 5
-    settled = of.build().double()
+    """normlib.recompute_statistics gives what the running averages converge to on the same data."""
+    tested = subject(norm, **settings)
+    x = 2 * draw(tested.images, seed=5, dtype=torch.float64) + 5
+    settled = tested.build().double()
     moving = _moving(settled, x)
     if not moving:
         return
@@ -57,20 +57,20 @@ def check_recomputed_statistics(norm: str | type[Norm], **settings: Any) -> None
             got[name] / largest,
             expected[name] / largest,
             EXACT,
-            f"{name}, recomputed, against where its average settles",
+            f"{name}, recomputed, against the limit of its average",
         )
     set_clock(settled)
     set_clock(recomputed)
     y, right = recomputed.eval()(x), settled.eval()(x)
-    require_close(y, right, EXACT, "eval mode with recomputed statistics, against averages that have settled")
+    require_close(y, right, EXACT, "eval mode with recomputed statistics, against averages that have converged")
 
 
 def check_ghost_batches(norm: str | type[Norm], **settings: Any) -> None:
-    """norm_batch_size makes of a batch what its parts alone would give, and every running statistic takes the mean over them."""
-    of = subject(norm, **settings)
+    """norm_batch_size gives what the parts of a batch would give alone; running statistics take the mean over the parts."""
+    tested = subject(norm, **settings)
     size = 2
-    x = draw((GROUPS * size, *of.images[1:]), seed=5) * torch.linspace(1, 3, GROUPS * size).view(-1, 1, 1, 1) + 1
-    module = of.warmed_up()
+    x = draw((GROUPS * size, *tested.images[1:]), seed=5) * torch.linspace(1, 3, GROUPS * size).view(-1, 1, 1, 1) + 1
+    module = tested.warmed_up()
     set_clock(module)
     whole, alone = copy.deepcopy(module), [copy.deepcopy(module) for _ in range(GROUPS)]
     whole.norm_batch_size = size
@@ -91,7 +91,7 @@ def _floating(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _moving(module: Norm, x: Tensor) -> set[str]:
-    """The floating buffers that a training pass changes, by name. The norm itself is left as it was."""
+    """The names of the floating buffers that a training pass changes. The norm itself is left as it was."""
     module = copy.deepcopy(module).train()
     before = state_of(module)
     module(x)
@@ -110,4 +110,4 @@ def _settle(module: Any, x: Tensor) -> None:
             after = _floating(state_of(module))
             if all(bool(((after[name] - value).abs() <= 1e-12).all()) for name, value in before.items()):
                 return
-    require(False, f"the running averages do not settle in {MOST_PASSES} passes of the same batch")
+    require(False, f"the running averages do not converge in {MOST_PASSES} passes of the same batch")

@@ -1,4 +1,7 @@
-"""The norm under test: its class and settings in; built, warmed up or standing in a small network out. Checks nothing."""
+"""The norm under test.
+
+In: its class and settings. Out: the norm, new, warmed up or in a small network. Checks nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from normlib.norms.base import Norm
 from normlib.norms.plain import PlainNorm, as_norm
 from normlib.testing.small_network import network_around
 
-# Widths that are tried, so that a norm whose settings ask for a divisor of the width can be tested: the first is wide enough that
-# group norm's default has more than one channel a group.
+# Widths to try, since settings may ask for a divisor of the width. With the first, group norm's default has more than one channel
+# per group.
 WIDTHS = (16, 32, 48, 64, 80, 112, 128, 256, 512)
 TOTAL_STEPS = 10
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
-# A clock that any schedule in steps has run out on.
+# A clock after the end of any schedule in steps.
 LATE = 10**6
 
 
 def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Standard normal values, the same for the same seed, from a generator of their own."""
+    """Standard normal values from their own generator, the same for the same seed."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu").to(
         dtype
     )
@@ -39,7 +42,7 @@ class Subject:
 
     @functools.cached_property
     def channels(self) -> int:
-        """The first of `WIDTHS` that the norm takes; raises its own ValueError where it takes none."""
+        """The first of `WIDTHS` that the norm takes. Raises the norm's own ValueError if it takes none."""
         for width in WIDTHS[:-1]:
             try:
                 self.cls(width, **self.settings)
@@ -61,7 +64,7 @@ class Subject:
 
     @property
     def images(self) -> tuple[int, ...]:
-        """A small batch of images, which every norm takes; for a plain module that does not, other inputs that it takes."""
+        """A small batch of images, which every norm takes. For a plain module that does not, inputs that it takes."""
         usual = self.shapes[2]
         if not issubclass(self.cls, PlainNorm):
             return usual
@@ -75,16 +78,19 @@ class Subject:
         return norm.train()
 
     def network(self, positions: int | None = None, channels: int | None = None) -> nn.Module:
-        """A small network around the norm, from (N, C, *positions), or `images`, to the same shape; always with the same weights."""
+        """A small network around the norm, always with the same weights.
+
+        It goes from (N, C, *positions), or `images`, to the same shape.
+        """
         positions = len(self.images) - 2 if positions is None else positions
         return network_around(self.build, channels or self.channels, positions, draw)
 
     def standing(self, positions: int | None = None) -> nn.Module:
-        """The least that shows what the norm does: the norm alone, or with the layers that it works on."""
+        """The smallest module that shows what the norm does: the norm alone, or with the layers that it works on."""
         return self.build() if self.cls.slot in ("norm", "site") else self.network(positions)
 
     def warmed_up(self, module: nn.Module | None = None, shape: tuple[int, ...] | None = None) -> Any:
-        """A norm (or a module around some) whose parameters and running statistics are not those of a new one."""
+        """A norm, or a module with norms, whose parameters and running statistics differ from a new one's."""
         warm: Any = self.build() if module is None else module
         with torch.no_grad():
             for parameter in warm.parameters():
@@ -95,7 +101,7 @@ class Subject:
 
 
 def subject(norm: str | type[nn.Module], **settings: Any) -> Subject:
-    """The norm registered as `norm`, or the class itself, a plain module's too, with settings of its own."""
+    """The norm under test: registered as `norm`, or the class itself, which may be a plain module's."""
     return Subject(norms[norm].cls if isinstance(norm, str) else as_norm(norm), dict(settings))
 
 
@@ -105,7 +111,7 @@ def norms_in(module: nn.Module) -> list[Norm]:
 
 
 def set_clock(module: nn.Module, steps: int = LATE) -> bool:
-    """Set every norm's clock to so many steps; whether there is any."""
+    """Set every norm's clock to this many steps. Returns whether there is one."""
     clocks = [buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] == "num_batches_tracked"]
     for clock in clocks:
         clock.fill_(steps)

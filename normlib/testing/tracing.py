@@ -1,4 +1,4 @@
-"""Checks on torch's tracers: in a traced network the norm is one call, and does what it does outside."""
+"""Checks on torch's tracers: in a traced network the norm is one call, and does the same as outside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from normlib.testing.subject import draw, norms_in, subject
 
 
 class _WithMask(nn.Module):
-    """A network that hands a mask on to the norm."""
+    """A network that passes a mask on to the norm."""
 
     def __init__(self, norm: Norm) -> None:
         super().__init__()
@@ -33,21 +33,21 @@ class _WithMask(nn.Module):
 
 
 def check_fx(norm: str | type[Norm], **settings: Any) -> None:
-    """torch.fx.symbolic_trace takes a network with the norm, as one call of a module, and the graph does what the network does."""
-    of = subject(norm, **settings)
-    network = nn.Sequential(of.warmed_up(of.network()), nn.ReLU())
-    _check_traced(network, draw(of.images, seed=5))
-    if of.cls.takes_mask:
-        mask = torch.ones((of.images[0], *of.images[2:]), dtype=torch.bool)
+    """torch.fx.symbolic_trace takes a network with the norm as one call of a module, and the graph does the same."""
+    tested = subject(norm, **settings)
+    network = nn.Sequential(tested.warmed_up(tested.network()), nn.ReLU())
+    _check_traced(network, draw(tested.images, seed=5))
+    if tested.cls.takes_mask:
+        mask = torch.ones((tested.images[0], *tested.images[2:]), dtype=torch.bool)
         mask[1:, 2:] = False
-        _check_traced(_WithMask(of.warmed_up()), draw(of.images, seed=5), mask)
+        _check_traced(_WithMask(tested.warmed_up()), draw(tested.images, seed=5), mask)
 
 
 def _check_traced(network: nn.Module, *inputs: Tensor) -> None:
     given = "an input and a mask" if len(inputs) > 1 else "an input"
     try:
         traced = fx.symbolic_trace(network)
-    except Exception as error:  # of whatever kind: what a Proxy cannot do raises anywhere
+    except Exception as error:  # of any kind: a Proxy can fail anywhere
         raise ContractError(
             f"torch.fx.symbolic_trace fails ({str(error).strip().splitlines()[0]}); answer an fx.Proxy with "
             "x.tracer.create_proxy('call_module', x.tracer.path_of_module(self), (x,), {})"
@@ -67,16 +67,16 @@ def _check_traced(network: nn.Module, *inputs: Tensor) -> None:
 
 
 def check_jit_trace(norm: str | type[Norm], **settings: Any) -> None:
-    """torch.jit.trace gives a module that does what the norm does and moves the same state, or is refused with a reason that says so."""
-    of = subject(norm, **settings)
+    """torch.jit.trace gives a module that does and moves the same, or is refused with a reason that names it."""
+    tested = subject(norm, **settings)
     for training in (False, True):
-        network: Any = of.warmed_up(of.standing()).train(training)
-        eager, x = copy.deepcopy(network), draw(of.images)
+        network: Any = tested.warmed_up(tested.standing()).train(training)
+        eager, x = copy.deepcopy(network), draw(tested.images)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 traced: Any = torch.jit.trace(network, (x,), check_trace=False)
-            except Exception as error:  # of whatever kind; the words are what counts
+            except Exception as error:  # of any kind; only the words count
                 require(training, f"torch.jit.trace fails in eval mode: {error}")
                 require(
                     "torch.jit.trace" in str(error),
@@ -86,7 +86,7 @@ def check_jit_trace(norm: str | type[Norm], **settings: Any) -> None:
         eager(x)  # as tracing did
         what = f"traced by torch.jit in {'training' if training else 'eval mode'}"
         for seed in (5, 6):
-            x = draw((seed, *of.images[1:]), seed=seed)
+            x = draw((seed, *tested.images[1:]), seed=seed)
             require_close(traced(x), eager(x), ROUNDING, f"{what}, a batch of {seed}")
         require_same_values(state_of(traced), state_of(eager), ROUNDING, f"{what}: state after two batches")
         for one, other in zip(norms_in(network), norms_in(eager), strict=True):

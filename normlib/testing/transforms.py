@@ -1,4 +1,4 @@
-"""Checks on a norm that torch takes as a function: called with other state, and exported, it does what it does by itself."""
+"""Checks on a norm that torch uses as a function: with other state, and exported, it does the same as alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from normlib.testing.subject import draw, subject
 
 
 def check_functional_call(norm: str | type[Norm], **settings: Any) -> None:
-    """torch.func.functional_call uses the parameters and buffers that it is given, moves those, and leaves the norm's own alone."""
-    of = subject(norm, **settings)
-    module, other = of.standing(), of.warmed_up(of.standing())
+    """torch.func.functional_call uses and moves the parameters and buffers it is given, not the norm's own."""
+    tested = subject(norm, **settings)
+    module, other = tested.standing(), tested.warmed_up(tested.standing())
     before = copy.deepcopy(module.state_dict())
     state = {name: value.detach().clone() for name, value in [*other.named_parameters(), *other.named_buffers()]}
-    x = draw(of.images, seed=5)
+    x = draw(tested.images, seed=5)
     got = torch.func.functional_call(module, state, (x,))
     require_close(got, other(x), ROUNDING, "functional_call with another norm's state against that norm")
     require(same_state(before, module.state_dict()), "functional_call changes the norm's own state")
@@ -29,15 +29,15 @@ def check_functional_call(norm: str | type[Norm], **settings: Any) -> None:
 
 def check_export(norm: str | type[Norm], **settings: Any) -> None:
     """torch.export takes the norm, for batches of any size, in eval mode and in training."""
-    of = subject(norm, **settings)
+    tested = subject(norm, **settings)
     for training in (False, True):
-        module = of.warmed_up(of.standing()).train(training)
+        module = tested.warmed_up(tested.standing()).train(training)
         expected = copy.deepcopy(module)
         samples = torch.export.Dim("samples", min=2)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exported: Any = torch.export.export(module, (draw(of.images),), dynamic_shapes=({0: samples},)).module()
+            exported: Any = torch.export.export(module, (draw(tested.images),), dynamic_shapes=({0: samples},)).module()
         what = "training" if training else "eval mode"
         for size in (6, 5):
-            x = draw((size, *of.images[1:]), seed=size)
+            x = draw((size, *tested.images[1:]), seed=size)
             require_close(exported(x), expected(x), ROUNDING, f"exported in {what}, a batch of {size}")

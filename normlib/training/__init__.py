@@ -1,1 +1,1 @@
-"""One run from spec to record: seeds, identity, the Lightning module. The only room that knows Lightning."""
+"""One run, from spec to record. The only folder that uses Lightning."""

@@ -1,6 +1,6 @@
-"""The order of the training samples and their augmentation: pure functions of (seed, epoch), blind to the norm.
+"""The order of the training samples and their augmentation, as pure functions of (seed, epoch). No norm changes them.
 
-Steps travel in chunks, several optimizer steps at a time; how many is a matter of speed alone.
+Optimizer steps are handed over in chunks of several. Their number changes the speed only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from normlib.training.seeding import generator
 
 
 class Chunk(NamedTuple):
-    """Consecutive steps of one epoch: sample numbers (k, B), and where asked for flips (k, B) and shifts (k, B, 2)."""
+    """Consecutive steps of one epoch: sample numbers (k, B), and flips (k, B) and shifts (k, B, 2) if asked for."""
 
     indices: Tensor
     flips: Tensor | None
@@ -37,14 +37,14 @@ class Chunk(NamedTuple):
         return map(Chunk, *(part if part is not None else itertools.repeat(None) for part in self))
 
     def split(self, batch_size: int) -> Iterator[Chunk]:
-        """One step in parts of `batch_size` samples, as it is accumulated."""
+        """One step in parts of `batch_size` samples, for gradient accumulation."""
         parts = (part.split(batch_size) if part is not None else itertools.repeat(None) for part in self)
         return map(Chunk, *parts)
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which batches a run trains on: `total_steps` batches of `batch_size`, in epochs that drop an incomplete batch."""
+    """The batches of a run: `total_steps` of `batch_size` samples. Each epoch drops an incomplete last batch."""
 
     seed: int
     num_train: int
@@ -62,7 +62,7 @@ class BatchPlan:
         return -(-self.total_steps // self.steps_per_epoch)
 
     def epoch(self, epoch: int) -> Chunk:
-        """All steps of one epoch (the last epoch ends with the budget)."""
+        """All steps of one epoch. The last epoch ends with the budget."""
         steps = min(self.steps_per_epoch, self.total_steps - epoch * self.steps_per_epoch)
         order = torch.randperm(self.num_train, generator=generator(self.seed, "order", epoch))
         indices = order[: steps * self.batch_size].view(steps, self.batch_size)
@@ -90,7 +90,7 @@ class EpochChunks(Sequence[Chunk]):
 
 
 class BatchHasher:
-    """Hashes the batches really fed, one digest an epoch, the same however the steps were handed over."""
+    """Hashes the batches really fed, one digest per epoch. How the steps were chunked does not matter."""
 
     def __init__(self) -> None:
         self._epochs: list[hashlib._Hash] = []
@@ -105,13 +105,16 @@ class BatchHasher:
                 self._epochs[-1].update(part.numpy().tobytes())
 
     def digests(self, stopped_early: bool) -> list[str]:
-        """16 hexadecimal digits for each epoch that was fed to its end (to the budget's end, in the last one)."""
+        """16 hexadecimal digits for each epoch that was fed to its end. The last one ends with the budget."""
         epochs = self._epochs[:-1] if stopped_early else self._epochs
         return [epoch.hexdigest()[:16] for epoch in epochs]
 
 
 def augment(inputs: Tensor, flips: Tensor | None, shifts: Tensor | None, crop: int, fill: int = 0) -> Tensor:
-    """Mirror images (B, C, H, W) left to right where `flips`, and crop each at its shift from a border of `crop` times `fill`."""
+    """Flip images (B, C, H, W) left to right where `flips` is true, and crop each at its shift.
+
+    Before the crop, `crop` pixels of `fill` are added on each side.
+    """
     if flips is not None:
         inputs = torch.where(flips.view(-1, 1, 1, 1), inputs.flip(-1), inputs)
     if shifts is not None:

@@ -1,4 +1,4 @@
-"""Where a run took place: versions, processor, accelerator, threads, the project's commit. Never a host name."""
+"""Where a run ran: versions, processor, accelerator, threads, the project's commit. Never a host name."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from typing import Any
 
 import torch
 
-RESET_PEAK = "5"  # what the Linux kernel takes in clear_refs to reset the peak of the resident set (man 5 proc)
+RESET_PEAK = "5"  # written to clear_refs, it resets the peak of the resident set on Linux (man 5 proc)
 
 
 def resolve_accelerator(accelerator: str) -> str:
-    """The device type that "auto" stands for on this machine; other names pass through after a check (ValueError)."""
+    """The device type that "auto" stands for on this machine. Other names are returned unchanged.
+
+    Raises ValueError if the device is not available.
+    """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if accelerator == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
     if not available.get(accelerator, False):
         usable = [name for name, there in available.items() if there]
-        raise ValueError(f"accelerator={accelerator!r} is not to be had here; use one of auto, {', '.join(usable)}")
+        raise ValueError(
+            f"accelerator={accelerator!r} is not available on this machine; use one of auto, {', '.join(usable)}"
+        )
     return accelerator
 
 
@@ -60,8 +65,8 @@ def _processor() -> str:
 
 @functools.cache
 def project_commit(folder: str) -> str | None:
-    """The git commit of the project that `folder` lies in, with "-dirty" after uncommitted changes; None without git."""
-    no_programs = ["-c", "core.fsmonitor=false"]  # a repository may name one, which git would run
+    """The git commit of the project around `folder`, with "-dirty" if there are uncommitted changes. None without git."""
+    no_programs = ["-c", "core.fsmonitor=false"]  # git would run one that the repository names
     command = ["git", *no_programs, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
@@ -71,9 +76,9 @@ def project_commit(folder: str) -> str | None:
 
 
 class PeakMemory:
-    """The most memory a run took beyond what was there before, in bytes; None where it cannot be read.
+    """The peak memory of a run in bytes, beyond what was used before. None if it cannot be read.
 
-    On CUDA torch's own count; on Linux the peak of the resident set.
+    On CUDA it is torch's own count, on Linux the peak of the resident set.
     """
 
     def __init__(self, accelerator: str) -> None:

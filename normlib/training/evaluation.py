@@ -1,7 +1,6 @@
-"""Evaluation: the scores of a network on a split, and which statistics its norms normalize with meanwhile.
+"""Scores a network on a split, and chooses the statistics that its norms use meanwhile.
 
-In come a network in evaluation mode, samples and the settings, out go scores. This file trains nothing, and afterwards the
-network is as it was.
+In: a network in evaluation mode, samples and settings. Out: scores. Afterwards the network is as it was.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from normlib.training.seeding import generator
 def evaluation_statistics(
     network: nn.Module, norms: Sequence[nn.Module], settings: Mapping[str, Any], batches: Iterable[Tensor]
 ) -> Iterator[None]:
-    """Normalize with `settings["statistics"]` inside; `batches` are what precise statistics are taken from."""
+    """Normalize with `settings["statistics"]` inside the block. Precise statistics are computed from `batches`."""
     stateful: list[Any] = [inner for norm in norms for inner in stateful_norms(norm)]
     wanted = settings["statistics"]
     if wanted == "precise" and stateful:
@@ -45,7 +44,10 @@ def evaluation_statistics(
 
 
 def precise_batches(feed: Feed, seed: int, batch_size: int, num_samples: int) -> Iterator[Tensor]:
-    """Training inputs in whole batches, not augmented, in an order of their own: about `num_samples`, at most all."""
+    """Training inputs in whole batches, without augmentation, in an order of their own.
+
+    They are about `num_samples`, and at most all.
+    """
     num_train = feed.sizes["train"]
     order = torch.randperm(num_train, generator=generator(seed, "precise statistics"))
     num_batches = max(1, min(num_samples, num_train) // batch_size)
@@ -54,7 +56,7 @@ def precise_batches(feed: Feed, seed: int, batch_size: int, num_samples: int) ->
 
 
 def score(network: nn.Module, task: Task, parts: Iterable[Samples]) -> dict[str, float | None]:
-    """The task's metrics over all parts, None where they are not finite, and the number of samples."""
+    """The task's metrics over all parts (None if not finite), and the number of samples."""
     totals: dict[str, Tensor] = {}
     for samples in parts:
         sums = task.sums(network(samples.inputs), samples.targets)

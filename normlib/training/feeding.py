@@ -1,6 +1,6 @@
-"""What a network is fed: batches by sample numbers, from splits that lie on the device or through a loader.
+"""Feeds a network with batches by sample numbers, from splits on the device or through a loader.
 
-In come splits and sample numbers, out go inputs and targets. The order is decided elsewhere (batches.py).
+In: splits and sample numbers. Out: inputs and targets. The order comes from batches.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from normlib.data.dataset import Samples
 from normlib.data.streaming import MOMENTS_FROM, evenly_spaced
 from normlib.training.seeding import global_stream, stream_seed
 
-QUEUED_PER_WORKER = 2  # batches that each loader worker has ready; torch's default
+QUEUED_PER_WORKER = 2  # batches that each loader worker prepares; torch's default
 
 
 class Feed(Protocol):
@@ -27,23 +27,23 @@ class Feed(Protocol):
         """Samples of each split."""
 
     def start_epoch(self, epoch: int, batches: Iterable[Tensor]) -> None:
-        """Get ready for the batches of an epoch, sample numbers (B,) each, which are then taken in this order."""
+        """Prepare for an epoch. `batches` are sample numbers (B,), in the order in which they are read."""
 
     def batch(self, indices: Tensor) -> Samples:
-        """The next batch of the epoch, the training samples of these numbers (B,), on the device."""
+        """The next batch of the epoch, on the device: the training samples with these numbers (B,)."""
 
     def train_inputs(self, indices: Tensor) -> Tensor:
-        """Inputs of training samples, (B, ...), at any time."""
+        """Inputs (B, ...) of training samples. May be called at any time."""
 
     def examples(self) -> Samples:
-        """The training split, or evenly spaced samples of one that does not fit in memory: for a task's constants."""
+        """Samples for a task's constants: the training split, or evenly spaced ones if it does not fit in memory."""
 
     def parts(self, split: str, batch_size: int) -> Iterator[Samples]:
         """A whole split in parts of at most `batch_size` samples."""
 
 
 class MemoryFeed:
-    """Splits that lie on the device as a whole."""
+    """Splits that are on the device as a whole."""
 
     def __init__(self, splits: Mapping[str, Samples]) -> None:
         self.splits = splits
@@ -65,7 +65,7 @@ class MemoryFeed:
     def parts(self, split: str, batch_size: int) -> Iterator[Samples]:
         samples = self.splits[split]
         num_parts = -(-len(samples) // batch_size)
-        # Each part is spread over the whole split, so that data sorted by class make no batches of one class.
+        # Each part is spread over the whole split, so data sorted by class do not make batches of one class.
         for start in range(num_parts):
             yield Samples(samples.inputs[start::num_parts], samples.targets[start::num_parts])
 
@@ -73,8 +73,8 @@ class MemoryFeed:
 class LoaderFeed:
     """Splits too large for memory, read sample by sample through a DataLoader.
 
-    A sample of an epoch is read under a random stream of its own, seeded from (seed, split, epoch, number). What the dataset
-    draws for it (augmentation) is then the same for every norm and any number of `workers`. `check(samples, split)` refuses
+    Each sample of an epoch is read under its own random stream, seeded from (seed, split, epoch, number). So
+    augmentation in the dataset is the same for every norm and any number of `workers`. `check(samples, split)` refuses
     batches that the task does not take.
     """
 
@@ -115,7 +115,7 @@ class LoaderFeed:
             num_workers=self.workers if len(batches) > 1 else 0,
             prefetch_factor=QUEUED_PER_WORKER if self.workers and len(batches) > 1 else None,
             pin_memory=self.device.type == "cuda",
-            # Asked for its first number, a loader without a generator takes one from torch's global state.
+            # Without a generator, a loader takes its seed from torch's global state.
             generator=torch.Generator().manual_seed(stream_seed(self.seed, "loader", split, epoch)),
         )
         for inputs, targets in loader:
@@ -124,7 +124,7 @@ class LoaderFeed:
 
 
 class _Seeded(Dataset[Any]):
-    """A dataset of which each sample is read under a random stream of its own."""
+    """A dataset that reads each sample under its own random stream."""
 
     def __init__(self, dataset: Dataset[Any], *stream: Any) -> None:
         self.dataset, self.stream = dataset, stream

@@ -1,4 +1,4 @@
-"""What came of fitting a run, by whichever loop: the part of a record that training makes."""
+"""The result of fitting a run, by any of the loops: the part of a record that training makes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from normlib.tasks.metric import Metric
 
 @dataclass(frozen=True)
 class Fitted:
-    """Figures, curves and hashes of a run that was trained.
+    """Figures, curves and hashes of a trained run.
 
-    `metrics`: by split and name, None where not finite. `metric_facts`: the first is what tables show. `hashes`: of the trunk, of
-    the batches (one for each epoch that was fed to its end), of the schedule and of the data; empty where nothing is known.
-    `broken`: why the run counts as diverged, None where it does not. `state`: the network's final state. `environment`: what the
-    record says of the surroundings beside the machine.
+    `metrics`: by split and name, None if not finite. `metric_facts`: tables show the first. `hashes`: of the trunk, of
+    the batches (one for each epoch that was fed to its end), of the schedule and of the data; empty if unknown.
+    `broken`: why the run counts as diverged, or None. `state`: the network's final state. `environment`: what the
+    record says of the surroundings besides the machine.
     """
 
     metrics: Mapping[str, Mapping[str, float | None]]

@@ -1,6 +1,7 @@
-"""The dataset and the task of a spec: made without loading, or loaded once a process onto a device and checked.
+"""Makes the dataset and the task of a spec, and loads the data.
 
-The shape of the networks for them follows from both.
+Making them loads nothing. Each process loads a dataset once, and checks it. The shape of the networks follows from
+dataset and task.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from normlib.tasks import tasks
 from normlib.tasks.task import Task
 from normlib.training.seeding import global_stream
 
-EXAMINED = 64  # samples of each split of a streamed dataset that are shown to the task before training
+EXAMINED = 64  # samples of each split of a streamed dataset that the task checks before training
 COMMON_SETTINGS = ("name", "batch_size", "split_seed", "flip", "crop")
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a network takes in and gives out: the shape of one input, the outputs of its last layer, the number of tokens.
+    """The shape of one input, and the number of outputs of the last layer.
 
-    `vocabulary` is None where inputs are real numbers; else they are token ids.
+    `vocabulary` is the number of tokens if inputs are token ids, and None if they are real numbers.
     """
 
     input_shape: tuple[int, ...]
@@ -39,7 +40,6 @@ class NetworkShape:
 
     @classmethod
     def for_task(cls, dataset: Dataset, task: Task) -> NetworkShape:
-        """The shape for a task on a dataset."""
         return cls(tuple(dataset.input_shape), task.num_outputs(dataset), dataset.vocabulary)
 
     def example(self, samples: int, device: str = "cpu") -> torch.Tensor:
@@ -49,7 +49,10 @@ class NetworkShape:
 
 
 def make_dataset(data: Mapping[str, Any]) -> Dataset:
-    """The dataset of a data section; loads nothing. Raises ValueError for settings that it refuses, or without its facts."""
+    """The dataset of a data section. Loads nothing.
+
+    Raises ValueError if the dataset refuses its settings or does not declare its facts.
+    """
     settings = {key: value for key, value in data.items() if key not in COMMON_SETTINGS}
     dataset: Dataset = datasets[data["name"]].cls(**settings)
     dataset.check_declaration()
@@ -57,16 +60,16 @@ def make_dataset(data: Mapping[str, Any]) -> Dataset:
 
 
 def make_task(task: Mapping[str, Any]) -> Task:
-    """The task of a task section. Raises ValueError for settings that it refuses."""
+    """The task of a task section. Raises ValueError if it refuses its settings."""
     return tasks[task["name"]].cls(**{key: value for key, value in task.items() if key != "name"})
 
 
 def splits_on_device(
     data: Mapping[str, Any], task: Mapping[str, Any], data_dir: Path, device: torch.device
 ) -> tuple[dict[str, Samples], str]:
-    """The three splits on `device`, and the hash of their content. A worker loads each dataset once.
+    """The three splits on `device`, and the hash of their content. Each process loads a dataset once.
 
-    DataError where the samples are not what the dataset declares or the task takes.
+    Raises DataError if the samples are not what the dataset declares or the task takes.
     """
     classes = datasets[data["name"]].cls, tasks[task["name"]].cls
     version = make_dataset(data).version
@@ -77,10 +80,10 @@ def splits_on_device(
 def _load(
     sections: str, version: str, data_dir: Path, device: torch.device, classes: tuple[type, type]
 ) -> tuple[dict[str, Samples], str]:
-    """`version` and `classes` of dataset and task are there for the cache: edited ones are loaded again."""
+    """`version` and `classes` (of dataset and task) are part of the cache's key: edited ones are loaded again."""
     data, task = json.loads(sections)
     dataset, checking = make_dataset(data), make_task(task)
-    with global_stream(0, "data"):  # what a dataset draws from global states is the same in every process
+    with global_stream(0, "data"):  # random numbers that a dataset draws are the same in every process
         splits = load_splits(dataset, data["split_seed"], data_dir)
     for split, samples in splits.items():
         checking.check_samples(samples, dataset, split)
@@ -88,7 +91,7 @@ def _load(
 
 
 def streamed_splits(data: Mapping[str, Any], data_dir: Path) -> tuple[dict[str, StreamedSplit], str]:
-    """The three splits of a streamed dataset, which stay on disk, and their hash. A process opens each dataset once."""
+    """The three splits of a streamed dataset, which stay on disk, and their hash. Each process opens a dataset once."""
     version, cls = make_dataset(data).version, datasets[data["name"]].cls
     return _open(json.dumps(without_batches(data), sort_keys=True), version, data_dir, cls)
 
@@ -103,10 +106,10 @@ def _open(data: str, version: str, data_dir: Path, cls: type) -> tuple[dict[str,
 
 
 def checked_hash(data: Mapping[str, Any], task: Mapping[str, Any], data_dir: Path) -> str:
-    """The hash of what a data section stands for, as records hold it. DataError for samples that the task does not take.
+    """The hash of the data that a data section stands for, as in records.
 
-    Of a streamed dataset, the task looks at some samples now, and at each batch when it is read. What was loaded earlier is
-    forgotten: it may have been edited since.
+    Of a streamed dataset, the task checks some samples now and each batch when it is read. Loads the data again, since
+    they may have been edited. Raises DataError for samples that the task does not take.
     """
     _load.cache_clear()
     _open.cache_clear()

@@ -1,7 +1,7 @@
-"""The norms move in: one for every site of a filled trunk, with what the run's settings say of them.
+"""Puts a norm into every site of a filled trunk, as the run's settings say.
 
-In come a trunk with empty sites and a spec. This file fills no trunk parameter and looks at none; a norm that acts on the
-layer ahead of it does so itself, when it enters.
+In: a trunk with empty sites and a spec. This file fills and reads no trunk parameter. A norm that acts on the layer
+ahead of it does so itself, when it enters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ COMMON_NORM_SETTINGS = ("name", *NormSettings.__dataclass_fields__)
 
 
 def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total_steps: int) -> dict[str, Site]:
-    """A norm for every site, its batch sizes and its noise; the sites by name. Raises CannotEnter where the norm has no place."""
+    """Put a norm into every site, and set its batch sizes and its noise. Returns the sites by name.
+
+    Raises CannotEnter if the norm has no place in the network.
+    """
     named_sites = {name: module for name, module in trunk.named_modules() if isinstance(module, Site)}
     with global_stream(spec["seed"], "norm"):
         _move_in(sites, {site: name for name, site in named_sites.items()}, spec["norm"], spec["site"]["placement"])
@@ -45,30 +48,30 @@ def install_norms(trunk: nn.Module, sites: Sites, spec: Mapping[str, Any], total
 
 
 def norm_factory(settings: Mapping[str, Any]) -> Callable[..., Any]:
-    """What makes the norms of a spec's norm section, with its settings."""
+    """A factory for the norms of a spec's norm section, with its settings."""
     return factory(settings["name"], **{k: v for k, v in settings.items() if k not in COMMON_NORM_SETTINGS})
 
 
 def _move_in(sites: Sites, names: Mapping[Site, str], settings: Mapping[str, Any], placement: str) -> None:
-    """Build a norm for every site and let it act on its surroundings. Raises CannotEnter where it has no place."""
+    """Build a norm for every site and let it act on its surroundings. Raises CannotEnter if it has no place."""
     make_norm = norm_factory(settings)
     make_weights = None if settings["weights"] is None else factory(settings["weights"])
     slot = norms[settings["name"]].cls.slot  # type: ignore[attr-defined]
     if slot == "branch" and not sites.branches:
         raise CannotEnter(
-            f"{settings['name']} works on residual branches, but this network tells of none; use model=resnet, or let the model "
+            f"{settings['name']} works on residual branches, but this network declares none; use model=resnet, or let the model "
             "make the sites of each branch inside sites.branch()"
         )
     whole_site = slot == "site"
     if whole_site and placement != "before":
         raise CannotEnter(
             f"{settings['name']} brings its own activation and takes the whole site, so it cannot stand behind the network's "
-            f"activation, but site.placement={placement}; use site.placement=before"
+            f"activation (site.placement={placement}); use site.placement=before"
         )
     if whole_site and not any(site.activation_name for site in sites.sites):
         raise CannotEnter(
-            f"{settings['name']} is a norm together with its activation, but no site of this network has an activation, so "
-            "nothing of the method, or half of it, would be left; use a norm without one"
+            f"{settings['name']} is a norm and its activation in one, but no site of this network has an activation; "
+            "use a norm without one"
         )
     branch = {
         site: BranchPosition(index, len(members), len(sites.branches))
@@ -91,39 +94,39 @@ def _move_in(sites: Sites, names: Mapping[Site, str], settings: Mapping[str, Any
 
 
 def _require_reference(sites: Sites, settings: Mapping[str, Any]) -> None:
-    """Raises CannotEnter where scales are to be fitted to what norms of pretrained weights gave, and there are none."""
+    """Raises CannotEnter if scales are to be fitted to the norms of pretrained weights, and there are none."""
     unknown = sites.weights is None or (sites.start is not None and sites.start.norm is not None) or not sites.replaced
     if settings.get("fit_on_batches") and unknown:
         raise CannotEnter(
-            "norm.fit_on_batches fits scales and shifts to what the norms of pretrained weights gave, so it needs a network of other "
-            "people's with such weights (model.weights=DEFAULT, or a file of theirs)"
+            "norm.fit_on_batches fits scales and shifts to what the norms of pretrained weights gave. It needs a network of another library "
+            "with such weights (model.weights=DEFAULT, or a file of its weights)"
         )
 
 
 def _require_statistics(norm: Any, statistics: str) -> None:
-    """Raises CannotEnter where the norm keeps statistics that normlib can neither recompute nor replace."""
+    """Raises CannotEnter if normlib can neither recompute nor replace the statistics that the norm keeps."""
     if statistics != "running" and isinstance(norm, PlainNorm) and norm.has_running_statistics:
         raise CannotEnter(
-            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.traits.moving)} is the average "
-            f"of, so evaluation.statistics={statistics} is not possible: use evaluation.statistics=running, or derive the norm from "
+            f"{type(norm).__name__} is a plain module. normlib does not know what its {', '.join(norm.traits.moving)} "
+            f"averages, so evaluation.statistics={statistics} is not possible: use evaluation.statistics=running, or derive the norm from "
             "normlib.RunningNorm, which says what it measures"
         )
 
 
 def _require_no_later_positions(norm: Any, statistics: str) -> None:
-    """Raises CannotEnter where an output of a causal network would see later positions in evaluation, through batch statistics."""
+    """Raises CannotEnter if batch statistics in evaluation would show later positions to a causal network."""
     if norm.depends_on_batch and (statistics == "batch" or not norm.has_running_statistics):
         raise CannotEnter(
-            f"{type(norm).__name__} would normalize with the statistics of the evaluation batch, which hold later positions, but an "
-            f"output of this network must not see them (evaluation.statistics={statistics}); use running statistics, or a norm that "
-            "does not depend on the batch"
+            f"{type(norm).__name__} would normalize with the statistics of the evaluation batch, which include later positions "
+            f"(evaluation.statistics={statistics}). An output of this network must not see them; use running statistics, or a norm "
+            "that does not depend on the batch"
         )
 
 
 def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], norm_samples: int, total_steps: int) -> None:
-    """The batch for statistics and the horizon of running averages are settings of the site, apart from the batch.
+    """Set the batch of the statistics and the horizon of the running averages, which are settings of the site.
 
-    `norm_samples`: how many samples the norm sees in one of the data's.
+    `norm_samples`: how many samples the norm sees for each sample of the data.
     """
     size = spec["site"]["norm_batch_size"]
     norm.norm_batch_size = None if size is None else size * norm_samples
@@ -138,7 +141,7 @@ def _apply_batch_sizes(norm: Any, spec: Mapping[str, Any], norm_samples: int, to
 
 
 def scale_or_shift(norm: Any, shift: nn.Parameter | None = None) -> nn.Parameter | None:
-    """A norm's scales, else its shifts, else the `shift` that stands in their place: what noise is added to."""
+    """The parameter that noise is added to: a norm's scales, else its shifts, else the site's `shift`."""
     return next((p for p in (norm.weight, norm.bias, shift) if p is not None), None)
 
 

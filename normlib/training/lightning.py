@@ -1,6 +1,6 @@
-"""A LightningModule of the user's own, fitted by Lightning's Trainer with the user's settings.
+"""Fits a LightningModule of the user's by Lightning's Trainer, with the user's settings.
 
-In: a run whose spec names a module. Out: what came of it. A run that was stopped goes on from its last checkpoint.
+In: a run whose spec names a module. Out: its result. A stopped run continues from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ ONE_BATCH = {
 
 
 def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None) -> tuple[Network, Fitted, PeakMemory]:
-    """Train and evaluate. With a folder for `checkpoints`, one is kept at each epoch's end, and the next fit goes on from it.
+    """Train and evaluate.
 
-    UserModuleError where the module cannot be compared as it is.
+    With a folder for `checkpoints`, each epoch saves one there, and the next fit continues from the last. Raises
+    UserModuleError if the module cannot be compared as it is.
     """
     spec = run.spec
     user = build_user_module(run)
@@ -86,9 +87,9 @@ def fit_module(run: Run, loggers: Sequence[Any], checkpoints: Path | None = None
 
 
 def try_module(run: Run) -> tuple[str, ...]:
-    """Fit one batch of a run, on its device, and evaluate on one: the names of the figures that the module logs.
+    """Fit one batch of a run on its device, and evaluate one. Returns the names of the figures that the module logs.
 
-    UserModuleError where the module fails at that, with its own error in the message.
+    Raises UserModuleError if the module fails, with its own error in the message.
     """
     user = build_user_module(run)
     recorder, _ = _record(run, user)
@@ -119,9 +120,10 @@ def _fit(
     instead: Mapping[str, Any],
     checkpoints: Path | None,
 ) -> tuple[dict[str, float], dict[str, dict[str, float]], int]:
-    """Fit from the last checkpoint and evaluate: what was logged meanwhile, what is logged at the end by split, and the steps.
+    """Fit from the last checkpoint and evaluate.
 
-    `instead`: settings of the Trainer that take the place of the user's.
+    Returns what was logged during the fit, what was logged at the end by split, and the number of steps. `instead` are
+    settings of the Trainer that replace the user's.
     """
     settings = {key: value for key, value in run.spec["trainer"].items() if key != "callbacks"} | dict(instead)
     precision = str(settings.pop("precision", "32-true"))
@@ -140,12 +142,12 @@ def _fit(
 
 
 def _own_callbacks(trainer: Mapping[str, Any]) -> list[pl.Callback]:
-    """The user's callbacks, each named as my_file.py:MyCallback."""
+    """The user's callbacks. Each is named as my_file.py:MyCallback."""
     return [load_named(path, "trainer.callbacks")() for path in trainer.get("callbacks") or ()]
 
 
 def _evaluated(trainer: pl.Trainer, user: UserModule) -> dict[str, dict[str, float]]:
-    """What the module logs in validation and in testing, with the weights as they are now."""
+    """What the module logs in validation and in testing, with its present weights."""
     found: dict[str, dict[str, float]] = {"validation": {}, "test": {}}
     kind = pl.LightningModule if user.datamodule is None else pl.LightningDataModule
     stages = (
@@ -163,7 +165,10 @@ def _evaluated(trainer: pl.Trainer, user: UserModule) -> dict[str, dict[str, flo
 def _by_split(
     logged: Mapping[str, float], found: Mapping[str, Mapping[str, float]], recorder: Recorder
 ) -> dict[str, dict[str, float | None]]:
-    """The figures of each split, None where not finite: what was evaluated at the end, and for training what else was logged."""
+    """The figures of each split, None if not finite.
+
+    Validation and test have what was evaluated at the end, and training has everything else that was logged.
+    """
     evaluated = {**found["validation"], **found["test"]}
     figures = {"train": {name: value for name, value in logged.items() if name not in evaluated}, **found}
     samples = {"train": recorder.samples, **recorder.evaluated}
@@ -176,7 +181,7 @@ def _by_split(
 
 
 def _facts(metrics: Mapping[str, Mapping[str, float | None]]) -> tuple[Metric, ...]:
-    """The metrics whose names tell their direction, those of testing first, the loss last."""
+    """The metrics whose names say their direction: those of testing first, the loss last."""
     names = dict.fromkeys(
         name for split in ("test", "validation", "train") for name in metrics[split] if name != "samples"
     )
@@ -190,6 +195,6 @@ def _hash_of_evaluation(digests: Mapping[str, Mapping[str, dict[int, str]]]) -> 
 
 
 def _accumulated(trainer: Mapping[str, Any]) -> int:
-    """Batches that make one update; 1 where the user's Trainer has a schedule for them."""
+    """Batches per update. 1 if the user's Trainer has a schedule for them."""
     batches = trainer.get("accumulate_grad_batches", 1)
     return batches if isinstance(batches, int) else 1

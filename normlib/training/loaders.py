@@ -1,7 +1,7 @@
-"""The data loaders of a user's LightningModule or DataModule: seeded orders, and hashes of the batches really fed.
+"""The data loaders of a user's LightningModule or DataModule, with seeded orders and hashes of the batches really fed.
 
-In: a module whose hooks return loaders. Out: the same hooks, whose loaders draw from streams of their own, so that no norm can
-shift an order or an augmentation. Batches pass through as they are.
+In: a module whose hooks return loaders. Out: the same hooks, whose loaders draw from their own random streams. So no
+norm can shift an order or an augmentation. Batches pass through unchanged.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ HOOKS = {"train_dataloader": "train", "val_dataloader": "validation", "test_data
 
 
 class SeededLoader:
-    """A loader whose every epoch draws from a stream seeded from (seed, name, epoch): its order, its workers, its augmentation.
+    """A loader that draws each epoch's order, workers and augmentation from a stream seeded from (seed, name, epoch).
 
-    `digests`: by epoch, 16 hexadecimal digits of the content of the batches that were fed so far.
+    `digests`: by epoch, 16 hexadecimal digits for the content of the batches fed so far.
     """
 
     def __init__(self, loader: Any, seed: int, name: str, epoch: Callable[[], int], digests: dict[int, str]) -> None:
@@ -49,16 +49,16 @@ class SeededLoader:
             yield batch
 
     def __getattr__(self, name: str) -> Any:
-        """What else Lightning or the user's code asks of a loader, such as its batch size."""
+        """Whatever else Lightning or the user's code reads from a loader, such as its batch size."""
         if name == "loader":  # while the object is being unpickled
             raise AttributeError(name)
         return getattr(self.loader, name)
 
 
 def seed_loaders(source: Any, seed: int, epoch: Callable[[], int]) -> dict[str, dict[str, dict[int, str]]]:
-    """Have the loaders that `source` returns from now on draw from streams. Out: digests by split, loader and epoch.
+    """Make the loaders that `source` returns from now on draw from streams. Returns digests by split, loader and epoch.
 
-    `source` is a LightningModule or a LightningDataModule; `epoch` tells the number of the present epoch.
+    `source` is a LightningModule or a LightningDataModule. `epoch` returns the number of the present epoch.
     """
     digests: dict[str, dict[str, dict[int, str]]] = {split: {} for split in HOOKS.values()}
     for hook, split in HOOKS.items():
@@ -73,7 +73,7 @@ def seed_loaders(source: Any, seed: int, epoch: Callable[[], int]) -> dict[str, 
 
 
 def _seeded(loaders: Any, seed: int, name: str, epoch: Callable[[], int], digests: dict[str, dict[int, str]]) -> Any:
-    """The loaders, one or several in mappings and lists, each seeded under a name of its own."""
+    """The loaders (one, or several in mappings and lists), each seeded under its own name."""
     if loaders is None or isinstance(loaders, SeededLoader):
         return loaders
     if isinstance(loaders, Mapping):
@@ -88,7 +88,7 @@ def _seeded(loaders: Any, seed: int, name: str, epoch: Callable[[], int], digest
 
 
 def combine_digests(digests: Mapping[str, Mapping[int, str]], epoch: int) -> str | None:
-    """The digest of one epoch over all loaders of a split; None where none was read."""
+    """The digest of one epoch over all loaders of a split. None if none was read."""
     parts = sorted((name, by_epoch[epoch]) for name, by_epoch in digests.items() if epoch in by_epoch)
     if not parts:
         return None
@@ -96,7 +96,7 @@ def combine_digests(digests: Mapping[str, Mapping[int, str]], epoch: int) -> str
 
 
 def hash_batch(content: Any, batch: Any) -> None:
-    """Add a batch to a hash: its tensors' types, shapes and bytes, whatever holds them."""
+    """Add a batch to a hash: types, shapes and bytes of its tensors, in any container."""
     if isinstance(batch, torch.Tensor):
         content.update(f"{batch.dtype}{tuple(batch.shape)}".encode())
         content.update(batch.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -112,7 +112,7 @@ def hash_batch(content: Any, batch: Any) -> None:
 
 
 def samples_of(batch: Any) -> int:
-    """The number of samples of a batch: the length of its first tensor. 0 where it has none."""
+    """The number of samples of a batch: the length of its first tensor, or 0 without one."""
     if isinstance(batch, torch.Tensor):
         return len(batch) if batch.dim() else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()

@@ -1,6 +1,6 @@
-"""normlib's own fit, for data whose batches it makes itself.
+"""normlib's own fit, for data whose batches normlib makes.
 
-In: a run that is set up. Out: what came of it.
+In: a run that is set up. Out: its result.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from normlib.training.setup import Setup
 from normlib.training.step_loop import StepLoop
 from normlib.training.trainer import fit, make_trainer, quiet_lightning
 
-STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's own cost per batch vanish
+STEPS_PER_CHUNK = 50  # optimizer steps in one Lightning batch: enough to make Lightning's cost per batch negligible
 
 
 def fit_loop(setup: Setup, loggers: Sequence[Any], steps_per_chunk: int = STEPS_PER_CHUNK) -> Fitted:
     """Train and evaluate. `steps_per_chunk` changes the speed and no figure.
 
-    RuntimeError where something outside ended the training early.
+    Raises RuntimeError if something outside the run ended the training early.
     """
     module, spec = StepLoop(setup, steps_per_chunk), setup.spec
     precision = spec["training"]["precision"]
@@ -36,8 +36,8 @@ def fit_loop(setup: Setup, loggers: Sequence[Any], steps_per_chunk: int = STEPS_
     planned = setup.run.planned_steps
     if module.diverged_at is None and module.steps_done != planned:
         raise RuntimeError(
-            f"the run took {module.steps_done} of {planned} planned steps, so its figures would not be those of its spec; "
-            "something outside of it ended the training early"
+            f"the run took {module.steps_done} of {planned} planned steps, so its figures do not belong to its spec; "
+            "something outside the run ended the training early"
         )
     return Fitted(
         metrics=metrics,

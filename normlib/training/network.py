@@ -1,4 +1,4 @@
-"""A trunk filled from the seed, and the norms that move into its sites: identical networks by construction."""
+"""A trunk filled from the seed, with norms in its sites: identical networks by construction."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ SMALL_CONVOLUTION = 1_000_000  # multiplications
 
 
 class IdenticalTrunkError(NormlibError, ValueError):
-    """A model that cannot be the same for every norm; the message says which rule it breaks."""
+    """A model cannot be the same for every norm. The message says which rule it breaks."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its norms in place, and the names of the parameters that belong to them (the rest is trunk).
+    """A network with its norms in place, and the names of the norms' parameters. All other parameters are trunk.
 
-    `trunk`: the trunk's parameters by their names in the plain trunk, whatever wraps them now. `trunk_hash`: of the plain
-    trunk, before any norm. `reinitialized`: the names of those that the norm, as it declares, has reinitialized.
-    `largest_convolution` counts multiplications for one sample. `draws`: the global generators that the trunk draws from while
-    it runs, by dropout for example. `changes`: what the model has switched off or changed in a network of other people's, in words.
-    `start`: the pretrained weights that the trunk comes from, `reference` the network with the norms of the weights, and
-    `replaced` which of them stood where a site is now.
+    `trunk`: the trunk's parameters by their names in the plain trunk, even if something wraps them now. `trunk_hash`:
+    of the plain trunk, before any norm. `reinitialized`: names of trunk parameters that the norm has reinitialized, as
+    it declares. `largest_convolution`: multiplications for one sample. `draws`: the global generators that the trunk
+    draws from in its forward pass, for example for dropout. `changes`: in words, what the model has changed in a
+    network of another library. `start`: the pretrained weights that the trunk comes from. `reference`: the network with
+    the norms of those weights. `replaced`: which of these norms stood at each site.
     """
 
     module: nn.Module
@@ -55,16 +55,16 @@ class Network:
     replaced: Mapping[Site, tuple[str, Description]] = field(default_factory=dict)
 
     def prefers_onednn(self, batch_size: int) -> bool:
-        """Whether the convolutions are faster through oneDNN than through torch's own kernels, by their size.
+        """Whether the convolutions are faster through oneDNN than through torch's own kernels, judged by their size.
 
-        Setting up a oneDNN call costs more than a small convolution. Where the largest one takes less than a million
-        multiplications a batch, torch's own kernels need a third to all of oneDNN's time; above they fall behind
-        (measured forward and backward on one core, at batches of 2 to 16 with 1 to 128 channels). Blind to the norm.
+        A oneDNN call has a setup cost. If the largest convolution takes less than a million multiplications a batch,
+        torch's own kernels need a third to all of oneDNN's time. Above that they are slower. Measured forward and
+        backward on one core, at batches of 2 to 16 with 1 to 128 channels. The norm plays no part.
         """
         return not 0 < self.largest_convolution * batch_size < SMALL_CONVOLUTION
 
     def open_streams(self, seed: int, device: torch.device) -> None:
-        """Give every site's dropout its own generator on the device of the run, and the trunk's dropout the network's stream."""
+        """Give each site's dropout its own generator on the run's device, and the trunk's dropout the network's stream."""
         for name, site in self.sites.items():
             if site.dropout:
                 site.dropout_stream = generator(seed, "dropout", name, device=device)
@@ -72,7 +72,7 @@ class Network:
             NetworkStream(seed, device, self.draws).attach(self.module, self.sites.values())
 
     def count_parameters(self) -> dict[str, int]:
-        """Numbers of parameters in the trunk and in the norms (with the sites' shifts)."""
+        """Numbers of parameters in the trunk and in the norms. The sites' shifts count as norm."""
         counts = {"trunk": 0, "norm": 0}
         for name, parameter in self.module.named_parameters():
             counts["norm" if name in self.norm_parameter_names else "trunk"] += parameter.numel()
@@ -80,10 +80,10 @@ class Network:
 
 
 def build_trunk(spec: Mapping[str, Any], shape: NetworkShape, stored: Collection[str] = ()) -> tuple[nn.Module, Sites]:
-    """The network with empty sites, each parameter filled by a generator seeded from (seed, its name).
+    """The network with empty sites. Each parameter is filled by a generator seeded from (seed, its name).
 
-    `stored`: the names in a stored state of the same network, which tell which biases ahead of sites it has.
-    Raises ValueError when the model refuses its settings or the input shape.
+    `stored`: the names in a stored state of the same network. They say which biases ahead of sites it has. Raises
+    ValueError if the model refuses its settings or the input shape.
     """
     site = spec["site"]
     sites = Sites(site["activation"], site["placement"], site["dropout"], spec["model"].get("weights"))
@@ -101,7 +101,7 @@ def build_trunk(spec: Mapping[str, Any], shape: NetworkShape, stored: Collection
         )
     if sites.weights is not None and not hasattr(models[name].cls, "default_weights_version"):
         sites.start = sites.start or read_start(sites.weights, name)
-    # A network of other people's has been filled already, with its own norms in place.
+    # A network of another library is already filled, with its own norms in place.
     if sites.start is not None and not sites.start.loaded:
         sites.start.fill(trunk, sites.classifier)
     return trunk, sites
@@ -112,8 +112,7 @@ def build_network(
 ) -> Network:
     """Trunk and norms for one run, on the CPU (or on the meta device inside ``torch.device("meta")``).
 
-    `stored` is as in `build_trunk`.
-    Raises ValueError for settings that the model or the norm refuses.
+    `stored` is as in `build_trunk`. Raises ValueError for settings that the model or the norm refuses.
     """
     trunk, sites = build_trunk(spec, shape, stored)
     trunk_hash, largest_convolution = "", 0
@@ -134,9 +133,9 @@ def move_in(
     largest_convolution: int = 0,
     draws: tuple[str, ...] = (),
 ) -> Network:
-    """A filled trunk with empty sites becomes a network: the norms of the spec move into the sites.
+    """Turn a filled trunk with empty sites into a network: the norms of the spec move into the sites.
 
-    Raises CannotEnter where the norm has no place, IdenticalTrunkError for one that changes the trunk undeclared.
+    Raises CannotEnter if the norm has no place, and IdenticalTrunkError if it changes the trunk without declaring that.
     """
     parameters = dict(trunk.named_parameters())
     before = {name: hash_tensor(value) for name, value in parameters.items()}
@@ -167,11 +166,14 @@ def move_in(
 
 
 def _supplied(cls: type, shape: NetworkShape) -> dict[str, Any]:
-    """Of what normlib hands to a model, the arguments that its constructor has. Raises ValueError for token ids to a model without."""
+    """What normlib passes to a model: the arguments that its constructor has.
+
+    Raises ValueError if the inputs are token ids and the model takes none.
+    """
     known = inspect.signature(cls).parameters
     if shape.vocabulary is not None and "vocabulary" not in known:
         raise ValueError(
-            f"{cls.__name__} takes numbers, since its constructor has no argument vocabulary, but the data's inputs are token ids; "
+            f"{cls.__name__} takes numbers (its constructor has no argument vocabulary), but the data's inputs are token ids; "
             "use model=gpt, model=rnn, or a model that embeds the tokens"
         )
     return {name: value for name, value in vars(shape).items() if name in known}
@@ -180,18 +182,18 @@ def _supplied(cls: type, shape: NetworkShape) -> dict[str, Any]:
 def _reinitialized(
     norm: str, network: nn.Module, trunk: Mapping[str, nn.Parameter], before: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The trunk's parameters that are no longer what the seed made them. Raises IdenticalTrunkError unless the norm declares it."""
+    """The trunk's parameters that the norm has changed. Raises IdenticalTrunkError if it does not declare that."""
     still_there = {id(parameter) for parameter in network.parameters()}
     lost = [name for name, parameter in trunk.items() if id(parameter) not in still_there]
     if lost:
         raise IdenticalTrunkError(
-            f"norm {norm!r} has replaced the trunk's {', '.join(lost)}: a method that works on weights keeps the layer's own "
+            f"norm {norm!r} has replaced the trunk's {', '.join(lost)}: a method on weights must keep the layer's own "
             "parameter as the original of its parametrization (torch.nn.utils.parametrize)"
         )
     changed = tuple(name for name, parameter in trunk.items() if hash_tensor(parameter) != before[name])
     if changed and "reinitializes" not in norms[norm].metadata:
         raise IdenticalTrunkError(
-            f"norm {norm!r} has changed the trunk's {', '.join(changed)}, but does not declare it: say which trunk parameters "
-            "it reinitializes with register(..., reinitializes=...), and tables print it"
+            f"norm {norm!r} has changed the trunk's {', '.join(changed)}, but does not declare that: name the parameters that "
+            "it reinitializes with register(..., reinitializes=...), and tables will say so"
         )
     return changed

@@ -12,7 +12,7 @@ from torch import nn
 def make_optimizer(
     network: nn.Module, norm_parameter_names: frozenset[str], settings: Mapping[str, Any], learning_rate: float
 ) -> torch.optim.Optimizer:
-    """SGD or AdamW in torch's fused form; norm parameters decay only where `decay_norm` says so."""
+    """SGD or AdamW in torch's fused form. Norm parameters decay only if `decay_norm` is true."""
     parameters = dict(network.named_parameters())
     decayed = [p for name, p in parameters.items() if settings["decay_norm"] or name not in norm_parameter_names]
     exempt = [p for name, p in parameters.items() if not settings["decay_norm"] and name in norm_parameter_names]

@@ -1,4 +1,4 @@
-"""Records of runs that did not come to an end, and what every record says of its run. No Lightning, no training."""
+"""Records of runs that did not finish, and what every record says of its run. No Lightning, no training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from normlib.training.spec import Run
 
 
 def unfinished(run: Run, status: str, reason: str, started: str | None = None, trace: str | None = None) -> Record:
-    """The record of a run without results: failed, or skipped."""
+    """The record of a run without results: failed or skipped."""
     ended = now()
     environment: dict[str, Any] = {}
     if status != SKIPPED:
-        from normlib.training.environment import describe  # imports torch, for which workers do not wait to start
+        from normlib.training.environment import describe  # imports torch, which would delay the start of workers
 
         environment = describe(run.spec["accelerator"], run.spec["threads"])
     return Record(
@@ -24,7 +24,7 @@ def unfinished(run: Run, status: str, reason: str, started: str | None = None, t
 
 
 def origin(run: Run) -> dict[str, Any]:
-    """What a record says of the run before it took place."""
+    """What a record says of a run before it starts."""
     return {
         "id": run.id,
         "experiment": run.experiment,
@@ -39,7 +39,7 @@ def origin(run: Run) -> dict[str, Any]:
 
 
 def _text(words: str) -> str:
-    """The words as a record can hold them: an error may quote the name of a file that is no text."""
+    """The words in a form that a record can hold. An error may quote a file name that is not valid text."""
     return words.encode(errors="backslashreplace").decode()
 
 

@@ -1,7 +1,7 @@
-"""A pretrained start: which norms go on with what the weights hold, which are held still, and which are fitted.
+"""The norms at a pretrained start: which keep the state in the weights, which are frozen, and which are fitted.
 
-In come a network with its norms in place, the weights that it starts from, and inputs without targets; the norms change and
-nothing else. What was kept, and what was not and why, is told in words. This file reads no file and fills no trunk.
+In: a network with its norms in place, the weights that it starts from, and inputs without targets. Only the norms
+change. Says in words what was kept, what was not, and why. This file reads no file and fills no trunk.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from normlib.norms import norms
 from normlib.norms.place import CannotEnter
 
 DECIDES_NOTHING = ("momentum", "track_running_stats")
-"""Settings that may differ between a norm and the one in the weights: they do not enter what it computes now."""
+"""Settings that may differ between a norm and the one in the weights, since they do not change what it computes now."""
 RUN_SETTINGS = ("gamma_noise", "frozen", "fit_on_batches", "weights")
 SMALLEST_SPREAD = 1e-6
-"""Standard deviations below this share of the mean's size are those of a channel that is dead, whose scale cannot be fitted."""
+"""A channel whose standard deviation is below this share of its mean is dead, and its scale cannot be fitted."""
 AGREES = 1e-3
-"""How far the fitted outputs' means and spreads may be from those asked for, in spreads."""
+"""How far the means and spreads of fitted outputs may be from the wanted ones, in spreads."""
 
 
 def keep_norms(sites: Sites, named_sites: Mapping[str, Site], norm: Mapping[str, Any]) -> None:
-    """Give the norms that mean the same in the weights their parameters and statistics from there."""
+    """Give parameters and statistics from the weights to the norms that mean the same there."""
     start = sites.start
     if start is None:
         return
@@ -45,13 +45,13 @@ def keep_norms(sites: Sites, named_sites: Mapping[str, Site], norm: Mapping[str,
                     carry_parameters(description, site.norms[0], True, Notes())
                     carry_buffers(description, site.norms[0], norm["name"], Notes())
             elif description.method == norm["name"]:
-                words = f"the norms of the weights are not kept, for they are others: {', '.join(differs)}"
+                words = f"the norms of the weights are not kept, because they differ: {', '.join(differs)}"
                 if words not in sites.changes:
                     sites.changes.append(words)
 
 
 def differing(description: Description, norm: Mapping[str, Any]) -> list[str]:
-    """What keeps a norm of the weights from meaning the same as the arm's, in words; empty where they are the same."""
+    """In words: how a norm of the weights differs from the arm's. Empty if they are the same."""
     if description.method != norm["name"]:
         return [f"{description.method or 'another method'}, not {norm['name']}"]
     if norm.get("weights") is not None:
@@ -72,7 +72,7 @@ def _keep_weights_of_norm(
     norm: Mapping[str, Any],
     kept: list[str],
 ) -> None:
-    """From weights of normlib's own, whose norm and settings are known."""
+    """Take them from weights that normlib saved, whose norm and settings are known."""
     one, other = ({k: v for k, v in section.items() if k not in RUN_SETTINGS} for section in (wrote, norm))
     values = {key: state.get(f"{name}.{key}") for key in site.state_dict()}
     if one == other and wrote.get("weights") == norm.get("weights") and None not in values.values():
@@ -82,7 +82,10 @@ def _keep_weights_of_norm(
 
 
 def freeze(named_sites: Mapping[str, Site], norm: Mapping[str, Any], sites: Sites) -> None:
-    """Hold statistics, scales and shifts, or both still, as `norm.frozen` says. Raises CannotEnter where that means nothing."""
+    """Freeze the running statistics, the scales and shifts, or both, as `norm.frozen` says.
+
+    Raises CannotEnter if there is nothing to freeze.
+    """
     frozen = norm.get("frozen")
     if frozen is None:
         return
@@ -91,12 +94,12 @@ def freeze(named_sites: Mapping[str, Site], norm: Mapping[str, Any], sites: Site
         if frozen != "affine":
             if not all(each.has_running_statistics for each in site.norms):
                 raise CannotEnter(
-                    f"norm.frozen={frozen} holds running statistics still, but {norm['name']} keeps none; use norm.frozen=affine"
+                    f"norm.frozen={frozen} freezes running statistics, but {norm['name']} keeps none; use norm.frozen=affine"
                 )
             known = sites.start is None and sites.weights is not None  # a plan does not fetch weights
             if name not in kept and not known:
                 raise CannotEnter(
-                    f"norm.frozen={frozen} holds running statistics still that no data have moved yet; start from weights whose "
+                    f"norm.frozen={frozen} freezes running statistics that no data have moved yet; start from weights whose "
                     f"norms are {norm['name']} with the same settings (model.weights)"
                 )
             freeze_norms(site.norms, affine=frozen == "all")
@@ -113,12 +116,12 @@ def fit_norms(
     reference: nn.Module,
     inputs: Tensor,
 ) -> None:
-    """Set scales and shifts so that each norm gives every channel the mean and the spread that the norm of the weights gave it.
+    """Set scales and shifts so that each norm gives every channel the mean and spread of the norm in the weights.
 
-    `inputs` (n, ...) have no targets. `reference` is the network with the norms of the weights, `places` says where in it each
-    site's norm was, and what. In one pass each site is fitted on what those ahead of it give by then, with the statistics that
-    its norm takes in training; no running statistic moves. A scale keeps the sign that it had. Raises ValueError for a norm
-    whose output does not follow its scale and shift.
+    `inputs` (n, ...) have no targets. `reference` is the network with the norms of the weights. `places` says where
+    each site's norm was in it, and what it was. Sites are fitted in one pass, each on what the fitted sites ahead of it
+    give. Each uses the statistics that its norm takes in training; no running statistic moves. A scale keeps its old
+    sign. Raises ValueError for a norm whose output does not follow its scale and shift.
     """
     wanted: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -129,7 +132,7 @@ def fit_norms(
         path, description = places[site]
 
         def match_target(norm: Any, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
-            if path not in wanted:  # it runs a second time, or the reference never came there
+            if path not in wanted:  # it runs a second time, or the reference never ran this norm
                 return y
             target = wanted.pop(path)
             sign = description.state["weight"].sign() if "weight" in description.state else torch.ones(())
@@ -164,7 +167,7 @@ def fit_norms(
 
 
 def _match_target(site: Site, norm: Any, x: Tensor, y: Tensor, target: tuple[Tensor, Tensor], sign: Tensor) -> Tensor:
-    """Fit one norm, of which `y` came for `x`; what it gives now, before the site's own shift."""
+    """Fit one norm that gave `y` for `x`. Returns what it gives now, before the site's own shift."""
     mean, spread = target
     measured_mean, measured_spread = _mean_and_spread(y, site.channel_dim)
     scale = norm.weight if norm.weight is not None and norm.weight.shape == measured_mean.shape else None

@@ -1,4 +1,4 @@
-"""The last part of a run: what was set up and what came of it, as a record."""
+"""The last part of a run: makes a record of what was set up and how it ended."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from normlib.training.spec import Run
 
 
 def record_of(run: Run, network: Network | None, fitted: Fitted, memory: PeakMemory | None, started: str) -> Record:
-    """The record of a trained run. RecordError where a norm reports of itself what is no number.
+    """The record of a trained run. `network` is None if a function of the user's trained it.
 
-    There is no `network` where a function of the user's own trained it.
+    Raises RecordError if a norm reports something about itself that is not a number.
     """
     spec, seconds = run.spec, fitted.seconds
     of_network: dict[str, Any] = {}
@@ -53,14 +53,14 @@ def record_of(run: Run, network: Network | None, fitted: Fitted, memory: PeakMem
 
 
 def _start_of(run: Run, network: Network) -> dict[str, Any]:
-    """What a pretrained start was, empty where there was none."""
+    """What the pretrained start was. Empty without one."""
     start = network.start
     fitted = run.spec["norm"].get("fit_on_batches", 0)
     return {} if start is None else start.facts() | ({"fitted_on_batches": fitted} if fitted else {})
 
 
 def _mean_report(network: Network) -> dict[str, float | None]:
-    """What the norms report of themselves, averaged over the sites; None where that is not finite."""
+    """What the norms report about themselves, averaged over the sites. None if not finite."""
     reports = [norm.report() for site in network.sites.values() for norm in site.norms]
     keys = sorted({key for report in reports for key in report})
     sums = {key: sum(report[key] for report in reports if key in report) for key in keys}

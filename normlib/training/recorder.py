@@ -1,7 +1,7 @@
-"""What is read off a LightningModule of the user's while Lightning's Trainer fits it: curves, rates, time, batches, divergence.
+"""A callback that reads a user's LightningModule during the fit: curves, rates, time, batches, divergence.
 
-A callback. It changes nothing of the training but the random state at the start of each batch, which it sets from (seed, epoch,
-batch), so that dropout is the same in every arm and a run that goes on after a stop is the run that was stopped.
+It changes one thing in the training: at the start of each batch it sets the random state from (seed, epoch, batch). So
+dropout is the same in every arm, and a run that continues after a stop equals a run without one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from normlib.training.seeding import start_global
 
 
 class Recorder(pl.Callback):
-    """The facts of a fit. All that outlives a stop is in `state_dict`."""
+    """The facts of a fit. `state_dict` holds all that has to survive a stop."""
 
     def __init__(self, seed: int, norms: Iterable[Any], digests: Mapping[str, Mapping[str, dict[int, str]]]) -> None:
         self.seed, self.norms, self.digests = seed, tuple(norms), digests
@@ -104,20 +104,20 @@ class Recorder(pl.Callback):
         self.evaluated["test"] += samples_of(batch)
 
     def schedule_hash(self) -> str:
-        """16 hexadecimal digits for the shape of the rates really used, each as a share of its largest one."""
+        """16 hexadecimal digits for the shape of the rates really used, as shares of the largest."""
         rates = np.asarray([rate for step in self.rates for rate in step], dtype="<f8")
         largest = rates.max(initial=0.0)
         shape = np.round(rates / largest, 12) if largest > 0 else rates
         return hashlib.sha256(shape.tobytes() + str([len(step) for step in self.rates]).encode()).hexdigest()[:16]
 
     def validation_curve(self, names: Iterable[str]) -> dict[str, list[float | None]]:
-        """The curve of the metrics of these names, a list for each; None where a point has none that is finite."""
+        """The curves of the named metrics, one list each. None at points without a finite value."""
         keys = ("step", "samples", "seconds", *names)
         return {key: [_finite(point.get(key)) for point in self.validation] for key in keys}
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Logged figures as numbers; what is no single number is left out."""
+    """Logged figures as numbers. What is not a single number is left out."""
     return {
         name: float(value)
         for name, value in metrics.items()

@@ -1,4 +1,4 @@
-"""One run, from spec to record: set up, fit, record. Writes nothing but what a logger writes."""
+"""One run, from spec to record: set up, fit, record. Only a logger writes files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from normlib.training.user_function import call_function
 
 @dataclass(frozen=True)
 class Trained:
-    """The record of a run, and the network's final state, None where the run failed."""
+    """The record of a run and the network's final state. The state is None if the run failed."""
 
     record: Record
     weights: Mapping[str, torch.Tensor] | None
@@ -41,12 +41,12 @@ def train_run(
     steps_per_chunk: int = STEPS_PER_CHUNK,
     checkpoints: Path | None = None,
 ) -> Trained:
-    """Train one run; an exception becomes a record with status "failed" and its traceback.
+    """Train one run. An exception becomes a record with status "failed" and its traceback.
 
-    `logger` holds the settings of a Lightning logger; `steps_per_chunk` changes the speed and nothing in the record.
-    `checkpoints` is the run's own folder for what a stopped run goes on from, where it is the user's module that trains.
-    KeyboardInterrupt passes through. Whatever state of torch or of the environment the caller has set (autocast, default
-    types, precision of products, Lightning's variables) does not reach the run, and is there again afterwards.
+    `logger` holds the settings of a Lightning logger. `steps_per_chunk` changes the speed and nothing in the record.
+    `checkpoints` is the run's own folder, from which a stopped run of a user's module continues. KeyboardInterrupt
+    passes through. The caller's state of torch and of the environment does not reach the run (autocast, default types,
+    precision of products, Lightning's variables), and is back afterwards.
     """
     started = now()
     try:
@@ -72,7 +72,7 @@ def train_run(
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether a norm refuses its input, in a module of the user's own, which the plan does not build."""
+    """Whether a norm refused its input in a user's module, which the plan does not build."""
     frames = traceback.walk_tb(error.__traceback__)
     return isinstance(error, ValueError) and [frame.f_globals["__name__"] for frame, _ in frames][-1].startswith(
         "normlib.norms."

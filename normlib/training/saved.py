@@ -1,7 +1,7 @@
 """`normlib.load_network`: the network of a record with its final weights.
 
-In comes a record, or the path of its file, out goes the network that the run ended with, in evaluation mode on the CPU. This file
-trains nothing and writes nothing.
+In: a record, or the path of its file. Out: the network at the end of the run, in evaluation mode on the CPU. This file
+trains and writes nothing.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ from normlib.training.weights import SUFFIX, are_sound, read_weights
 
 
 class SavedWeightsError(NormlibError, ValueError):
-    """A record whose network cannot be loaded; the message says why and what to do."""
+    """The network of a record cannot be loaded. The message says why and what to do."""
 
 
 def load_network(record: Record | str | os.PathLike[str], results_dir: str | os.PathLike[str] = "results") -> nn.Module:
-    """The network that a run ended with, as its `save_weights=true` kept it; an ``nn.Module`` in evaluation mode on the CPU.
+    """The network at the end of a run that had `save_weights=true`: an ``nn.Module`` in evaluation mode on the CPU.
 
-    `record` is a record, whose weights lie in `results_dir`, or the path of its file, whose weights lie beside it. Inputs are as the
-    run's network took them: standardized, where its data are. Norms normalize with their running statistics, and nothing is frozen.
-    Load the plugins first that registered the run's norm, model or data. Warns where the code of norm or model has changed since.
-
-    Raises SavedWeightsError where there are no such weights.
+    `record` is a record, whose weights are in `results_dir`, or the path of its file, whose weights are beside it.
+    Inputs are as in the run: standardized, if its data are. Norms normalize with their running statistics, and nothing
+    is frozen. First load the plugins that registered the run's norm, model or data. Warns if the code of norm or model
+    has changed since. Raises SavedWeightsError if there are no such weights.
     """
     if isinstance(record, Record):
         folder = Store(Path(results_dir), record.experiment).weights
@@ -54,7 +53,7 @@ def load_network(record: Record | str | os.PathLike[str], results_dir: str | os.
         )
     if not {"norm", "model", "data", "task"} <= spec.keys() or "module" in spec or "function" in spec:
         raise SavedWeightsError(
-            f"run {record.id} trained a module of your own, which normlib cannot build from its record: build it, and load {file} by "
+            f"run {record.id} trained a module of your own, which normlib cannot build from its record: build it, and load {file} with "
             "safetensors.torch.load_file"
         )
     _warn_of_other_code(record)

@@ -1,4 +1,4 @@
-"""The learning rate's shape over a run, as factors of its peak; pure functions of the step."""
+"""The shape of the learning rate over a run, as factors of its peak. Pure functions of the step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def learning_rate_factors(schedule: Mapping[str, Any], total_steps: int) -> tupl
 
 
 def shape_hash(factors: tuple[float, ...]) -> str:
-    """16 hexadecimal digits for the schedule's shape: what paired runs must have in common."""
+    """16 hexadecimal digits for the schedule's shape, which paired runs must share."""
     return hashlib.sha256(np.asarray(factors, dtype="<f8").tobytes()).hexdigest()[:16]
 
 
@@ -40,7 +40,7 @@ def _cosine(step: int, warmup_steps: float, total_steps: int) -> float:
 
 
 def _one_cycle(step: int, peak: float, last: int) -> float:
-    """As OneCycleLR, to the fraction of a step: a warm-up of less than a step peaks before step 0, at `peak` < 0."""
+    """As OneCycleLR, with fractional steps: a warm-up of less than a step peaks before step 0, at `peak` < 0."""
     if step <= peak:
         return _between(START_FACTOR, 1.0, step / peak if peak else 1.0)  # torch divides by zero here
     return _between(1.0, END_FACTOR, (step - peak) / (last - peak))

@@ -1,7 +1,7 @@
-"""Streams of random numbers: every use of randomness has a generator of its own, seeded from (seed, stream name).
+"""Streams of random numbers: every use of randomness has its own generator, seeded from (seed, stream name).
 
-The only file that touches global random states, torch's, numpy's and Python's, and only to fence them off. A network may draw
-from them while it runs, as every dropout of torch's does: `NetworkStream` gives it numbers that no norm can shift.
+No other file touches the global random states of torch, numpy and Python. This one only isolates them. A network may
+draw from them while it runs, as torch's dropout does: `NetworkStream` gives it numbers that no norm can shift.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 _Generator = tuple[Callable[[], Any], Callable[[Any], Any], Callable[[int], Any]]
-"""How the state of a global generator is read, written, and started from a number."""
+"""How to read and write the state of a global generator, and how to start it from a number."""
 _GLOBAL: dict[str, _Generator] = {
     "torch": (
         torch.default_generator.get_state,
@@ -35,7 +35,7 @@ _ON_DEVICE: dict[str, _Generator] = {
 
 
 def stream_seed(seed: int, *stream: object) -> int:
-    """A 63-bit seed for one stream, e.g. ``stream_seed(3, "order", epoch)``; streams of other names are unrelated."""
+    """A 63-bit seed for one stream, e.g. ``stream_seed(3, "order", epoch)``. Streams with other names are unrelated."""
     text = "/".join(map(str, (seed, *stream)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -47,7 +47,10 @@ def generator(seed: int, *stream: object, device: torch.device | str = "cpu") ->
 
 @contextlib.contextmanager
 def global_stream(seed: int, *stream: object) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python from one stream inside the block, and put them back afterwards."""
+    """Inside the block, the global generators of torch, numpy and Python draw from one stream.
+
+    Their states are restored afterwards.
+    """
     before = _read(_GLOBAL.values())
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     start_global(seed, *stream)
@@ -60,9 +63,9 @@ def global_stream(seed: int, *stream: object) -> Iterator[None]:
 
 
 class Stream:
-    """A stream of random numbers that is entered again and again and goes on where it was left.
+    """A stream of random numbers that can be entered repeatedly and continues where it was left.
 
-    ``with stream:`` has torch (on the CPU), numpy and Python draw from it, and puts their generators back afterwards.
+    Inside ``with stream:`` torch (on the CPU), numpy and Python draw from it. Their own states are restored afterwards.
     """
 
     def __init__(self, seed: int, *stream: object) -> None:
@@ -83,7 +86,7 @@ class Stream:
 
 
 def start_global(seed: int, *stream: object) -> None:
-    """Start the global generators, those of the devices too, at the beginning of a stream, and leave them there."""
+    """Start the global generators, also those of the devices, at the beginning of a stream, and leave them there."""
     number = stream_seed(seed, *stream)
     torch.manual_seed(number)
     for _, _, start in _GLOBAL.values():
@@ -91,7 +94,7 @@ def start_global(seed: int, *stream: object) -> None:
 
 
 def drawn_from(seed: int, call: Callable[[], Any]) -> tuple[str, ...]:
-    """Which global generators a call draws from: of "torch" (on the CPU), "numpy" and "python". Afterwards they are as before."""
+    """The global generators that a call draws from: "torch" (on the CPU), "numpy", "python". Restores their states."""
     with global_stream(seed, "examination"):
         before = _read(_GLOBAL.values())
         call()
@@ -100,14 +103,16 @@ def drawn_from(seed: int, call: Callable[[], Any]) -> tuple[str, ...]:
 
 
 class NetworkStream:
-    """What a network draws from global generators in its forward pass, by dropout above all: a stream of the network's own.
+    """A network's own stream for what it draws from global generators in its forward pass, mostly by dropout.
 
-    `draws`: the generators that the network draws from, as `drawn_from` names them; those of `device` are torch's, too. Each
-    forward pass in training starts them at (seed, number of the pass), so that the numbers do not depend on where a training was
-    cut short or how its steps were grouped; every pass in evaluation starts them at the same place. At the places of norms
-    they are what they are outside of the network, and a norm's output gets the memory format of its input, in which dropout
-    draws: so no norm shifts what is dropped. `passes` counts the passes in training, which are those with gradients; whoever
-    goes on with a training sets it.
+    `draws`: the generators that the network draws from, as `drawn_from` names them. "torch" includes the generator of
+    `device`. Each forward pass in training starts them at (seed, number of the pass). So the numbers do not depend on
+    where a training was interrupted or how its steps were grouped. Each pass in evaluation starts them at one fixed
+    place.
+
+    Inside norms the generators are as outside the network. A norm's output gets the memory format of its input, because
+    dropout draws in that order. So no norm shifts what is dropped. `passes` counts the passes in training, which are
+    those with gradients. Whoever continues a training sets it.
     """
 
     def __init__(self, seed: int, device: torch.device, draws: Collection[str]) -> None:
@@ -119,11 +124,11 @@ class NetworkStream:
 
     @property
     def _generators(self) -> list[_Generator]:
-        """Not kept: a network that holds generators could not be copied."""
+        """Not stored: a network that holds generators could not be copied."""
         return [*(_GLOBAL[name] for name in self.draws), *([_ON_DEVICE[self.on_device]] if self.on_device else [])]
 
     def attach(self, network: nn.Module, places_of_norms: Iterable[nn.Module]) -> None:
-        """Have the network draw from this stream from now on, but within `places_of_norms`."""
+        """Make the network draw from this stream from now on, except inside `places_of_norms`."""
         network.register_forward_pre_hook(self._enter)
         network.register_forward_hook(self._leave, always_call=True)
         for place in places_of_norms:

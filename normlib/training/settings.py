@@ -1,7 +1,7 @@
-"""The settings that a run's numbers depend on, section by section, as typed dataclasses that Hydra checks.
+"""The settings that a run's numbers depend on, as one typed dataclass per section, which Hydra checks.
 
-A run's spec holds their values, so that this file is not in a run's id: a better help trains nothing again. Never imports
-torch.
+A run's spec holds their values, so this file is not in a run's id: a better help text trains nothing again. Never
+imports torch.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from normlib.settings import setting
 
 @dataclass
 class NormSettings:
-    """What every norm has beside its own settings."""
+    """What every norm has besides its own settings."""
 
     gamma_noise: float = setting(
-        0.0, help="size of noise added to the norms' scales (shifts where they have none) before the first step"
+        0.0, help="size of the noise added to the norms' scales, or shifts without scales, before the first step"
     )
     weights: str | None = setting(
         None,
-        help="a method on weights beside the norm, such as weight_standardization, for the layer ahead of every site",
+        help="a method on weights besides the norm, such as weight_standardization, for the layer ahead of every site",
     )
     frozen: str | None = setting(
         None,
@@ -29,13 +29,13 @@ class NormSettings:
     )
     fit_on_batches: int = setting(
         0,
-        help="training batches on which scales and shifts are fitted to what the norms of pretrained weights gave; 0 is no fit",
+        help="training batches for fitting scales and shifts to the outputs of the pretrained norms; 0 is no fit",
     )
 
 
 @dataclass
 class ModelSettings:
-    """What every model has beside its own settings."""
+    """What every model has besides its own settings."""
 
     weights: str | None = setting(
         None,
@@ -45,29 +45,29 @@ class ModelSettings:
 
 @dataclass
 class DataSettings:
-    """What every dataset has beside its own settings."""
+    """What every dataset has besides its own settings."""
 
     batch_size: int = setting(32, help="samples in a training batch")
-    split_seed: int = setting(0, help="seed of the split into train, validation and test, where the data come whole")
+    split_seed: int = setting(0, help="seed of the split into train, validation and test, for data that come unsplit")
     flip: bool = setting(False, help="flip training images left to right at random")
-    crop: int = setting(0, help="crop training images at random after padding by so many pixels; 0 is no crop")
+    crop: int = setting(0, help="pad training images by this many pixels and crop them at random; 0 is no crop")
 
 
 @dataclass
 class SiteSettings:
-    """Every site of the network: where the norm stands and over which batch it takes statistics."""
+    """Every site of the network: where the norm stands, and over which batch it takes statistics."""
 
     activation: str = setting("relu", choices=("relu", "sigmoid", "tanh", "gelu"), help="the activation at every site")
     placement: str = setting(
         "before", choices=("before", "after"), help="whether the norm stands before or after the activation"
     )
-    dropout: float = setting(0.0, help="share of values that are dropped behind each site in training")
+    dropout: float = setting(0.0, help="share of values dropped behind each site in training")
     norm_batch_size: int | None = setting(
-        None, help="samples over which a batch-dependent norm takes its statistics; null is the whole batch"
+        None, help="samples in the statistics of a batch-dependent norm; null is the whole batch"
     )
     horizon: int | None = setting(
         None,
-        help="samples that running averages look back over (momentum = batch size / horizon); null keeps each norm's momentum",
+        help="samples that running averages cover (momentum = batch size / horizon); null keeps each norm's momentum",
     )
 
 
@@ -83,7 +83,7 @@ class InitSettings:
 
 RULES = ("linear", "sqrt", "constant")
 LR = "learning rate at batch size 32"
-LR_RULE = "how the learning rate follows the batch size: in proportion, by its square root, or not at all"
+LR_RULE = "how the learning rate grows with the batch size: in proportion, by its square root, or not at all"
 WEIGHT_DECAY = "how strongly weights decay"
 DECAY_NORM = "whether weight decay acts on the norms' parameters too"
 
@@ -152,22 +152,22 @@ class TrainingSettings:
         "32", choices=("32", "bf16-mixed"), help="number format of the computation: float32, or bfloat16 under autocast"
     )
     gradient_clip: float | None = setting(
-        None, help="largest norm of all gradients together; larger ones are scaled down to it; null leaves them"
+        None, help="largest norm of all gradients together; larger ones are scaled down to it; null is no limit"
     )
     accumulate: int = setting(
         1,
-        help="batches whose gradients make one update; norms still see one batch, and the learning rate follows all of them",
+        help="batches whose gradients make one update; norms see one batch, the learning rate follows all of them",
     )
     onednn: bool | None = setting(
-        None, help="whether convolutions on a CPU use oneDNN; null decides by their size, the same for every norm"
+        None, help="whether convolutions on a CPU use oneDNN; null decides by size, the same for every norm"
     )
 
 
 @dataclass
 class EvaluationSettings:
-    """When a run is evaluated, and with which statistics. Training is the same bit by bit under all of these."""
+    """When a run is evaluated, and with which statistics. Training is bit-identical under all of these."""
 
-    points: int = setting(1, help="evaluations on validation, evenly spaced along the run, the last at its end")
+    points: int = setting(1, help="evaluations on validation, evenly spaced over the run, the last at its end")
     batch_size: int = setting(512, help="samples in an evaluation batch")
     statistics: str = setting(
         "running",
@@ -177,7 +177,7 @@ class EvaluationSettings:
             "the evaluation batch's, or the sample's own mixed with running ones (arXiv:1906.03548)"
         ),
     )
-    precise_samples: int = setting(1024, help="training samples that precise statistics are taken from, unaugmented")
+    precise_samples: int = setting(1024, help="training samples, not augmented, for precise statistics")
     own_weight: float | None = setting(
         None, help="share of the sample's own moments in weighed statistics, from 0 to 1; choose it on validation"
     )

@@ -1,4 +1,4 @@
-"""The first part of a run: data, task, network and streams, from the spec and its seed, never from the norm."""
+"""The first part of a run: data, task, network and streams, from the spec and its seed. Nothing depends on the norm."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from normlib.training.spec import Run
 class Setup:
     """A run that is ready to be fitted.
 
-    `factors`: one factor of `peak_learning_rate` for each optimizer step. `onednn`: whether convolutions on a CPU go
-    through oneDNN. `memory` counts from behind the loading of the data.
+    `factors`: one factor of `peak_learning_rate` for each optimizer step. `onednn`: whether convolutions on a CPU use
+    oneDNN. `memory` counts from after the data are loaded.
     """
 
     run: Run
@@ -50,9 +50,10 @@ class Setup:
 
 
 def set_up(run: Run, data_dir: Path) -> Setup:
-    """Load the data, check them against the task, build and fill the network, put both on the run's device.
+    """Load the data, check them against the task, build and fill the network, and put both on the run's device.
 
-    Raises DataError for data that the task does not take, ValueError for settings that the model or the norm refuses.
+    Raises DataError for data that the task does not take, and ValueError for settings that the model or the norm
+    refuses.
     """
     spec = run.spec
     data, optimizer = spec["data"], spec["optimizer"]
@@ -102,7 +103,7 @@ def _fit(network: Network, feed: Feed, spec: Mapping[str, Any], device: torch.de
 def _feed(
     spec: Mapping[str, Any], dataset: Dataset, task: Task, data_dir: Path, device: torch.device
 ) -> tuple[Feed, str]:
-    """The splits in memory or through a loader, as the dataset asks for, and the hash of their content."""
+    """The splits, in memory or through a loader as the dataset asks, and the hash of their content."""
     if dataset.streamed:
         streams, data_hash = streamed_splits(spec["data"], data_dir)
 

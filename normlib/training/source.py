@@ -1,8 +1,9 @@
-"""The code behind a run, as hashes: an edited norm gets a new run id, a changed comment does not.
+"""The code behind a run, as hashes. An edited norm gets a new run id; a changed comment does not.
 
-Hashes syntax trees without docstrings. A class of normlib's own counts with its file, those of its base classes, and what
-these import. Anybody else's counts with every module of its project that it was loaded with or may import, and with all of
-normlib that it can build on. The same in every Python version, place, locale and order of loading. Runs none of the code.
+Hashes syntax trees without docstrings. For a class of normlib, these count: its file, the files of its base classes,
+and what these import. For any other class, these count: every module of its project that was loaded with it or that it may
+import, and all of normlib that it can build on. The hash is the same in every Python version, folder, locale
+and order of loading. None of the code is run.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from normlib.registry import RegistryError
 
 FOREIGN = ("torch", "pytorch_lightning", "builtins", "abc", "typing", "collections", "torchvision", "timm")
 ROOMS = ("norms", "models", "data")
-"""What classes of other people's build on."""
+"""What classes from outside normlib build on."""
 
 
 def class_hash(cls: type | FunctionType) -> str:
-    """16 hexadecimal digits for the source of a class and of its bases, of a function, or of the plain module or function that a class is made of.
+    """16 hexadecimal digits for the source of a function, or of a class and its bases.
 
-    Of what was typed into a notebook, the cell's source counts, with all that it uses of other cells. RegistryError for what
-    has no source.
+    If a class was made around a plain module or function, that one counts. For code typed into a notebook, the source
+    of its cell counts, with all that it uses from other cells. Raises RegistryError for what has no source.
     """
     files: dict[str, Path] = {}
     texts: dict[str, str] = {}
@@ -50,25 +51,25 @@ def class_hash(cls: type | FunctionType) -> str:
             files |= own_files(loaded_with(module), project)
         else:
             raise RegistryError(
-                f"{each.__qualname__} is of no module that is loaded, but a run's id is a hash of the code behind it: put the class into a "
-                "file, my_norm.py, and name that with plugins=[my_norm.py]"
+                f"{each.__qualname__} does not come from a loaded module. A run's id is a hash of the code behind it: put the class into a "
+                "file, my_norm.py, and name it with plugins=[my_norm.py]"
             )
         files |= {f"{NORMLIB.name}/{name}": NORMLIB / name for name in _rooms()}
     return _combined(files, texts)
 
 
 def typed_texts(classes: Iterable[Any]) -> tuple[str, ...]:
-    """The sources of those parts of classes that were typed, as they are now: the same class may use an edited cell."""
+    """The present sources of those parts of classes that were typed into cells. The same class may use an edited cell."""
     return tuple(cell_of(each).text for cls in classes for each in _made_of(cls) if is_typed(each))
 
 
 def behind(cls: type) -> Any:
-    """What a user has registered: the module or function behind a class that normlib has made around it, else the class."""
+    """What a user has registered: the module or function that normlib has made a class around, else the class."""
     return cls.behind if "behind" in vars(cls) else as_registered(cls)  # type: ignore[attr-defined]
 
 
 def _made_of(cls: Any) -> list[Any]:
-    """The classes and functions whose source says what a class does, but for other people's libraries."""
+    """The classes and functions whose source decides what a class does, without those of other libraries."""
     if isinstance(cls, FunctionType):
         return [cls]
     registered: Any = behind(cls)
@@ -81,7 +82,7 @@ def _made_of(cls: Any) -> list[Any]:
 
 
 def _local_files(module: ModuleType) -> dict[str, Path]:
-    """The files of a module that lies beside the notebook; none of an installed one."""
+    """The files of a module beside the notebook. None for an installed module."""
     project = project_of(module)
     if project is None or project.package or module.__name__.partition(".")[0] == NORMLIB.name:
         return {}
@@ -89,14 +90,14 @@ def _local_files(module: ModuleType) -> dict[str, Path]:
 
 
 def files_hash(names: Iterable[str]) -> str:
-    """16 hexadecimal digits for files of normlib's own, named from its package folder."""
+    """16 hexadecimal digits for files of normlib, named from its package folder."""
     return _combined({name: NORMLIB / name for name in names}, {})
 
 
 def syntax_hash(source: str | bytes) -> str:
     """The hash of a source text's syntax tree without docstrings, the same in every Python version and layout.
 
-    Bytes are read as Python reads a file, in UTF-8 or what the file declares; what is no source is hashed as it is.
+    Bytes are decoded as Python reads a file: UTF-8, or what the file declares. What is not source is hashed as it is.
     """
     try:
         text = repr(_plain(_without_docstrings(ast.parse(source)))).encode()
@@ -107,7 +108,7 @@ def syntax_hash(source: str | bytes) -> str:
 
 @functools.cache
 def _own_project() -> Project:
-    """normlib's modules, without its packages' own files, which only list names."""
+    """normlib's modules, without the `__init__.py` files, which only list names."""
     return Project(NORMLIB.parent, NORMLIB.name, without=tuple(NORMLIB.rglob("__init__.py")))
 
 
@@ -139,7 +140,7 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
 
 
 def _plain(node: Any) -> Any:
-    """A tree as nested tuples; empty fields are left out, because new Python versions add such fields."""
+    """A tree as nested tuples. Empty fields are left out, because new Python versions add some."""
     if isinstance(node, ast.AST):
         fields = ((name, _plain(value)) for name, value in ast.iter_fields(node))
         return (type(node).__name__, *((name, value) for name, value in fields if value not in (None, ())))

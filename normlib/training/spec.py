@@ -1,7 +1,7 @@
 """One run to do: its spec, and the id that follows from it.
 
-A spec is the resolved configuration without what cannot change the numbers (paths, loggers, number of workers).
-This file never imports torch.
+A spec is the resolved configuration without what cannot change the numbers (paths, loggers, number of workers). This
+file never imports torch.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One run to do: its spec, the id that follows from it, and what a record says about its origin.
+    """One run to do: its spec, its id, and what a record says about its origin.
 
-    `changes`: what the model changes in a network of other people's, in words, as far as a plan can see.
-    `sources`: where the user's own classes are, `my_file.py:Name`, by what they are ("module", "datamodule").
+    `changes`: in words, what the model changes in a network of another library, as far as a plan can know. `sources`:
+    where the user's own classes are, `my_file.py:Name`, by their role ("module", "datamodule", "function").
     """
 
     id: str
@@ -37,6 +37,6 @@ class Run:
 
 
 def run_id(spec: Mapping[str, Any], code: Mapping[str, str], data_version: str) -> str:
-    """16 hexadecimal digits that stand for the resolved spec, the code that runs it and the data's version."""
+    """16 hexadecimal digits for the resolved spec, the code that runs it and the data's version."""
     text = json.dumps([spec, code, data_version], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""The Lightning module of normlib's own loop: several optimizer steps in one Lightning batch, with curves, hashes and a clock.
+"""The Lightning module of normlib's own loop: several optimizer steps per Lightning batch.
 
-In: a run that is set up. It is fitted by loop.py. Budgets and logs are counted in optimizer steps.
+In: a run that is set up. loop.py fits it. Keeps curves, hashes and a clock. Budgets and logs count optimizer steps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TRAIN_CURVE_POINTS = 20
 
 
 class StepLoop(pl.LightningModule):
-    """Trains a network on chunks of optimizer steps and keeps the curves, the batch hashes and the clock."""
+    """Trains a network on chunks of optimizer steps. Keeps the curves, the batch hashes and the clock."""
 
     def __init__(self, setup: Setup, steps_per_chunk: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class StepLoop(pl.LightningModule):
         self.seconds_training += time.perf_counter() - started
 
     def _pass(self, step: Chunk) -> float:
-        """Forward and backward for one optimizer step, in as many parts as it accumulates; the mean loss.
+        """Forward and backward for one optimizer step, in as many parts as it accumulates. Returns the mean loss.
 
         A loss that is not finite is returned at once, without a backward pass.
         """
@@ -153,9 +153,9 @@ class StepLoop(pl.LightningModule):
             logger.log_metrics(figures, step=step)
 
     def evaluate(self, *splits: str) -> dict[str, dict[str, float | None]]:
-        """The metrics of each split, None where they are not finite, and its number of samples, in evaluation mode.
+        """The metrics of each split (None if not finite) and its number of samples, in evaluation mode.
 
-        The norms normalize with the statistics of `evaluation.statistics`; training does not notice.
+        The norms use the statistics of `evaluation.statistics`. Training is not affected.
         """
         was_training, settings = self.network.training, self.spec["evaluation"]
         seed, batch_size = self.spec["seed"], self.spec["data"]["batch_size"]
@@ -180,7 +180,7 @@ class StepLoop(pl.LightningModule):
 
 
 class _Epochs:
-    """Iterated once an epoch by Lightning: the chunks of the trainer's current epoch."""
+    """Lightning iterates over this once per epoch: the chunks of the trainer's current epoch."""
 
     def __init__(self, loop: StepLoop) -> None:
         self.loop = loop
@@ -198,10 +198,10 @@ class _Epochs:
 
 
 def milestones(total_steps: int, points: int) -> frozenset[int]:
-    """`points` step numbers evenly spaced along the run, the last at its end."""
+    """`points` step numbers, evenly spaced over the run, the last at its end."""
     return frozenset(-(-total_steps * point // points) for point in range(1, points + 1)) - {0}
 
 
 def _outside_autocast(device: torch.device, mixed: bool) -> AbstractContextManager[Any]:
-    """Backward pass and update in full precision, as torch's autocast asks for."""
+    """Backward pass and update in full precision, as torch's autocast requires."""
     return torch.autocast(device.type, enabled=False) if mixed else nullcontext()

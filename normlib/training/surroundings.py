@@ -1,8 +1,8 @@
-"""The state of torch and of the process that a run's numbers depend on, set up alike for every run and given back.
+"""Gives every run the same state of torch and of the process, and restores the caller's afterwards.
 
-A run is a function of its spec. What a caller has set around it (in a notebook: autocast, inference mode, another default
-type, a lower precision of products; in the shell: variables that Lightning reads) must not reach it. Every flag here has
-the value that it has in a fresh process.
+A run is a function of its spec. What a caller has set around it must not reach it. In a notebook this may be autocast,
+inference mode, another default type or a lower precision of products; in a shell, variables that Lightning reads. Every
+flag here gets its value in a fresh process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 READ_BY_LIGHTNING = ("PL_", "SLURM_", "TORCHELASTIC_")
-"""Beginnings of the names of variables that Lightning's Trainer takes settings or a cluster from."""
+"""Prefixes of variables from which Lightning's Trainer reads settings or a cluster."""
 RANKS = (
     "RANK",
     "LOCAL_RANK",
@@ -26,7 +26,7 @@ RANKS = (
     "MASTER_PORT",
     "JSM_NAMESPACE_RANK",
 )
-"""Variables of launchers, by which Lightning takes a process for one of many."""
+"""Variables of launchers. With these, Lightning takes a process for one of many."""
 AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
 SMALLEST_DENORMAL = 5e-324
 STANDARD_PRECISION = {
@@ -34,11 +34,11 @@ STANDARD_PRECISION = {
     ("cuda", "rnn"): "tf32", ("mkldnn", "all"): "none", ("mkldnn", "matmul"): "none", ("mkldnn", "conv"): "none",
     ("mkldnn", "rnn"): "none",
 }  # fmt: skip
-"""How float32 is multiplied in a fresh process, by backend and operation; tests hold it against one."""
+"""How a fresh process multiplies float32, by backend and operation. Tests compare it with one."""
 
 
 class _Flag(NamedTuple):
-    """One setting of torch: how it is read and written, and its value in a fresh process."""
+    """One setting of torch: how to read and write it, and its value in a fresh process."""
 
     read: Callable[[], Any]
     write: Callable[[Any], Any]
@@ -47,7 +47,10 @@ class _Flag(NamedTuple):
 
 @contextlib.contextmanager
 def standard_surroundings(threads: int) -> Iterator[None]:
-    """Inside the block torch is as in a fresh process, with `threads` threads, and Lightning finds no settings in the environment."""
+    """Inside the block, torch is as in a fresh process with `threads` threads.
+
+    Lightning finds no settings in the environment.
+    """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_without_variables())
         stack.enter_context(torch.inference_mode(False))
@@ -57,7 +60,7 @@ def standard_surroundings(threads: int) -> Iterator[None]:
         stack.enter_context(_standard_precision())
         for flag in (*_flags(), _Flag(torch.get_num_threads, torch.set_num_threads, threads)):
             before = flag.read()
-            stack.callback(_put, flag, before)  # Lightning and the norms of other people change some, too
+            stack.callback(_put, flag, before)  # Lightning and norms from elsewhere change some, too
             _put(flag, flag.standard)
         torch.clear_autocast_cache()  # an autocast around this one would keep casts of other weights
         stack.callback(torch.clear_autocast_cache)
@@ -66,7 +69,7 @@ def standard_surroundings(threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def onednn(enabled: bool) -> Iterator[None]:
-    """Convolutions on the CPU through oneDNN, or through torch's own kernels."""
+    """Whether convolutions on the CPU use oneDNN or torch's own kernels."""
     before = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]
     try:
@@ -82,7 +85,7 @@ def _put(flag: _Flag, value: Any) -> None:
 
 @contextlib.contextmanager
 def _without_variables() -> Iterator[None]:
-    """Take Lightning's and launchers' variables out of the environment for a while."""
+    """Take the variables of Lightning and of launchers out of the environment for a while."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith(READ_BY_LIGHTNING) or name in RANKS}
     for name in hidden:
         del os.environ[name]
@@ -94,7 +97,7 @@ def _without_variables() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _standard_precision() -> Iterator[None]:
-    """Products of float32 as in a fresh process. Torch keeps this twice since 2.9, by the old names and by the new ones."""
+    """Multiply float32 as in a fresh process. Since 2.9 torch keeps this twice, under old and new names."""
     old, new = _old_precision(), _new_precision()
     _set_precision("highest", True, STANDARD_PRECISION)
     try:
@@ -104,7 +107,7 @@ def _standard_precision() -> Iterator[None]:
 
 
 def _old_precision() -> tuple[str, bool]:
-    """The old settings; where the new names were used, torch refuses to tell and the standard ones do."""
+    """The old settings. If the new names were used, torch refuses to read them, and the standard ones serve."""
     try:
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     except RuntimeError:
@@ -121,7 +124,7 @@ def _set_precision(products: str, tf32_convolutions: bool, new: dict[tuple[str, 
     torch.set_float32_matmul_precision(products)
     torch.backends.cudnn.allow_tf32 = tf32_convolutions
     for key, value in new.items() if hasattr(torch._C, "_get_fp32_precision_getter") else ():
-        if torch._C._get_fp32_precision_getter(*key) != value:  # what a backend inherits is not set a second time
+        if torch._C._get_fp32_precision_getter(*key) != value:  # an inherited value is not set again
             torch._C._set_fp32_precision_setter(*key, value)
 
 
@@ -141,7 +144,9 @@ def _flags() -> list[_Flag]:
         _Flag(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         _Flag(_determinism, _set_determinism, (False, False)),
         _Flag(_flushes_denormals, torch.set_flush_denormal, False),
-        _Flag(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),  # it makes of a divergence an error
+        _Flag(
+            torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False
+        ),  # it would turn divergence into an error
         _Flag(torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled, True),
         _Flag(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, True),
         _Flag(cuda.math_sdp_enabled, cuda.enable_math_sdp, True),
@@ -168,5 +173,5 @@ def _set_determinism(value: tuple[bool, bool]) -> None:
 
 
 def _flushes_denormals() -> bool:
-    """Whether the processor takes the smallest numbers for zero; torch can set that, and has no way to ask."""
+    """Whether the processor takes the smallest numbers for zero. Torch can set that, but not read it."""
     return bool((torch.tensor(SMALLEST_DENORMAL, dtype=torch.float64, device="cpu") * 1.0).item() == 0)

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as every run uses it: quiet, without files of its own, and with Ctrl-C passing through."""
+"""Lightning's Trainer for every run: quiet, without files of its own, and with Ctrl-C passing through."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pytorch_lightning.plugins.precision import Precision
 from normlib.training.spec import Run
 
 EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # the data lie in memory; there are no loader workers
-    ".*`training_step` returned `None`.*",  # optimization is ours
+    ".*does not have many workers.*",  # the data are in memory; there are no loader workers
+    ".*`training_step` returned `None`.*",  # normlib takes the optimizer steps
     ".*GPU available but not used.*",  # as the spec says
-    ".*smaller than the logging interval.*",  # logging is ours too, by optimizer steps
-    ".*Checkpoint directory .* exists and is not empty.*",  # a run that was stopped goes on from there
+    ".*smaller than the logging interval.*",  # normlib logs, too, by optimizer steps
+    ".*Checkpoint directory .* exists and is not empty.*",  # a stopped run continues from there
     ".*treespec, LeafSpec.*",  # Lightning's use of torch's internals
 )
 
@@ -40,7 +40,7 @@ def make_trainer(device: torch.device, precision: str, **settings: Any) -> pl.Tr
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, **settings: Any) -> None:
-    """Fit a module. KeyboardInterrupt passes through: Lightning makes an exit with code 1 of Ctrl-C."""
+    """Fit a module. KeyboardInterrupt passes through, which Lightning turns into an exit with code 1."""
     try:
         trainer.fit(module, **settings)
     except SystemExit as stopped:
@@ -50,7 +50,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, **settings: Any) -> Non
 
 
 def make_loggers(settings: Mapping[str, Any] | None, run: Run) -> list[Any]:
-    """The Lightning logger of a run, with the run's id as its version or name."""
+    """The Lightning logger of a run. The run's id is its version or name."""
     if not settings:
         return []
     own = {"run_name": run.id} if settings["_target_"].endswith("MLFlowLogger") else {"version": run.id}
@@ -59,7 +59,7 @@ def make_loggers(settings: Mapping[str, Any] | None, run: Run) -> list[Any]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning's hints and the warnings that do not concern a run are silent inside."""
+    """Inside the block, Lightning's hints and irrelevant warnings are silent."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -73,9 +73,9 @@ def quiet_lightning() -> Iterator[None]:
 
 
 class _PlainStep(Precision):
-    """Full precision, without hooks around a step: nothing here uses them, and they take a twentieth of a small step.
+    """Full precision without hooks around a step. Nothing here uses them, and they take a twentieth of a small step.
 
-    The closure that Lightning passes does nothing, since the module takes its steps itself.
+    Lightning's closure does nothing, since the module takes its steps itself.
     """
 
     def optimizer_step(self, optimizer: Any, model: Any = None, closure: Any = None, **settings: Any) -> Any:

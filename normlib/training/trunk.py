@@ -1,4 +1,4 @@
-"""A trunk's numbers: they are filled from the seed, hashed, and examined with an example. This file knows no norm."""
+"""Fills a trunk's parameters from the seed, hashes them, and examines a trunk with an example. Knows no norm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILLED_BY_FAN_IN = (nn.Linear, *CONVOLUTIONS)
 
 
 def fill_trunk(trunk: nn.Module, sites: Sites, settings: Mapping[str, Any], seed: int) -> None:
-    """Fill each parameter from a stream of its own, as `settings` (init.scheme, init.scale) say. Loaded weights stay."""
+    """Fill each parameter from its own stream, as `settings` (init.scheme, init.scale) say. Loaded weights stay."""
     loaded: Mapping[int, Tensor] = {} if sites.start is None else sites.start.loaded
     scheme, scale = settings["scheme"], settings["scale"]
     for module_name, module in trunk.named_modules():
@@ -45,7 +45,10 @@ def fill_trunk(trunk: nn.Module, sites: Sites, settings: Mapping[str, Any], seed
 
 
 def examine_trunk(trunk: nn.Module, example: Tensor, seed: int) -> tuple[int, tuple[str, ...]]:
-    """Run an example through the trunk: multiplications of its largest convolution, and the global generators that it draws from."""
+    """Run an example through the trunk.
+
+    Returns the multiplications of its largest convolution, and the global generators that it draws from.
+    """
     found = [0]
 
     def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -60,12 +63,12 @@ def examine_trunk(trunk: nn.Module, example: Tensor, seed: int) -> tuple[int, tu
 
 
 def hash_tensor(value: Tensor) -> str:
-    """A hash of a parameter's values; on the meta device there are none."""
+    """A hash of a parameter's values. Empty on the meta device, where there are none."""
     if value.device.type == "meta":
         return ""
     return hashlib.sha256(value.detach().contiguous().numpy().tobytes()).hexdigest()
 
 
 def hash_state(trunk: nn.Module) -> str:
-    """16 hexadecimal digits for the names, shapes, types and values of a trunk's parameters and buffers."""
+    """16 hexadecimal digits for names, shapes, types and values of a trunk's parameters and buffers."""
     return state_hash(trunk.state_dict())

@@ -1,6 +1,7 @@
-"""A training function of the user's own, called once for a run: `train(norm_layer, seed, **condition)` returns its figures.
+"""Calls a user's training function, once per run: `train(norm_layer, seed, **condition)` returns its figures.
 
-In: a run whose spec names a function. Out: what it returned. Nothing of what it does is seen, so a record of it proves no pairing.
+In: a run whose spec names a function. Out: what it returned. normlib does not see what the function does, so its
+records prove no pairing.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from normlib.training.spec import Run
 
 
 class UserFunctionError(NormlibError, ValueError):
-    """A function that did not return what can be compared; the message states the rule, what came and the fix."""
+    """A function did not return comparable figures. The message states the rule, what came and the fix."""
 
 
 def call_function(run: Run) -> Fitted:
-    """Call the run's function with a factory of the arm's norms. UserFunctionError where it returns no figures."""
+    """Call the run's function with a factory of the arm's norms. Raises UserFunctionError if it returns no figures."""
     spec = run.spec
     function = load_named(run.sources["function"], "function")
     started = time.perf_counter()
@@ -81,13 +82,13 @@ def _norm_layer(spec: Mapping[str, Any]) -> Any:
 def _figures(returned: Any, where: str) -> dict[str, float]:
     if not isinstance(returned, Mapping) or not returned:
         raise UserFunctionError(
-            f"function={where} returns a dict of its figures, as in {{'accuracy': 0.93}}, and it returned {type(returned).__name__}"
+            f"function={where} must return a dict of its figures, as in {{'accuracy': 0.93}}, but it returned {type(returned).__name__}"
         )
     figures = {}
     for name, value in returned.items():
         if isinstance(value, torch.Tensor) and value.numel() == 1:
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UserFunctionError(f"function={where}: {name} is a number, and it returned {type(value).__name__}")
+            raise UserFunctionError(f"function={where}: {name} must be a number, but it is {type(value).__name__}")
         figures[column_name(str(name))] = float(value)
     return figures

@@ -1,9 +1,9 @@
-"""A LightningModule of the user's own, built under the seed with empty sites, and the arm's norms moved in.
+"""Builds a user's LightningModule under the seed with empty sites, and lets the arm's norms move in.
 
-In: a run whose spec names a module. Out: the module, its DataModule and the network that is compared. Trains nothing.
+In: a run whose spec names a module. Out: the module, its DataModule, and the network that is compared. Trains nothing.
 
-The trunk is what the user's constructor makes of it under the seed. Norms move in afterwards, so that none can shift it: a
-constructor with an argument `norm_layer` is handed a factory of empty sites, else the norms it has made are replaced by sites.
+The trunk is what the user's constructor makes under the seed. Norms move in afterwards, so none can shift it. A
+constructor with an argument `norm_layer` gets a factory of empty sites. Otherwise sites replace the norms that it made.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ BATCH_SIZE = "batch_size"
 
 
 class UserModuleError(NormlibError, ValueError):
-    """A module or a DataModule that cannot be compared as it is; the message states the rule, what came and the fix."""
+    """A module or a DataModule cannot be compared as it is. The message states the rule, what came and the fix."""
 
 
 @dataclass(frozen=True)
 class UserModule:
-    """What is fitted: the module, its DataModule if it has one, and the network with its norms."""
+    """The module to fit, its DataModule if it has one, and the network with its norms."""
 
     module: pl.LightningModule
     datamodule: pl.LightningDataModule | None
@@ -48,14 +48,14 @@ class UserModule:
 
     @property
     def data_source(self) -> Any:
-        """Whose hooks return the data loaders."""
+        """The object whose hooks return the data loaders."""
         return self.module if self.datamodule is None else self.datamodule
 
 
 def build_user_module(run: Run) -> UserModule:
     """Build module and DataModule under the seed, and let the norms of the run's arm move in.
 
-    UserModuleError where that cannot be, CannotEnter where the norm has no place in the module.
+    Raises UserModuleError if that is impossible, and CannotEnter if the norm has no place in the module.
     """
     import pytorch_lightning as pl  # takes seconds, and a plan needs this file too
 
@@ -82,7 +82,10 @@ def build_user_module(run: Run) -> UserModule:
 
 
 def classes_of(sources: Mapping[str, str]) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
-    """The classes that a run's sources name: the module's, and the DataModule's or None. RegistryError where there is none."""
+    """The classes that a run's sources name: the module's, and the DataModule's or None.
+
+    Raises RegistryError if there is no such class.
+    """
     datamodule = sources.get("datamodule")
     return load_named(sources["module"], "module"), load_named(datamodule, "datamodule") if datamodule else None
 
@@ -90,7 +93,7 @@ def classes_of(sources: Mapping[str, str]) -> tuple[Callable[..., Any], Callable
 def constructor_settings(
     spec: Mapping[str, Any], module_class: Callable[..., Any], datamodule_class: Callable[..., Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of both constructors, data.batch_size among them. UserModuleError for arguments that they do not take."""
+    """The arguments of both constructors, with data.batch_size. Raises UserModuleError for unknown arguments."""
     batch_size = spec["data"]["batch_size"]
     arguments: list[dict[str, Any]] = []
     for key, cls in (("module", module_class), ("datamodule", datamodule_class)):
@@ -106,14 +109,14 @@ def constructor_settings(
         arguments.append(own)
     if batch_size is not None and not any(BATCH_SIZE in own for own in arguments):
         raise UserModuleError(
-            f"data.batch_size={batch_size} is handed to the argument batch_size of the DataModule, or else of the module, and "
+            f"data.batch_size={batch_size} goes to the argument batch_size of the DataModule, or else of the module, but "
             f"{_name(datamodule_class or module_class)} has none; add one"
         )
     return arguments[0], arguments[1]
 
 
 def _replace_norms(module: pl.LightningModule, sites: Sites, name: str) -> None:
-    """A site in every place where the module has a norm. There is no example to run, so what surrounds the norms stays as it is."""
+    """Put a site in place of each norm of the module. Without an example to run, nothing around the norms changes."""
     try:
         replace_norms(module, norms_of(module, measures=True), sites, Trace(), name)
     except ValueError as error:
@@ -124,20 +127,20 @@ def _check_sites(module: nn.Module, sites: Sites, module_class: Callable[..., An
     if not sites.sites:
         how = f"never calls its {NORM_LAYER}" if takes_norm_layer else "has no normalization layer"
         raise UserModuleError(
-            f"{_name(module_class)} {how}, so there is nothing to compare in it; build its norms with the argument {NORM_LAYER}, "
+            f"{_name(module_class)} {how}, so there is nothing to compare; build its norms with the argument {NORM_LAYER}, "
             "as in norm_layer(num_features)"
         )
     there = set(module.modules())
     if any(site not in there for site in sites.sites):
         raise UserModuleError(
-            f"{_name(module_class)} made a norm that is no part of the module: keep every norm_layer(...) as an attribute"
+            f"{_name(module_class)} made a norm that is not part of the module: keep every norm_layer(...) as an attribute"
         )
 
 
 def _check_kind(made: Any, base: type, key: str, cls: Callable[..., Any]) -> None:
     if not isinstance(made, base):
         raise UserModuleError(
-            f"{key} names a pytorch_lightning.{base.__name__} (or a function that makes one), and {_name(cls)} is a "
+            f"{key} must name a pytorch_lightning.{base.__name__} (or a function that makes one), but {_name(cls)} is a "
             f"{type(made).__name__}"
             + (
                 "; import LightningModule from pytorch_lightning"

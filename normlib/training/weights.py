@@ -1,7 +1,7 @@
-"""The final weights of a run as a file, written whole or not at all, and checked before anyone relies on it.
+"""The final weights of a run as a file, written atomically and checked before they are used.
 
-In: a network's state. Out: `<folder of the experiment>/weights/<run id>.safetensors`, which any reader of that format reads without
-running code. The file's metadata hold a checksum of the values, the run's id and its norm.
+In: a network's state. Out: `<folder of the experiment>/weights/<run id>.safetensors`. Any reader of that format can
+read it without running code. The file's metadata hold a checksum of the values, the run's id and its norm.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from normlib.results.store.files import StoreError, unwritable, write_atomically
 
 SUFFIX = ".safetensors"
 LENGTH_BYTES = 8
-"""A file starts with the length of its header, little-endian; the header is JSON, and behind it are the values."""
+"""A file starts with the length of its header, little-endian. Then come the header, JSON, and the values."""
 CHECKSUM = "sha256"
 METADATA = "normlib"
-"""The entry of a file's metadata that is ours, JSON."""
+"""The name of normlib's entry in a file's metadata. It holds JSON."""
 
 
 def write_weights(state: Mapping[str, Any], path: Path, facts: Mapping[str, str] | None = None) -> None:
-    """Write a network's state, and `facts` into the file's metadata. StoreError where that cannot be."""
-    from safetensors.torch import save  # which imports torch, and a plan does without
+    """Write a network's state, and `facts` into the file's metadata. Raises StoreError if that fails."""
+    from safetensors.torch import save  # imports torch, which a plan does not need
 
     no_tensors = [name for name, value in state.items() if not hasattr(value, "data_ptr")]
     if no_tensors:
         raise StoreError(
-            f"{path} cannot be written: weights are tensors, and {no_tensors[0]} of the network's state is none"
+            f"{path} cannot be written: weights are tensors, but {no_tensors[0]} of the network's state is not"
         )
     values = {
         name: value.detach().cpu().contiguous().clone() for name, value in state.items()
     }  # some share their memory
-    # One entry, because the format's writer puts several in any order, and the same weights are to be the same file.
+    # One entry, because the writer puts several in any order, and the same weights should give the same file.
     told = dict(facts or {}) | {CHECKSUM: _checksum(save(values))[0]}
     content = save(values, {METADATA: json.dumps(told, sort_keys=True)})
     try:
@@ -54,7 +54,7 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def are_sound(path: Path) -> bool:
-    """Whether a file holds whole weights: its values agree with the checksum in its metadata."""
+    """Whether a file holds complete weights: its values agree with the checksum in its metadata."""
     if not path.is_file():
         return False
     try:

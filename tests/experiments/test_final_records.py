@@ -111,7 +111,7 @@ def test_a_sweep_tells_of_weights_that_cannot_be_saved(tmp_path: Path, capfd: py
     (tmp_path / "comparison" / "weights").write_text("a file")
     assert main(words) == 1
     assert set(statuses(tmp_path).values()) == {"done"}
-    assert capfd.readouterr().out.count("results must be written where they belong") == 2
+    assert capfd.readouterr().out.count("results are written to") == 2
 
 
 def test_weights_are_not_put_beside_a_record_of_other_figures(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_weights_are_not_put_beside_a_record_of_other_figures(tmp_path: Path) ->
     path.write_text(elsewhere.to_json())
     outcome = do_run(run, destination)
     assert outcome is not None and outcome.record == elsewhere
-    assert "does not agree with its record on the metrics" in str(outcome.problem)
+    assert "disagrees with its record on the metrics" in str(outcome.problem)
     assert not destination.weights_file(run.id).exists()
     assert destination.store.read(run.id) == elsewhere
 

@@ -78,7 +78,7 @@ def test_equal_runs_are_planned_once() -> None:
 def test_one_arm_under_two_names_is_refused(own_folder: str) -> None:
     (Path(own_folder) / "norm" / "g8.yaml").write_text("defaults:\n  - group\nnum_groups: 8\n")
     for comparison in (True, False):
-        with pytest.raises(ConfigError, match="norm=group8,g8: the two are one"):
+        with pytest.raises(ConfigError, match="norm=group8,g8: these are the same settings"):
             make_plan([*TINY, "norm=batch,group8,g8", "seed=0"], [own_folder], comparison)
     assert make_plan([*TINY, "norm=batch,group,g8", "norm.eps=1e-3", "seed=0"], [own_folder]).runs
 

@@ -264,7 +264,7 @@ REFUSED = [
     (["train", "seed=auto"], "train compares nothing"),
     (["train", "-m", "seed=auto", "norm=batch,group"], "train -m compares nothing"),
     (["train", "seed=auto", "--cfg", "job"], "train compares nothing"),
-    (["compare", "seed=auto", "most_seeds=3"], "looked at after 4 seeds for the first time; give 4 or more"),
+    (["compare", "seed=auto", "most_seeds=3"], "the first look at the comparisons is after 4 seeds; give 4 or more"),
     (["compare", "seed=range(3)", "most_seeds=20"], "with seed=auto; add that, or leave it out"),
     (["compare", "seed=auto,1"], "seed"),
     (["plan", "seed=auto", "norm=batch"], "batch is the only row (norm); add another one"),

@@ -68,7 +68,7 @@ def test_statistics_of_the_evaluation_batch_are_skipped_with_the_reason(options:
     run = make_text_run(
         "norm=batch", f"evaluation.statistics={statistics}", *(f"norm.{k}={v}" for k, v in options.items())
     )
-    assert "BatchNorm would normalize with the statistics of the evaluation batch, which hold later positions" in (
+    assert "BatchNorm would normalize with the statistics of the evaluation batch, which include later positions" in (
         run.skip_reason or ""
     )
     assert make_text_run("norm=layer", f"evaluation.statistics={statistics}").skip_reason is None

@@ -188,7 +188,7 @@ def test_fixup_needs_the_classifier_and_weights_of_the_layers_own() -> None:
 def test_a_network_without_branches_is_skipped_with_the_reason(norm: str, make_run) -> None:
     run = make_run("model=convnet", f"norm={norm}")
     assert run.skip_reason == (
-        f"{norm} works on residual branches, but this network tells of none; use model=resnet, or let the model make the sites "
+        f"{norm} works on residual branches, but this network declares none; use model=resnet, or let the model make the sites "
         "of each branch inside sites.branch()"
     )
     assert make_run("model=resnet", f"norm={norm}").skip_reason is None

@@ -187,7 +187,7 @@ REFUSED = [
     ("my_Averages", "site.norm_batch_size=4", "cannot set norm_batch_size.*running_size once more; leave norm_batch_size=4 out"),
     ("my_AveragesAsKeras", "site.horizon=80", "site.horizon=80: .*no attribute `momentum` that weighs the new value of running_size"),
     ("my_AveragesByTenths", "site.horizon=80", "site.horizon=80: .*no attribute `momentum`"),
-    *(("my_BatchNorm2d", f"evaluation.statistics={which}", f"running_mean, running_var is.*statistics={which} is not possible.*normlib.RunningNorm")
+    *(("my_BatchNorm2d", f"evaluation.statistics={which}", f"running_mean, running_var averages.*statistics={which} is not possible.*normlib.RunningNorm")
       for which in ("precise", "batch")),
 ]  # fmt: skip
 
@@ -271,7 +271,7 @@ def test_the_contract_takes_a_plain_class_or_function_and_tells_what_is_not_prom
 
 
 @pytest.mark.parametrize(
-    ("check", "words"), [("resume", "is all of the state in buffers"), ("state_dict", "does not go on")]
+    ("check", "words"), [("resume", "is all of the state in buffers"), ("state_dict", "does not continue")]
 )
 def test_what_a_plain_module_has_to_keep_is_a_fault_where_it_does_not(check: str, words: str) -> None:
     found = finding(check, plain.Hides)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from normlib.results.contents import make_figures
 from normlib.results.page import PageContent
 from normlib.results.store.frame import frame
 from normlib.results.store.record import DIVERGED, FAILED, SKIPPED, Record
@@ -34,9 +35,9 @@ def content(runs: Sequence[Record], experiment: str = "page_test", **over: Any) 
     """The content that a report of these records has."""
     study = Study(frame(runs), Question(), {run.id: run.curves for run in runs})
     fields: dict[str, Any] = {
-        "experiment": experiment, "study": study, "sheets": make_tables(study),
+        "experiment": experiment, "study": study, "tables": make_tables(study), "figures": make_figures([study]),
         "headline": headline([study]), "verdicts": digests([study]), "details": details([study]),
-        "messages": ["warning: something to know"],
+        "messages": ["warning: something to know", "something left out"],
         "commands": ["normlib compare experiment=page_test", "normlib report experiment=page_test"],
     }  # fmt: skip
     return PageContent(**(fields | over))

@@ -1,112 +1,183 @@
-"""Checks the figure: the same bytes for the same tables, a look for each name, and every odd shape of results drawn."""
+"""Checks what figures say, as data: points, intervals, limits, axes, diverged runs, and how each arm looks."""
 
 from __future__ import annotations
 
-import matplotlib as mpl
+import itertools
+
+import numpy as np
 import pytest
 
-from normlib.results.plots.files import CONTROL_STYLE, OTHER_STYLES, STYLES, draw, image, styles
-from normlib.results.store.record import Record
-from tests.results.factories import make_record, tables_of
+from normlib.results.contents import make_figures
+from normlib.results.plots.columns import MOST_LISTED, metric
+from normlib.results.plots.description import CATEGORIES, LOG, ORDERED, Figure, column_axis
+from normlib.results.plots.differences import differences
+from normlib.results.plots.learning_curves import learning_curves
+from normlib.results.plots.style import CONTROL_STYLE, OTHER_STYLES, STYLES, styles
+from normlib.results.tables.table import registered_tables, table_name
+from tests.results import figure_studies
+from tests.results.factories import BITS, make_record, study_of
+from tests.results.figure_studies import STUDIES, run
+
+PLOTS = [plot for each in registered_tables().values() for plot in each.plots]
+ROUNDING = 1e-9  # float64 on numbers near 100
 
 
-def _records() -> list[Record]:
-    return [
-        make_record(norm=norm, model=model, batch_size=size, seed=seed, accuracy=0.9 + seed / 100)
-        for norm in ("batch", "group8")
-        for model in ("mlp", "convnet")
-        for size in (2, 32)
-        for seed in range(2)
-    ]
+def drawn(made: Figure | None) -> Figure:
+    assert made is not None
+    return made
 
 
-@pytest.mark.parametrize("kind", ["png", "svg"])
-def test_the_same_tables_give_the_same_bytes(kind: str) -> None:
-    first, second = (draw(tables_of(_records())) for _ in range(2))
-    assert first is not None and second is not None
-    data = image(first, kind)
-    with mpl.rc_context({"font.size": 30, "svg.hashsalt": "a user's own"}):
-        assert image(second, kind) == data
-    assert data.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
-    assert b"dc:date" not in data
+def trace(made: Figure, arm: str, panel: int = 0):
+    return next(each for each in made.panels[panel].traces if each.arm == arm)
 
 
-def test_batch_sizes_stand_on_a_log_axis_and_words_side_by_side() -> None:
-    figure = draw(tables_of(_records()))
-    assert figure is not None
-    left, right = figure.axes
-    assert left.get_xscale() == right.get_xscale() == "log"
-    assert [label.get_text() for label in left.get_xticklabels()] == ["2", "32"]
-    assert left.get_ylabel() == "test accuracy (%)" and "batch size" in left.get_xlabel()
-    figure = draw(tables_of(_records(), rows="norm", columns="model"))
-    assert figure is not None and figure.axes[0].get_xscale() == "linear"
+def test_every_registered_figure_is_there_and_is_named_as_its_function_or_its_metric() -> None:
+    study = figure_studies.plain()
+    made = [each.name for figures in make_figures([study]).values() for each in figures]
+    assert len(made) == len(set(made)) == len(PLOTS) >= 5
+    assert set(made) == {plot.__name__ for plot in PLOTS} - {"metric"} | {table_name(study.question.facts)}
 
 
-@pytest.mark.parametrize("size", [0, 2])
-def test_one_seed_one_column_and_a_column_at_zero_are_drawn(size: int) -> None:
-    figure = draw(tables_of([make_record(batch_size=1)], columns="data.crop" if size == 0 else "data.batch_size"))
-    assert figure is not None and image(figure, "png")
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
+def test_a_figure_is_whole(name: str, plot) -> None:
+    made = plot(STUDIES[name]())
+    if made is None:
+        return
+    low, high = (
+        (-np.inf if made.limits[0] is None else made.limits[0]),
+        (np.inf if made.limits[1] is None else made.limits[1]),
+    )
+    for panel, axis in itertools.product(made.panels, range(len(made.axes))):
+        assert panel.traces
+        for each in panel.traces:
+            shapes = {
+                each.x[axis].shape,
+                each.y.shape,
+                each.low.shape,
+                each.high.shape,
+                each.diverged.shape,
+                (len(each.hover),),
+            }
+            assert len(shapes) == 1
+            ends = np.concatenate([each.y, each.low, each.high])
+            assert np.all(np.isnan(ends) | ((ends >= low) & (ends <= high)))
+            assert np.all(np.isfinite(each.y) | (each.diverged > 0)), "a point is somewhere, or it diverged"
+            span = made.axes[axis].span
+            assert span is None or np.all((each.x[axis] > span[0]) & (each.x[axis] < span[1]))
+            assert each.arm in made.styles and all("<br>" not in line for lines in each.hover for line in lines)
 
 
-def test_more_panels_than_fit_a_line() -> None:
-    records = [make_record(batch_size=size, spec={"threads": threads}) for size in (2, 4) for threads in range(5)]
-    figure = draw(tables_of(records))
-    assert figure is not None and image(figure, "svg")
+def test_points_and_intervals_are_those_of_the_runs() -> None:
+    batch = trace(drawn(metric(figure_studies.plain())), "batch")
+    assert batch.y == pytest.approx([91, 91], abs=ROUNDING)
+    half_width = 4.302653 / np.sqrt(3)  # the t quantile of 2 degrees of freedom, and one point of standard deviation
+    assert batch.high - batch.y == pytest.approx([half_width] * 2, rel=1e-2)  # a step of 1 / 250 widens it a little
 
 
-@pytest.mark.parametrize("num_models", [1, 2])
-def test_a_long_legend_takes_nothing_from_the_panels(num_models: int) -> None:
-    def height_of_panels(num_norms: int) -> float:
-        names = [f"a_name_as_long_as_they_come_{n:02}" for n in range(num_norms)]
-        models = ("mlp", "convnet")[:num_models]
-        figure = draw(tables_of([make_record(norm=name, model=model) for name in names for model in models]))
-        assert figure is not None
-        return float(figure.axes[0].get_position().height * figure.get_figheight())
-
-    assert (
-        height_of_panels(26) > height_of_panels(2) - 0.6
-    )  # inches: three lines of the legend, of 13.5 points each, may
-
-
-def test_every_point_lies_inside_its_panel() -> None:
+def test_a_percentage_stays_within_0_and_100_and_other_units_have_no_limits() -> None:
+    made = drawn(metric(figure_studies.at_the_limit()))
+    assert made.limits == (0, 100)
+    assert trace(made, "batch").high == [100] and trace(made, "group").low == [0]
+    assert trace(made, "batch").low[0] > 0
     records = [
-        make_record(norm=norm, model=model, batch_size=size, accuracy=accuracy)
-        for model, norms in {"mlp": {"batch": 0.1, "group": 0.2}, "convnet": {"batch": 0.8, "group": 1.0}}.items()
-        for norm, accuracy in norms.items()
-        for size in (2, 32)
+        run(norm, seed, figure=20.0 + 50 * seed, metric=BITS) for norm in ("batch", "group") for seed in range(2)
     ]
-    figure = draw(tables_of(records))
-    assert figure is not None
-    for panel in figure.axes:
-        bottom, top = panel.get_ylim()
-        assert all(bottom <= y <= top for line in panel.get_lines() for y in line.get_ydata())
+    other = drawn(metric(study_of(records)))
+    assert other.limits == (None, None) and trace(other, "batch").low[0] < 0
+    beyond = drawn(metric(study_of([run("batch", figure=1.2)])))
+    assert beyond.limits == (None, None) and trace(beyond, "batch").y == pytest.approx([120]), "no figure is ever moved"
+
+
+def test_numbers_are_on_a_log_axis_or_in_order_and_words_are_categories_without_a_line() -> None:
+    axes = {name: column_axis(STUDIES[name]()) for name in ("plain", "ordered", "categories", "one run")}
+    assert [axes[name].kind for name in axes] == [LOG, ORDERED, CATEGORIES, ORDERED]
+    assert [axis.has_lines for axis in axes.values()] == [True, True, False, True]
+    assert axes["plain"].labels == ("2", "32") and axes["plain"].title == "batch size (samples, log scale)"
+
+
+def test_arms_stand_beside_each_other_and_never_beside_another_condition() -> None:
+    for name in ("plain", "categories", "many arms"):
+        study = STUDIES[name]()
+        made, axis = drawn(metric(study)), column_axis(study)
+        at = np.array([each.x[0] for each in made.panels[0].traces])  # (arms, columns)
+        assert np.all(np.diff(at, axis=0) > 0)
+        nearest = np.abs(at[..., None] - np.array(axis.ticks)).argmin(axis=-1)
+        assert np.all(nearest == np.arange(at.shape[1]))
+
+
+def test_diverged_runs_are_counted_at_their_points() -> None:
+    made = drawn(metric(figure_studies.diverged()))
+    assert trace(made, "none").diverged.tolist() == [1, 0] and trace(made, "layer").diverged.tolist() == [0, 3]
+    assert trace(made, "batch").diverged.tolist() == [0, 0] and made.any_diverged
+    assert "seed 0: 10.0 % (diverged)" in "\n".join(trace(made, "none").hover[0])
+    against = drawn(differences(figure_studies.diverged()))
+    assert trace(against, "layer").diverged.tolist() == [0, 3]
+    curves = drawn(learning_curves(figure_studies.diverged()))
+    assert trace(curves, "layer", 1).diverged.tolist() == [0, 0, 3, 0], (
+        "where they stopped, at step 25 of 10, 20, 30, 40"
+    )
+    assert not drawn(metric(figure_studies.plain())).any_diverged
+
+
+def test_what_left_no_figure_keeps_its_place() -> None:
+    for plot in (metric, differences):
+        lost = trace(drawn(plot(figure_studies.without_figures())), "layer")
+        assert np.isnan(lost.y[1]) and lost.diverged[1] == 3 and np.isfinite(lost.y[0])
+    assert "no figure is left" in trace(drawn(metric(figure_studies.without_figures())), "layer").hover[1]
+
+
+def test_differences_have_a_rope_and_a_log_axis_only_where_they_are_wide() -> None:
+    near, wide = drawn(differences(figure_studies.plain())), drawn(differences(figure_studies.diverged()))
+    assert near.rope == wide.rope == 0.5 and near.log_beyond is None
+    assert wide.log_beyond == 2 and "log beyond ±2" in wide.y_title and 0 in wide.y_ticks and -100 in wide.y_ticks
+    assert trace(near, "group").y == pytest.approx([-2, -2]) and near.y_title == "difference to batch (points)"
+    assert differences(figure_studies.one_run()) is None
+
+
+def test_curves_have_a_panel_a_condition_and_three_axes() -> None:
+    made = drawn(learning_curves(figure_studies.plain()))
+    assert made.columns == ("batch size 2", "batch size 32") and made.sections == ("",) and made.bands
+    batch = trace(made, "batch", 1)
+    assert [axis[-1] for axis in batch.x] == pytest.approx([40 * 32, 40, 0.04])
+    assert (
+        batch.y == pytest.approx([91 / 4, 91 / 2, 3 * 91 / 4, 91]) and "1,280 samples, 40 steps" in batch.hover[-1][1]
+    )
+    assert learning_curves(study_of([make_record()])) is None, "evaluated once"
+
+
+def test_many_replicates_are_counted_and_not_listed() -> None:
+    (hover,) = trace(drawn(metric(study_of(make_record(seed=seed) for seed in range(MOST_LISTED + 5)))), "batch").hover
+    assert f"seed {MOST_LISTED - 1}:" in hover[-2] and hover[-1] == "and 5 more"
 
 
 def test_nothing_to_draw() -> None:
-    assert draw([]) is None
-    assert draw(tables_of([make_record(status="skipped", reason="why")])) is None
+    for records in (
+        [],
+        [make_record(status="skipped", reason="why"), make_record(norm="group", status="failed", reason="x")],
+    ):
+        assert make_figures([study_of(records)]) == {}
+    assert make_figures([]) == {}
 
 
-def test_a_norm_looks_the_same_everywhere() -> None:
+def test_a_norm_looks_the_same_everywhere_and_a_control_is_grey() -> None:
     alone, together = styles(["batch", "mine"]), styles(["mine", "batch", "group", "zeta"])
-    assert alone["batch"] == together["batch"] == STYLES["batch"]
-    assert alone["mine"] == together["mine"]
-
-
-def test_a_control_is_grey_thin_and_small() -> None:
-    figure = draw(tables_of([make_record(), make_record(control=True)]))
-    assert figure is not None
-    batch, control = figure.axes[0].get_lines()
-    assert styles(["batch_control", "mine"], {"batch_control"})["batch_control"] == CONTROL_STYLE
+    assert alone["batch"] == together["batch"] == STYLES["batch"] and alone["mine"] == together["mine"]
+    assert styles(["batch_control"], {"batch_control"})["batch_control"] == CONTROL_STYLE
     assert styles(["batch_control"])["batch_control"] != CONTROL_STYLE, "a norm that is only called a control"
-    assert CONTROL_STYLE not in (*STYLES.values(), *OTHER_STYLES)
-    assert control.get_color() == CONTROL_STYLE[0] and control.get_label() == "batch_control"
-    assert control.get_linewidth() < batch.get_linewidth() and control.get_markersize() < batch.get_markersize()
+    assert (
+        CONTROL_STYLE.line_width < STYLES["batch"].line_width
+        and CONTROL_STYLE.marker_size < STYLES["batch"].marker_size
+    )
+    made = drawn(metric(study_of([make_record(), make_record(control=True)])))
+    assert made.styles["batch_control"] == CONTROL_STYLE
 
 
 def test_looks_are_distinct_and_survive_grey() -> None:
-    assert len(set(STYLES.values()) | set(OTHER_STYLES)) == len(STYLES) + len(OTHER_STYLES)
-    assert len({style[1] for style in STYLES.values()}) == len({style[2] for style in STYLES.values()}) == len(STYLES)
+    assert len({*STYLES.values(), *OTHER_STYLES, CONTROL_STYLE}) == len(STYLES) + len(OTHER_STYLES) + 1
+    assert (
+        len({each.marker for each in STYLES.values()}) == len({each.dashes for each in STYLES.values()}) == len(STYLES)
+    )
     many = styles(f"norm{number}" for number in range(len(OTHER_STYLES)))
     assert len(set(many.values())) == len(OTHER_STYLES)
     assert len(styles(f"norm{number}" for number in range(len(OTHER_STYLES) + 3))) == len(OTHER_STYLES) + 3

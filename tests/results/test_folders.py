@@ -52,7 +52,7 @@ def test_superseded_runs_and_contradictions_are_told(tmp_path: Path) -> None:
         assert list(normlib.load_results(tmp_path / "a")["id"]) == [edited.id]
     _fill(tmp_path / "b", edited)
     _fill(tmp_path / "c", Record(**{**edited.to_dict(), "hashes": {**edited.hashes, "trunk": "0123"}}))
-    with pytest.warns(UserWarning, match="do not agree on the hashes of 1 run") as said:
+    with pytest.warns(UserWarning, match="disagree on the hashes of 1 run") as said:
         runs = normlib.load_results(tmp_path / "b", tmp_path / "c")
     assert runs["machine"].nunique() == 2
     assert all(warning.filename == __file__ for warning in said), "a warning points at the line that asked"

@@ -116,7 +116,7 @@ def test_the_same_content_is_no_conflict_and_without_a_manifest_nothing_else_is_
     write_report(tmp_path, _records())
     (tmp_path / MANIFEST).unlink()
     before = _contents(tmp_path)
-    with pytest.raises(StoreError, match=r"runs.csv.*(, [^ ]*){4} and \d+ more would be lost"):
+    with pytest.raises(StoreError, match=r"runs.csv.*(, [^ ]*){4} and \d+ more cannot be replaced"):
         write_report(tmp_path, _records(norms=("layer", "none")))
     assert _contents(tmp_path) == before
     write_report(tmp_path, _records())
@@ -233,7 +233,7 @@ def test_a_sweep_replaces_what_it_is_told_to(tmp_path: Path) -> None:
     theirs = {"runs.csv": "mine", "tables/workloads.md": "mine", "tables/dataset.tex": "mine"}
     _put(tmp_path / "comparison", theirs)
     asked = [*TINY, "norm=layer", "seed=0", "jobs=1", f"results_dir={tmp_path}"]
-    with pytest.raises(StoreError, match="runs.csv.* would be lost"):
+    with pytest.raises(StoreError, match="runs.csv.* cannot be replaced"):
         normlib.compare(*asked, quiet=True)
     assert len(normlib.compare(*asked, quiet=True, overwrite=True)) == 1
     now = {name: (tmp_path / "comparison" / name).read_text() for name in theirs}

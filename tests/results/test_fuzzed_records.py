@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from normlib.cli import main
-from normlib.results.plots import files as figures
 from normlib.results.store.store import Store
 from tests.results.factories import make_record
 from tests.results.mutants import file_name, mutants, signed, sound_values
@@ -81,7 +80,7 @@ def test_a_mutant_is_left_out_or_reported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without figures, which take the time of twenty reports."""
-    monkeypatch.setattr(figures, "figures", lambda *_: {})
+    monkeypatch.setattr("normlib.results.report.figures_of", lambda *_: {})
     store, path, refused = _stored(*mutant, tmp_path / "place")
     if not refused:  # else the report is one of two sound records, over and over
         _report(store, path, refused, ".jsonl", capsys)

@@ -211,7 +211,7 @@ def test_what_is_said_of_looks() -> None:
 def test_seeds_without_numbers_are_refused() -> None:
     table = frame(family(4))
     table["seed"] = [f"run {seed}" for seed in table["seed"]]
-    with pytest.raises(ValueError, match="seeds that are numbers"):
+    with pytest.raises(ValueError, match="must be numbers"):
         _ = Study(table, study_of(family(4)).question).looks
 
 

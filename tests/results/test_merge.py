@@ -72,7 +72,7 @@ def test_what_does_not_agree_is_kept_twice_labelled_and_told(fact: str, change: 
     assert len(records) == 8, "a run that agrees counts on each machine"
     machines = [record.labels[MACHINE] for record in records]
     assert machines == ["EPYC / cpu / torch 2.6.0"] * 4 + ["Xeon / H200 / torch 2.7.1"] * 4
-    assert warning.startswith("a (EPYC / cpu / torch 2.6.0) and b (Xeon / H200 / torch 2.7.1) do not agree")
+    assert warning.startswith("a (EPYC / cpu / torch 2.6.0) and b (Xeon / H200 / torch 2.7.1) disagree")
     assert f"on the {fact} of 1 run ({here[0].id})" in warning
 
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
+from normlib.results.contents import make_figures
 from normlib.results.elsewhere.arms import compare_arms
-from normlib.results.plots.by_column import metric_plot
-from normlib.results.plots.differences import differences
-from normlib.results.plots.files import figures
 from normlib.results.report import write_report
 from normlib.results.store.frame import frame
 from normlib.results.store.record import Record
@@ -138,17 +136,14 @@ def test_slopes_gaps_ranks_and_curves_follow_the_metric(metric: Metric) -> None:
 def test_only_a_percentage_has_the_limits_of_one(metric: Metric) -> None:
     records = _records(metric, seeds=3)
     study = study_of(records)
-    plot = metric_plot(study)
-    assert plot is not None and (plot.top == 100.0) == metric.percent and plot.unit == ""
-    drawn = figures(study)
-    assert list(drawn) == [metric.name, "differences", "learning_curves"]
-    panel = drawn[metric.name].axes[0]
-    low, high = panel.get_ylim()
+    drawn = {name: own[0] for name, own in make_figures([study]).items()}
+    assert drawn["main"].name == metric.name and drawn["main"].y_title.endswith("(%)") == metric.percent
+    assert (drawn["main"].limits == (0, 100)) == (drawn["speed"].limits == (0, 100)) == metric.percent
     scale = 100 if metric.percent else 1
-    assert low < scale * LEVEL[metric] < high and panel.get_ylabel().endswith("(%)") == metric.percent
-    assert ("points" in drawn["differences"].axes[0].get_ylabel()) == metric.percent
-    band = differences(study, paired(study))
-    assert band is not None and (band.rope is not None) == metric.percent, (
+    shown = [end for trace in drawn["main"].panels[0].traces for end in (trace.low.min(), trace.high.max())]
+    assert min(shown) < scale * LEVEL[metric] < max(shown)
+    assert ("points" in drawn["differences"].y_title) == metric.percent
+    assert (drawn["differences"].rope is not None) == metric.percent, (
         "nothing else is equal in practice unless it is said"
     )
 

@@ -167,7 +167,7 @@ def test_what_may_not_be_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         with pytest.raises(StoreError, match="permit that"):
             normlib.load_results("results/small_batch")
         store.folder.chmod(0)
-        assert "cannot be looked into (Permission denied)" in _refused(["report", "results/small_batch"], capsys)
+        assert "cannot be read (Permission denied)" in _refused(["report", "results/small_batch"], capsys)
         assert "Permission denied" in _refused(["report"], capsys)
 
 
@@ -205,7 +205,7 @@ def test_an_experiment_of_300_characters(place: Path, capsys: pytest.CaptureFixt
 def test_places_in_python() -> None:
     for typed, what in (
         ("a\0b", "null character"),
-        ("a\udcffb", "is not text"),
+        ("a\udcffb", "is not valid text"),
         ("~nosuchuser/x", "./~nosuchuser"),
         (LONG, "bytes"),
     ):

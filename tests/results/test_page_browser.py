@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from normlib.results.page import page
-from tests.results.page_content import HOSTILE, IMAGE, NORMS, content, records
+from normlib.results.contents import make_figures
+from normlib.results.page import PageContent, page
+from normlib.results.plots.style import PALETTE
+from tests.results.figure_studies import STUDIES
+from tests.results.page_content import HOSTILE, IMAGE, content, records
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
@@ -33,7 +36,6 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900",
 )  # fmt: skip
-ALL_DRAWN = "return document.querySelectorAll('figure.plot:not(.drawn)').length === 0"
 WAIT_SECONDS = 20
 """For a plot to be drawn; a loaded machine is slow, and only a broken page takes so long."""
 
@@ -61,11 +63,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def opened(browser: Any, address: str) -> Any:
-    """The page, freshly loaded in a window of 1280 by 900, with every plot drawn."""
-    resize(browser, 1280, 900)
-    browser.get(address)
+    """The page, freshly loaded in a window of 1280 by 900, with everything open and every plot drawn."""
+    load(browser, address)
+    click(browser, browser.find_element("id", "open-all"))
     draw_all(browser)
     return browser
+
+
+def load(browser: Any, address: str, scheme: str = "light") -> None:
+    resize(browser, 1280, 900)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get("about:blank")  # another fragment of the same page would not load it again
+    browser.get(address)
 
 
 def resize(browser: Any, width: int, height: int) -> None:
@@ -73,9 +83,9 @@ def resize(browser: Any, width: int, height: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def draw_all(browser: Any) -> None:
+def draw_all(browser: Any, plots: str = "figure.plot") -> None:
     """Scroll from plot to plot as a reader does, and wait until each is drawn."""
-    for plot in browser.find_elements("css selector", "figure.plot"):
+    for plot in browser.find_elements("css selector", plots):
         browser.execute_script("arguments[0].scrollIntoView()", plot)
         WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.02).until(
             lambda _, plot=plot: "drawn" in plot.get_attribute("class")
@@ -98,8 +108,8 @@ def column(browser: Any, place: int, table: str = "#main table") -> list[str]:
 
 
 def num_lines(browser: Any) -> list[int]:
-    """How many lines with markers each canvas shows; bands have none."""
-    script = "return [...document.querySelectorAll('.canvas')].map(c => c.querySelectorAll('.trace .points:has(path)').length)"
+    """How many lines with markers each canvas shows; bands have no marker, rings no line."""
+    script = "return [...document.querySelectorAll('.canvas')].map(c => c.querySelectorAll('.trace:has(.lines path) .points:has(path)').length)"
     return list(browser.execute_script(script))
 
 
@@ -125,14 +135,80 @@ def checkbox(browser: Any, arm: str) -> Any:
     )
 
 
-def test_it_draws_everything_without_a_word_and_asks_nobody(opened: Any) -> None:
-    assert opened.execute_script(ALL_DRAWN)
-    assert opened.get_log("browser") == []
-    assert opened.execute_script("return performance.getEntriesByType('resource').length") == 0
-    assert min(num_lines(opened)) >= len(NORMS) - 2  # no baseline among the differences, and no layer in one panel
-    assert opened.execute_script(
-        "return [...document.querySelectorAll('.canvas')].every(c => Plotly.validate(c.data, c.layout) === undefined)"
+def test_it_draws_every_description_without_a_word_and_asks_nobody(browser: Any, tmp_path: Path) -> None:
+    studies = {
+        name: STUDIES[name]()
+        for name in ("plain", "categories", "ordered", "diverged", "without figures", "one run", "hostile")
+    }
+    for name, study in studies.items():
+        path = tmp_path / "report.html"
+        path.write_text(
+            page(PageContent(experiment=name, study=study, tables=[], figures=make_figures([study]))), encoding="utf-8"
+        )
+        load(browser, path.as_uri())
+        click(browser, browser.find_element("id", "open-all"))
+        draw_all(browser)
+        assert browser.get_log("browser") == [], name
+        assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+        faults = "return [...document.querySelectorAll('.canvas')].map(c => (Plotly.validate(c.data, c.layout) ?? []).map(fault => fault.msg).join()).join('')"
+        assert browser.execute_script(faults) == "", name
+        modes, rings = browser.execute_script(
+            """const data = document.querySelector('figure.plot .canvas').data;
+            return [data[0].mode, data.filter(each => each.marker.symbol === 'circle-open').map(each => each.x.length)]"""
+        )
+        assert modes == ("markers" if name == "categories" else "lines+markers")
+        assert sum(rings) == (2 if name in ("diverged", "without figures") else 0), name
+
+
+def test_what_is_folded_away_is_drawn_when_it_is_opened_and_links_open_it(browser: Any, address: str) -> None:
+    load(browser, address)
+    draw_all(browser, "#main figure.plot")
+    parts = browser.find_elements("css selector", "details.part")
+    assert parts and all(part.get_attribute("open") is None for part in parts)
+    folded = "return document.querySelectorAll('details figure.plot.drawn').length"
+    assert browser.execute_script(folded) == 0
+    browser.find_element("css selector", "nav a[href='#gap']").click()
+    assert browser.find_element("id", "gap").get_attribute("open") is not None
+    draw_all(browser, "#gap figure.plot")
+    assert browser.execute_script(folded) == 1 and num_lines(browser)[-1] >= 0
+    load(browser, address + "#cost-table-1")
+    assert browser.find_element("id", "cost").get_attribute("open") is not None, (
+        "an address with a fragment opens it too"
     )
+
+
+def test_a_word_is_explained_without_a_mouse(browser: Any, address: str) -> None:
+    load(browser, address)
+    button = browser.find_element("css selector", ".word[popovertarget=word-arm]")
+    meaning = browser.find_element("id", "word-arm")
+    assert not meaning.is_displayed()
+    button.send_keys(Keys.ENTER)
+    assert meaning.is_displayed() and "One norm with its settings" in meaning.text
+    button.send_keys(Keys.ESCAPE)
+    assert not meaning.is_displayed()
+
+
+def test_dark_mode_reaches_plots_and_paper_is_white(browser: Any, address: str) -> None:
+    load(browser, address, "dark")
+    draw_all(browser, "#main figure.plot")
+    read = """const canvas = document.querySelector('#main .canvas');
+        return [getComputedStyle(document.documentElement).backgroundColor, canvas.layout.paper_bgcolor, canvas.layout.font.color, canvas.data.map(trace => trace.line?.color)];"""
+    dark = browser.execute_script(read)
+    assert dark[0] == "rgb(24, 24, 23)" and dark[1:3] == ["#181817", "#eceae4"] and PALETTE["blue"][1] in dark[3]
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    white = browser.execute_script(read)
+    assert white[1:3] == ["#fff", "#1c1c1a"] and PALETTE["blue"][0] in white[3]
+    assert (
+        browser.execute_script(
+            "return document.querySelectorAll('details:not([open]), figure.plot:not(.drawn)').length"
+        )
+        == 0
+    )
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script(read) == dark
+    features = [{"name": "prefers-color-scheme", "value": "light"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    assert browser.execute_script(read)[1] == "#fff", "it follows the reader's choice at once"
 
 
 def test_a_policy_stands_behind_the_escaping(opened: Any) -> None:
@@ -152,7 +228,7 @@ def test_hostile_names_do_nothing_and_show_as_letters(opened: Any) -> None:
         assert name in column(opened, 0)
         assert name in opened.find_element("id", "filter").get_property("textContent")
         hover = opened.execute_script(
-            """const canvas = document.querySelectorAll('[data-plot=metric] .canvas')[arguments[0]];
+            """const canvas = document.querySelectorAll('#main .plot .canvas')[arguments[0]];
             const found = canvas.data.findIndex(trace => trace.text[0].includes(arguments[1]));
             Plotly.Fx.hover(canvas, [{curveNumber: found, pointNumber: 0}]);
             return canvas.querySelector('.hovertext').textContent;""",
@@ -163,14 +239,14 @@ def test_hostile_names_do_nothing_and_show_as_letters(opened: Any) -> None:
 
 
 def test_sorting_goes_by_numbers_both_ways_and_leaves_the_missing_last(opened: Any) -> None:
-    before = column(opened, 1, "#main figure:nth-of-type(1) table")
-    button = opened.find_element("css selector", "#main figure:nth-of-type(1) th:nth-child(2) button")
+    before = column(opened, 1, "#main figure.sheet table")
+    button = opened.find_element("css selector", "#main figure.sheet th:nth-child(2) button")
     heading = button.find_element("xpath", "..")
     orders = []
     for direction in ("ascending", "descending"):
         click(opened, button)
         assert heading.get_attribute("aria-sort") == direction
-        orders.append(column(opened, 1, "#main figure:nth-of-type(1) table"))
+        orders.append(column(opened, 1, "#main figure.sheet table"))
     assert before not in orders and orders[0] != orders[1]
     for order, descending in zip(orders, (False, True), strict=True):
         numbers = [float(cell.split()[0]) for cell in order if cell[0].isdigit()]
@@ -188,31 +264,24 @@ def test_a_checkbox_hides_a_norm_everywhere_and_shows_it_again(opened: Any) -> N
     assert visible_rows(opened, "group") == rows and num_lines(opened) == lines
 
 
-def test_a_click_on_a_legend_hides_a_norm_everywhere(opened: Any) -> None:
-    lines = num_lines(opened)
-    entry = opened.find_element("css selector", "#gap [data-toggle=group]")
-    click(opened, entry)
-    assert visible_rows(opened, "group") == 0 and num_lines(opened) == [number - 1 for number in lines]
-    assert not checkbox(opened, "group").is_selected()
-    opened.find_element("id", "show-all").click()
-    assert checkbox(opened, "group").is_selected() and num_lines(opened) == lines
-
-
-def test_a_norm_hidden_before_a_plot_is_drawn_is_not_drawn(browser: Any, address: str) -> None:
-    resize(browser, 1280, 900)
-    browser.get(address)
-    checkbox(browser, "group").click()
+def test_a_click_on_a_legend_hides_a_norm_everywhere_also_in_what_is_drawn_later(browser: Any, address: str) -> None:
+    load(browser, address)
+    draw_all(browser, "#main figure.plot")
+    before = num_lines(browser)
+    click(browser, browser.find_element("css selector", "#main [data-toggle=group]"))
+    assert visible_rows(browser, "group") == 0 and not checkbox(browser, "group").is_selected()
+    click(browser, browser.find_element("id", "open-all"))
     draw_all(browser)
     hidden = num_lines(browser)
     browser.find_element("id", "show-all").click()
-    assert [number - 1 for number in num_lines(browser)] == hidden
+    draw_all(browser)
+    assert [number - 1 for number in num_lines(browser)] == hidden and num_lines(browser)[:2] == before[:2]
 
 
 def test_the_keyboard_sorts_and_hides(browser: Any, address: str) -> None:
-    resize(browser, 1280, 900)
-    browser.get(address)
+    load(browser, address)
     browser.find_element("tag name", "body").send_keys(Keys.TAB)
-    assert browser.switch_to.active_element.text == "Skip to the verdicts"
+    assert browser.switch_to.active_element.text == "Skip to the verdict"
     for _ in range(60):
         active = browser.switch_to.active_element
         if active.get_property("value") == "group":
@@ -233,27 +302,28 @@ def test_curves_can_be_set_against_another_axis_and_condition(opened: Any) -> No
     read = (
         "const c = document.querySelector('#speed .canvas'); return [c.layout.xaxis.title.text, c.data.at(-1).x.at(-1)]"
     )
-    assert opened.execute_script(read) == ["steps", 5 * 648]
-    choose(opened, "curves", "axis", "samples")
-    assert opened.execute_script(read) == ["samples", 5 * 648 * 2]
-    choose(opened, "curves", "column", "128")
-    assert opened.execute_script(read) == ["samples", 5 * 10 * 128]
+    assert opened.execute_script(read) == ["training samples seen", 5 * 648 * 2]
+    choose(opened, "learning_curves", "axis", "1")
+    assert opened.execute_script(read) == ["optimizer steps", 5 * 648]
+    choose(opened, "learning_curves", "column", "batch size 128")
+    assert opened.execute_script(read) == ["optimizer steps", 5 * 10]
 
 
-def test_differences_can_be_seen_from_near_and_panels_have_scales_of_their_own(opened: Any) -> None:
+def test_panels_have_scales_of_their_own_or_one(opened: Any) -> None:
     read = "return [...document.querySelectorAll('[data-plot=differences] .canvas')].map(c => c.layout.yaxis.range)"
-    common = opened.execute_script(read)
-    choose(opened, "differences", "scale", "1")
     own = opened.execute_script(read)
-    choose(opened, "differences", "scale", "2")
-    near = opened.execute_script(read)
-    assert common[0] == common[1] and own[0] != own[1] and near == [[-5, 5], [-5, 5]]
+    choose(opened, "differences", "scale", "0")
+    common = opened.execute_script(read)
+    assert common[0] == common[1] and own[0] != own[1]
+    ticks = "return document.querySelector('[data-plot=differences] .canvas').layout.yaxis.ticktext"
+    assert "−5" in opened.execute_script(ticks) and "0" in opened.execute_script(ticks), "log beyond ±2"
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 900)])
 def test_the_page_does_not_scroll_sideways(browser: Any, address: str, width: int, height: int) -> None:
+    load(browser, address)
     resize(browser, width, height)
-    browser.get(address)
+    click(browser, browser.find_element("id", "open-all"))
     draw_all(browser)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.execute_script(

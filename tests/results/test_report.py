@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from normlib.results.plots.static import KINDS
 from normlib.results.render import FILES
 from normlib.results.report import Report, write_report
 from normlib.results.store.files import StoreError
@@ -24,7 +27,7 @@ from normlib.results.study.question import Question
 from normlib.results.study.views import shown
 from tests.results.factories import make_record
 
-FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences") for end in ("png", "svg")]
+FIGURES = [f"figures/{name}.{end}" for name in ("accuracy", "differences", "gap", "cost") for end in KINDS]
 
 
 def _records() -> list[Record]:
@@ -61,6 +64,9 @@ def test_every_file_is_written_and_nothing_else(tmp_path: Path) -> None:
         assert words in printed
     in_notebook = report._repr_html_()
     assert in_notebook.count("<table") == 2 and "Verdicts" in in_notebook and "too few seeds" in in_notebook
+    (picture,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', in_notebook)
+    assert b64decode(picture) == (tmp_path / "figures" / "accuracy.svg").read_bytes() == report.figure
+    assert str(tmp_path / "report.html") in in_notebook and len(repr(report)) < 300
 
 
 def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def phrases() -> list[str]:
         f"cannot decide among {comparisons} comparisons with less than {replicates_needed(comparisons)}",
         f"at a share of a tenth it needs {seeds_for(smallest_sign_flip_p, LEVEL * SHARE / comparisons)} seeds among",
         f"it has to grow {comparisons / LEVEL:.0f}-fold, for which {seeds_for(lambda n: 0.5**n, LEVEL / comparisons)} seeds",
-        f"{seeds_for(smallest_sign_flip_p, LEVEL * SHARE)} seeds at a share of a tenth. They were not built",
+        f"{seeds_for(smallest_sign_flip_p, LEVEL * SHARE)} seeds at a share of a tenth. They were not simulated",
         f"in % of {TABLES:,} tables of 6 arms",
         f"in % of {EXPERIMENTS:,} comparisons: how many miss",
         f"in % of {TABLES:,} tables. The others are the mean seeds of an arm, if every arm differs by 2, 3 or 10",

@@ -97,7 +97,7 @@ FAULTS = [
     (DrawsWhenUsed, "random_numbers", "using the norm draws"),
     (LeaksAcrossSamples, "dependence", "output changes with its batch"),
     (DeclaresTheWrongInvariance, "invariances", "declares the invariances channel_scale, but"),
-    (TakesTheVarianceForTheDeviation, "running_averages", "running_std took .* from a batch where"),
-    (AveragesTheVariance, "running_averages", "running_std is no average"),
+    (TakesTheVarianceForTheDeviation, "running_averages", "running_std took .* from a batch, but"),
+    (AveragesTheVariance, "running_averages", "running_std is not an average"),
     (TakesMomentumForTheOldValue, "running_averages", "momentum=0.1"),
 ]

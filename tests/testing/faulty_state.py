@@ -85,13 +85,13 @@ class ClockIsNotSaved(Plain):
 FAULTS = [
     (MovesInEvalMode, "modes", "changes in eval mode"),
     (MovesAllTheSame, "modes", "although update_running is False"),
-    (NeverMoves, "modes", "stay put in training"),
+    (NeverMoves, "modes", "do not move in training"),
     (ThawsOnTrain, "frozen", "changes its state after train"),
     (TrainsWhileFrozen, "frozen", "still trained"),
     (KeepsThePoison, "non_finite", "a batch with inf changes the state"),
-    (ForgetsItsAverages, "state_dict", "does not go on bit by bit"),
-    (KeepsStateInPython, "state_dict", "does not go on bit by bit"),
-    (SharesItsStateWithCopies, "deepcopy", "changes what it was copied from"),
+    (ForgetsItsAverages, "state_dict", "does not continue bit by bit"),
+    (KeepsStateInPython, "state_dict", "does not continue bit by bit"),
+    (SharesItsStateWithCopies, "deepcopy", "changes the original"),
     (KeepsALambda, "pickle", "Can.t pickle"),
     (ClockIsNotSaved, "resume", "in buffers that are saved"),
 ]

@@ -130,7 +130,7 @@ class MovesInEveryPass(Averages):
 FAULTS = [
     (DividesByMeanSquare, "kept_statistics", "running_mean_square moves .* has_running_statistics is False"),
     (UsesABufferOfAnotherName, "kept_statistics", "ema moves in training; a running statistic is in a buffer named"),
-    (KeepsMeanSquareAsVariance, "recomputed_statistics", "running_var, recomputed, against where its average settles"),
+    (KeepsMeanSquareAsVariance, "recomputed_statistics", "running_var, recomputed, against the limit of its average"),
     (UsesABufferOfAnotherName, "recomputed_statistics", "ema, recomputed"),
     (UsesARunningBufferUnknown, "recomputed_statistics", "running_ema, recomputed"),
     (NormalizesAllAtOnce, "ghost_batches", "norm_batch_size=2, against the parts alone"),

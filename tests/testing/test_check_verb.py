@@ -79,7 +79,7 @@ def test_a_declared_exception_is_shown_with_its_reason(place: Path, capsys: pyte
     assert main(["check", "weight_norm"]) == 0
     shown = capsys.readouterr().out
     assert "1 declared as not kept, 0 broken" in shown
-    assert re.search(r"pickle +declared +A pickle goes on .*\n.*state_dict alone", shown)
+    assert re.search(r"pickle +declared +A norm from a pickle continues .*\n.*state_dict alone", shown)
 
 
 @pytest.mark.parametrize(

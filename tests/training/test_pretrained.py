@@ -92,7 +92,7 @@ def test_a_norm_with_other_settings_is_another_one_and_that_is_said(make_run, we
     run = make_run(*overrides(weights, "norm=batch", "norm.eps=1e-3"))
     network = build_network(run.spec, DIGITS, 3)
     assert network.start.kept_norms == []
-    words = "the norms of the weights are not kept, for they are others: eps is 1e-05 there and 0.001 here"
+    words = "the norms of the weights are not kept, because they differ: eps is 1e-05 there and 0.001 here"
     assert network.changes == (words,)
     assert run.changes == (words,), "the plan knows it"
     assert build_network(
@@ -249,7 +249,7 @@ def test_four_arms_of_a_pretrained_network(train, weights: str) -> None:
 
 def test_fitting_needs_weights_with_norms(make_run, weights: str) -> None:
     assert (
-        "needs a network of other people's with such weights"
+        "needs a network of another library with such weights"
         in make_run("norm=group", "norm.fit_on_batches=1").skip_reason
     )
     with pytest.raises(ConfigError, match="norm.fit_on_batches is a number of batches, at least 0"):

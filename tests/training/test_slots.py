@@ -97,7 +97,7 @@ def test_behind_the_networks_activation_it_is_skipped(registered, make_run) -> N
     registered(norms, "doubles_behind")(Doubles)
     run = make_run(*SMALL, "norm=none", "site.placement=after")
     assert run.skip_reason is None
-    with pytest.raises(CannotEnter, match=r"takes the whole site.*site\.placement=after; use site\.placement=before"):
+    with pytest.raises(CannotEnter, match=r"takes the whole site.*site\.placement=after\); use site\.placement=before"):
         network(make_run, "doubles_behind", "site.placement=after")
 
 
@@ -117,7 +117,7 @@ def test_a_method_on_weights_leaves_the_trunk_as_it_is(registered, make_run) -> 
 def test_replacing_a_trunk_parameter_is_refused(registered, make_run) -> None:
     registered(norms, "replaces")(Replaces)
     with pytest.raises(
-        IdenticalTrunkError, match=r"has replaced the trunk's stem\.weight.*keeps the layer's own parameter"
+        IdenticalTrunkError, match=r"has replaced the trunk's stem\.weight.*must keep the layer's own parameter"
     ):
         network(make_run, "replaces")
 

@@ -44,8 +44,8 @@ def test_the_random_state_is_the_runs_and_the_callers_is_untouched() -> None:
     ("name", "status", "reason"),
     [
         ("explodes", "diverged", "accuracy is not finite"),
-        ("returns_nothing", "failed", "returns a dict of its figures, .* and it returned NoneType"),
-        ("returns_words", "failed", "accuracy is a number, and it returned str"),
+        ("returns_nothing", "failed", "must return a dict of its figures, .* but it returned NoneType"),
+        ("returns_words", "failed", "accuracy must be a number, but it is str"),
         ("raises", "failed", "RuntimeError: a fault of mine"),
     ],
 )  # fmt: skip
@@ -56,9 +56,9 @@ def test_what_is_no_figure_is_said(name: str, status: str, reason: str) -> None:
 
 BAD = [
     ([f"function={FILE}:nothing"], "no class or function of"),
-    ([f"function={FILE}:NOT_A_FUNCTION"], "a function is needed, and this is a int"),
+    ([f"function={FILE}:NOT_A_FUNCTION"], "must name a function, but this is a int"),
     ([f"function={FILE}:train", "condition.rl=1"], "condition.rl: no argument of train .*did you mean 'lr'"),
-    ([f"function={FILE}:train", "optimizer.lr=1"], "hand it to the function with condition.lr="),
+    ([f"function={FILE}:train", "optimizer.lr=1"], "pass it to the function with condition.lr="),
     ([f"function={FILE}:train", "norm.frozen=all"], "norm.frozen needs to know the network"),
     ([f"function={FILE}:train", "save_weights=true"], "keeps its networks to itself"),
     ([f"function={FILE}:train", "metric=closs"], "add metric.higher_is_better"),

@@ -19,38 +19,21 @@ from normlib.results.store.places import user_path
 if TYPE_CHECKING:
     from normlib.results.report import Report
 
+WIDTH = "figures.width="
 
-def report(
+
+def report_on_table(
     runs: pd.DataFrame | str | os.PathLike[str],
-    *,
-    arm: str | None = None,
-    seed: str | None = None,
-    metric: str | None = None,
-    columns: str | Sequence[str] = (),
-    baseline: str | None = None,
-    higher_is_better: bool | None = None,
-    unit: str | None = None,
-    rope: float | None = None,
-    to: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
+    asked: Asked,
+    to: str | os.PathLike[str] | None,
+    overwrite: bool,
+    figures_width: str,
 ) -> Report:
-    """Every table, figure and the page of runs that were made elsewhere, written to the folder `to`.
-
-    `runs` is a frame with a row a run, or a file (.csv, .tsv, .parquet, .jsonl, .json), whose report goes beside it by default.
-    `arm`, `seed` and `metric` name columns, with or without what W&B and MLflow put before names (`config.`, `params.`,
-    `metrics.`, ...). `columns` are those of conditions: the first spans the tables, each further one has sections of its own.
-    The others are compared with the arm `baseline`, by default "batch". `higher_is_better` is needed where the metric's name
-    does not tell. Numbers are shown as they are; with `unit="%"` they are fractions, shown in percent. `rope` is the difference
-    that counts as equal in practice. A table of normlib's own tells all of this, and hashes verify its pairs. Nothing verifies
-    those of any other table, and every table of the report says so.
-
-    TableError for what could give a wrong figure, StoreError where files are in the way that no report wrote.
-    """
-    asked = Asked(arm, seed, metric, columns, baseline, higher_is_better, unit, rope)
-    given = {**vars(asked), "to": to and str(to)}
+    """`normlib.report` of one table of runs: a frame, or a file."""
+    given = {**vars(asked), "to": to and str(to), "figures_width": None if figures_width == "text" else figures_width}
     words = [f"{name}={value!r}" for name, value in given.items() if value not in (None, ())]
     told = "runs" if isinstance(runs, pd.DataFrame) else repr(str(runs))
-    return _report(runs, asked, to, overwrite, f"normlib.report({', '.join([told, *words])})")
+    return _report(runs, asked, to, overwrite, f"normlib.report({', '.join([told, *words])})", figures_width)
 
 
 def files_among(arguments: Sequence[str]) -> list[str]:
@@ -62,15 +45,18 @@ def files_among(arguments: Sequence[str]) -> list[str]:
 def report_on_file(
     arguments: Sequence[str], flags: Mapping[str, str | bool | None], to: str | None, overwrite: bool
 ) -> Report:
-    """`normlib report FILE` with its flags, by name; `plugins=` may stand beside the file. TableError for other words, and flags without a file."""
+    """`normlib report FILE` with its flags, by name; `plugins=` and `figures.width=` may stand beside the file.
+
+    TableError for other words, and flags without a file.
+    """
     files = files_among(arguments) or [each for each in arguments if os.path.isfile(each)]
     if len(files) != 1:
         came = f"{', '.join(files)} were named" if files else "none was named"
         raise TableError(
             f"the flags --arm, --seed, --metric, ... belong to one table of runs, such as runs.csv, and {came}"
         )
-    plugins = [each for each in arguments if each.startswith("plugins=")]  # loaded by who read the command line
-    if others := [each for each in arguments if each not in (*files, *plugins)]:
+    settings = [each for each in arguments if each.startswith(("plugins=", WIDTH))]  # plugins were loaded by the caller
+    if others := [each for each in arguments if each not in (*files, *settings)]:
         raise TableError(
             f"with a table of runs settings are flags, such as --baseline group, and {' '.join(others)} is none; to leave runs out, "
             "take their rows out of the table"
@@ -91,11 +77,14 @@ def report_on_file(
         texts.get("arm"), texts.get("seed"), texts.get("metric"), texts.get("columns", "").split(","),
         texts.get("baseline"), higher if lower or higher else None, texts.get("unit"), rope,
     )  # fmt: skip
-    return _report(files[0], asked, to, overwrite, shlex.join(["normlib", "report", files[0], *plugins, *words]))
+    width = next((each.removeprefix(WIDTH) for each in settings if each.startswith(WIDTH)), "text")
+    command = shlex.join(["normlib", "report", files[0], *settings, *words])
+    return _report(files[0], asked, to, overwrite, command, width)
 
 
 def _report(
-    runs: pd.DataFrame | str | os.PathLike[str], asked: Asked, to: str | os.PathLike[str] | None, overwrite: bool, command: str
+    runs: pd.DataFrame | str | os.PathLike[str], asked: Asked, to: str | os.PathLike[str] | None, overwrite: bool, command: str,
+    figures_width: str,
 ) -> Report:  # fmt: skip
     """Write the report; `command` is what makes it again, for the page."""
     from normlib.results.report import report_on_frame
@@ -113,5 +102,6 @@ def _report(
         raise TableError(f"a report goes to a folder, and {folder} is a file; name another with --to")
     rows = asked_rows(table, asked, name)
     return report_on_frame(
-        folder, rows.frame, rows.question, command=command, warnings=rows.messages, overwrite=overwrite
-    )
+        folder, rows.frame, rows.question, command=command, warnings=rows.messages, overwrite=overwrite,
+        figures_width=figures_width,
+    )  # fmt: skip

@@ -1,56 +1,41 @@
-"""What a reader must know beside the figures: what was verified, on which machines, and how far the figures reach.
+"""What a reader must know beside the figures: how to read them, what was verified, on which machines, and how far they reach.
 
 In: a study whose runs `identity.check_paired` has let through. Out: sentences, hashes and environments.
-This file refuses nothing and computes no statistic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from normlib.results.store.columns import REINITIALIZED
+from normlib.results.plots.description import words
+from normlib.results.store.columns import ARM, REINITIALIZED
 from normlib.results.store.record import TRAINED
 from normlib.results.study.axes import SPLIT_SEED, as_text, splits_follow_seeds
+from normlib.results.study.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE
 from normlib.results.study.identity import held_against_another
-from normlib.results.study.metrics import difference_unit, scale, with_unit
+from normlib.results.study.metrics import difference_unit, direction, scale, with_unit
 from normlib.results.study.study import Study
 
 HASHES = {
-    "trunk": ("the initial parameters of all that is not a norm", "equal in every arm of a seed"),
+    "trunk": ("The starting parameters of everything that is not a norm", "They are equal in every arm of a seed."),
     "batches": (
-        "the samples really fed, in their order and augmentation, epoch by epoch", "equal in every arm of a seed",
+        "The samples that were really fed, in their order and with their augmentation, epoch by epoch",
+        "They are equal in every arm of a seed.",
     ),
-    "schedule": ("the learning rate along the run, divided by its base rate", "equal in every arm"),
-    "data": ("the dataset", "equal in every arm"),
+    "schedule": ("The learning rate along the run, divided by its base rate", "It is equal in every arm."),
+    "data": ("The dataset", "It is equal in every arm."),
 }  # fmt: skip
-"""What each hash of a record stands for, and what a study that is verified as a whole has shown of it."""
+"""What each hash of a record stands for, and what holds of it in a study that is verified as a whole."""
+VERDICT_WORDS = {
+    BETTER: "better", WORSE: "worse", EQUAL: "equal in practice", UNKNOWN: "no clear difference", TOO_FEW: "too few seeds",
+    NONE: "not compared",
+}  # fmt: skip
 _ENVIRONMENT = "environment."
 
 
-@dataclass(frozen=True)
-class Hash:
-    """One of the hashes: what it stands for, in how many runs it agrees with another arm's, how many values it has."""
-
-    name: str
-    meaning: str
-    runs: int
-    different: int
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Machines and software: what all runs have in common, and each combination of what differs with its runs."""
-
-    common: Sequence[tuple[str, str]]
-    different: Sequence[tuple[Sequence[tuple[str, str]], int]]
-
-
 def summary(study: Study, everything: Study) -> str:
-    """How much was run, in one line; `everything` has the runs of trials and of other views too."""
+    """How much was run, in one line. `everything` has the runs of trials and of other views too."""
     conditions = [condition for section in study.conditions.values() for condition in section]
     replicates = set(study.runs["seed"]) if len(study.runs) else set()
     counts = [
@@ -67,42 +52,79 @@ def summary(study: Study, everything: Study) -> str:
     return text + made
 
 
-def hashes(study: Study) -> list[Hash]:
-    """The hashes of the trained runs, as far as the records carry them."""
+def tally(study: Study) -> str:
+    """How many comparisons ended in which verdict, controls left out; "" where nothing is compared."""
+    verdicts = [each.verdict for each in study.comparisons if not each.control]
+    counts = [(verdicts.count(verdict), words) for verdict, words in VERDICT_WORDS.items()]
+    if not verdicts:
+        return ""
+    number = f"{len(verdicts):,} comparison{'' if len(verdicts) == 1 else 's'}"
+    return f"{number} with {study.question.baseline}: {', '.join(f'{n} {words}' for n, words in counts if n)}."
+
+
+def without_headline(study: Study) -> str:
+    """What the verdict is where no arm differs clearly."""
+    if all(each.verdict in (TOO_FEW, NONE) for each in study.comparisons):
+        return "There are too few seeds for a verdict."
+    return f"No arm differs clearly from {study.question.baseline}."
+
+
+def reading(study: Study) -> list[str]:
+    """How to read the verdict and the first figure, for somebody who sees such a page for the first time."""
+    question, metric = study.question, study.question.facts
+    if not len(study.runs):
+        return []
+    one, sections = words(question.rows), study.places.sections
+    said = [
+        (f"Each arm is one {one}." if question.rows == ARM else f"Each arm is one value of {one}.")
+        + (" Everything else about the networks is the same." if study.hashed and study.verified else ""),
+        f"A condition is one {words(question.columns)}{f' in one section, such as {sections[0]}' if len(sections) > 1 else ''}.",
+    ]
+    if study.comparisons:
+        better = f"{direction(metric)[:1].upper()}{direction(metric)[1:]} {metric.title} is better."
+        equal = "" if question.region is None else (
+            f" Within {question.region_words} (the rope) two arms count as equal in practice."
+        )  # fmt: skip
+        said += [
+            f"The baseline is {question.baseline}: every other arm is compared with it, seed by seed. {better}",
+            f"The range behind a difference is its 95 % interval. A small p value means that chance alone would hardly do this.{equal}",
+        ]
+    return said
+
+
+def hashes(study: Study) -> list[tuple[str, str]]:
+    """By name, what each hash of the trained runs stands for, and in how many runs it agrees with another arm's."""
     trained = study.runs[study.runs["status"].isin(TRAINED)]
     made = []
     for name, (meaning, shown) in HASHES.items():
         column = f"hashes.{name}"
         if column in trained and trained[column].notna().any():
-            verified = int(held_against_another(trained, name).sum())
-            said = f"{meaning}: {shown}" if study.verified else meaning
+            equal, values = int(held_against_another(trained, name).sum()), trained[column].nunique()
+            said = f"{meaning}. {shown}" if study.verified else f"{meaning}."
             if name == "trunk" and REINITIALIZED in trained and trained[REINITIALIZED].notna().any():
-                said += "; before any norm starts some of them anew, which the notes below the tables name"
-            made.append(Hash(name, said, verified, trained[column].nunique()))
+                said += " Some norms reinitialize a few of them after that. The notes of the tables name these."
+            said += (
+                f" {equal:,} of {len(trained):,} trained runs were compared with another arm’s and found equal; there "
+            )
+            made.append(
+                (name, f"{said}{'is' if values == 1 else 'are'} {values:,} distinct value{'' if values == 1 else 's'}.")
+            )
     return made
 
 
-def num_trained(study: Study) -> int:
-    """How many runs were trained to an end, diverged ones included."""
-    return int(study.runs["status"].isin(TRAINED).sum())
-
-
-def environment(runs: pd.DataFrame) -> Environment:
-    """Where the runs were made; skipped runs were made nowhere. The most frequent combination comes first."""
+def environment(runs: pd.DataFrame) -> tuple[list[tuple[str, str]], list[str]]:
+    """Machines and software: what all runs have in common, and a line for each combination of what differs, the most frequent
+    first. Skipped runs were made nowhere."""
     names = [name for name in runs if name.startswith(_ENVIRONMENT) and runs[name].notna().any()]
     made = runs.loc[runs[names].notna().any(axis=1), names].apply(lambda column: column.map(as_text, na_action=None))
-    common = [name for name in names if made[name].nunique() == 1]
-    varying = [name for name in names if name not in common]
+    made = made.rename(columns=lambda name: name.removeprefix(_ENVIRONMENT))
+    varying = [name for name in made if made[name].nunique() != 1]
     counts = made.value_counts(varying, sort=False).reset_index(name="runs") if varying else made[:0].assign(runs=0)
     counts = counts.sort_values(["runs", *varying], ascending=[False, *(True for _ in varying)])
-    return Environment(
-        [(_named(name), made[name].iloc[0]) for name in common],
-        [([(_named(name), row[name]) for name in varying], int(row["runs"])) for row in counts.to_dict("records")],
-    )
-
-
-def _named(column: str) -> str:
-    return column.removeprefix(_ENVIRONMENT)
+    return [(name, made[name].iloc[0]) for name in made if name not in varying], [
+        f"{row['runs']:,} run{'' if row['runs'] == 1 else 's'}: {', '.join(f'{name} {row[name]}' for name in varying)}"
+        for row in counts.to_dict("records")
+    ]
 
 
 def limits(study: Study) -> list[str]:
@@ -114,13 +136,13 @@ def limits(study: Study) -> list[str]:
         said.append(f"{splits} splits of the data, one for each seed: the intervals include what the split adds.")
     elif splits > 1:
         said.append(
-            f"{splits} splits of the data, each in a place of its own: the intervals speak of the seed alone. With "
+            f"{splits} splits of the data, each compared on its own: the intervals cover the seed alone. With "
             "'data.split_seed=${seed}' they would include what the split adds."
         )
     elif study.hashed:
         said.append(
-            "One split of the data: the intervals speak of the seed alone (initial values, order of the data), not of "
-            "other data or another split."
+            "One split of the data: the intervals cover the seed alone (starting values, order of the data), not other data or "
+            "another split."
         )
     samples = sorted({int(size) for size in runs["test.samples"].dropna()}) if "test.samples" in runs else []
     for size in samples:
@@ -135,6 +157,6 @@ def limits(study: Study) -> list[str]:
     if present:
         n = str(present[0]) if len(present) == 1 else f"{present[0]} to {present[-1]}"
         said.append(
-            f"n = {n} replicates in a cell. Few replicates tell little apart; the paired tables say where they cannot."
+            f"n = {n} replicates in a cell. Few replicates show only large differences; the paired tables say where they cannot."
         )
     return said

@@ -1,5 +1,5 @@
-// What moves on the page: sorting of tables, hiding of a norm everywhere at once, and the plots, drawn when they come into view.
-// Texts in the data for plotly are escaped already; all others are only compared, never written into the page.
+// What moves on the page: sorting of tables, hiding of an arm everywhere at once, opening of parts, and the plots, which are drawn
+// when they come into view. Texts in the data for plotly are escaped already; all others are only compared, never written.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -32,7 +32,7 @@
     all("#filter input").forEach((box) => { box.checked = !hidden.has(box.value); });
     all("[data-toggle]").forEach((entry) => entry.setAttribute("aria-pressed", String(!hidden.has(entry.dataset.toggle))));
     all("tr[data-arm]").forEach((row) => { row.hidden = hidden.has(row.dataset.arm); });
-    all("figure.plot.drawn").forEach(draw);
+    redraw();
   }
   function show(arm, visible) {
     if (visible) hidden.delete(arm);
@@ -40,58 +40,82 @@
     filter();
   }
 
+  // Parts that are folded away: a link to something inside opens them.
+  function reveal(id) {
+    const target = document.getElementById(id);
+    for (let each = target; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
+    if (target) target.scrollIntoView();
+  }
+  const parts = () => all("main details");
+  function openAll(open) {
+    parts().forEach((part) => { part.open = open; });
+    document.getElementById("open-all").textContent = open ? "Close everything" : "Open everything";
+  }
+
   // Plots.
   const plain = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
-  const grid = "#e6e3dc", ink = "#1c1c1a", sans = getComputedStyle(document.querySelector(".summary")).fontFamily;
-  const figure = (number, digits) => (number === null ? "–" : number.toLocaleString("en", digits === null ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: digits }));
-  function along(plot, trace, i) {
-    const unit = plot.unit && ` ${plot.unit}`;
-    const where = Object.entries(trace.x).map(([axis, values]) => `${figure(values[i], 3)} ${axis}`);
-    const interval = trace.low[i] === null ? "" : ` (${figure(trace.low[i], plot.decimals)} to ${figure(trace.high[i], plot.decimals)})`;
-    return [data.marks[trace.arm].label, where.join(", "), `${figure(trace.y[i], plot.decimals)}${unit}${interval}`].join("<br>");
+  const sans = getComputedStyle(document.querySelector(".summary")).fontFamily;
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const pick = (values, places) => places.map((place) => values[place]);
+  // A vertical axis that is logarithmic beyond a value, in numbers that plotly can show side by side.
+  function warp(plot, value) {
+    const from = plot.log_beyond;
+    return from === null || value === null || Math.abs(value) <= from ? value : Math.sign(value) * from * (1 + Math.log10(Math.abs(value) / from));
   }
-  function line(plot, trace, x, asBand, clipped) {
-    const mark = data.marks[trace.arm];
-    const text = asBand ? trace.y.map((_, i) => along(plot, trace, i)) : trace.text;
-    const away = (ends, sign) => ends.map((end, i) => (end === null ? 0 : sign * (end - trace.y[i])));
+  function traces(plot, trace, axis, bottom) {
+    const mark = data.marks[trace.arm], color = css(mark.color), x = trace.x[axis];
+    const [y, low, high] = [trace.y, trace.low, trace.high].map((values) => values.map((value) => warp(plot, value)));
+    const size = plot.bands ? 0.6 * mark.size : mark.size;
+    const marker = { symbol: mark.symbol, size, color: plot.bands ? color : css("paper"), line: { color, width: 1.6 } };
     const points = {
-      type: "scatter", mode: "lines+markers", x, y: trace.y, text, hoverinfo: "text", cliponaxis: clipped,
-      line: { color: mark.color, dash: mark.dash, width: mark.width },
-      marker: { symbol: mark.symbol, size: asBand ? 0.6 * mark.size : mark.size, color: asBand ? mark.color : "#fff", line: { color: mark.color, width: 1.6 } },
+      type: "scatter", mode: "markers", x, y, text: trace.hover, hoverinfo: "text", cliponaxis: false, marker,
+      ...(plot.axes[axis].lines && { mode: "lines+markers", line: { color, dash: mark.dash, width: mark.width } }),
     };
-    if (!asBand) {
-      const array = away(trace.high, 1), arrayminus = away(trace.low, -1);
-      points.error_y = { type: "data", symmetric: false, array, arrayminus, color: mark.color, thickness: 1.3, width: 3 };
-      return [points];
+    const drawn = [points];
+    const known = x.map((_, i) => i).filter((i) => low[i] !== null && high[i] !== null), back = [...known].reverse();
+    if (plot.bands && known.length) {
+      drawn.unshift({
+        type: "scatter", mode: "lines", hoverinfo: "skip", line: { width: 0 }, fill: "toself", fillcolor: `${color}26`,
+        x: [...pick(x, known), ...pick(x, back)], y: [...pick(high, known), ...pick(low, back)],
+      });
+    } else if (!plot.bands) {
+      const away = (ends, sign) => ends.map((end, i) => (end === null ? 0 : sign * (end - y[i])));
+      points.error_y = { type: "data", symmetric: false, array: away(high, 1), arrayminus: away(low, -1), color, thickness: 1.3, width: 3 };
     }
-    const known = trace.y.map((_, i) => i).filter((i) => trace.low[i] !== null && trace.high[i] !== null);
-    const back = [...known].reverse();
-    const band = {
-      type: "scatter", mode: "lines", hoverinfo: "skip", line: { width: 0 }, fill: "toself", fillcolor: mark.color + "26",
-      x: [...known, ...back].map((i) => x[i]), y: [...known.map((i) => trace.high[i]), ...back.map((i) => trace.low[i])],
-    };
-    return [band, points];
+    if (trace.diverged.length) { // a ring around the point, or on the axis where no figure is left
+      const ring = { symbol: "circle-open", size: 15, color: css("ink"), line: { color: css("ink"), width: 1.4 } };
+      const lost = trace.diverged.filter((i) => y[i] === null), at = (places) => ({ x: pick(x, places), text: pick(trace.hover, places) });
+      const shared = { type: "scatter", mode: "markers", hoverinfo: "text", cliponaxis: false };
+      if (lost.length) drawn.push({ ...shared, ...at(lost), y: lost.map(() => bottom), marker });
+      drawn.push({ ...shared, ...at(trace.diverged), y: trace.diverged.map((i) => y[i] ?? bottom), marker: ring });
+    }
+    return drawn;
   }
-  function range(plot, traces) {
-    const ends = traces.flatMap((trace) => [...trace.y, ...trace.low, ...trace.high]).filter((end) => end !== null);
+  function range(plot, shown) {
+    const ends = shown.flatMap((trace) => [...trace.y, ...trace.low, ...trace.high]).filter((end) => end !== null);
     if (plot.rope !== null) ends.push(-plot.rope, plot.rope);
     if (plot.from_zero) ends.push(0);
-    let low = Math.min(...ends), high = Math.max(...ends);
+    const warped = ends.map((end) => warp(plot, end));
+    let low = Math.min(...warped), high = Math.max(...warped);
     if (!Number.isFinite(low + high)) return [0, 1];
-    const margin = 0.05 * (high - low || Math.abs(high) || 1);
-    if (plot.top !== null) high = Math.min(high, plot.top); // an interval may pass what a value cannot
-    if (plot.top !== null) low = Math.max(low, 0);
-    return [plot.from_zero ? 0 : low - margin, high + margin];
+    const room = (high - low || Math.abs(high) || 1) / 50, [least, most] = plot.limits; // for markers
+    low = least === null ? low - 2.5 * room : Math.max(low - 2.5 * room, least - room);
+    high = most === null ? high + 2.5 * room : Math.min(high + 2.5 * room, most + room);
+    return [plot.from_zero ? 0 : low, high];
   }
-  function horizontal(plot, axis) {
-    const title = { text: axis || plot.x.title, standoff: 8, font: { size: 12.5 } };
+  function horizontal(axis) {
+    const title = { text: axis.title, standoff: 8, font: { size: 12.5 } }, ink = css("ink");
     const shared = { title, fixedrange: true, linecolor: ink, ticks: "outside", tickcolor: ink, showgrid: false, zeroline: false };
-    if (axis) return { ...shared, rangemode: "tozero" };
-    const places = plot.x.logarithmic ? plot.x.ticks.map(Math.log10) : plot.x.ticks;
-    const first = Math.min(...places), last = Math.max(...places);
-    const margin = plot.x.logarithmic ? 0.06 * (last - first) : 0.4;
-    const type = plot.x.logarithmic ? "log" : "linear";
-    return { ...shared, type, tickvals: plot.x.ticks, ticktext: plot.x.labels, range: [first - margin, last + margin] };
+    if (axis.span === null) return { ...shared, rangemode: "tozero" };
+    const span = axis.log ? axis.span.map(Math.log10) : axis.span;
+    return { ...shared, type: axis.log ? "log" : "linear", tickvals: axis.ticks, ticktext: axis.labels, range: span };
+  }
+  function vertical(plot, span) {
+    const zero = plot.zero_line ? { zeroline: true, zerolinecolor: css("ink"), zerolinewidth: 1 } : { zeroline: false };
+    const shared = { title: { text: plot.y_title, standoff: 10, font: { size: 12.5 } }, range: span, fixedrange: true, gridcolor: css("faint"), ...zero };
+    if (plot.log_beyond === null) return shared;
+    const ticks = plot.y_ticks.filter((tick) => warp(plot, tick) >= span[0] && warp(plot, tick) <= span[1]);
+    return { ...shared, tickvals: ticks.map((tick) => warp(plot, tick)), ticktext: ticks.map((tick) => String(tick).replace("-", "−")) };
   }
   function plotly() {
     if (!window.Plotly) {
@@ -104,46 +128,67 @@
   function draw(element) {
     const plot = data.plots[element.dataset.plot];
     const choice = Object.fromEntries(all("select", element).map((select) => [select.dataset.choice, select.value]));
-    const shown = (panel) => panel.traces.filter((trace) => !hidden.has(trace.arm) && (trace.column === null || trace.column === choice.column));
-    const common = range(plot, plot.panels.flatMap(shown));
-    const rope = plot.rope === null ? [] : [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: -plot.rope, y1: plot.rope, fillcolor: "#8a877f", opacity: 0.22, line: { width: 0 }, layer: "below" }];
-    const zero = plot.rope === null ? { zeroline: false } : { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 };
-    const near = choice.scale === "2"; // what lies further from 0 is cut off at the frame
-    const span = (panel) => (near ? [-data.near_ropes * plot.rope, data.near_ropes * plot.rope] : choice.scale === "1" ? range(plot, shown(panel)) : common);
+    const axis = Number(choice.axis ?? 0);
+    const panel = (section) => plot.panels.find((each) => each.section === section && (!choice.column || each.column === choice.column));
+    const shown = plot.sections.map((section) => (panel(section)?.traces ?? []).filter((trace) => !hidden.has(trace.arm)));
+    const common = range(plot, shown.flat()), ink = css("ink");
+    const band = { type: "rect", xref: "paper", x0: 0, x1: 1, y0: -plot.rope, y1: plot.rope, fillcolor: css("band"), line: { width: 0 }, layer: "below" };
     all(".canvas", element).forEach((canvas, i) => {
-      const traces = shown(plot.panels[i]).flatMap((trace) => line(plot, trace, choice.axis ? trace.x[choice.axis] : trace.x, Boolean(choice.axis), near));
+      const span = choice.scale === "1" ? range(plot, shown[i]) : common;
       const layout = {
-        showlegend: false, hovermode: "closest", dragmode: false, shapes: rope, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
-        margin: { l: 58, r: 14, t: 10, b: 48 }, font: { family: sans, size: 12.5, color: ink },
-        hoverlabel: { bgcolor: "#fff", align: "left", font: { family: sans, size: 12, color: ink } }, xaxis: horizontal(plot, choice.axis),
-        yaxis: { title: { text: plot.y_title, standoff: 10, font: { size: 12.5 } }, range: span(plot.panels[i]), fixedrange: true, gridcolor: grid, ...zero },
+        showlegend: false, hovermode: "closest", dragmode: false, shapes: plot.rope === null ? [] : [band],
+        paper_bgcolor: css("paper"), plot_bgcolor: css("paper"), margin: { l: 58, r: 14, t: 10, b: 48 }, font: { family: sans, size: 12.5, color: ink },
+        hoverlabel: { bgcolor: css("paper"), bordercolor: css("edge"), align: "left", font: { family: sans, size: 12, color: ink } },
+        xaxis: horizontal(plot.axes[axis]), yaxis: vertical(plot, span),
       };
-      plotly().react(canvas, traces, layout, plain);
+      plotly().react(canvas, shown[i].flatMap((trace) => traces(plot, trace, axis, span[0])), layout, plain);
     });
     element.classList.add("drawn");
   }
+  const seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
+    seen.unobserve(entry.target);
+    draw(entry.target);
+  }), { rootMargin: "400px" });
+  function redraw() { // what is folded away waits until it is opened
+    all("figure.plot.drawn").forEach((element) => {
+      if (!element.closest("details:not([open])")) return draw(element);
+      element.classList.remove("drawn");
+      seen.observe(element);
+    });
+  }
 
   document.addEventListener("click", (event) => {
-    const heading = event.target.closest("thead th"), entry = event.target.closest("[data-toggle]");
+    const heading = event.target.closest("thead th"), entry = event.target.closest("[data-toggle]"), link = event.target.closest("a[href^='#']");
     if (heading && event.target.closest("button")) sort(heading);
     else if (entry) show(entry.dataset.toggle, hidden.has(entry.dataset.toggle));
     else if (event.target.id === "show-all") { hidden.clear(); filter(); }
+    else if (event.target.id === "open-all") openAll(parts().some((part) => !part.open));
+    else if (link) reveal(link.hash.slice(1)); // also where the address has it already
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches("#filter input")) show(event.target.value, event.target.checked);
     else if (event.target.matches("select")) draw(event.target.closest("figure"));
   });
+  window.addEventListener("hashchange", () => reveal(location.hash.slice(1)));
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  document.getElementById("open-all").hidden = false;
+  if (location.hash) reveal(location.hash.slice(1));
   // Reading plotly.js takes longer than all the rest, so it waits until the page is painted and answers.
   window.addEventListener("load", () => requestAnimationFrame(() => setTimeout(() => {
-    const seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
-      seen.unobserve(entry.target);
-      draw(entry.target);
-    }), { rootMargin: "400px" });
     all("figure.plot").forEach((element) => seen.observe(element));
     plotly();
   })));
+  // On paper everything is open, and black on white.
+  let closed = [];
   window.addEventListener("beforeprint", () => {
-    all("details").forEach((details) => { details.open = true; });
-    all("figure.plot:not(.drawn)").forEach(draw);
+    document.documentElement.classList.add("printing");
+    closed = parts().filter((part) => !part.open);
+    closed.forEach((part) => { part.open = true; });
+    all("figure.plot").forEach(draw);
+  });
+  window.addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    redraw();
+    closed.forEach((part) => { part.open = false; });
   });
 })();

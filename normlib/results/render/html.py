@@ -6,7 +6,8 @@ from html import escape
 
 from normlib.results.tables.model import Table
 
-STYLE = "text-align:left", "text-align:right;white-space:nowrap"
+PADDING = "padding:0.2em 0.6em"
+STYLE = f"text-align:left;{PADDING}", f"text-align:right;white-space:nowrap;{PADDING}"
 """Of a label's cell, and of a figure's."""
 
 

@@ -37,7 +37,7 @@ _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$",
-    "∞": r"$\infty$", "≈": r"$\approx$", "ⁿ": "$^n$", "ᵏ": "$^k$", "…": r"\ldots{}", "’": "'", "\n": " ",
+    "∞": r"$\infty$", "≈": r"$\approx$", "ᵏ": "$^k$", "…": r"\ldots{}", "’": "'", "\n": " ",
 }  # fmt: skip
 _BREAK = r"\\"
 _DIGITS = {superscript: str(digit) for digit, superscript in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}

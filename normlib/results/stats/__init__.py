@@ -1,10 +1,9 @@
-"""Statistics of few replicates: pure functions on arrays, nothing global, every random draw seeded.
+"""Statistics for few replicates: pure functions on arrays, without global state, every random draw seeded.
 
-One array convention: axis 0 numbers the replicates (seeds), further axes are conditions and are treated one by one; NaN
-stands for a replicate that is missing. Two arrays are paired when row i of both is the same replicate. What a file does
-otherwise (workloads as a second axis, say) stands in its docstring. docs/statistics.md says why these methods and not others,
-and how well they hold in simulation.
-This package knows neither records nor frames.
+One convention for arrays: axis 0 numbers the replicates (seeds). Further axes are conditions, each treated alone. NaN
+is a missing replicate. Two arrays are paired if row i of both is the same replicate. If a file differs from this
+(workloads as a second axis, for example), its docstring says so. docs/statistics.md says why these methods were chosen,
+and how well they hold in simulation. This package knows neither records nor frames.
 """
 
 from normlib.results.stats.batch_size_effect import areas, slopes

@@ -1,7 +1,7 @@
-"""What the batch size does to an arm, as one number a replicate: a slope, or an area under the curve.
+"""The effect of the batch size on an arm, as one number per replicate: a slope, or an area under the curve.
 
-In: scores of one arm at several batch sizes, seed by seed. Out: a value for each seed, to be averaged and compared like
-any other score. Batch sizes are ordered conditions, one curve a seed, and never independent data sets.
+In: scores of one arm at several batch sizes, seed by seed. Out: a value for each seed, to average and compare like any
+other score. Batch sizes are ordered conditions with one curve per seed. They are never independent data sets.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def slopes(values: ArrayLike, batch_sizes: ArrayLike) -> NDArray[np.float64]:
-    """Least-squares slope over log2(batch size) of each replicate: the change of the score a doubling of the batch.
+    """Least-squares slope over log2(batch size) of each replicate: the change of the score per doubling of the batch.
 
-    `values` has shape (replicates, conditions), `batch_sizes` (conditions,), in any order; the result is (replicates,),
-    NaN where a replicate lacks any condition, since a slope over other batch sizes is another quantity.
+    `values` has shape (replicates, conditions), `batch_sizes` (conditions,), in any order. The result is (replicates,).
+    NaN if a replicate lacks a condition, since a slope over other batch sizes is another quantity.
     """
     array, doublings = _curves(values, batch_sizes)
     centred = doublings - doublings.mean()
@@ -24,7 +24,7 @@ def slopes(values: ArrayLike, batch_sizes: ArrayLike) -> NDArray[np.float64]:
 def areas(values: ArrayLike, batch_sizes: ArrayLike) -> NDArray[np.float64]:
     """Area under each replicate's curve over log2(batch size), by trapezoids, divided by the width.
 
-    So it is in the unit of the score: the mean height of the curve. Shapes and NaN as for `slopes`.
+    It has the unit of the score: the mean height of the curve. Shapes and NaN as for `slopes`.
     """
     array, doublings = _curves(values, batch_sizes)
     widths = np.diff(doublings)

@@ -1,7 +1,7 @@
-"""Which arms cannot be told from the best one.
+"""Which arms show no clear difference to the best one.
 
-In: the replicates of each arm. Out: a set of labels. This file corrects for no number of comparisons: it marks a table,
-it proves nothing.
+In: the replicates of each arm. Out: a set of labels. This file does not correct for the number of comparisons. It marks
+a table and proves nothing.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def not_worse_than_best(
     level: float = LEVEL,
     resolution: float = 0.0,
 ) -> frozenset[str]:
-    """The arms that cannot be told from the one with the best mean; each array has shape (replicates,), rows paired.
+    """The arms with no clear difference to the one with the best mean. Each array has shape (replicates,), rows paired.
 
-    An arm can be told from the best when the t interval of their paired differences leaves out 0. With fewer than two
-    common replicates nothing can be told. Identical differences have an interval of width 0: equal arms stay together,
-    a constant gap parts them, unless `resolution` says how coarse the values are (see `mean_interval`). Arms without any
-    replicate are in no set.
+    A difference is clear if the t interval of the paired differences excludes 0. With fewer than two common replicates
+    none is clear. Identical differences have an interval of width 0: equal arms stay together, and a constant gap
+    separates them. `resolution` prevents that, as the step of coarse values (see `mean_interval`). Arms without
+    replicates are in no set.
     """
     arrays = {arm: np.asarray(values, dtype=np.float64) for arm, values in values_by_arm.items()}
     means: dict[str, Any] = {arm: mean_interval(array).mean for arm, array in arrays.items()}

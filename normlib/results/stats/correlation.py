@@ -1,7 +1,7 @@
-"""The correlation within pairs: how much of two arms' spread over seeds is common to both.
+"""The correlation within pairs: how much of the spread over seeds two arms share.
 
-In: paired scores. Out: one number. This file tests nothing: the number explains why a paired interval is narrower than
-two separate ones, or that it is not.
+In: paired scores. Out: one number. This file tests nothing. The number explains why a paired interval is narrower than
+two separate ones, or is not.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 
 def pair_correlation(a: ArrayLike, b: ArrayLike) -> float:
-    """Pearson's correlation over the replicates that both have; shapes (n,).
+    """Pearson's correlation over the replicates that both have. Shapes (n,).
 
-    NaN where it means nothing: fewer than three pairs (two always lie on a line), or an arm that does not vary.
+    NaN if it means nothing: fewer than three pairs (two are always on a line), or an arm that does not vary.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     common = np.isfinite(first) & np.isfinite(second)

@@ -1,7 +1,7 @@
 """Intervals of means, of differences between two arms, and of a median.
 
-In: arrays of replicates (axis 0, NaN where one is missing). Out: the figure with its interval.
-This file never resamples: every interval here is a formula.
+In: arrays of replicates (axis 0, NaN if one is missing). Out: the figure with its interval. This file never resamples:
+every interval is a formula.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
-"""The confidence level of every interval unless said otherwise."""
+"""The default confidence level of every interval."""
 
 
 @dataclass(frozen=True)
 class Interval:
     """A mean with its interval, mean ± half_width, from n replicates. Shapes are those of one replicate.
 
-    The mean is NaN without replicates, the half-width with fewer than two: one replicate says nothing about spread.
+    The mean is NaN without replicates, and the half-width with fewer than two: one replicate says nothing about spread.
     """
 
     mean: NDArray[np.float64]
@@ -29,49 +29,50 @@ class Interval:
 
 
 def mean_interval(values: ArrayLike, level: float = LEVEL, resolution: float = 0.0) -> Interval:
-    """Mean over replicates with its t interval; `values` has shape (replicates, *conditions), NaN where missing.
+    """Mean over replicates with its t interval. `values` has shape (replicates, *conditions), NaN if missing.
 
-    Exact for normal values. `resolution` is the step of values that come in steps, such as 1 / test samples of an accuracy,
-    in the unit of the values. The variance of rounding to it, resolution² / 12, is added to the sample variance, since a
-    few such values are easily all equal, and an interval of width 0 would claim to know their mean.
+    Exact for normal values. `resolution` is the step of values that come in steps, such as 1 / test samples for an
+    accuracy, in the unit of the values. The variance of rounding to it, resolution² / 12, is added to the sample
+    variance. A few such values are easily all equal, and an interval of width 0 would claim to know their mean.
     """
     from scipy.special import stdtrit  # a third of the import time of scipy.stats
 
     n, mean, variance = _moments(values, resolution)
-    with np.errstate(invalid="ignore", divide="ignore"):  # no replicates: 0 / 0 is the NaN that we promise
+    with np.errstate(invalid="ignore", divide="ignore"):  # no replicates: 0 / 0 is the promised NaN
         quantile = stdtrit(np.where(n > 1, n - 1, np.nan), 0.5 + level / 2)
         half_width = quantile * np.sqrt(variance / n)
     return Interval(mean, np.asarray(half_width), n)
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, level: float = LEVEL, resolution: float = 0.0) -> Interval:
-    """Mean of a - b over the replicates that both have, with its t interval; both are (replicates, *conditions).
+    """Mean of a - b over the replicates that both have, with its t interval. Both are (replicates, *conditions).
 
-    `resolution` is the step of a and of b, as in `mean_interval`; their difference was rounded twice, so that
-    resolution² / 6 is added to its variance.
+    `resolution` is the step of a and of b, as in `mean_interval`. Their difference was rounded twice, so resolution² /
+    6 is added to its variance.
     """
     differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return mean_interval(differences, level, resolution * math.sqrt(2))
 
 
 def welch_difference(a: ArrayLike, b: ArrayLike, level: float = LEVEL, resolution: float = 0.0) -> Interval:
-    """Mean of a minus mean of b with Welch's t interval, for arms that are not paired; shapes (n_a,) and (n_b,).
+    """Mean of a minus mean of b with Welch's t interval, for unpaired arms. Shapes (n_a,) and (n_b,).
 
-    The degrees of freedom are Welch–Satterthwaite's. `n` counts the values of both arms. The half-width is NaN where an
-    arm has fewer than two values, and 0 where neither has any spread and there is no `resolution` (see `mean_interval`).
+    The degrees of freedom are Welch–Satterthwaite's. `n` counts the values of both arms. The half-width is NaN if an
+    arm has fewer than two values. It is 0 if neither arm has any spread and there is no `resolution` (see
+    `mean_interval`).
     """
     from scipy.special import stdtrit
 
     difference, standard_error, freedom, n = _welch(a, b, resolution)
-    # Without any spread the degrees of freedom are 0 / 0, and whatever the quantile is, the width is 0.
+    # Without any spread the degrees of freedom are 0 / 0, but the width is 0 for any quantile.
     half_width = standard_error if standard_error == 0 else stdtrit(freedom, 0.5 + level / 2) * standard_error
     return Interval(np.asarray(difference), np.asarray(half_width), np.asarray(n))
 
 
 def welch_p(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> float:
-    """Two-sided p of Welch's t test for arms that are not paired; shapes (n_a,) and (n_b,).
+    """Two-sided p of Welch's t test for unpaired arms. Shapes (n_a,) and (n_b,).
 
-    NaN where the test says nothing: an arm has fewer than two values, or neither has any spread and there is no
+    NaN if the test says nothing: an arm has fewer than two values, or neither has any spread and there is no
     `resolution` (see `mean_interval`).
     """
     from scipy.special import stdtr
@@ -83,7 +84,7 @@ def welch_p(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> float:
 
 
 def welch_equal_p(a: ArrayLike, b: ArrayLike, region: float, resolution: float = 0.0) -> float:
-    """One-sided p that arms which are not paired differ by `region` or more, either way; shapes (n_a,) and (n_b,).
+    """One-sided p that unpaired arms differ by `region` or more, either way. Shapes (n_a,) and (n_b,).
 
     The larger p of the two one-sided Welch tests (Schuirmann 1987, doi:10.1007/BF01068419). NaN as in `welch_p`.
     """
@@ -96,13 +97,13 @@ def welch_equal_p(a: ArrayLike, b: ArrayLike, region: float, resolution: float =
 
 
 def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float, float]:
-    """Median, low and high end of its exact interval from order statistics; `values` has shape (n,), NaN dropped.
+    """Median, low and high end of its exact interval from order statistics. `values` has shape (n,), NaN dropped.
 
-    A value may be +inf, such as the time to a target that was never reached: it is a value like the others, so that the
-    median or the high end may come out infinite. Of an even number the median is the mean of the two in the middle,
-    infinite if one is. The ends are the k-th values from either side with the largest k for which fewer than k of n
+    A value may be +inf, such as the time to a target that was never reached. It counts like the others, so the median
+    or the high end may be infinite. For an even number of values the median is the mean of the two in the middle,
+    infinite if one is. The ends are the k-th values from either side. k is the largest for which fewer than k of n
     values fall on one side of the true median with a probability of at most (1 - level) / 2. At 95 % there is no such k
-    under n = 6, and both ends are NaN.
+    below n = 6, and both ends are NaN.
     """
     from scipy.special import bdtr
 
@@ -121,7 +122,7 @@ def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, flo
 def _moments(
     values: ArrayLike, resolution: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Number of replicates present, their mean, and their sample variance with that of rounding, along axis 0."""
+    """Number of replicates present, their mean, and their sample variance plus that of rounding, along axis 0."""
     array = np.asarray(values, dtype=np.float64)
     present = ~np.isnan(array)
     n = np.asarray(present.sum(axis=0))

@@ -1,7 +1,7 @@
-"""Holm's correction: p values of several comparisons, so that the chance of any false claim stays at the level.
+"""Holm's correction: adjusts the p values of several comparisons, so the chance of any false claim stays at the level.
 
-In: the p values of one family. Out: corrected ones, to be held against the same level. Which comparisons are a family is
-the caller's to say.
+In: the p values of one family. Out: corrected ones, to compare with the same level. The caller says which comparisons
+are a family.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Holm-corrected p values (Holm 1979, step-down Bonferroni), of the same shape; all entries are one family.
+    """Holm-corrected p values (Holm 1979, step-down Bonferroni), of the same shape. All entries are one family.
 
-    The k-th smallest of m is multiplied by m - k + 1, is at least as large as the ones before it, and at most 1. NaN is
-    not a comparison: it stays NaN and is not counted. Anything else outside 0 to 1 is a ValueError.
+    The k-th smallest of m is multiplied by m - k + 1. It is at least as large as the ones before it, and at most 1. NaN
+    is not a comparison: it stays NaN and is not counted. Raises ValueError for anything else outside 0 to 1.
     """
     p = np.asarray(p_values, dtype=np.float64)
     counted = ~np.isnan(p)

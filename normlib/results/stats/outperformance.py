@@ -1,8 +1,8 @@
 """The probability that one arm outperforms another, seed by seed.
 
-In: paired scores, and which runs were lost (diverged). Out: the share of pairs won, ties half, with an interval.
-The estimand is P(A > B) + P(A = B) / 2 of Bouthillier et al. 2021 (arXiv:2103.03098). Their paired percentile bootstrap is
-not used: it says [1, 1] whenever one arm won every pair.
+In: paired scores, and which runs were lost (diverged). Out: the share of pairs won, with ties as half, and its
+interval. The estimand is P(A > B) + P(A = B) / 2 of Bouthillier et al. 2021 (arXiv:2103.03098). Their paired percentile
+bootstrap is not used: it gives [1, 1] whenever one arm won every pair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from normlib.results.stats.intervals import LEVEL
 
 @dataclass(frozen=True)
 class Proportion:
-    """A share of n pairs with its interval, low to high; shapes are those of one replicate. All NaN when n is 0."""
+    """A share of n pairs with its interval, low to high. Shapes are those of one replicate. All NaN if n is 0."""
 
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -35,11 +35,11 @@ def outperformance(
     lower_is_better: bool = False,
     level: float = LEVEL,
 ) -> Proportion:
-    """The share of pairs in which a beats b, ties half; all arrays are (replicates, *conditions), rows paired.
+    """The share of pairs in which a beats b, with ties as half. All arrays are (replicates, *conditions), rows paired.
 
-    `a_lost` and `b_lost` are boolean: a run that diverged. It loses against one that did not, whatever the two scored,
-    and ties with another that diverged; its score may be NaN. Any other NaN leaves the pair out. The interval is Clopper
-    and Pearson's with wins + ties / 2 successes of n: exact without ties, and wider than needed with them.
+    `a_lost` and `b_lost` are boolean: a run diverged. It loses against one that did not, whatever the scores, and ties
+    with another that diverged. Its score may be NaN. Any other NaN leaves the pair out. The interval is Clopper and
+    Pearson's with wins + ties / 2 successes of n: exact without ties, and wider than needed with them.
     """
     from scipy.special import betaincinv
 
@@ -56,9 +56,9 @@ def outperformance(
     n, wins, ties = (np.asarray(where.sum(axis=0)) for where in (present, won, tied))
     successes = wins + ties / 2
     tail = (1 - level) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):  # no pair: 0 / 0 is the NaN that we promise
+    with np.errstate(invalid="ignore", divide="ignore"):  # no pair: 0 / 0 is the promised NaN
         mean = np.asarray(successes / n)
-    # At either end the beta distribution has a parameter of 0, and the interval reaches to the end itself.
+    # At either end the beta distribution has a parameter of 0, and the interval includes the end.
     low = np.where(successes > 0, betaincinv(np.maximum(successes, 0.5), n - successes + 1, tail), 0.0)
     high = np.where(successes < n, betaincinv(successes + 1, np.maximum(n - successes, 0.5), 1 - tail), 1.0)
     return Proportion(mean, np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan), n, wins, ties)

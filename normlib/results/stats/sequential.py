@@ -28,7 +28,7 @@ EXACT_FROM = 13
 """With so many differences the sign flip can pass the corrections for 25 comparisons and the last look. Fewer get t tests."""
 SHARE, FULL_SHARE_FROM, EARLY_SHARES = 0.1, 9, 0.7
 """A look spends a tenth of the level. Under 9 seeds it spends less: only clear differences are decided there, and any share
-is enough for them. All looks before the last spend 0.7 at most. Tuned with benchmarks/statistics_sequential.py."""
+is enough for them. All looks before the last spend 0.7 at most. benchmarks/statistics_sequential.py measures the cost."""
 
 
 @dataclass(frozen=True)

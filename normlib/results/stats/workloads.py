@@ -1,7 +1,8 @@
-"""Summaries across workloads (a model on a dataset each): interquartile mean, average ranks, signed-rank tests.
+"""Summaries across workloads (each a model on a dataset): interquartile mean, average ranks, signed-rank tests.
 
-In: scores of one arm, (replicates, workloads), or means of several, (workloads, arms). Out: one figure an arm.
-Workloads count as independent draws of what an arm may meet; batch sizes of one workload do not, and must not be given as workloads.
+In: scores of one arm, (replicates, workloads), or means of several, (workloads, arms). Out: one figure per arm.
+Workloads count as independent samples of what an arm may meet. Batch sizes of one workload are not, and must not be
+given as workloads.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from normlib.results.stats.multiple import holm
 from normlib.results.stats.sign_flip import sign_flip_p
 
 BOOTSTRAP_SAMPLES = 2000
-"""So many, that the ends of the 95 % interval rest on 50 samples each; as rliable's default for few runs."""
+"""Enough for 50 samples beyond each end of the 95 % interval. It is rliable's default for few runs."""
 
 
 def interquartile_mean(scores: ArrayLike) -> float:
-    """Mean of the middle half of all runs; `scores` is (replicates, workloads), NaN where missing (arXiv:2108.13264).
+    """Mean of the middle half of all runs. `scores` is (replicates, workloads), NaN if missing (arXiv:2108.13264).
 
-    The lowest and the highest quarter of the runs, over all workloads together, are left out, each rounded down. NaN when no
-    run is present.
+    The lowest and the highest quarter of the runs over all workloads are left out, each rounded down. NaN without runs.
     """
     array = np.asarray(scores, dtype=np.float64)
     present = np.sort(array[~np.isnan(array)])
@@ -40,10 +40,10 @@ def stratified_bootstrap(
     samples: int = BOOTSTRAP_SAMPLES,
     level: float = LEVEL,
 ) -> tuple[float, float]:
-    """Percentile interval (low, high) of a statistic of scores of shape (replicates, workloads), NaN where missing.
+    """Percentile interval (low, high) of a statistic of scores of shape (replicates, workloads), NaN if missing.
 
-    Replicates are drawn with replacement within each workload, as many as it has; workloads are not drawn, so that the interval
-    speaks of these workloads and of other seeds. `statistic` gets an array of the same shape.
+    Replicates are drawn with replacement within each workload, as many as it has. Workloads are not drawn, so the
+    interval is about these workloads and other seeds. `statistic` gets an array of the same shape.
     """
     array = np.asarray(scores, dtype=np.float64)
     if np.isnan(array).all():
@@ -59,9 +59,9 @@ def stratified_bootstrap(
 
 
 def average_ranks(means: ArrayLike, lower_is_better: bool = False) -> NDArray[np.float64]:
-    """The mean over workloads of each arm's rank, (arms,); `means` is (workloads, arms). Rank 1 is best, ties share theirs.
+    """The mean over workloads of each arm's rank, (arms,). `means` is (workloads, arms).
 
-    A NaN is a ValueError: ranks among fewer arms are other ranks.
+    Rank 1 is best, and ties share theirs. Raises ValueError for NaN, since ranks among fewer arms are different ranks.
     """
     array = np.asarray(means, dtype=np.float64)
     if np.isnan(array).any():
@@ -77,11 +77,11 @@ def average_ranks(means: ArrayLike, lower_is_better: bool = False) -> NDArray[np
 
 
 def wilcoxon_holm(means: ArrayLike, baseline_index: int) -> NDArray[np.float64]:
-    """Holm-corrected p of each arm's exact signed-rank test against the baseline over workloads; `means` is (workloads, arms).
+    """Holm-corrected p of each arm's exact signed-rank test against the baseline over workloads, (arms,).
 
-    The result is (arms,), NaN at the baseline. Workloads that either of the two arms lacks are left out of their test, and so
-    are those on which both are equal (Wilcoxon's own rule). The test is the sign-flip test of signed ranks, which is exact
-    with tied ranks too.
+    `means` is (workloads, arms). The result is NaN at the baseline. A test leaves out workloads that one of its two
+    arms lacks, and workloads on which both are equal (Wilcoxon's own rule). It is the sign-flip test of signed ranks,
+    which is exact with tied ranks, too.
     """
     array = np.asarray(means, dtype=np.float64)
     p = np.full(array.shape[1], np.nan)
@@ -94,7 +94,7 @@ def wilcoxon_holm(means: ArrayLike, baseline_index: int) -> NDArray[np.float64]:
 
 
 def _signed_ranks(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks of |differences|, smallest 1 and ties shared, with the sign of the difference; zeros and NaN left out."""
+    """Ranks of |differences|, smallest 1 and ties shared, with the sign of the difference. Zeros and NaN are left out."""
     present = differences[~np.isnan(differences) & (differences != 0)]
     size = np.abs(present)
     smaller = (size < size[:, np.newaxis]).sum(axis=1)

@@ -1,1 +1,1 @@
-"""Records on disk: one file a run, read back as one frame."""
+"""Records on disk: one file per run, read back as one frame."""

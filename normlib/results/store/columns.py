@@ -1,6 +1,6 @@
-"""The columns of the frame: which are results, and so which names are free for settings.
+"""The columns of the frame: which hold results. All other names are free for settings.
 
-In: a column's name. Out: whether an experimenter chose what it holds. This file imports nothing, so that reading a record
+In: a column's name. Out: whether the experimenter chose its values. This file imports nothing, so reading a record
 needs no pandas.
 """
 
@@ -9,27 +9,27 @@ from __future__ import annotations
 SEED = "seed"
 """The column that numbers the replicates."""
 MACHINE = "machine"
-"""The label of records that were merged from machines which contradict each other; else there is no such column."""
+"""The label of records merged from machines that contradict each other. Otherwise there is no such column."""
 LOOKS = "looks"
-"""The label of runs whose number of seeds was not fixed ahead: the numbers of seeds at which their comparisons are looked at."""
+"""The label of runs whose number of seeds was not fixed ahead: the numbers of seeds at which looks are taken."""
 REINITIALIZED = "reinitialized"
-"""The trunk's parameters that a run's norm started anew, a JSON list; where no run has any there is no such column."""
+"""The trunk's parameters that a run's norm reinitialized, a JSON list. No such column if no run has any."""
 
 BATCH_SIZES = ("data.batch_size", "batch_size")
-"""How the setting is called that says how many samples an optimizer step takes: here, and in tables made elsewhere."""
+"""Names of the setting for the samples per optimizer step: in normlib, and in tables made elsewhere."""
 ARM = "norm"
 """The label that names the arm."""
 CONTROL = "control"
-"""Whether a run is the control's: the baseline a second time."""
+"""Whether a run belongs to the control, which is the baseline a second time."""
 METRIC_FACTS = "metric_facts"
-"""The facts of the run's metrics, the main one first: a JSON list, empty where a run never had any."""
+"""The facts of the run's metrics, the main one first: a JSON list, empty if the run never had any."""
 CHANGES = "changes"
-"""What was switched off or changed in the network, a JSON list; where no run has any there is no such column."""
+"""What was switched off or changed in the network, a JSON list. No such column if no run has any."""
 
 UNKNOWN_SPLIT = "measured"
-"""Where a split would stand in a figure's column, as test.accuracy: of figures that were made elsewhere it is not known."""
+"""In place of the split in a figure's column (test.accuracy), for figures made elsewhere, whose split is unknown."""
 STEP = "step"
-"""Behind such a split, the step to which its figures are rounded, 0 where they are not."""
+"""After such a split: the step to which its figures are rounded, or 0 if they are not."""
 
 SCALARS_AHEAD = ("id", "experiment", "status", "reason")
 SCALARS_BEHIND = (
@@ -44,10 +44,10 @@ _NOT_SETTINGS = frozenset((*SCALARS_AHEAD, *LISTS, *SCALARS_BEHIND))
 
 
 def is_setting(column: str) -> bool:
-    """Whether a column of the frame was chosen by the experimenter, not measured: a label or a key of the spec."""
+    """Whether the experimenter chose a column of the frame, a label or a key of the spec, or it was measured."""
     return column not in _NOT_SETTINGS and column.partition(".")[0] not in (*RESULT_GROUPS, UNKNOWN_SPLIT)
 
 
 def arm_label(label: str, control: bool = True) -> str:
-    """The label of an arm on an axis of norms: its own, or that of the control which doubles it."""
+    """The label of an arm on an axis of norms: its own, or the label of the control that repeats it."""
     return f"{label}_control" if control else label

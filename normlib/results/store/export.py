@@ -1,7 +1,8 @@
-"""Export: the frame of runs as one file for other programs, Parquet, CSV or JSON lines by the file's suffix.
+"""Exports the frame of runs as one file for other programs: Parquet, CSV or JSON lines, by the file's suffix.
 
-In: the frame and a path. Out: the file, replaced whole, with a row a run and every column of the frame; where the path is a
-link, the file that it leads to. Settings keep their types where the format has them. This file never drops a row or a column.
+In: the frame and a path. Out: the file, replaced whole, with one row per run and every column of the frame. If the path
+is a link, the file that it leads to is written. Settings keep their types if the format has them. This file never drops
+a row or a column.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from normlib.results.study.axes import as_text
 
 
 class ExportError(NormlibError, ValueError):
-    """A file that cannot be written as asked; the message states the rule, what came and the fix."""
+    """A file cannot be written as asked. The message states the rule, what came and the fix."""
 
 
 def export(runs: pd.DataFrame, path: Path) -> Path:
-    """Write the runs to `path` in the format of its suffix and return it. ExportError says what stands in the way."""
+    """Write the runs to `path` in the format of its suffix, and return the path. Raises ExportError if that fails."""
     check_path(path)
     try:
         write_atomically(Path(os.path.realpath(path)), WRITERS[path.suffix](runs))
@@ -36,10 +37,10 @@ def export(runs: pd.DataFrame, path: Path) -> Path:
 
 
 def check_path(path: Path) -> None:
-    """Refuse a place that no export can be written to, before anything is read for it. ExportError."""
+    """Refuse a path that no export can be written to, before any results are read. Raises ExportError."""
     if path.suffix not in WRITERS:
         raise ExportError(
-            f"the format follows from the file's suffix, one of {', '.join(WRITERS)}, and {path} has none of them"
+            f"the format follows from the file's suffix, one of {', '.join(WRITERS)}, but {path} has none of them"
         )
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ExportError(
@@ -47,13 +48,13 @@ def check_path(path: Path) -> None:
         )
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"is in a folder, {path.parent}, that does not exist"
-        raise ExportError(f"an export is a file in a folder that exists, and {path} {what}")
+        raise ExportError(f"an export is a file in a folder that exists, but {path} {what}")
     if path.exists() and not path.is_file():
-        raise ExportError(f"an export is a plain file, and {path} is a pipe or a device; choose another name")
+        raise ExportError(f"an export is a plain file, but {path} is a pipe or a device; choose another name")
 
 
 def _parquet(runs: pd.DataFrame) -> bytes:
-    """Parquet has one type a column: where numbers, words and truth values mix, all are text as on the command line."""
+    """Parquet has one type per column. If a column mixes numbers, words and truth values, all become text as typed."""
     runs = runs.copy()
     for name, column in runs.items():
         if pd.api.types.is_object_dtype(column) and len({type(value) for value in column.dropna()}) > 1:
@@ -68,7 +69,7 @@ def _csv(runs: pd.DataFrame) -> bytes:
 
 
 def _json_lines(runs: pd.DataFrame) -> bytes:
-    """One JSON object a run; null where a run has no such value. Floats are written with all their digits."""
+    """One JSON object per run, with null for missing values. Floats are written with all their digits."""
     plain: list[dict[Any, Any]] = runs.astype(object).where(runs.notna(), None).to_dict("records")
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in plain).encode()
 

@@ -1,7 +1,7 @@
-"""Where a value breaks a msgspec schema, and what stands there.
+"""Finds where a value breaks a msgspec schema, and what it is.
 
-In: plain values and a type of msgspec's. Out: the first fault with its place, or None. msgspec names neither the value nor
-the key of a mapping at which it stops; this file finds them, and only once something is wrong.
+In: plain values and a msgspec type. Out: the first fault with its place, or None. msgspec names neither the value nor
+the key of a mapping at which it stops. This file finds them, and only once something is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from normlib.results.store.quoting import cut
 
 LONGEST_RULE = 160
-"""Characters: a rule may name a key that came."""
+"""Characters. A rule may quote a key of the record."""
 _STEP = re.compile(r"\.(?P<field>\w+)|\[(?P<index>\d+)\]|\[(?P<any>\.\.\.)\]")
 
 
@@ -28,7 +28,7 @@ class Fault(NamedTuple):
 
 
 def first_fault(values: Mapping[str, Any], schema: Any) -> Fault | None:
-    """The first fault that msgspec finds, or None where the values fit the schema."""
+    """The first fault that msgspec finds, or None if the values fit the schema."""
     message = _message(values, schema)
     if message is None:
         return None
@@ -56,7 +56,7 @@ def _message(values: Any, schema: Any) -> str | None:
 
 
 def _alone(values: Any, steps: Sequence[Any], key: str) -> Any:
-    """The values with nothing but `key` in the mapping that the steps lead to."""
+    """The values with only `key` in the mapping that the steps lead to."""
     if not steps:
         return {key: values[key]}
     return {**values, steps[0]: _alone(values[steps[0]], steps[1:], key)}

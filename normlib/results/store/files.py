@@ -1,4 +1,4 @@
-"""Writing a file so that a reader sees the old one or the new one, never a half. Knows nothing of what it writes."""
+"""Writes a file so that a reader sees either the old one or the new one, never a part. Knows nothing about its content."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from typing import BinaryIO
 from normlib.errors import NormlibError
 
 TEMPORARY_SUFFIX = ".tmp"
-STRAY_AFTER_SECONDS = 3600.0  # a file is written in seconds; an hour forgives clocks that disagree
+STRAY_AFTER_SECONDS = 3600.0  # writing takes seconds; an hour allows for clocks that disagree
 _WRITER = re.compile(r"\.((?P<machine>[0-9a-f]{8})-)?(?P<process>\d+)-[0-9a-f]{8}\.tmp$")
 
 
 class StoreError(NormlibError, OSError):
-    """A results folder that cannot be used; the message states the rule, what came and the fix."""
+    """A results folder cannot be used. The message states the rule, what came and the fix."""
 
 
 def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], None]) -> None:
-    """Write to a hidden temporary name in the same folder, then rename. `content` may be a function that writes to a file.
+    """Write to a hidden temporary name in the same folder, then rename.
 
-    There is no fsync: a killed process cannot lose what the kernel has, and after a power cut the checksum of a record
-    shows a file that did not reach the disk, so that run is made again. An fsync would cost more than a short run.
+    `content` may be a function that writes to a file. There is no fsync. A killed process cannot lose what the kernel
+    already has. After a power cut, the checksum of a record shows that its file did not reach the disk, and the run is
+    made again. An fsync would cost more than a short run.
     """
     temporary = temporary_path(path)
     try:
@@ -48,12 +49,12 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], Non
 
 
 def temporary_path(path: Path) -> Path:
-    """A hidden name beside a path that says who writes there, for `remove_strays` to tell the dead from the living."""
+    """A hidden name beside `path` that names the writing process, so `remove_strays` knows which writers are dead."""
     return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 def remove_strays(folder: Path) -> None:
-    """Remove the temporary files that dead processes left of ours in a folder; another machine's, once they are an hour old."""
+    """Remove the temporary files that dead processes have left in a folder. Those of another machine go after an hour."""
     for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         writer = _WRITER.search(path.name)
         if writer is None:
@@ -82,15 +83,15 @@ def _is_alive(process: int) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """What tells this machine since its last start from others that share the folder, without its name."""
+    """A hash that identifies this machine since its last start among those that share the folder. It hides the name."""
     start = Path("/proc/sys/kernel/random/boot_id")
     started = start.read_text(encoding="utf-8") if start.is_file() else ""
     return hashlib.sha256(f"{platform.node()}/{started}".encode()).hexdigest()[:8]
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
-    """The one message for a place that cannot be written."""
+    """The one message for a path that cannot be written."""
     return StoreError(
-        f"results must be written where they belong, and {path} cannot be ({error.strerror or error}); "
-        "free or permit that place, or choose another with results_dir=<folder>"
+        f"results are written to {path}, but that is not possible ({error.strerror or error}); "
+        "free the path or permit writing there, or choose another with results_dir=<folder>"
     )

@@ -1,7 +1,7 @@
-"""Results read back by the folders that hold them: experiments' folders in, records or one tidy frame out.
+"""Reads results back from experiments' folders: folders in, records or one tidy frame out.
 
-An experiment's folder is the one that holds `runs/`, such as results/gallery/small_batch. Several become one set, as
-merge.py says. This file never writes.
+An experiment's folder is the one that holds `runs/`, such as results/gallery/small_batch. Several folders become one
+set, as merge.py describes. This file never writes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from normlib.results.store.record import Record, RecordError
 from normlib.results.store.store import Scan, Store
 
 MOST_NAMED = 10
-"""Of the experiments below a folder so many are named."""
+"""How many experiments below a folder a message names."""
 
 
 class FolderError(NormlibError, ValueError):
-    """A folder that holds no results; the message states the rule, what came and what there is."""
+    """A folder holds no results. The message states the rule, what came and what there is."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The records of one or several folders, each folder once; one problem for each file that is not sound; and what
-    a reader must be told of the merging."""
+    """The records of one or several folders, each folder once.
+
+    `problems`: one for each file that is not sound. `warnings`: what a reader must know about the merging.
+    """
 
     folders: tuple[Path, ...]
     records: tuple[Record, ...]
@@ -43,7 +45,8 @@ class Merged:
 def read_folders(folders: Iterable[str | os.PathLike[str]]) -> Merged:
     """Read the records of experiments' folders. A folder that is named twice is read once.
 
-    FolderError for what is no experiment's folder, or has no records; PlaceError for what can be no folder at all.
+    Raises FolderError if it is not an experiment's folder or has no records, and PlaceError if no folder can have the
+    name.
     """
     named = {path.resolve(): path for path in (user_path(folder, "a folder of results") for folder in folders)}
     if not named:
@@ -55,19 +58,19 @@ def read_folders(folders: Iterable[str | os.PathLike[str]]) -> Merged:
 
 
 def load_results(*folders: str | os.PathLike[str]) -> pd.DataFrame:
-    """One tidy frame of everything in one or several experiments' folders: a row a run, a column a fact.
+    """One tidy frame of everything in one or several experiments' folders: one row per run, one column per fact.
 
     ``load_results("results/gallery/small_batch")``. Columns are settings, named as on the command line
     (`data.batch_size`), labels of config groups (`norm`) and results (`test.accuracy`, a fraction; `seconds_per_step`;
-    `hashes.trunk`). Of several records of one spec the newest has the row. Whatever is left out, and machines that
-    contradict each other, are told by a warning. FolderError for a folder that holds no results.
+    `hashes.trunk`). If several records have the same spec, the newest has the row. A warning names whatever is left
+    out, and machines that contradict each other. Raises FolderError for a folder that holds no results.
     """
     merged = read_folders(folders)
     kept, superseded = latest(merged.records)
     said = [*(f"left out: {problem}" for problem in merged.problems), *merged.warnings]
     if superseded:
         said.append(
-            f"{superseded} of {len(merged.records)} runs left out: their code was edited and they were made anew"
+            f"{superseded} of {len(merged.records)} runs left out: their code was edited, and they were trained again"
         )
     for warning in said:
         warnings.warn(warning, stacklevel=2)
@@ -82,7 +85,7 @@ def _scan(path: Path) -> Scan:
         if not (path / "runs").is_dir():
             raise FolderError(f"{rule} {path} holds none; {_what_there_is(path)}")
     except OSError as error:
-        raise FolderError(f"{rule} {path} cannot be looked into ({error.strerror}); permit that") from error
+        raise FolderError(f"{rule} {path} cannot be read ({error.strerror}); permit that") from error
     scan = Store(path.parent, path.name).scan()
     if not scan.records and not scan.problems:
         raise FolderError(f"there are no records in {path / 'runs'}: make them with `normlib compare`")
@@ -90,7 +93,7 @@ def _scan(path: Path) -> Scan:
 
 
 def _what_there_is(path: Path) -> str:
-    """The experiments that lie near a folder that is none."""
+    """In words: the experiments near a folder that is not one."""
     if path.resolve().name == "runs":
         return f"name the folder above it, {path.parent}"
     below = sorted(str(runs.parent) for depth in ("*/runs", "*/*/runs") for runs in path.glob(depth))

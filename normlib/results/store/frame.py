@@ -1,9 +1,9 @@
-"""Records become one tidy pandas frame: a row a run, a column a fact. This is what `runs.csv` holds.
+"""Turns records into one tidy pandas frame: one row per run, one column per fact. `runs.csv` holds this.
 
-In: records. Out: a frame whose columns are settings (a label for each config group, then every key of the spec, as
-`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Figures of % metrics are fractions, lists
-are JSON text. The control has a label of its own among the norms (`columns.arm_label`), so that no mean mixes it with the baseline.
-This file never averages, judges or drops a run, but for those that a newer version of the code has superseded.
+In: records. Out: a frame whose columns are settings (a label for each config group, then every key of the spec, such as
+`data.batch_size`) and results (`status`, `test.accuracy`, `seconds_per_step`, ...). Figures of % metrics are fractions;
+lists are JSON text. The control has its own label among the norms (`columns.arm_label`), so no mean mixes it with the
+baseline. This file never averages or judges, and only drops runs that a newer version of the code has superseded.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from normlib.results.store.record import Record
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], int]:
-    """Keep the newest record of each spec, in the order given; the second value counts the superseded.
+    """Keep the newest record of each spec, in the order given. The second value counts the superseded records.
 
-    Two records share a spec when the code (an edited norm) or the data's version changed between their runs. Records
-    that were merged from machines which contradict each other supersede those of their own machine alone.
+    Two records share a spec if the code (an edited norm) or the data's version changed between their runs. If merged
+    machines contradict each other, a record supersedes only those of its own machine.
     """
     records = list(records)
     newest: dict[str, Record] = {}
@@ -49,7 +49,7 @@ def latest(records: Iterable[Record]) -> tuple[list[Record], int]:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row for each record that `latest` keeps, indexed from 0; all columns are there even without rows."""
+    """One row for each record that `latest` keeps, indexed from 0. All columns exist even without rows."""
     rows = [_row(record) for record in latest(records)[0]]
     seen = dict.fromkeys(name for row in rows for name in row)  # a set that keeps the order of first appearance
     labels = [name for name in seen if is_setting(name) and "." not in name]
@@ -63,13 +63,13 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 def settings(table: pd.DataFrame) -> list[str]:
     """The frame's settings: labels of config groups first, then keys of the spec.
 
-    The label of looks is none: it says how many seeds there were to be, and runs that differ in it alone are alike.
+    The label of looks is not one. It says how many seeds were planned, and runs that differ only in it are alike.
     """
     return [name for name in table.columns if is_setting(name) and name != LOOKS]
 
 
 def run_name(record: Record) -> str:
-    """What tells a run from every other: its id, and its machine where merged machines contradict each other."""
+    """What identifies a run: its id, and its machine if merged machines contradict each other."""
     return f"{record.id} {record.labels[MACHINE]}" if MACHINE in record.labels else record.id
 
 
@@ -108,7 +108,7 @@ def _row(record: Record) -> dict[str, Any]:
         if values:
             _flatten(values, f"{group}.", row)
     row |= {name: json.dumps(list(values)) for name in LISTS if (values := getattr(record, name))}
-    if not record.trained:  # counts of a run that never ran are not measurements
+    if not record.trained:  # a run that never ran has measured nothing
         for name in ("steps", "samples", "state_size"):
             row[name] = None
     return row
@@ -124,7 +124,7 @@ def _flatten(values: Mapping[str, Any], prefix: str, into: dict[str, Any]) -> No
 
 
 def _column(values: Sequence[Any]) -> pd.Series | pd.api.extensions.ExtensionArray:
-    """Whole numbers stay whole where some rows have none (8, not 8.0)."""
+    """Whole numbers stay whole if some rows have none (8, not 8.0)."""
     kinds = {type(value) for value in values}
     if kinds == {int, type(None)}:
         return pd.array(values, dtype="Int64")

@@ -1,11 +1,12 @@
-"""Merging: the records of several folders, from other machines and other days, become one set.
+"""Merges the records of several folders, from other machines and other days, into one set.
 
-In: what the scans of the folders found. Out: the records, and a warning for every two folders that contradict each other.
-Records of one run agree when their status, spec, hashes and metrics do, or when only one of them was trained: a failure
-elsewhere contradicts no figure. Then one is kept: a trained one first, then one that says its stage, then the one made for
-the looks that go furthest, then the oldest. Where
-any two do not agree, every record is labelled by the machine that made it, and nothing is dropped between machines: each has
-its own section in the tables, since `machine` is then a setting that varies. This file never reads or writes a folder.
+In: the scans of the folders. Out: the records, and a warning for every two folders that contradict each other.
+
+Two records of one run agree if their status, spec, hashes and metrics do. They also agree if only one was trained,
+since a failure elsewhere contradicts no figure. Then one is kept: a trained one first, then one that states its stage,
+then the one whose looks go furthest, then the oldest. If any two disagree, every record gets the label of its machine, and nothing is dropped between
+machines. Each machine then has its own section in the tables, since `machine` is a setting that varies. This file reads
+and writes no folder.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from normlib.results.store.store import Scan
 from normlib.results.study.tuning import STAGE
 
 MOST_NAMED = 3
-"""Of many run ids so many are named."""
+"""How many run ids a message names."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A record with the folder that it lies in and the machine that made it."""
+    """A record with its folder and the machine that made it."""
 
     record: Record
     folder: str
@@ -36,13 +37,13 @@ class _Found:
 
 
 def merge(scans: Mapping[str, Scan]) -> tuple[list[Record], list[str]]:
-    """The records of the folders, by the folders' names; and what a reader must be told.
+    """The records of the folders, by the folders' names, and what a reader must know.
 
-    Without a contradiction each run has one record and no label is added. With one, each machine has its own.
+    Without a contradiction each run has one record and no label is added. With one, each machine has its own record.
     """
     found = [each for folder, scan in scans.items() for each in _by_machine(folder, scan.records)]
     conflicts = _conflicts(found)
-    # Machines that read alike and contradict each other are told apart by the folder.
+    # Machines with the same description that contradict each other are labelled by folder, too.
     alike = {one.machine for one, other in conflicts if one.machine == other.machine}
     labelled = [(each.record, _label(each, alike) if conflicts else "") for each in found]
     kept: dict[tuple[str, str], Record] = {}
@@ -58,18 +59,18 @@ def merge(scans: Mapping[str, Scan]) -> tuple[list[Record], list[str]]:
     replaced = sum(not record.trained and kept[record.id, label].trained for record, label in labelled)
     if replaced:
         runs = "1 run" if replaced == 1 else f"{replaced} runs"
-        warnings.append(f"{runs} failed or skipped in one folder and trained in another: the trained are shown")
+        warnings.append(f"{runs} failed or skipped in one folder and trained in another: the trained ones are shown")
     return records, warnings
 
 
 def _rank(record: Record) -> tuple[bool, bool, int, str]:
-    """Of records of one run the smallest is kept."""
+    """Of the records of one run, the smallest is kept."""
     last_look = max(looks_in(record.labels.get(LOOKS)), default=0)
     return not record.trained, STAGE not in record.labels, -last_look, record.started
 
 
 def _by_machine(folder: str, records: Iterable[Record]) -> list[_Found]:
-    """The records of a folder with their machines; a skipped run saw none and counts to the folder's most common one."""
+    """The records of a folder with their machines. A skipped run has none and gets the folder's most common one."""
     machines = {record.id: _machine(record) for record in records}
     common = Counter(machine for machine in machines.values() if machine).most_common(1)
     usual = common[0][0] if common else "unknown machine"
@@ -77,7 +78,7 @@ def _by_machine(folder: str, records: Iterable[Record]) -> list[_Found]:
 
 
 def _machine(record: Record) -> str:
-    """Processor, accelerator and torch, or "" where the record does not tell."""
+    """Processor, accelerator and torch, or "" if the record does not say."""
     seen = record.environment
     known = [str(seen[key]) for key in ("cpu", "accelerator") if seen.get(key)]
     return " / ".join([*known, f"torch {seen['torch']}"] if seen.get("torch") else known)
@@ -88,7 +89,7 @@ def _label(each: _Found, alike: set[str]) -> str:
 
 
 def _conflicts(found: Iterable[_Found]) -> list[tuple[_Found, _Found]]:
-    """Every two records of one run that do not agree."""
+    """Every two records of one run that disagree."""
     by_id: dict[str, list[_Found]] = {}
     for each in found:
         by_id.setdefault(each.record.id, []).append(each)
@@ -112,7 +113,7 @@ def _warnings(conflicts: Iterable[tuple[_Found, _Found]], alike: set[str]) -> li
         ids = ", ".join(record.id for record, _ in pairs[:MOST_NAMED]) + (", …" if len(pairs) > MOST_NAMED else "")
         runs = "1 run" if len(pairs) == 1 else f"{len(pairs)} runs"
         warnings.append(
-            f"{folder} ({machine}) and {other_folder} ({other_machine}) do not agree on the {' and '.join(facts)} of {runs} "
-            f"({ids}); both records are kept, and each machine has a section of its own"
+            f"{folder} ({machine}) and {other_folder} ({other_machine}) disagree on the {' and '.join(facts)} of {runs} "
+            f"({ids}); both records are kept, and each machine has its own section"
         )
     return warnings

@@ -1,9 +1,9 @@
-"""Placing a report's files in a folder that may be somebody's: all of them or, where one is not ours to replace, none.
+"""Writes a report's files into a folder that may be a user's: all of them, or none if a foreign file is in the way.
 
-In: a folder and contents by path. Out: the files, with the manifest that makes them ours, and nothing of an older report.
-This file never touches a file that is not ours under a name that is not needed. One process at a time places files in a
-folder. Killed at any moment, it leaves every file of ours in the manifest: that names old and new contents before the
-first file is replaced.
+In: a folder, and contents by path. Out: the files, with the manifest that marks them as normlib's. Files of an older
+report are removed. A file that is not normlib's is touched only if it has a needed name and the user said so. One
+process at a time writes files in a folder. If the process is killed at any moment, the manifest still names every file
+of normlib: it lists old and new contents before the first file is replaced.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MOST_NAMED = 5
 def place(
     folder: Path, contents: Mapping[str, str | bytes], overwrite: bool = False, others_stay: bool = False
 ) -> list[Path]:
-    """Write the contents and return their paths. What an older report left is removed, but where `others_stay`.
+    """Write the contents and return their paths. Unless `others_stay`, files of an older report are removed.
 
-    StoreError where a file is in the way that is not ours: nothing is written then. `overwrite` replaces it nevertheless,
-    if it is a plain file.
+    Raises StoreError if a file that is not normlib's is in the way; then nothing is written. `overwrite` replaces such
+    a file if it is a plain file.
     """
     data = {name: each.encode() if isinstance(each, str) else each for name, each in contents.items()}
     new = {name: hash_of(each) for name, each in data.items()}
@@ -51,22 +51,24 @@ def place(
 
 
 def check_place(folder: Path, names: Collection[str], overwrite: bool = False) -> None:
-    """Refuse early what `place` would refuse for these names, whatever it is to write. StoreError."""
+    """Refuse early what `place` would refuse for these names. Raises StoreError."""
     if folder.is_dir():
         with wait_for(folder / LOCKS, LOCK):
             _checked(folder, names, overwrite, {})
 
 
 def _checked(folder: Path, names: Collection[str], overwrite: bool, there: Mapping[str, str | None]) -> Manifest:
-    """The folder's manifest. StoreError where a name is taken by what is no plain file, or by a file that is not ours;
-    `there` has hashes of files as far as they are known."""
+    """The folder's manifest. `there` has the hashes of files that are already known.
+
+    Raises StoreError if a name is taken by something other than a plain file, or by a file that is not normlib's.
+    """
     files = (MANIFEST, *names)
     folders = dict.fromkeys(str(Path(name).parent) for name in names)
     blocked = [name for name in folders if not _free(folder / name) and not (folder / name).is_dir()]
     blocked += [name for name in files if not _free(folder / name) and not _plain(folder / name)]
     if blocked:
         raise StoreError(
-            f"a report's files are plain files in folders, and something else is at {_listed(folder, blocked)} (a link "
+            f"a report's files are plain files in folders, but something else is at {_listed(folder, blocked)} (a link "
             "to a file counts as something else); move it away, or choose another folder (with results_dir=, or --to for `report`)"
         )
     found = Manifest.read(folder)
@@ -77,8 +79,8 @@ def _checked(folder: Path, names: Collection[str], overwrite: bool, there: Mappi
             foreign.append(name)
     if foreign and not overwrite:
         raise StoreError(
-            f"a report replaces only what an earlier report wrote ({MANIFEST} tells), and {_listed(folder, foreign)} "
-            "would be lost; choose another folder (with results_dir=, or --to for `report`), or have them replaced with "
+            f"a report replaces only files of an earlier report (listed in {MANIFEST}), so {_listed(folder, foreign)} "
+            "cannot be replaced; choose another folder (with results_dir=, or --to for `report`), or replace them with "
             "--overwrite (in Python overwrite=True)"
         )
     return known
@@ -104,7 +106,7 @@ def _make(folder: Path) -> None:
 
 
 def _remove(folder: Path, names: Collection[str], known: Manifest) -> None:
-    """Remove files that are ours, and the folders that become empty by it."""
+    """Remove files that are normlib's, and folders that this leaves empty."""
     for name in names:
         path = folder / name
         if known.owns(name, hash_of_file(path)):

@@ -1,4 +1,4 @@
-"""Strangers' values in messages: short, on one line, and printable wherever the message goes.
+"""Foreign values in messages: short, on one line, and printable anywhere.
 
 In: a value of any kind, or a text. Out: text. This file never judges what it quotes.
 """
@@ -16,7 +16,7 @@ _repr.maxlevel, _repr.maxstring, _repr.maxlong, _repr.maxother = 2, MOST, MOST, 
 
 
 def short(value: Any) -> str:
-    """The value as Python writes it, cut at `MOST` characters."""
+    """The value as Python prints it, cut at `MOST` characters."""
     return cut(_repr.repr(value))
 
 
@@ -27,5 +27,5 @@ def cut(text: str, most: int = MOST) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with escapes in place of what cannot be printed: line breaks, control characters, lone surrogates."""
+    """The text with escapes for what cannot be printed: line breaks, control characters, lone surrogates."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,6 +1,6 @@
-"""Reading a file in a folder of records, where anything may stand under its name.
+"""Reads a file in a folder of records, where anything may stand under its name.
 
-In: a path. Out: the file's bytes. This file never waits, as a pipe would have it, and reads nothing but regular files.
+In: a path. Out: the file's bytes. This file reads only regular files, and never waits, as a pipe would make it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 def read_regular(path: Path) -> bytes:
     """The bytes of a regular file, or of the one that a symbolic link leads to.
 
-    FileNotFoundError where there is none. RecordError, which names the file, for all else that stands in the way.
+    Raises FileNotFoundError if there is none, and RecordError, which names the file, for any other obstacle.
     """
     try:
-        _check(os.stat(path), path)  # before it is opened: a device may act on that
+        _check(os.stat(path), path)  # before it is opened, since a device may react to that
         with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
             _check(os.fstat(file.fileno()), path)
             return file.readall()
@@ -34,4 +34,4 @@ def read_regular(path: Path) -> bytes:
 def _check(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = KINDS.get(stat.S_IFMT(found.st_mode), "a device")
-        raise RecordError(f"is {kind}, and a record is a regular file", "move it elsewhere", path)
+        raise RecordError(f"is {kind}, but a record is a regular file", "move it elsewhere", path)

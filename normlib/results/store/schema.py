@@ -1,7 +1,7 @@
-"""The schema of a record: which keys it has, of which types, in which ranges.
+"""The schema of a record: its keys, their types and their ranges.
 
-In: the values of a record of format 2, as JSON holds them, its checksum taken off. Out: what breaks the schema, in words, or
-None. Whatever passes can be laid out, averaged, drawn and written. This file never changes a value and knows no file.
+In: the values of a record of format 2, as in JSON, without the checksum. Out: in words, what breaks the schema, or
+None. Values that pass can be laid out, averaged, drawn and written. This file changes no value and knows no file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Amount = Count | Annotated[float, Meta(ge=0)]
 Plain = None | bool | Whole | float | str
 Listed = Plain | list[Plain | list[Plain]]
 Setting = Listed | dict[str, Listed]
-"""A norm of a user's own may take lists, and where it does not say what it takes also a mapping."""
+"""A user's norm may take lists, and also a mapping if it does not declare its types."""
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
 Nothing = Annotated[dict[str, None], Meta(max_length=0)]
 
 
 class Hashes(Struct, forbid_unknown_fields=True):
-    """Of a trained run: what it started from and was fed, `batches` an epoch each. A function of the user's own tells nothing."""
+    """Of a trained run: its start and its batches, one hash per epoch in `batches`. Empty for a function of the user's."""
 
     trunk: str = ""
     batches: list[str] = []
@@ -43,7 +43,7 @@ class Hashes(Struct, forbid_unknown_fields=True):
 
 
 class Facts(Struct, forbid_unknown_fields=True):
-    """Of a metric: what `normlib.tasks.metric.Metric` has."""
+    """Of a metric: the fields of `normlib.tasks.metric.Metric`."""
 
     name: str
     unit: str
@@ -53,11 +53,11 @@ class Facts(Struct, forbid_unknown_fields=True):
 
 
 Scores = dict[str, Number | None]
-"""Of one split: figures by name, and the number of samples. A split that was not evaluated has nothing."""
+"""Of one split: figures by name, and the number of samples. Empty if the split was not evaluated."""
 
 
 class Metrics(Struct, forbid_unknown_fields=True):
-    """Of a trained run: what each split scored."""
+    """Of a trained run: the scores of each split."""
 
     train: Scores
     validation: Scores
@@ -112,7 +112,7 @@ class _Shape(Struct, forbid_unknown_fields=True):
 
 
 class Trained(_Shape, forbid_unknown_fields=True):
-    """A record that is done or diverged."""
+    """A record of a run that is done or diverged."""
 
     hashes: Hashes
     metrics: Metrics
@@ -120,7 +120,7 @@ class Trained(_Shape, forbid_unknown_fields=True):
 
 
 class Untrained(_Shape, forbid_unknown_fields=True):
-    """A record that is failed or skipped: it has measured nothing."""
+    """A record of a run that failed or was skipped. It has measured nothing."""
 
     hashes: Nothing
     metrics: Nothing
@@ -128,16 +128,16 @@ class Untrained(_Shape, forbid_unknown_fields=True):
 
 
 NAMED = ("norm", "model", "data")
-"""What every run has: a section of the spec with its name, and a label."""
+"""Every run has a section of the spec with a name, and a label, for each of these."""
 
 
-_NAME = re.compile(r"[A-Za-z]\w*")  # as Metric has it
+_NAME = re.compile(r"[A-Za-z]\w*")  # as in Metric
 COUNTED = ("step", "samples", "seconds")
-"""What a validation curve counts beside the metrics; none is below 0, and only seconds have fractions."""
+"""What a validation curve counts besides the metrics. None is below 0, and only seconds have fractions."""
 
 
 def broken(values: Mapping[str, Any], trained: bool) -> str | None:
-    """What breaks the schema: the field, what it holds, and the rule. None where all is well."""
+    """What breaks the schema: the field, its value, and the rule. None if nothing does."""
     fault = first_fault(values, Trained if trained else Untrained)
     fault = fault or _of_names(tuple(values["labels"]), tuple(values["spec"])) or _of_spec(values["spec"])
     fault = fault or _of_facts(values["metric_facts"])
@@ -156,18 +156,20 @@ def _of_names(labels: tuple[str, ...], keys: tuple[str, ...]) -> Fault | None:
     for where, names, taken in (("labels", labels, (SEED, MACHINE)), ("spec", keys, (MACHINE,))):
         for name in names:
             if not name.isidentifier() or not is_setting(name) or name in taken:
-                return Fault(where, name, "a label or a key of the spec is a plain name that no column of results has")
+                return Fault(
+                    where, name, "a label or a key of the spec must be a plain name that no column of results has"
+                )
     missing = [name for name in NAMED if name not in labels]
-    return Fault("labels", list(labels), f"{missing[0]} has to be among them") if missing else None
+    return Fault("labels", list(labels), f"{missing[0]} must be among them") if missing else None
 
 
 def _of_spec(spec: Mapping[str, Any]) -> Fault | None:
     for name in NAMED:
         section = spec.get(name)
         if not isinstance(section, dict) or not isinstance(section.get("registered", section.get("name")), str):
-            return Fault(f"spec.{name}", section, "it has to be a section with a name")
+            return Fault(f"spec.{name}", section, "it must be a section with a name")
     if type(seed := spec.get(SEED)) is not int:
-        return Fault(f"spec.{SEED}", seed, "it has to be a whole number")
+        return Fault(f"spec.{SEED}", seed, "it must be a whole number")
     return None
 
 
@@ -175,14 +177,14 @@ def _of_facts(facts: Sequence[Mapping[str, Any]]) -> Fault | None:
     names = [each["name"] for each in facts]
     for name in names:
         if not _NAME.fullmatch(name) or name in COUNTED or names.count(name) > 1:
-            rule = f"a metric has a plain name of its own, and none of {', '.join(COUNTED)}"
+            rule = f"a metric must have a plain name of its own, other than {', '.join(COUNTED)}"
             return Fault("metric_facts", name, rule)
     return None
 
 
 def _of_hashes(hashes: Mapping[str, Any]) -> Fault | None:
     missing = [name for name in Hashes.__struct_fields__ if name not in hashes]
-    return Fault("hashes", list(hashes), f"{missing[0]} has to be among them") if hashes and missing else None
+    return Fault("hashes", list(hashes), f"{missing[0]} must be among them") if hashes and missing else None
 
 
 def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, bool]) -> Fault | None:
@@ -190,7 +192,7 @@ def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, b
     for split, scores in metrics.items():
         samples = scores.get("samples", 1)
         if type(samples) is not int or samples < 1:
-            rule = "it is the size of the split, a whole number of 1 or more"
+            rule = "it must be the size of the split, a whole number of 1 or more"
             return Fault(f"metrics.{split}.samples", samples, rule)
         for name, value in scores.items():
             if name != "samples" and (fault := _of_figures(f"metrics.{split}.{name}", name, [value], percent)):
@@ -199,12 +201,12 @@ def _of_scores(metrics: Mapping[str, Mapping[str, Any]], percent: Mapping[str, b
 
 
 def _of_figures(where: str, name: str, figures: Iterable[Any], percent: Mapping[str, bool]) -> Fault | None:
-    """Of one metric: it can be a column, and a % metric's figures are fractions."""
+    """Checks one metric: its name can be a column, and figures in % are fractions."""
     if not _NAME.fullmatch(name):
-        return Fault(where, name, "a metric has a plain name")
+        return Fault(where, name, "a metric must have a plain name")
     for value in figures:
         if percent.get(name) and value is not None and not 0 <= value <= 1:
-            return Fault(where, value, "figures of a metric whose unit is % are fractions, 0 to 1")
+            return Fault(where, value, "figures of a metric in % must be fractions, 0 to 1")
     return None
 
 
@@ -212,14 +214,14 @@ def _of_curves(curves: Mapping[str, Mapping[str, list[Any]]], percent: Mapping[s
     for name, curve in curves.items():
         lengths = {key: len(values) for key, values in curve.items()}
         if len(set(lengths.values())) > 1:
-            return Fault(f"curves.{name}", lengths, "the lists of a curve have to be of equal length")
+            return Fault(f"curves.{name}", lengths, "the lists of a curve must have equal length")
     validation = curves["validation"]
     for name in COUNTED if validation else ():
         if name not in validation:
-            return Fault("curves.validation", list(validation), f"{name} has to be among them")
+            return Fault("curves.validation", list(validation), f"{name} must be among them")
         for value in validation[name]:
             if value is None or value < 0 or (name != "seconds" and type(value) is not int):
-                return Fault(f"curves.validation.{name}", value, "it counts up from 0")
+                return Fault(f"curves.validation.{name}", value, "it must count up from 0")
     for name, figures in validation.items():
         if name not in COUNTED and (fault := _of_figures(f"curves.validation.{name}", name, figures, percent)):
             return fault

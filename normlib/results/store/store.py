@@ -1,8 +1,8 @@
-"""The store: one folder of records, one file a run, shared without harm by any number of processes.
+"""The store: one folder of records, one file per run, which any number of processes can share.
 
-In: records. Out: files `<results_dir>/<experiment>/runs/<id>.json`, and what reading them all back finds.
-A process that is killed at any moment leaves finished records whole and nothing locked. Only who has claimed a run writes
-its record, and a final record gives way to nothing but a better one of the same run.
+In: records. Out: files `<results_dir>/<experiment>/runs/<id>.json`, and everything that can be read back. If a process
+is killed at any moment, finished records stay whole and nothing stays locked. Only the process that has claimed a run
+writes its record. A final record is replaced only by a better one of the same run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from normlib.results.store.record import NewerRecordError, Record, RecordError
 __all__ = ["BROKEN", "ClaimedRun", "Scan", "Store", "StoreError"]
 
 BROKEN = "broken"
-"""The status that `Store.statuses` gives to a file that is no sound record."""
+"""The status that `Store.statuses` gives to a file that is not a sound record."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Store:
         self.locks = self.folder / ".locks"
 
     def path(self, run_id: str) -> Path:
-        """Where the record of a run is or would be."""
+        """The path of a run's record, which may not exist yet."""
         return self.runs / f"{run_id}.json"
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written, before anything is trained. StoreError if not."""
+        """Make the folder and check that it can be written, before anything is trained. Raises StoreError if not."""
         probe = temporary_path(self.runs / "probe")
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,10 @@ class Store:
             raise unwritable(self.runs, error) from error
 
     def write(self, record: Record) -> Record:
-        """Claim the run and write its record; the record that stands then. StoreError while another process has the run."""
+        """Claim the run and write its record. Returns the record that then stands.
+
+        Raises StoreError if another process has the run.
+        """
         with self.claim(record.id) as claimed:
             if claimed is None:
                 raise StoreError(
@@ -67,11 +70,11 @@ class Store:
             return claimed.write(record)
 
     def read(self, run_id: str) -> Record | None:
-        """The record of a run, or None where there is none. RecordError if the file is not sound."""
+        """The record of a run, or None if there is none. Raises RecordError if the file is not sound."""
         return self._read(self.path(run_id))
 
     def scan(self) -> Scan:
-        """Read every record; a file that is not sound becomes a problem and the others go on."""
+        """Read every record. A file that is not sound becomes a problem, and the others are still read."""
         records: list[Record] = []
         problems: list[RecordError] = []
         for path in self._files():
@@ -91,7 +94,7 @@ class Store:
         return found | {problem.path.stem: BROKEN for problem in scan.problems if problem.path is not None}
 
     def set_aside(self, run_id: str) -> Path | None:
-        """Rename a broken record to `<id>.json.broken-N`, so that the run is made again and nothing is lost."""
+        """Rename a broken record to `<id>.json.broken-N`. The run is made again, and nothing is lost."""
         path = self.path(run_id)
         for number in range(1, 1_000_000):
             aside = path.with_name(f"{path.name}.broken-{number}")
@@ -108,15 +111,15 @@ class Store:
 
     @contextlib.contextmanager
     def claim(self, run_id: str) -> Iterator[ClaimedRun | None]:
-        """`with store.claim(id) as claimed:` claims a run without waiting; None inside if another process has it.
+        """`with store.claim(id) as claimed:` claims a run without waiting. None inside if another process has it.
 
-        Look for the record again after the claim: whoever had the run before may just have finished it.
+        Read the record again after the claim, since another process may just have finished the run.
         """
         with claims.claim(self.locks, run_id) as ours:
             yield ClaimedRun(self, run_id) if ours else None
 
     def clean(self) -> None:
-        """Remove what killed processes left: temporary files, and lock files that nobody holds."""
+        """Remove what killed processes have left: temporary files and free lock files."""
         for folder in (self.runs, self.weights):
             remove_strays(folder)
         claims.clean(self.locks)
@@ -129,7 +132,7 @@ class Store:
             return []
         except OSError as error:
             raise StoreError(
-                f"records are read from {self.runs}, and it cannot be listed ({error.strerror}); permit that, "
+                f"records are read from {self.runs}, but it cannot be listed ({error.strerror}); permit that, "
                 "or choose another place with results_dir=<folder>"
             ) from error
         return [self.runs / name for name in names]
@@ -146,15 +149,15 @@ class Store:
 
 
 class ClaimedRun:
-    """A run that this process has to itself until the `with` block of its claim ends."""
+    """A run that only this process works on until the `with` block of its claim ends."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self.store, self.run_id = store, run_id
 
     def read(self) -> Record | None:
-        """The record that stands. A file that is not sound is set aside first, so that nothing is lost.
+        """The record that stands. A file that is not sound is set aside first, so nothing is lost.
 
-        NewerRecordError where a newer normlib wrote it: that one may be sound.
+        Raises NewerRecordError if a newer normlib wrote the file, since it may be sound.
         """
         try:
             return self.store.read(self.run_id)
@@ -165,7 +168,7 @@ class ClaimedRun:
             return None
 
     def write(self, record: Record) -> Record:
-        """Write a record whole or not at all, where `Record.replaces` lets it; the record that stands then."""
+        """Write a record atomically if `Record.replaces` allows it. Returns the record that then stands."""
         standing = self.read()
         if standing is not None and not record.replaces(standing):
             return standing

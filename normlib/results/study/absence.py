@@ -1,6 +1,6 @@
-"""Why there is no figure: what kept an arm's runs from having one, and arms from being compared seed by seed.
+"""Says why a figure is missing, or why arms cannot be compared seed by seed.
 
-In: a condition and an arm. Out: a few words, empty where nothing is amiss. This file computes no figure.
+In: a condition and an arm. Out: a few words, empty if nothing is missing. This file computes no figure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def why_none(condition: Condition, arm: str) -> str:
-    """Why an arm that has no figure in a condition has none: no run, skipped, failed 3/12, no figure."""
+    """Why an arm has no figure in a condition: no run, skipped, failed 3/12, no figure."""
     if arm not in condition.arms:
         return "no run"
     status = condition.runs["status"].to_numpy()[condition.positions[arm]]
@@ -28,10 +28,10 @@ def why_none(condition: Condition, arm: str) -> str:
 
 
 def why_unpaired(study: Study, condition: Condition, arm: str) -> str:
-    """Why an arm cannot be held against the baseline replicate by replicate; empty where it can.
+    """Why an arm cannot be compared with the baseline replicate by replicate. Empty if it can.
 
-    Arms of norms in a verified study are paired (`identity.check_paired`). Of other rows, and of arms that each have a
-    value of their own for what was tuned, the hashes tell. Runs without hashes are paired by their seeds, on trust.
+    In a verified study, arms of norms are paired (`identity.check_paired`). For other rows, and for arms that each have
+    their own tuned value, the hashes decide. Runs without hashes are paired by their seeds, on trust.
     """
     if not study.hashed:
         return ""

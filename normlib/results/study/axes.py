@@ -1,8 +1,8 @@
-"""Which settings span a table: its rows, its columns, and the sections that whatever else varies falls into.
+"""The settings that span a table: its rows, its columns, and sections for all else that varies.
 
-In: the frame of runs and two names. Out: for every run its row, column and section, as labels in a stable order.
-No two runs of one seed ever share a place: what varies beside rows and columns makes sections, and where an arm's own
-settings vary under one label, the label says so. This file never looks at a result.
+In: the frame of runs and two names. Out: for every run its row, column and section, as labels in a stable order. No two
+runs of one seed ever share a cell. Whatever varies besides rows and columns makes sections. If an arm's own settings
+vary under one label, the label shows them. This file never reads a result.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from normlib.results.store.columns import ARM, SEED, arm_label
 from normlib.results.store.frame import settings
 
 SPLIT_SEED = "data.split_seed"
-"""Part of a replicate where each seed has a split of its own; otherwise a setting like any other."""
-EXACT = 2.0**53  # above, not every whole number is a float
+"""Part of a replicate if each seed has its own split. Otherwise a setting like any other."""
+EXACT = 2.0**53  # not every whole number above is a float
 Order = Mapping[str, Sequence[str]]
-"""For a setting, its values in the order of the plan; others follow by number, then by alphabet."""
+"""By setting, its values in the order of the plan. Other values follow by number, then by alphabet."""
 
 
 class ReportError(NormlibError, ValueError):
-    """A report that was asked for and cannot be made; the message states the rule, what came and the valid names."""
+    """A report cannot be made as asked. The message states the rule, what came and the valid names."""
 
 
 @dataclass(frozen=True)
 class Places:
     """Where each run belongs. The three series share the frame's index and hold labels; `sections` are in order.
 
-    A section is keyed by its label, such as "model=mlp", or "" where nothing varies beside rows and columns.
+    A section has a label as its key, such as "model=mlp", or "" if nothing varies besides rows and columns.
     """
 
     row_axis: str
@@ -46,10 +46,15 @@ class Places:
     sections: tuple[str, ...]
 
 
+def labels_of_arms(table: pd.DataFrame) -> pd.Series:
+    """Each run's arm, as the rows of a table name it: with the settings of its own that vary under one label."""
+    return _along(table, ARM, {}, "")[0]
+
+
 def check_two_axes(rows: str, columns: str) -> None:
-    """Refuse a table that no run has one place in. ReportError."""
+    """Refuse two axes that give no run a single place. Raises ReportError."""
     if rows == columns:
-        raise ReportError(f"rows and columns must be two different settings, and both are {rows}")
+        raise ReportError(f"rows and columns must be two different settings, but both are {rows}")
     if SEED in (rows, columns):
         raise ReportError(f"rows and columns cannot be {SEED!r}: the seed numbers the replicates of every cell")
 
@@ -67,7 +72,7 @@ def places(table: pd.DataFrame, rows: str, columns: str, order: Order | None = N
 
 
 def check_axis(table: pd.DataFrame, axis: str) -> None:
-    """Refuse what is not a setting of these runs; the seed numbers the replicates and spans nothing."""
+    """Refuse names that are not settings of these runs. The seed is refused, too: it numbers the replicates."""
     valid = [name for name in settings(table) if name != SEED]
     if axis in valid or (not len(table) and axis != SEED):
         return
@@ -80,10 +85,11 @@ def check_axis(table: pd.DataFrame, axis: str) -> None:
 
 
 def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
-    """The settings that vary beside rows, columns and seed, less those that their own config group already tells.
+    """The settings that vary besides rows, columns and seed, except those implied by their group's label.
 
-    A label tells what follows from it: `model` for the widths of models. A label on an axis covers its whole group.
-    A setting that varies along with another group's makes a section nevertheless: it would be compared in secret.
+    A label implies what follows from it: `model` implies the widths of models. A label on an axis covers its whole
+    group. A setting that varies with another group's setting still makes a section. Otherwise it would be compared
+    unnoticed.
     """
     axes = (rows, columns)
     keys: list[str] = []
@@ -102,9 +108,9 @@ def section_keys(table: pd.DataFrame, rows: str, columns: str) -> list[str]:
 
 
 def splits_follow_seeds(table: pd.DataFrame) -> bool:
-    """Whether each seed has a split of the data of its own, so that replicates differ in both and intervals hold both.
+    """Whether each seed has its own split of the data. Then replicates differ in both, and intervals include both.
 
-    Where several seeds share a split, or a seed meets several, runs are not independent in either alone.
+    If several seeds share a split, or a seed has several, runs are independent in neither alone.
     """
     if SPLIT_SEED not in table or table[SPLIT_SEED].nunique() < 2:
         return False
@@ -124,7 +130,7 @@ def as_text(value: Any) -> str:
 
 
 def same_text(value: Any) -> str:
-    """As `as_text`, but one text for all spellings of a number or truth value: 1e-1, "0.10" and 0.1 are "0.1"."""
+    """As `as_text`, but with one text for all spellings of a number or truth value: 1e-1, "0.10" and 0.1 are "0.1"."""
     text = as_text(value)
     try:
         return as_text(float(text))
@@ -141,14 +147,14 @@ def _along(table: pd.DataFrame, axis: str, order: Order, other: str) -> tuple[pd
     labels = base + _own_settings(table, axis, other)
     pairs = pd.DataFrame({"label": labels, "value": table[axis]}).drop_duplicates("label")
     plan = order.get(axis, ())
-    if axis == ARM:  # a control stands behind the arm that it doubles
+    if axis == ARM:  # a control comes after the arm that it repeats
         plan = [each for label in plan for each in (label, arm_label(label))]
-    ranked = sorted((_rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
+    ranked = sorted((rank(value, plan), label) for label, value in zip(pairs["label"], pairs["value"], strict=True))
     return labels, tuple(label for _, label in ranked)
 
 
 def _own_settings(table: pd.DataFrame, axis: str, other: str) -> pd.Series:
-    """Words like " (num_groups=4)" for runs whose label and place on the other axis would hide which of several values they have."""
+    """Words like " (num_groups=4)" for runs whose label and place on the other axis would hide a value that varies."""
     extra = pd.Series("", index=table.index)
     if "." in axis:
         return extra
@@ -167,12 +173,12 @@ def _sections(table: pd.DataFrame, keys: list[str], order: Order) -> tuple[pd.Se
     for key in keys:
         labels += (", " if key != keys[0] else "") + f"{key}=" + table[key].map(as_text)
     first = table.loc[labels.drop_duplicates().index, keys]
-    ranked = sorted(first.index, key=lambda row: [_rank(first.at[row, key], order.get(key, ())) for key in keys])
+    ranked = sorted(first.index, key=lambda row: [rank(first.at[row, key], order.get(key, ())) for key in keys])
     return labels, tuple(labels[row] for row in ranked)
 
 
-def _rank(value: Any, plan: Sequence[str]) -> tuple[int, float, str]:
-    """Sort key of a value: by the plan, then numbers by size, then words by alphabet, then what is absent."""
+def rank(value: Any, plan: Sequence[str] = ()) -> tuple[int, float, str]:
+    """The sort key of a value: by the plan, then numbers by size, then words by alphabet, then missing values."""
     text = same_text(value)
     planned = [same_text(entry) for entry in plan]
     if text in planned:

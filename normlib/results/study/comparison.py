@@ -1,6 +1,6 @@
-"""One comparison of an arm with the baseline: its figures, and what they allow to say.
+"""One comparison of an arm with the baseline: its figures and its verdict.
 
-In: figures. Out: `Comparison`s with corrected p values and verdicts. This file measures nothing, and words nothing; see
+In: figures. Out: `Comparison`s with corrected p values and verdicts. This file measures nothing and words nothing; see
 paired.py and verdicts.py.
 """
 
@@ -15,7 +15,7 @@ from normlib.results.stats import holm, replicates_needed, smallest_sign_flip_p
 from normlib.results.study.question import Question
 
 SIGNIFICANCE = 0.05
-"""Of a whole table, after Holm's correction."""
+"""The level of a whole table, after Holm's correction."""
 BETTER, WORSE, EQUAL, UNKNOWN, TOO_FEW, NONE = "better", "worse", "equal", "unknown", "too few", "none"
 
 
@@ -23,9 +23,9 @@ BETTER, WORSE, EQUAL, UNKNOWN, TOO_FEW, NONE = "better", "worse", "equal", "unkn
 class Comparison:
     """One arm against the baseline in one condition. Differences are arm minus baseline, as the value is stored.
 
-    `n` counts the replicates that both have (of two samples: the smaller one). `p` is the exact two-sided sign-flip p of
-    the mean difference (of two samples: Welch's), `p_holm` the same corrected over the comparisons of its section.
-    `outperforms` is the share of pairs that the arm wins, ties half; figures that cannot be are NaN.
+    `n` counts the replicates that both have (of two unpaired samples: the smaller one). `p` is the exact two-sided
+    sign-flip p of the mean difference (of two samples: Welch's). `p_holm` is corrected over the comparisons of its
+    section. `outperforms` is the share of pairs that the arm wins, with ties as half. Missing figures are NaN.
     """
 
     section: str
@@ -42,31 +42,31 @@ class Comparison:
     wins: int = 0
     ties: int = 0
     losses: int = 0
-    """Of the pairs, those that the arm lost; a run that diverged loses even where it has no figure."""
+    """Pairs that the arm lost. A run that diverged loses even without a figure."""
     p: float = math.nan
     p_holm: float = math.nan
     n_needed: int = 0
-    """Replicates with which the smallest possible p passes the correction."""
+    """The number of replicates at which the smallest possible p passes the correction."""
     correlation: float = math.nan
     unpaired: str = ""
-    """Why the two are compared as unpaired samples; empty where they are paired."""
+    """Why the two are compared as unpaired samples. Empty if they are paired."""
     diverged: int = 0
     """Runs of the arm that diverged."""
     baseline_diverged: int = 0
     verdict: str = NONE
-    """better, worse, equal (the interval lies within the rope), unknown, too few (replicates to show anything), none."""
+    """better, worse, equal (the interval is inside the rope), unknown, too few (replicates to show anything), none."""
     control: bool = False
     """Whether the arm is the control: the baseline a second time."""
     why_none: str = ""
     """Why there is no comparison: all runs failed, skipped, no baseline here."""
     looks: int = 0
-    """The looks that were taken, where the number of seeds was not fixed ahead. Interval and p then hold over all of them."""
+    """The looks taken, if the number of seeds was not fixed ahead. Interval and p then hold over all of them."""
     looks_planned: int = 0
-    """The looks that there may be at most; 0 where the number of seeds was fixed ahead."""
+    """The largest possible number of looks. 0 if the number of seeds was fixed ahead."""
     seeds: int = 0
-    """The seeds of the last look that was taken; of these `n` have figures."""
+    """The number of seeds at the last look taken. `n` of them have figures."""
     p_equal: float = math.nan
-    """Of looks: the p of a difference beyond the rope, before the correction. Small where arms are equal in practice."""
+    """With looks: the p of a difference beyond the rope, before the correction. Small if arms are equal in practice."""
 
     @property
     def decided(self) -> bool:
@@ -75,22 +75,22 @@ class Comparison:
 
     @property
     def all_have_figures(self) -> bool:
-        """Whether no pair was lost by a run that diverged and has no figure, so that the mean tells of all."""
+        """Whether no pair was lost by a diverged run without a figure, so the mean describes all pairs."""
         return bool(self.unpaired) or self.wins + self.ties + self.losses == self.n
 
     @property
     def half_width(self) -> float:
-        """Half the width of the interval, NaN where there is none."""
+        """Half the width of the interval, or NaN without one."""
         return (self.high - self.low) / 2
 
     @property
     def within(self) -> float:
-        """The larger end of the interval, without its sign: the difference is within this either way."""
+        """The larger end of the interval in absolute value: the difference is at most this, either way."""
         return max(abs(self.low), abs(self.high))
 
 
 def judged(compared: Sequence[Comparison], question: Question) -> list[Comparison]:
-    """The comparisons of one section with the corrected p values and verdicts."""
+    """The comparisons of one section with corrected p values and verdicts."""
     corrected = holm([comparison.p for comparison in compared])
     family = int(sum(comparison.p == comparison.p for comparison in compared))
     made = [
@@ -103,10 +103,10 @@ def judged(compared: Sequence[Comparison], question: Question) -> list[Compariso
 def judged_at_look(
     section: Mapping[tuple[str, str], Comparison], question: Question
 ) -> dict[tuple[str, str], Comparison]:
-    """The comparisons of one section after a look, those that were decided before as they were.
+    """The comparisons of one section after a look. Those that were already decided stay as they were.
 
-    One that waits for its first look counts in the corrections with a p of 1. The p of a look never grows at a later one,
-    so that nothing which was decided would be undecided by what came after.
+    A comparison that waits for its first look counts in the corrections with a p of 1. The p of a look never grows at a
+    later one, so nothing that was decided becomes undecided later.
     """
     waiting = {key: each.looks_planned > 0 and not each.looks for key, each in section.items()}
     corrected = holm([1.0 if waiting[key] else each.p for key, each in section.items()])
@@ -121,9 +121,9 @@ def judged_at_look(
 
 
 def attainable(n: int, family: Sequence[tuple[float, float]]) -> bool:
-    """Whether n replicates could show a difference at all, among comparisons with these (p, corrected p), itself included.
+    """Whether n replicates could show a difference at all, among comparisons with these (p, corrected p).
 
-    Holm's method corrects less for a comparison the more others have passed with smaller p.
+    The comparison itself is one of them. Holm's method corrects it less, the more others have passed with a smaller p.
     """
     smallest = smallest_sign_flip_p(n)
     passed = sum(p <= smallest and p_holm <= SIGNIFICANCE for p, p_holm in family)
@@ -131,9 +131,9 @@ def attainable(n: int, family: Sequence[tuple[float, float]]) -> bool:
 
 
 def _verdict(comparison: Comparison, question: Question, family: Sequence[Comparison]) -> str:
-    """What the figures allow to say: a difference needs corrected p, interval and wins to agree.
+    """The verdict that the figures allow. For a difference, the corrected p, the interval and the wins have to agree.
 
-    Nothing is equal that diverged, and nothing better or worse by the mean of those runs that did not.
+    If a run diverged, the arms are never equal, and never better or worse by the mean of the other runs.
     """
     if comparison.why_none:
         return NONE
@@ -149,7 +149,7 @@ def _verdict(comparison: Comparison, question: Question, family: Sequence[Compar
 
 
 def _verdict_at_look(comparison: Comparison, question: Question, p_equal: float) -> str:
-    """The same at a look, by figures that hold over all looks: equal needs a corrected p as well, and nothing is too few."""
+    """The same at a look, with figures that hold over all looks. Equal needs a corrected p as well; too few cannot occur."""
     if comparison.why_none:
         return NONE
     if claim := _claim(comparison, question):
@@ -158,7 +158,7 @@ def _verdict_at_look(comparison: Comparison, question: Question, p_equal: float)
 
 
 def _claim(comparison: Comparison, question: Question) -> str:
-    """Better or worse where p and interval say so, unknown where the wins then contradict them; "" where they say nothing."""
+    """Better or worse if p and interval say so, and unknown if the wins contradict them. "" if they say nothing."""
     if not (comparison.p_holm <= SIGNIFICANCE and (comparison.low > 0 or comparison.high < 0)):
         return ""
     better = (comparison.difference > 0) == question.facts.higher_is_better
@@ -169,6 +169,6 @@ def _claim(comparison: Comparison, question: Question) -> str:
 
 
 def _within_rope(comparison: Comparison, question: Question) -> bool:
-    """Whether the whole interval lies within the rope, and no run diverged."""
+    """Whether the whole interval is inside the rope and no run diverged."""
     none_diverged = not (comparison.diverged or comparison.baseline_diverged)
     return none_diverged and question.counts_as_equal(comparison.within)

@@ -1,11 +1,12 @@
-"""Promise 1, enforced where rows are compared: what claims to be paired and is not is refused.
+"""Enforces pairing where rows are compared: runs that claim to be paired and are not are refused.
 
-In: frames of runs. Out: nothing, or an IdentityError that names the replicate, the condition, the two arms and the hash;
-or, for rows that may be compared as unpaired, what it is that differs, in words.
-Runs claim to be paired when they agree in every setting but the norm's, the seed included. Paired runs must have started
-from the same trunk, on the same data, with the same shape of learning-rate schedule, and must have been fed the same
-batches in every epoch that both went through (a diverged run stopped early). A hash that a trained run lacks shows
-nothing, so it agrees with none. This file never changes or drops a run.
+In: frames of runs. Out: nothing, or an IdentityError that names the replicate, the condition, the two arms and the
+hash. For rows that may be compared unpaired: in words, what differs.
+
+Runs claim to be paired if they agree in every setting except the norm's, including the seed. Paired runs must have
+started from the same trunk, on the same data, with the same shape of learning-rate schedule. They must also have been
+fed the same batches in every epoch that both went through (a diverged run stopped early). If a trained run lacks a
+hash, it shows nothing, and agrees with none. This file never changes or drops a run.
 """
 
 from __future__ import annotations
@@ -32,28 +33,27 @@ MEANING = {
 }
 
 NO_BATCHES = "[]"
-"""The hashes of the batches, as text, of a run that ended in its first epoch."""
+"""The hashes of the batches, as text, for a run that ended in its first epoch."""
 
 
-NOT_VERIFIED = "Pairing not verified: the runs carry no hashes, so nothing shows that runs of one seed share their start and their batches."
-"""What is said of runs that were made elsewhere, wherever those of records have their hashes."""
+NOT_VERIFIED = "Pairing not verified: the runs have no hashes, so nothing shows that runs of one seed share their start and their batches."
+"""The note on runs that were made elsewhere, in place of the hashes of records."""
 
 
 class IdentityError(NormlibError, ValueError):
-    """Runs that claim to be paired and are not."""
+    """Runs claim to be paired and are not."""
 
 
 def check_paired(runs: pd.DataFrame) -> None:
-    """Refuse runs whose settings agree in all but the norm's and whose hashes do not; only trained runs have any.
+    """Refuse trained runs whose settings agree in all but the norm's and whose hashes do not.
 
-    Runs of which none carries any hash are let through: their tables say that nothing verified them (`NOT_VERIFIED`).
-
-    `runs` is a frame as `frame` makes it. Raises IdentityError for the first pair that is found.
+    If no run has any hash, all pass, and their tables say that nothing verified them (`NOT_VERIFIED`). `runs` is a
+    frame made by `frame`. Raises IdentityError for the first pair found.
     """
     trained = _trained(runs)
     if not len(trained) or not has_hashes(runs):
         return
-    # The run that saw the most epochs holds the prefix of every other one.
+    # The batches of the run with the most epochs begin with those of every other run.
     epochs = [len(_epochs(text)) for text in _hashes(trained, "batches")]
     trained = trained.iloc[np.argsort(-np.array(epochs), kind="stable")]
     pair = _claimed_pairs(trained)
@@ -68,9 +68,9 @@ def check_paired(runs: pd.DataFrame) -> None:
 
 
 def has_hashes(runs: pd.DataFrame) -> bool:
-    """Whether any trained run carries a hash; runs that were made elsewhere, or by a function of the user's own, carry none.
+    """Whether any trained run has a hash, or no run was trained, so there is nothing to verify.
 
-    Where no run was trained there is nothing to verify, which is as good.
+    Runs that were made elsewhere, or by a function of the user's, have none.
     """
     trained = _trained(runs)
     return not len(trained) or any(
@@ -81,9 +81,9 @@ def has_hashes(runs: pd.DataFrame) -> bool:
 def pairing(a: pd.DataFrame, b: pd.DataFrame) -> str:
     """Whether two sides of a comparison are paired by their hashes: "" if they are, else which hash differs first.
 
-    Both frames hold the runs of one condition, indexed by replicate (the seed, or seed and split), one run each. Only replicates that both trained are
-    held against each other. For tables whose rows are not norms (learning rates, depths): what differs there is compared
-    as unpaired and not refused.
+    Both frames hold the runs of one condition, indexed by replicate (the seed, or seed and split), with one run each.
+    Only replicates that both trained are compared. For tables whose rows are not norms (learning rates, depths): arms
+    that differ are compared unpaired, and not refused.
     """
     a, b = _trained(a), _trained(b)
     common = a.index.intersection(b.index)
@@ -97,9 +97,10 @@ def pairing(a: pd.DataFrame, b: pd.DataFrame) -> str:
 
 
 def held_against_another(runs: pd.DataFrame, name: str) -> NDArray[np.bool_]:
-    """For each run whether its hash `name` agrees with that of another run whose settings differ in the norm's alone, (runs,).
+    """For each run, (runs,), whether its hash `name` agrees with that of a run that differs only in the norm's
+    settings.
 
-    A hash that is not there shows nothing, nor do the batches of a run that ended before its first epoch was fed.
+    A missing hash shows nothing. Neither do the batches of a run that ended in its first epoch.
     """
     held = np.zeros(len(runs), dtype=bool)
     rows = np.flatnonzero(runs["status"].isin(TRAINED))
@@ -120,7 +121,7 @@ def _trained(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _claimed_pairs(runs: pd.DataFrame) -> NDArray[np.int64]:
-    """For each run the number of its pair: the same where every setting but the norm's is."""
+    """For each run the number of its pair. Runs that agree in every setting except the norm's share it."""
     outside_norm = [
         name for name in settings(runs)
         if name == SEED or (name.partition(".")[0] != NORM and runs[name].nunique(dropna=False) > 1)
@@ -129,7 +130,7 @@ def _claimed_pairs(runs: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def _first_difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, str, str] | None:
-    """The first row at which two frames of one length differ in a hash: its position, the hash, and how, in words."""
+    """The first row at which two frames of one length differ in a hash: position, hash, and how, in words."""
     hashes = {name: (_hashes(ours, name), _hashes(theirs, name)) for name in MEANING}
     suspect = [(one != two) | pd.isna(one) for one, two in hashes.values()]
     for position in np.flatnonzero(np.logical_or.reduce(suspect)):
@@ -141,7 +142,7 @@ def _first_difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, st
 
 
 def _difference(name: str, one: Any, two: Any) -> str | None:
-    """How two hashes differ, in words; None if they do not, as to batches on the epochs that both went through."""
+    """In words: how two hashes differ, or None. Batches only have to agree in the epochs that both went through."""
     if not (isinstance(one, str) and isinstance(two, str)):
         return " and ".join(text if isinstance(text, str) else "none at all" for text in (one, two))
     if name != "batches":
@@ -153,13 +154,13 @@ def _difference(name: str, one: Any, two: Any) -> str | None:
 
 
 def _hashes(runs: pd.DataFrame, name: str) -> NDArray[np.object_]:
-    """One hash of each run, as text; what is absent is not text."""
+    """One hash of each run, as text. A missing hash is not text."""
     column = f"hashes.{name}"
     return runs[column].to_numpy(dtype=object) if column in runs else np.full(len(runs), None, dtype=object)
 
 
 def _epochs(batches: Any) -> list[str]:
-    """The hashes of the batches, one an epoch, out of the text in the frame."""
+    """The hashes of the batches, one per epoch, from the text in the frame."""
     return json.loads(batches) if isinstance(batches, str) else []
 
 
@@ -170,14 +171,14 @@ def _message(name: str, difference: str, first: pd.Series, other: pd.Series, tra
     else:
         cause = f"a norm or a model shifts what must not depend on the norm (runs {first['id']} and {other['id']})"
     return (
-        f"runs that are compared must differ in nothing but the norm; in replicate {SEED}={as_text(first[SEED])}, "
+        f"runs that are compared must differ only in the norm; in replicate {SEED}={as_text(first[SEED])}, "
         f"{_condition(first, trained)}, the arms {first[NORM]} and {other[NORM]} differ in the hash "
         f"{name!r} ({MEANING[name]}): {difference}; {cause}"
     )
 
 
 def _condition(run: pd.Series, trained: pd.DataFrame) -> str:
-    """The settings of a run that vary among all runs, the norm and the seed aside; its labels if none does."""
+    """The settings of a run that vary among all runs, without the norm and the seed; its labels if none does."""
     varying: list[Any] = section_keys(trained, NORM, SEED)
     if SPLIT_SEED in trained and trained[SPLIT_SEED].nunique() > 1:
         varying.append(SPLIT_SEED)

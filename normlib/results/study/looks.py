@@ -1,7 +1,7 @@
-"""Comparisons that were looked at while their runs were made: what each look decided, and which seeds the next one needs.
+"""Comparisons with looks: what each look decided, and which seeds the next one needs.
 
-In: a study whose runs carry the label `looks`. Out: `Comparison`s, each as it stood at the look that decided it, or else at
-its last look. A look after n seeds reads the seeds 0 to n - 1 and no others, so further records change nothing that was
+In: a study whose runs have the label `looks`. Out: `Comparison`s, each as it was at the look that decided it, or else
+at its last look. A look after n seeds reads only the seeds 0 to n - 1. So further records change nothing that was
 decided. This file computes no statistic and words no verdict.
 """
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from normlib.results.study.study import Condition, Study
 
 PLANNED = "planned"
-"""The status of a run that has no record yet, in a frame that lays out what is to be made."""
+"""The status of a run without a record, in a frame that lists the runs to make."""
 
 Compare = Callable[["Condition", str], Comparison]
-"""Holds an arm against the baseline in a condition; the figures before the correction."""
+"""Compares an arm with the baseline in a condition. Returns the figures before the correction."""
 
 
 @dataclass(frozen=True)
 class Looked:
     """The comparisons of one section after all looks that its runs allow.
 
-    `open` has those that more seeds may still decide. The control is never among them, nor is an arm without figures.
-    `seeds` is the number of seeds that their next look needs, 0 where there is none.
+    `open`: those that more seeds may still decide, never the control or an arm without figures. `seeds`: the number of
+    seeds that their next look needs, or 0 if there is none.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -42,9 +42,10 @@ class Looked:
     seeds: int = 0
 
     def seeds_needed(self, study: Study, condition: Condition) -> dict[str, int]:
-        """By arm of a condition, how many seeds it needs. The baseline and the control go with the arm that needs most.
+        """By arm of a condition, how many seeds it needs.
 
-        An arm that cannot be compared needs those of the first look alone: one that is skipped has runs of any seed.
+        The baseline and the control need as many as the arm that needs most. An arm that cannot be compared needs only
+        the seeds of the first look. If it is skipped, it is skipped at every seed.
         """
         first = study.looks[0]
         still = {each.arm for each in self.open if each.column == condition.column}
@@ -60,8 +61,8 @@ class Looked:
 def look(study: Study, section: str, compare: Compare, together: bool = False) -> Looked:
     """Take the looks of one section in turn. The corrections are over all comparisons of the section.
 
-    `together`: a look waits until every open comparison has its seeds, as a sweep does. Else each goes as far as its
-    own runs do.
+    `together`: a look waits until every open comparison has its seeds, as in a sweep. Otherwise each comparison goes as
+    far as its own runs do.
     """
     baseline = study.question.baseline
     pairs = {
@@ -89,9 +90,9 @@ def look(study: Study, section: str, compare: Compare, together: bool = False) -
 
 
 def _is_open(comparison: Comparison) -> bool:
-    """Whether more seeds may decide a comparison. A control's decides nothing; one without a baseline cannot be.
+    """Whether more seeds may decide a comparison. Not that of a control, and not one without a baseline.
 
-    None can any more where a run diverged and has no figure: the mean of the others tells nothing, and never will.
+    If a run diverged without a figure, no more seeds can decide: the mean of the others says nothing.
     """
     if comparison.decided or comparison.control:
         return False
@@ -99,7 +100,7 @@ def _is_open(comparison: Comparison) -> bool:
 
 
 def _without_look(study: Study, condition: Condition, arm: str, compare: Compare) -> Comparison:
-    """A comparison ahead of its first look: no figure, so that nobody takes it for one."""
+    """A comparison before its first look. It has no figure, so nobody can take it for a result."""
     baseline, first = study.question.baseline, study.looks[0]
     if baseline not in condition.arms:
         return compare(condition, arm)
@@ -135,7 +136,7 @@ def summary(comparisons: Sequence[Comparison]) -> str:
 
 
 def mixed(study: Study) -> str:
-    """What a reader must be told where not all runs were made for the same looks; "" where they were."""
+    """What a reader must know if not all runs were made for the same looks. "" if they were."""
     if not study.looks:
         return ""
     trained = study.runs[study.runs["status"].isin(TRAINED)]

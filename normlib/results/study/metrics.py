@@ -1,7 +1,7 @@
-"""The figures of a metric as a reader gets them, and which metrics runs have.
+"""Writes the figures of a metric for a reader, and finds the metrics of runs.
 
-In: facts of a metric, figures, frames of runs. Out: text with the metric's unit, and `Metric`s. A % metric is stored as a
-fraction, read in percent, and differs by points; any other is read as it is. This file computes no figure.
+In: facts of a metric, figures, frames of runs. Out: text with the metric's unit, and `Metric`s. A % metric is stored as
+a fraction and shown in percent, with differences in points. Any other is shown as it is. This file computes no figure.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ MEASURED = {
     "seconds_per_step": Metric("seconds_per_step", "s", higher_is_better=False),
     "seconds_training": Metric("seconds_training", "s", higher_is_better=False),
 }
-"""What a run measures beside its task's metrics."""
+"""What a run measures besides its task's metrics."""
 MOST_DECIMALS = 8
-"""A half-width below this many decimals does not say how many a figure has."""
+"""A half-width smaller than this many decimals does not decide the decimals of a figure."""
 SPLITS = ("test", "validation", "train")
 EMPTY = "–"
-"""What stands where there is no figure."""
+"""Shown in place of a missing figure."""
 
 
 def scale(metric: Metric) -> float:
-    """What a stored figure is multiplied by to be read: 100 for a fraction that is read in percent, else 1."""
+    """The factor from a stored figure to a shown one: 100 for a fraction shown in percent, else 1."""
     return 100.0 if metric.percent else 1.0
 
 
 def figure(value: float, metric: Metric, sign: bool = False, decimals: int = 1, width: float = math.nan) -> str:
-    """A figure, or with `sign` a difference of two, without its unit; – where there is none, and nothing has no sign.
+    """A figure without its unit, or with `sign` a difference of two. – if missing; zero has no sign.
 
-    A % metric is written in percent with so many `decimals`. Any other has the decimals that two digits of `width` take, the
-    half-width of its interval, or without one four digits.
+    A % metric is written in percent with `decimals`. Any other has the decimals of two digits of `width`, the
+    half-width of its interval, or four digits without one.
     """
     if value != value:
         return EMPTY
@@ -55,28 +55,28 @@ def figure(value: float, metric: Metric, sign: bool = False, decimals: int = 1, 
 
 
 def title(value: str, metric: Metric) -> str:
-    """A column with a measured number as a reader says it: `test.top1` is "test top1", `seconds_per_step` "seconds per step"."""
+    """A measured column in words: `test.top1` is "test top1", `seconds_per_step` is "seconds per step"."""
     split = value.rpartition(".")[0].replace(".", " ").replace(UNKNOWN_SPLIT, "")
     return f"{split} {metric.title}" if split else metric.title
 
 
 def difference_unit(metric: Metric) -> str:
-    """The unit of a difference: points for a % metric, else the metric's own; "" where it has none."""
+    """The unit of a difference: points for a % metric, else the metric's own, or "" if it has none."""
     return "points" if metric.percent else metric.unit
 
 
 def with_unit(text: str, unit: str) -> str:
-    """A figure and its unit: "0.3 bits", or the figure alone where there is no unit."""
+    """A figure and its unit, as in "0.3 bits". Only the figure if there is no unit."""
     return f"{text} {unit}" if unit else text
 
 
 def bracketed(words: str, unit: str) -> str:
-    """Words of a heading or an axis with a unit in brackets, unless they name it themselves: "difference (points)"."""
+    """Words of a heading or an axis, with the unit in brackets unless they contain it: "difference (points)"."""
     return f"{words} ({unit})" if unit and unit not in words.split() else words
 
 
 def in_unit(words: str, unit: str) -> str:
-    """Words of a title with their unit: "test accuracy in %". A title that names the unit itself stays as it is."""
+    """Words of a title with their unit, unless they contain it: "test accuracy in %"."""
     return f"{words} in {unit}" if unit and unit not in words.split() else words
 
 
@@ -86,16 +86,16 @@ def direction(metric: Metric) -> str:
 
 
 def metrics_of(runs: pd.DataFrame) -> tuple[Metric, ...]:
-    """The metrics of the runs, the main one first; of several tasks those that all of them have, with the same facts."""
+    """The metrics of the runs, the main one first. Of several tasks, those that all of them have with the same facts."""
     tasks = _tasks(runs)
     return tuple(metric for metric in tasks[0] if all(metric in task for task in tasks)) if tasks else ()
 
 
 def metric_of(runs: pd.DataFrame, name: str | None = None, higher_is_better: bool | None = None) -> Metric:
-    """The metric called `name`, or the main one of the runs. `higher_is_better` is its direction, where that is told.
+    """The metric called `name`, or the main one of the runs. `higher_is_better` sets its direction.
 
-    ReportError for a name that no run has, where tasks mean different things by it, where there is no one main metric, and where
-    nothing tells its direction.
+    Raises ReportError if no run has the name, if tasks mean different things by it, if there is no single main metric,
+    or if nothing says its direction.
     """
     tasks = _tasks(runs)
     if name is not None:
@@ -103,14 +103,14 @@ def metric_of(runs: pd.DataFrame, name: str | None = None, higher_is_better: boo
     mains = list(dict.fromkeys(task[0] for task in tasks))
     if len(mains) > 1:
         raise ReportError(
-            f"a report shows one metric, and the tasks of these runs have different main ones: {_listed(mains)}; name one that "
+            f"a report shows one metric, but the tasks of these runs have different main ones: {_listed(mains)}; name one that "
             "all have with metric=..., or select the runs of one task, as in data=..."
         )
     if not mains and not runs["status"].isin(TRAINED).any():
-        return Metric("metric")  # nothing has a figure, whatever the metric is
+        return Metric("metric")  # no run has a figure, whatever the metric is
     if not mains:
         raise ReportError(
-            "a report shows one metric, and these runs do not say which they have; name it with metric=..."
+            "a report shows one metric, but these runs do not say which they have; name it with metric=..."
         )
     return _directed(mains[0], higher_is_better)
 
@@ -124,7 +124,7 @@ def _named(runs: pd.DataFrame, name: str, higher_is_better: bool | None) -> Metr
     known = any(metric.name == name for metric in facts) or known_metric(name) is not None
     if not known and higher_is_better is None:
         raise ReportError(
-            f"metric={name}: its name does not tell whether more or less of it is better; say metric.higher_is_better=true or false"
+            f"metric={name}: its name does not say whether higher or lower is better; say metric.higher_is_better=true or false"
         )
     return _directed(metric_of_value(runs, f"{SPLITS[0]}.{name}"), higher_is_better)
 
@@ -134,8 +134,10 @@ def _directed(metric: Metric, higher_is_better: bool | None) -> Metric:
 
 
 def metric_of_value(runs: pd.DataFrame, value: str) -> Metric:
-    """The facts of a column with a measured number, such as `test.accuracy` or `seconds_per_step`; of an unknown one less is
-    better. ReportError where the tasks of the runs mean different things by it."""
+    """The facts of a measured column, such as `test.accuracy`.
+
+    Of an unknown column, lower is better. Raises ReportError if the tasks of the runs mean different things by it.
+    """
     split, _, name = value.rpartition(".")
     tasks = _tasks(runs) if split in SPLITS else []
     found = list(dict.fromkeys(metric for task in tasks for metric in task if metric.name == name))
@@ -147,7 +149,7 @@ def metric_of_value(runs: pd.DataFrame, value: str) -> Metric:
 
 
 def check_value(runs: pd.DataFrame, value: str) -> None:
-    """ReportError, with the closest names, for a value that is no measured number of the runs."""
+    """Raises ReportError, with the closest names, if the value is not a measured number of the runs."""
     valid = [name for name in runs if not is_setting(name) and pd.api.types.is_numeric_dtype(runs[name])]
     if value not in valid:
         raise ReportError(f"value={value}: {unknown_name('measured number', value, valid)}")

@@ -1,8 +1,7 @@
-"""The paired table: each arm against one baseline, replicate by replicate, in every condition. Numbers only.
+"""Compares each arm with the baseline, replicate by replicate, in every condition. Numbers only.
 
-In: a study. Out: `Comparison`s. Where runs share seeds, trunks and batches, the
-differences are taken seed by seed; where they cannot, the comparison is of two samples (Welch) and says so.
-This file never words a result; see verdicts.py.
+In: a study. Out: `Comparison`s. If runs share seeds, trunks and batches, differences are taken seed by seed. If not,
+the comparison is of two unpaired samples (Welch), and says so. This file words no result; see verdicts.py.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
 def paired(study: Study) -> list[Comparison]:
     """Every arm against the baseline in every condition, Holm-corrected within each section.
 
-    Empty where the baseline is no row of the study at all. The caller has seen to it that the runs are what they claim to be
-    (`identity.check_paired`).
+    Empty if the baseline is not a row of the study. The caller has already called `identity.check_paired`.
     """
     question = study.question
     if question.baseline not in study.places.row_labels:
@@ -58,12 +56,12 @@ def paired(study: Study) -> list[Comparison]:
 
 
 def looked_at(study: Study, section: str, together: bool = False) -> Looked:
-    """The comparisons of a section whose runs were looked at while they were made; `together` as in `looks.look`."""
+    """The comparisons of a section with looks. `together` is as in `looks.look`."""
     return look(study, section, lambda condition, arm: _compare(study, condition, arm), together)
 
 
 def check_baseline(study: Study) -> None:
-    """ReportError, with the closest labels, for a baseline that is none of the rows."""
+    """Raises ReportError, with the closest labels, if the baseline is not one of the rows."""
     question, labels = study.question, study.places.row_labels
     if question.baseline not in labels:
         raise ReportError(
@@ -118,7 +116,7 @@ def _of_two_samples(
     region: float | None,
     looks: int,
 ) -> Comparison:
-    """Of `looks` that may be taken, each has an equal share of the error."""
+    """The same for two unpaired samples. With `looks`, each look that may be taken has an equal share of the error."""
     shares = max(looks, 1)
     interval = welch_difference(a, b, 1 - (1 - LEVEL) / shares, resolution)
     mean, width = float(interval.mean), float(interval.half_width)
@@ -139,7 +137,7 @@ def _of_two_samples(
 
 
 def _why_unpaired(study: Study, condition: Condition, arm: str, n: int, smaller: int) -> str:
-    """Why two arms are not compared seed by seed; empty where they are."""
+    """Why two arms are not compared seed by seed. Empty if they are."""
     if n < 2 and smaller > n:
         return "no two seeds in common" if n else "no seed in common"
     return why_unpaired(study, condition, arm)

@@ -1,6 +1,6 @@
-"""What is asked of the runs: the axes of the tables, the metric, the baseline, and which differences count as equal.
+"""The question that a report answers: the axes, the metric, the baseline, and which differences count as equal.
 
-In: what a user says. Out: a `Question`, whose open ends the frame of runs fills in. Computes no statistic.
+In: what a user says. Out: a `Question`, which the frame of runs completes. Computes no statistic.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from normlib.results.study.metrics import SPLITS, difference_unit, metric_of, me
 from normlib.tasks.metric import Metric
 
 POINTS = 0.5
-"""Within so many points arms are equal in practice, where the metric's unit is % and nothing else is said."""
+"""The default rope in points, for a metric in %: arms within it are equal in practice."""
 NO_METRIC = Metric("metric")
-"""What a study without runs compares: nothing."""
+"""The metric of a study without runs."""
 
 
 @dataclass(frozen=True)
 class Question:
     """The question of a report.
 
-    `metric`: the facts of what is compared, its name among the metrics of the runs, or None for their main one. `value`: its
-    column; "" is the metric on the test split, or on validation where no run has it on test. `higher_is_better`: the metric's
-    direction, where its name does not tell. `rope`: differences up to this are equal in practice, in the metric's unit, points
-    where that is %; None is 0.5 points where the unit is %, and no difference elsewhere. `target`: the figure to reach, a fraction
-    where the unit is %; None takes it from the baseline (tables/speed.py). `order`: the order of labels along axes.
+    `metric`: the facts of the metric to compare, its name among the runs' metrics, or None for their main one. `value`:
+    its column; "" is the metric on the test split, or on validation if no run has it on test. `higher_is_better`: the
+    metric's direction, if its name does not say it. `rope`: differences up to this are equal in practice, in the
+    metric's unit (points if that is %). None is 0.5 points if the unit is %, and no difference otherwise. `target`: the
+    figure to reach, a fraction if the unit is %; None takes it from the baseline (tables/speed.py). `order`: the order
+    of labels along axes.
     """
 
     rows: str = "norm"
@@ -44,7 +45,7 @@ class Question:
     order: Order = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """ReportError for a region of equivalence or a target that cannot be."""
+        """Raises ReportError for an impossible rope or target."""
         if self.rope is not None and not 0 <= self.rope < math.inf:
             raise ReportError(
                 f"rope is the difference within which arms are equal in practice, at least 0, in the metric's unit (points where that "
@@ -53,7 +54,7 @@ class Question:
         check_target(self.target, self.metric if isinstance(self.metric, Metric) else None)
 
     def asked_of(self, runs: pd.DataFrame) -> Question:
-        """The same with the metric and its column filled in from the runs. ReportError where they do not tell."""
+        """The same, with the metric and its column taken from the runs. Raises ReportError if the runs do not say them."""
         metric = self.metric
         if not isinstance(metric, Metric):
             by_value = self.value and metric is None
@@ -64,18 +65,21 @@ class Question:
 
     @property
     def facts(self) -> Metric:
-        """The facts of the metric. A study fills them in; without runs there are none to tell them."""
+        """The facts of the metric. A study fills them in; without runs there are none."""
         return self.metric if isinstance(self.metric, Metric) else NO_METRIC
 
     def on(self, split: str) -> str:
-        """The column of the metric on another split. Figures that were made elsewhere have no known split and count as "test"."""
+        """The column of the metric on another split.
+
+        Figures that were made elsewhere have no known split and count as "test".
+        """
         if split == "test" and self.value.startswith(f"{UNKNOWN_SPLIT}."):
             return self.value
         return f"{split}.{self.facts.name}"
 
     @property
     def region(self) -> float | None:
-        """Differences up to this are equal in practice, in the unit that figures are stored in; None where none are."""
+        """Differences up to this are equal in practice, in the unit of stored figures. None if no difference is."""
         if self.rope is not None:
             return self.rope / scale(self.facts)
         return POINTS / 100 if self.facts.percent else None
@@ -86,12 +90,12 @@ class Question:
         return with_unit(f"{(self.region or 0.0) * scale(self.facts):g}", difference_unit(self.facts))
 
     def counts_as_equal(self, difference: float) -> bool:
-        """Whether a difference of this size (as it is stored, without sign) lies within the region of equivalence."""
+        """Whether a difference of this size (as stored, without sign) is inside the rope."""
         return self.region is not None and difference <= self.region
 
 
 def check_target(target: float | None, metric: Metric | None) -> None:
-    """ReportError for a target that no run could reach."""
+    """Raises ReportError for a target that no run could reach."""
     if target is None:
         return
     if metric is not None and metric.percent and not 0 < target <= 1:

@@ -1,8 +1,8 @@
-"""A study: the runs of a report laid out by condition, arm and replicate, which is what every analysis reads.
+"""A study: the runs of a report by condition, arm and replicate. Every analysis reads it.
 
-In: the frame of runs and the question asked of them. Out: for each condition, arrays of shape (replicates,) by arm. What the
-question leaves open of its metric, the runs tell.
-A replicate is a seed; where each seed has a split of its own, both together. This file computes no statistic and drops no run.
+In: the frame of runs and the question about them. Out: for each condition, arrays of shape (replicates,) by arm. The
+runs fill in what the question leaves open about its metric. A replicate is a seed, or seed and split together if each
+seed has its own split. This file computes no statistic and drops no run.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Condition:
     positions: Mapping[str, NDArray[np.int64]]
     """By arm: its rows in `runs`."""
     replicate: NDArray[np.int64]
-    """For each row of `runs` the number of its replicate."""
+    """For each row of `runs`, the number of its replicate."""
     replicates: tuple[str, ...]
-    """The replicates' names: seeds."""
+    """The names of the replicates: their seeds."""
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Condition:
         return tuple(self.positions)
 
     def array(self, arm: str, value: str) -> NDArray[np.float64]:
-        """A measured value by replicate, (replicates,): NaN where the arm has no trained run with that value."""
+        """A measured value by replicate, (replicates,). NaN if the arm has no trained run with that value."""
         positions = self.trained(arm)
         if value not in self.runs or not len(positions):
             return np.full(len(self.replicates), math.nan)
@@ -59,13 +59,13 @@ class Condition:
         return self.by_replicate(found, positions)
 
     def array_of(self, arm: str, by_name: Mapping[str, float]) -> NDArray[np.float64]:
-        """As `array`, for a value that is known by the runs' names (`frame.run_name`)."""
+        """As `array`, for a value given by the runs' names (`frame.run_name`)."""
         positions = self.trained(arm)
         names = run_names(self.runs)[positions]
         return self.by_replicate(np.array([by_name.get(name, math.nan) for name in names], dtype=float), positions)
 
     def first(self, seeds: int) -> Condition:
-        """The same with the runs of the seeds below `seeds` alone."""
+        """The same with only the runs of the seeds below `seeds`."""
         inside = pd.to_numeric(self.runs[SEED]).to_numpy() < seeds
         place = np.cumsum(inside) - 1
         names, replicate = np.unique(self.runs[SEED].to_numpy()[inside], return_inverse=True)
@@ -75,9 +75,9 @@ class Condition:
         )
 
     def resolution(self, value: str, metric: Metric) -> float:
-        """The step of a metric's values that come in steps: step / samples of the split, 0 for a continuous metric.
+        """The step of a metric's values: its step / samples of the split, or 0 for a continuous metric.
 
-        Of figures that were made elsewhere the column `measured.step` has it.
+        For figures that were made elsewhere, it is in the column `measured.step`.
         """
         split, _, _ = value.rpartition(".")
         if f"{split}.{STEP}" in self.runs:
@@ -88,7 +88,7 @@ class Condition:
         return metric.step / float(samples) if samples > 0 else 0.0
 
     def diverged(self, arm: str) -> NDArray[np.bool_]:
-        """By replicate, whether a run of it diverged, (replicates,)."""
+        """By replicate, whether one of its runs diverged, (replicates,)."""
         status = self.runs["status"].to_numpy()
         broken = np.zeros(len(self.replicates), dtype=bool)
         mine = self.positions.get(arm, np.zeros(0, dtype=np.int64))
@@ -101,7 +101,7 @@ class Condition:
         return mine[np.isin(self.runs["status"].to_numpy()[mine], list(TRAINED))]
 
     def by_replicate(self, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Values of some rows of `runs`, (rows, ...), by replicate, (replicates, ...); NaN where a replicate has none."""
+        """Values of some rows of `runs`, (rows, ...), by replicate, (replicates, ...). NaN if a replicate has none."""
         laid_out = np.full((len(self.replicates), *values.shape[1:]), math.nan)
         laid_out[self.replicate[positions]] = values
         return laid_out
@@ -114,62 +114,68 @@ class Study:
     runs: pd.DataFrame
     question: Question
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By the name of the run (`frame.run_name`), the record's curves."""
+    """The records' curves by run name (`frame.run_name`)."""
     view: str = ""
-    """Which view of tuned runs this is, "tuned" or "fixed"; "" where nothing was tuned."""
+    """Which view of tuned runs this is, "tuned" or "fixed". "" if nothing was tuned."""
     heading: str = ""
-    """What the view is, in a sentence."""
+    """One sentence that describes the view."""
     choices: Choices | None = None
-    """What the trials chose, for the table of it."""
+    """What the trials chose, for its table."""
 
     def __post_init__(self) -> None:
-        """Let the runs say what the question leaves open. ReportError where they do not tell."""
+        """Let the runs fill in what the question leaves open. Raises ReportError if they do not say it."""
         if len(self.runs):
             object.__setattr__(self, "question", self.question.asked_of(self.runs))
 
     @property
     def verified(self) -> bool:
-        """Whether arms of norms are paired for certain (`identity.check_paired`). Tuned runs have other values each, and hashes must
-        tell for each comparison."""
+        """Whether arms of norms are sure to be paired (`identity.check_paired`).
+
+        Tuned runs have different values, so the hashes decide for each comparison.
+        """
         return self.view != TUNED
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """Every arm against the baseline in every condition; empty where the baseline is no row."""
+        """Every arm against the baseline in every condition. Empty if the baseline is not a row."""
         return tuple(paired(self))
 
     @cached_property
     def hashed(self) -> bool:
-        """Whether runs carry hashes. Without any, runs of one seed are taken as pairs, and every table says that nothing verified it."""
+        """Whether runs have hashes.
+
+        Without any, runs of one seed count as pairs, and every table says that this is not verified.
+        """
         return has_hashes(self.runs)
 
     @cached_property
     def looks(self) -> tuple[int, ...]:
-        """The numbers of seeds at which the comparisons were looked at while runs were made; () where seeds were fixed ahead.
+        """The numbers of seeds at which looks are taken. () if the number of seeds was fixed ahead.
 
-        If any run was made with looks, all are judged that way, which is right whatever ended the sweep. ReportError where
-        seeds have no numbers.
+        If any run was made with looks, all are judged that way, which is right whatever ended the sweep. Raises
+        ReportError if seeds are not numbers.
         """
         planned = planned_looks(self.runs[LOOKS]) if LOOKS in self.runs else ()
         if planned and pd.to_numeric(self.runs[SEED], errors="coerce").isna().any():
-            raise ReportError(
-                "runs that are looked at while they are made have seeds that are numbers: 0, 1, 2, and so on"
-            )
+            raise ReportError("the seeds of runs with looks must be numbers: 0, 1, 2, and so on")
         return planned
 
     @cached_property
     def places(self) -> Places:
-        """Where each run belongs. ReportError for axes that are no settings of the runs."""
+        """Where each run belongs. Raises ReportError for axes that are not settings of the runs."""
         return places(self.runs, self.question.rows, self.question.columns, self.question.order)
 
     @cached_property
     def conditions(self) -> Mapping[str, tuple[Condition, ...]]:
-        """The conditions of each section, in the order of the columns. ReportError where a cell has two runs a seed."""
+        """The conditions of each section, in the order of the columns.
+
+        Raises ReportError if a cell has two runs of one seed.
+        """
         return {section: self._of_section(section) for section in self.places.sections}
 
     @cached_property
     def controls(self) -> frozenset[str]:
-        """The rows that are a control: the baseline a second time, which shows the noise and is no method."""
+        """The rows that are a control: the baseline a second time, which shows the noise and is not a method."""
         if CONTROL not in self.runs:
             return frozenset()
         control = self.runs[CONTROL].fillna(False).astype(bool)
@@ -200,5 +206,7 @@ class Study:
         )  # fmt: skip
         for arm in condition.arms:
             if len(set(replicate[condition.trained(arm)])) < len(condition.trained(arm)):
-                raise ReportError(f"a cell holds one run a seed, and {arm} has several; filter the runs to one of them")
+                raise ReportError(
+                    f"a cell holds one run per seed, but {arm} has several; filter the runs to one of them"
+                )
         return condition

@@ -1,9 +1,9 @@
-"""What trials choose for each arm, and the two views of the runs that follow: tuned, and all at one fixed value.
+"""What trials choose for each arm, and the two views of the runs: tuned, and all at one fixed value.
 
-In: the frame of an experiment with tuning. Its label `stage` is "trial" for runs that only have a say in a choice, "fixed" for
-evaluation at the one value of the experiment's own, "tuned" for evaluation at a chosen value; its label `tuning` names the
-setting that is chosen. Out: the choices, and the evaluation runs of each view. This file never looks at a test figure to
-choose, and never chooses among unequal trials.
+In: the frame of an experiment with tuning. Its label `stage` is "trial" for runs that only serve the choice, "fixed"
+for evaluation at the experiment's own value, and "tuned" for evaluation at a chosen value. Its label `tuning` names the
+tuned setting. Out: the choices, and the evaluation runs of each view. This file never uses a test figure to choose, and
+never chooses unless all trials are there.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from normlib.results.study.metrics import metric_of
 from normlib.tasks.metric import Metric
 
 STAGE = "stage"
-"""The label that says what a run of an experiment with tuning is for."""
+"""The label that says which stage of the tuning a run belongs to."""
 TRIAL, FIXED, TUNED = "trial", "fixed", "tuned"
 TUNING = "tuning"
-"""The label that names the setting which an experiment tunes."""
+"""The label that names the setting that an experiment tunes."""
 
 FOUND = ("chosen", "validation", "trials", "wanted", "at_edge", "means", "missing", "why_not")
-"""What `choices` finds; the columns ahead of these name the arm and the condition."""
-ROUNDING = 1e-9  # of a mean's size: means of the same figures added up in another order differ by less, one sample in any set by more
+"""The columns that `choices` adds. The columns before these name the arm and the condition."""
+ROUNDING = 1e-9  # relative: means of the same figures in another order differ by less, one sample in any set by more
 WORDS = {FAILED: "failed", SKIPPED: "was skipped"}
-STAY = ("experiment", "planned_steps", "data_version")  # what holds even of a run that there could not be
+STAY = ("experiment", "planned_steps", "data_version")  # columns that hold even for a run that could not exist
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What trials chose: of the setting `axis`, by the metric; `found` is what `choices` returns."""
+    """What trials chose: values of the setting `axis`, by the metric. `found` is the result of `choices`."""
 
     axis: str
     found: pd.DataFrame
@@ -45,29 +45,31 @@ class Choices:
 
 
 def tuned_axis(table: pd.DataFrame) -> str | None:
-    """The setting that the runs of an experiment tune, that of the newest run if it changed; None where nothing is tuned."""
+    """The setting that the experiment tunes, of the newest run if it changed. None if nothing is tuned."""
     staged = TUNING in table and STAGE in table
     own = table[table[TUNING].notna() & table[STAGE].notna()] if staged else table.iloc[:0]
     return str(own.sort_values("started")[TUNING].iloc[-1]) if len(own) else None
 
 
 def choices(table: pd.DataFrame, axis: str, metric: Metric | None = None) -> pd.DataFrame:
-    """The value of `axis` that the trials choose for each arm and condition, a row each, in order of these.
+    """The value of `axis` that the trials choose for each arm and condition, one row each, in order of these.
 
-    `metric` is what chooses, by default the main one of the runs. Columns: the arm, then every setting that varies among the trials but for the axis, the seed, and what follows from these
-    two; then
+    `metric` is the metric to choose by, by default the main one of the runs. The first columns are the arm and every
+    setting that varies among the trials, except the axis, the seed, and what follows from these two. Then:
 
-    - `chosen`: the value with the best mean of the metric on validation, the smaller one of equals; None where `why_not` says more.
-    - `validation`: that mean, as it is stored. A trial that diverged counts with what its broken network scores.
-    - `trials`: the number of trials that were trained.
-    - `wanted`: the number of trials that every arm and condition ought to have, by what any of them has.
-    - `at_edge`: whether the chosen value is the smallest or the largest of the numbers tried: better ones may lie beyond.
-    - `means`: the mean on validation by value, NaN for a value with a trial that failed, was skipped or is missing;
-      such a value cannot be chosen.
-    - `missing`: the number of trials that other arms or conditions have and this one lacks. Until it is 0 there is no choice.
+    - `chosen`: the value with the best mean of the metric on validation, and the smaller one of equals. None if `why_not`
+      says why.
+    - `validation`: that mean, as it is stored. A diverged trial counts with the score of its broken network.
+    - `trials`: the number of trained trials.
+    - `wanted`: the number of trials that every arm and condition should have, judged by what any of them has.
+    - `at_edge`: whether the chosen value is the smallest or largest number tried. Better ones may lie beyond.
+    - `means`: the mean on validation by value. NaN for a value with a trial that failed, was skipped or is missing; such a
+      value cannot be chosen.
+    - `missing`: the number of trials that other arms or conditions have and this one lacks. Until it is 0 there is no
+      choice.
     - `why_not`: why there is no choice, else "".
 
-    Empty where there are no trials of the axis. Raises ReportError for an axis that is no setting of the runs.
+    Empty if there are no trials of the axis. Raises ReportError for an axis that is not a setting of the runs.
     """
     trials = table[(table[STAGE] == TRIAL) & (table[TUNING] == axis)] if STAGE in table else table.iloc[:0]
     if not len(trials):
@@ -85,7 +87,7 @@ def choices(table: pd.DataFrame, axis: str, metric: Metric | None = None) -> pd.
 
 
 def is_chosen(table: pd.DataFrame, found: pd.DataFrame, axis: str) -> pd.Series:
-    """For each run whether it has the value that `choices` found for its arm and condition."""
+    """For each run, whether it has the value that `choices` found for its arm and condition."""
     keys = _arm_and_condition(found)
     made = found[found["why_not"] == ""]
     wanted = set(zip(_texts(made, keys), made["chosen"].map(same_text), strict=True))
@@ -96,9 +98,9 @@ def is_chosen(table: pd.DataFrame, found: pd.DataFrame, axis: str) -> pd.Series:
 def views(table: pd.DataFrame, axis: str, metric: Metric | None = None) -> dict[str, pd.DataFrame]:
     """The evaluation runs as `tuned`, each arm at its chosen value, and as `fixed`, all at one.
 
-    Neither has columns for the stage and the tuning, and `tuned` has none for the axis, since `choices` says what each arm has:
-    no setting is left that would keep arms apart. Where every value has a trial that failed, the arm's runs are in `tuned` as failed, with that
-    reason and without figures; where all trials were skipped, as skipped.
+    Neither has columns for the stage and the tuning. `tuned` has none for the axis either, since `choices` says each
+    arm's value. So no setting is left that would separate arms. If every value has a failed trial, the arm's runs are
+    in `tuned` as failed, with that reason and without figures. If all trials were skipped, they are there as skipped.
     """
     if STAGE not in table:
         return {TUNED: table.iloc[:0], FIXED: table}
@@ -125,7 +127,7 @@ def views(table: pd.DataFrame, axis: str, metric: Metric | None = None) -> dict[
 
 
 def _choice(by_value: Mapping[Any, pd.DataFrame], seeds: int, metric: Metric) -> dict[str, Any]:
-    """What the trials of one arm and condition choose; `seeds` is the number of trials that every value ought to have."""
+    """What the trials of one arm and condition choose. `seeds` is the number of trials that every value should have."""
     means = {value: _mean(trials, seeds, metric) for value, trials in by_value.items()}
     statuses = [status for trials in by_value.values() for status in trials["status"]]
     missing = seeds * len(by_value) - len(statuses)
@@ -147,14 +149,17 @@ def _choice(by_value: Mapping[Any, pd.DataFrame], seeds: int, metric: Metric) ->
 
 
 def _mean(trials: pd.DataFrame, seeds: int, metric: Metric) -> float:
-    """NaN where a trial has no figure: one whose loss was no longer finite may have none, and its value cannot be chosen."""
+    """The mean over the trials of one value. NaN if a trial has no figure, and then the value cannot be chosen.
+
+    A trial whose loss was no longer finite may have none.
+    """
     if len(trials) < seeds or not trials["status"].isin(TRAINED).all():
         return math.nan
     return float(trials[f"validation.{metric.name}"].mean(skipna=False))
 
 
 def _keys(trials: pd.DataFrame, axis: str) -> list[str]:
-    """The arm and every setting that tells its conditions apart, without those that others tell already."""
+    """The arm and every setting that distinguishes its conditions, except those implied by others."""
     keys = [ARM]
     for name in settings(trials):
         if name in (ARM, axis, SEED) or trials[name].nunique(dropna=False) < 2:
@@ -171,20 +176,20 @@ def _arm_and_condition(found: pd.DataFrame) -> list[str]:
 
 
 def _texts(table: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
-    """One text for each row that says its arm and condition."""
+    """One text per row that names its arm and condition."""
     rows = zip(*(table[key] for key in keys), strict=True)
     return pd.Series(["|".join(map(as_text, row)) for row in rows], index=table.index, dtype=object)
 
 
 def _plain(value: Any) -> Any:
-    """A value of the frame as Python has it, None for what is absent."""
+    """A value of the frame as a Python value. None if it is missing."""
     if as_text(value) == "null":
         return None
     return value.item() if hasattr(value, "item") else value
 
 
 def _rank(value: Any) -> tuple[int, float, str]:
-    """Sort key: numbers by size, then words by alphabet, then what is absent."""
+    """The sort key: numbers by size, then words by alphabet, then missing values."""
     if _is_number(value):
         return 0, value, ""
     return (2, 0.0, "") if value is None else (1, 0.0, str(value))

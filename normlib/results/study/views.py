@@ -1,7 +1,7 @@
-"""Which runs a report shows: what is asked for, and after tuning the two views of it.
+"""Chooses the runs that a report shows: what was asked for, and after tuning its two views.
 
-In: the frame of runs, and filters. Out: `Shown`. Filters never have a say in what trials choose: they keep conditions of
-the evaluation, and a filter on the tuned setting keeps runs of the fixed view alone. This file never looks at a result.
+In: the frame of runs, and filters. Out: `Shown`. Filters never affect what trials choose. They keep conditions of the
+evaluation, and a filter on the tuned setting affects only the fixed view. This file never reads a result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Filters = Mapping[str, Collection[Any]]
 
 @dataclass(frozen=True)
 class View:
-    """The runs of one comparison. `heading` says which it is, `name` in one word; both are "" where nothing was tuned."""
+    """The runs of one comparison. `heading` describes it, `name` is one word for it. Both are "" if nothing was tuned."""
 
     name: str
     heading: str
@@ -38,9 +38,10 @@ class View:
 
 @dataclass(frozen=True)
 class Shown:
-    """The runs of a report: `runs` has all, those of trials too; `views` those that are compared, none empty.
+    """The runs of a report: `runs` has all, including trials; `views` has those that are compared, none empty.
 
-    `choices` is what the trials chose (`tuning.choices`) of the setting `axis` by `metric`; both None where nothing was tuned.
+    `choices` is what the trials chose (`tuning.choices`) for the setting `axis` by `metric`. If nothing was tuned,
+    `axis` and `metric` are None and `choices` is empty.
     """
 
     runs: pd.DataFrame
@@ -52,10 +53,10 @@ class Shown:
 
 
 def shown(table: pd.DataFrame, filters: Filters, staged: bool = True, metric: Metric | str | None = None) -> Shown:
-    """What a report of the runs in `table` shows. Unless `staged`, stages mean nothing: all runs are compared.
-    `metric` is what trials choose by, its name, or None for the main one of the runs.
+    """The runs that a report of `table` shows. Without `staged`, stages are ignored and all runs are compared.
 
-    ReportError for filters on what is no setting of the runs, or only says what a run is for.
+    `metric` is what trials choose by: its name, or None for the main one of the runs. Raises ReportError for filters on
+    something that is not a setting of the runs, or only says which stage a run belongs to.
     """
     if not staged:
         table = table.drop(columns=[STAGE, TUNING], errors="ignore")
@@ -67,8 +68,8 @@ def shown(table: pd.DataFrame, filters: Filters, staged: bool = True, metric: Me
     _check(table, filters)
     if wrong := {STAGE, TUNING}.intersection(filters):
         raise ReportError(
-            f"filters take what was compared, not {min(wrong)}: it says what a run is for, and the report keeps trials, tuned "
-            "and fixed runs apart by itself"
+            f"filters take what was compared, not {min(wrong)}: it says what a run is for. The report keeps trials, tuned "
+            "and fixed runs apart by itself; leave the filter out"
         )
     metric = metric if isinstance(metric, Metric) else metric_of(table, metric)
     found, both = tuning.choices(table, axis, metric), tuning.views(table, axis, metric)
@@ -88,7 +89,10 @@ def shown(table: pd.DataFrame, filters: Filters, staged: bool = True, metric: Me
 
 
 def one_view(table: pd.DataFrame, name: str) -> View:
-    """The runs of the view `name`, "tuned" or "fixed"; all runs where nothing was tuned. ReportError for other names."""
+    """The runs of the view `name`, "tuned" or "fixed". All runs if nothing was tuned.
+
+    Raises ReportError for other names, and for a view without runs.
+    """
     if name not in (TUNED, FIXED):
         raise ReportError(
             f"view is {TUNED!r}, every arm at its chosen value, or {FIXED!r}, all at one; it is not {name!r}"
@@ -104,7 +108,7 @@ def one_view(table: pd.DataFrame, name: str) -> View:
 
 
 def filtered(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
-    """The runs whose settings are among the values given, compared as the command line writes them (32, null, true)."""
+    """The runs whose settings are among the given values, compared as on the command line (32, null, true)."""
     _check(table, filters)
     return table[_kept(table, filters)].reset_index(drop=True)
 
@@ -116,7 +120,7 @@ def _check(table: pd.DataFrame, filters: Filters) -> None:
 
 
 def _kept(table: pd.DataFrame, filters: Filters) -> pd.Series:
-    """Which rows the filters keep; what is no column keeps all."""
+    """Which rows the filters keep. A filter without a column keeps all."""
     kept = pd.Series(True, index=table.index)
     for name, values in filters.items():
         if name in table:
@@ -139,20 +143,20 @@ def _view(name: str, axis: str, runs: pd.DataFrame) -> View:
 
 
 def _undecided(found: pd.DataFrame, tuned: pd.DataFrame) -> list[str]:
-    """What the tuned view waits for."""
+    """In words: what the tuned view waits for."""
     waiting = found[found["missing"] > 0]
     if len(waiting):
         some = "" if len(waiting) == len(found) else f" for {len(waiting)} of {len(found)} arms and conditions"
         lacking = f"{waiting['missing'].sum()} of {waiting['wanted'].sum()} trials have no record"
-        return [f"no choice yet{some}: {lacking}; `normlib compare` goes on"]
+        return [f"no choice yet{some}: {lacking}; `normlib compare` continues"]
     if len(tuned):
         return []
     done = "no run at a chosen value has a record yet" if len(found) else "no choice yet: no trial has a record"
-    return [f"{done}; `normlib compare` goes on"]
+    return [f"{done}; `normlib compare` continues"]
 
 
 def _at_edge(found: pd.DataFrame, axis: str) -> list[str]:
-    """How many choices are at an end of the values tried."""
+    """In words: how many choices are at an end of the values tried."""
     edges = int(found["at_edge"].sum())
     if not edges:
         return []
@@ -160,9 +164,9 @@ def _at_edge(found: pd.DataFrame, axis: str) -> list[str]:
 
 
 def _narrowed(table: pd.DataFrame, chosen: pd.DataFrame, filters: Filters, axis: str | None = None) -> list[str]:
-    """That filters left runs out, and what it means for the correction where they left out arms or conditions.
+    """In words: that filters left runs out, and what this means for the correction if they left out arms or conditions.
 
-    Neither seeds, nor splits, nor values of the tuned setting `axis` are any.
+    Seeds, splits and values of the tuned setting `axis` do not count as such.
     """
     if not filters or not len(chosen) or len(chosen) == len(table):
         return []

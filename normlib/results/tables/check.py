@@ -1,18 +1,20 @@
-"""The tables of a plug-in, checked before a report uses them: whatever is wrong with them is one message that names the plug-in.
+"""The tables and figures of a plug-in, checked before a report uses them: whatever is wrong is one message that names the plug-in.
 
-In: a registered table that is not normlib's own, and the study. Out: its tables, complete. The records are on disk by then,
+In: a registered table, and the study. Out: its tables, complete, or its figures. The records are on disk by then,
 and stay.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from normlib.errors import NormlibError
 from normlib.naming import unknown_name
+from normlib.results.plots.description import Figure
 from normlib.results.study.axes import ReportError
 from normlib.results.study.study import Study
 from normlib.results.tables.model import Row, Table
@@ -26,7 +28,7 @@ def checked(registered: Registered, study: Study) -> list[Table]:
 
     ReportError, which names the plug-in, where it raises, returns no tables, or has rows and columns that do not fit.
     """
-    try:
+    with _blamed(registered):
         made = _tables(registered.make(study))
         tables = [
             dataclasses.replace(each, name=each.name or registered.name, title=each.title or registered.heading)
@@ -34,6 +36,26 @@ def checked(registered: Registered, study: Study) -> list[Table]:
         ]
         for table in tables:
             _check(table, registered.name)
+    return tables
+
+
+def checked_figures(registered: Registered, study: Study) -> list[Figure]:
+    """The figures that a registration has of the study. ReportError, as for tables."""
+    with _blamed(registered):
+        made = [plot(study) for plot in registered.plots]
+        for each in made:
+            if each is not None and not isinstance(each, Figure):
+                raise ReportError(
+                    f"a plot returned {_short(each)}; return a Figure, or None where there is nothing to show"
+                )
+    return [each for each in made if each is not None]
+
+
+@contextlib.contextmanager
+def _blamed(registered: Registered) -> Iterator[None]:
+    """Errors become a ReportError that names the plug-in."""
+    try:
+        yield
     except ReportError as error:
         raise ReportError(f"{_named(registered)}: {error}. {_fix(registered)}") from error
     except NormlibError:
@@ -45,7 +67,6 @@ def checked(registered: Registered, study: Study) -> list[Table]:
         raise ReportError(
             f"{_named(registered)} {said}. {_fix(registered)} NORMLIB_DEBUG=1 shows the traceback."
         ) from error
-    return tables
 
 
 def _named(registered: Registered) -> str:

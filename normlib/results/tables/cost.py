@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from normlib.results.plots.columns import cost as cost_figure
 from normlib.results.study.absence import why_none
 from normlib.results.study.metrics import EMPTY
 from normlib.results.study.study import Condition, Study
@@ -43,7 +44,11 @@ class Cost:
 
 
 @register_table(
-    "cost", "Cost", "What a norm takes in time, memory and parameters, on the machines named below.", order=90
+    "cost",
+    "Cost",
+    "What a norm takes in time, memory and parameters, on the machines named below.",
+    plots=[cost_figure],
+    order=90,
 )
 def cost_tables(study: Study) -> list[Table]:
     """A table a section; none of runs that nobody measured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from normlib.results.plots.differences import differences as differences_figure
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
 from normlib.results.study.looks import mixed, summary
 from normlib.results.study.metrics import difference_unit, figure, in_unit
@@ -18,8 +19,10 @@ DIFFERENCES = "differences"
 @register_table(
     DIFFERENCES,
     "Against the baseline",
-    "Differences are taken replicate by replicate between runs that share trunk, batches and schedule; p is exact, from all ways "
-    "to flip the differences' signs, and corrected (Holm) over the table. With seed=auto p holds over all looks at the seeds instead. What shares less is compared as two samples, and says so.",
+    "Differences are taken seed by seed. Hashes verify that the two runs share trunk, batches and schedule; where runs carry no hashes, "
+    "this is taken on trust. p is exact, from all ways to flip the signs of the differences, and corrected (Holm) over the table. With "
+    "seed=auto it holds over all looks at the seeds. What shares less is compared as two samples, and says so.",
+    plots=[differences_figure],
     order=20,
 )
 def differences(study: Study) -> list[Table]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from normlib.results.plots.columns import gap
 from normlib.results.stats import mean_interval
 from normlib.results.study.absence import why_none
+from normlib.results.study.gap import gap_resolution, gaps
 from normlib.results.study.metrics import difference_unit, figure, in_unit
 from normlib.results.study.study import Condition, Study
 from normlib.results.tables.divergence import divergence_notes
@@ -33,7 +32,11 @@ class Gap:
 
 
 @register_table(
-    "gap", "Train minus test", "How much better a network does on the samples that it was trained on.", order=70
+    "gap",
+    "Train minus test",
+    "How much better a network does on the samples that it was trained on.",
+    plots=[gap],
+    order=70,
 )
 def gap_tables(study: Study) -> list[Table]:
     """A grid a section, arms × conditions; none where no run has a figure on both splits."""
@@ -45,19 +48,8 @@ def gap_tables(study: Study) -> list[Table]:
     ]
 
 
-def gaps_of(study: Study, condition: Condition, arm: str) -> NDArray[np.float64]:
-    """Train minus test by replicate, (replicates,); NaN where a run lacks either."""
-    return condition.array(arm, study.question.on("train")) - condition.array(arm, study.question.on("test"))
-
-
-def step_of(study: Study, condition: Condition) -> float:
-    """The step that the difference comes in, from those of both splits; 0 for a continuous metric."""
-    question = study.question
-    return math.hypot(*(condition.resolution(question.on(split), question.facts) for split in ("train", "test")))
-
-
 def _gap(study: Study, condition: Condition, arm: str) -> Gap:
-    interval = mean_interval(gaps_of(study, condition, arm), resolution=step_of(study, condition))
+    interval = mean_interval(gaps(study, condition, arm), resolution=gap_resolution(study, condition))
     mean, half_width, n = float(interval.mean), float(interval.half_width), int(interval.n)
     return Gap(condition.section, condition.column, arm, mean, half_width, n, "" if n else why_none(condition, arm))
 

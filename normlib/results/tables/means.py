@@ -1,6 +1,6 @@
 """The main table: the mean of the metric for each arm in each condition, with its interval, and every run accounted for.
 
-Figures and the tables of the other metrics read from it too. No run is hidden: what diverged, failed or was skipped is counted.
+The tables of the other metrics read from it too. No run is hidden: what diverged, failed or was skipped is counted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from normlib.results.plots.columns import metric as metric_figure
 from normlib.results.stats import mean_interval, not_worse_than_best
 from normlib.results.store.columns import UNKNOWN_SPLIT
 from normlib.results.store.record import DIVERGED, FAILED, SKIPPED, TRAINED
@@ -64,18 +65,15 @@ class Mean:
 
 @dataclass(frozen=True)
 class Means:
-    """The means of one section by (arm, column), for the table and the figures; arms and columns without any run are left out."""
+    """The means of one section by (arm, column); arms and columns without any run are left out."""
 
     section: str
-    column_axis: str
     value: str
     metric: Metric
     """The facts of the value."""
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     cells: Mapping[tuple[str, str], Mean]
-    controls: frozenset[str] = frozenset()
-    """The arms that are a control."""
 
     def cell(self, row: str, column: str) -> Mean:
         """The mean of an arm in a column; it counts nothing where there is no run."""
@@ -87,6 +85,7 @@ class Means:
     "Results",
     "Every arm in every condition. A click on a column’s heading sorts, one on a name below a plot hides that name everywhere. "
     "Hover over a point, or tap it, for the figure of each replicate.",
+    plots=[metric_figure],
     order=10,
 )
 def main(study: Study) -> list[Table]:
@@ -114,8 +113,7 @@ def comparison(study: Study, metric: Metric | None = None) -> list[Means]:
         found = {(mean.arm, mean.column): mean for each in conditions for mean in _means(each, value, facts)}
         columns = tuple(condition.column for condition in conditions)
         cells = {(arm, column): found[arm, column] for arm in arms for column in columns if (arm, column) in found}
-        controls = study.controls & set(arms)
-        made.append(Means(section, study.question.columns, value, facts, arms, columns, cells, controls))
+        made.append(Means(section, value, facts, arms, columns, cells))
     return made
 
 

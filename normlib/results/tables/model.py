@@ -80,7 +80,7 @@ class Line:
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Table:
     """One table. Those with one `name` share their files: `<name>.md`, `.csv` and `.tex`, one below the other.
 
@@ -155,6 +155,9 @@ class Table:
         """The rows' fields, unrounded, flat: what the CSV holds. Shares of % metrics are fractions."""
         view = {"view": self.view} if self.view else {}
         return tuple(view | flat(row) for row in self.rows)
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name}: {self.title}, {len(self.rows)} rows>"
 
     def _repr_html_(self) -> str:
         """The table as a notebook shows it."""

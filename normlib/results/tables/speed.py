@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from normlib.results.plots.learning_curves import learning_curves
 from normlib.results.stats import median_interval
 from normlib.results.store.frame import run_names
 from normlib.results.study.absence import why_none, why_unpaired
@@ -85,6 +86,7 @@ class Speed:
     "speed",
     "Speed",
     "How soon a target is reached that was set beforehand. Never reaching it counts as infinite.",
+    plots=[learning_curves],
     order=50,
 )
 def speed_tables(study: Study) -> list[Table]:
