@@ -100,7 +100,7 @@ class _Gathered:
         else:
             raise RegistryError(
                 f"{user.__qualname__} uses {name!r} of another cell, a {type(value).__name__}. Its value is neither in the run's id nor known to "
-                "worker processes: make it inside the class, or a setting of the constructor, or put the class into a file and "
+                "worker processes. Make it inside the class, or a setting of the constructor, or put the class into a file and "
                 "name the file with plugins=[my_norm.py]"
             )
 
@@ -144,8 +144,8 @@ def _source(thing: Any) -> tuple[str, FunctionType]:
                 if start <= first <= (node.end_lineno or first):
                     return textwrap.dedent("".join(lines[start - 1 : node.end_lineno])), function
     raise RegistryError(
-        f"{thing.__qualname__} has no source in a file or at the top level of a cell, but a run's id is a hash of the "
-        "code behind it: put it into a file, my_norm.py, and name the file with plugins=[my_norm.py]"
+        f"{thing.__qualname__} has no source in a file or at the top level of a cell. A run's id is a hash of the "
+        "code behind it, so put it into a file, my_norm.py, and name the file with plugins=[my_norm.py]"
     )
 
 

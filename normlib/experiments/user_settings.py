@@ -77,7 +77,7 @@ def check_user_code(settings: Mapping[str, Any], keys: Sequence[str]) -> None:
         if section in NOT_OF_A_RUN and key not in OPEN:
             raise ConfigError(
                 f"{key}: with module= the model, the data, the optimizer and the training belong to the module, so this would change "
-                f"nothing; set arguments of its constructor with module.args.{key.rpartition('.')[2]}=, those of its data with "
+                f"nothing. Set arguments of its constructor with module.args.{key.rpartition('.')[2]}=, those of its data with "
                 "datamodule.args.*, and the Trainer's with trainer.*"
             )
 

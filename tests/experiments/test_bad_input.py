@@ -124,7 +124,7 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
             "training.steps=null training.epochs=99999999": ("at most 100,000,000",),
             f"norm.eps={'[' * 3000}{']' * 3000}": ("norm.eps=[[[", "nested"),
             f"experiment={'a' * 300}": ("experiment", "300 bytes"),
-            "experiment=../evil": ("experiment=../evil", "a plain one"),
+            "experiment=../evil": ("experiment=../evil", "a plain name"),
             f"results_dir={'a' * 300}": ("results_dir", "300 bytes"),
             "results_dir='~nosuchuser/x'": ("results_dir", "~nosuchuser"),
             "data_dir='~nosuchuser/x'": ("data_dir", "~nosuchuser"),

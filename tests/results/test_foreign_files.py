@@ -185,7 +185,7 @@ def test_what_is_no_plain_file_is_never_replaced(
         lambda: write_report(tmp_path, _records(), overwrite=overwrite),
         lambda: check_folder(tmp_path, [ACCURACY], overwrite),
     ):
-        with pytest.raises(StoreError, match=rf"something else is at .*{name}.*move it away"):
+        with pytest.raises(StoreError, match=rf"something else is at .*{name}.*Move it away"):
             refused()
         assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -101,8 +101,8 @@ def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, flo
 
     A value may be +inf, such as the time to a target that was never reached. It counts like the others, so the median
     or the high end may be infinite. For an even number of values the median is the mean of the two in the middle,
-    infinite if one is. The ends are the k-th values from either side. k is the largest for which fewer than k of n
-    values fall on one side of the true median with a probability of at most (1 - level) / 2. At 95 % there is no such k
+    infinite if one is. The ends are the k-th values from either side. The probability that fewer than k of n values fall
+    on one side of the true median is at most (1 - level) / 2, and k is the largest such number. At 95 % there is none
     below n = 6, and both ends are NaN.
     """
     from scipy.special import bdtr

@@ -69,7 +69,7 @@ def _checked(folder: Path, names: Collection[str], overwrite: bool, there: Mappi
     if blocked:
         raise StoreError(
             f"a report's files are plain files in folders, but something else is at {_listed(folder, blocked)} (a link "
-            "to a file counts as something else); move it away, or choose another folder (with results_dir=, or --to for `report`)"
+            "to a file counts as something else). Move it away, or choose another folder (with results_dir=, or --to for `report`)"
         )
     found = Manifest.read(folder)
     known = Manifest() if found is None else found
@@ -80,7 +80,7 @@ def _checked(folder: Path, names: Collection[str], overwrite: bool, there: Mappi
     if foreign and not overwrite:
         raise StoreError(
             f"a report replaces only files of an earlier report (listed in {MANIFEST}), so {_listed(folder, foreign)} "
-            "cannot be replaced; choose another folder (with results_dir=, or --to for `report`), or replace them with "
+            "cannot be replaced. Choose another folder (with results_dir=, or --to for `report`), or replace them with "
             "--overwrite (in Python overwrite=True)"
         )
     return known
