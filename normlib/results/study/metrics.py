@@ -54,6 +54,18 @@ def figure(value: float, metric: Metric, sign: bool = False, decimals: int = 1, 
     return text.lstrip("+-") if zero else text.replace("-", "−").replace("inf", "∞")
 
 
+def with_half_width(value: float, half_width: float, metric: Metric, sign: bool = False, decimals: int = 1) -> str:
+    """A figure with the half-width of its interval, as in "97.1 ± 0.4". Only the figure if there is no interval."""
+    text = figure(value, metric, sign, decimals, half_width)
+    return text if half_width != half_width else f"{text} ± {figure(half_width, metric, False, decimals, half_width)}"
+
+
+def with_range(value: float, low: float, high: float, metric: Metric, decimals: int = 1) -> str:
+    """A difference with the ends of its interval, as in "+1.2 (+0.3 to +2.1)". Only the difference if there is no interval."""
+    text, least, most = (figure(each, metric, True, decimals, (high - low) / 2) for each in (value, low, high))
+    return text if low != low else f"{text} ({least} to {most})"
+
+
 def title(value: str, metric: Metric) -> str:
     """A measured column in words: `test.top1` is "test top1", `seconds_per_step` is "seconds per step"."""
     split = value.rpartition(".")[0].replace(".", " ").replace(UNKNOWN_SPLIT, "")

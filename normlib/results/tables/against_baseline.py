@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from normlib.results.stats import holm, paired_difference, replicates_needed, sign_flip_p
 from normlib.results.stats.sequential import look_at
 from normlib.results.study.comparison import SIGNIFICANCE, attainable
-from normlib.results.study.metrics import EMPTY, figure
+from normlib.results.study.metrics import with_range
 from normlib.results.tables.table import Column, Row, p_value
 from normlib.tasks.metric import Metric
 
@@ -102,11 +102,7 @@ def against_columns(
 
     def difference(row: Row) -> str:
         one = against(row)
-        found, low, high = (
-            figure(value, metric, sign=True, decimals=decimals, width=(one.high - one.low) / 2)
-            for value in (one.difference, one.low, one.high)
-        )
-        return found if low == EMPTY else f"{found} ({low} to {high})"
+        return with_range(one.difference, one.low, one.high, metric, decimals)
 
     def p(row: Row) -> str:
         one = against(row)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from normlib.results.stats import Interval, areas, mean_interval, slopes
 from normlib.results.store.columns import BATCH_SIZES
 from normlib.results.study.absence import why_none, why_unpaired
-from normlib.results.study.metrics import difference_unit, figure, title
+from normlib.results.study.metrics import difference_unit, title, with_half_width
 from normlib.results.study.study import Condition, Study
 from normlib.results.tables.against_baseline import NOT_COMPARED, Against, against_baseline, against_columns
 from normlib.results.tables.divergence import divergence_notes
@@ -141,8 +141,7 @@ def _table(study: Study, section: str, effects: list[Effect]) -> Table:
     unit, within = difference_unit(metric), f"{100 * TOLERANCE:g} {'point' if metric.percent else '%'}"
 
     def mean(value: float, half_width: float, decimals: int = 1, sign: bool = False) -> str:
-        width = "" if math.isnan(half_width) else f" ± {figure(half_width, metric, False, decimals, half_width)}"
-        return figure(value, metric, sign, decimals, half_width) + width
+        return with_half_width(value, half_width, metric, sign, decimals)
 
     def slope(row: Row) -> str:
         return mean(row.slope_per_doubling, row.slope_half_width, SLOPE_DECIMALS, sign=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from normlib.results.plots.differences import differences as differences_figure
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, SIGNIFICANCE, TOO_FEW, WORSE, Comparison
 from normlib.results.study.looks import mixed, summary
-from normlib.results.study.metrics import difference_unit, figure, in_unit
+from normlib.results.study.metrics import difference_unit, in_unit, with_half_width
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.tables.means import title
@@ -104,9 +104,7 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
     def text(row: Comparison) -> str:
         if row.verdict == NONE:
             return why_not_compared(row)
-        words = figure(row.difference, metric, sign=True, width=row.half_width)
-        if row.half_width == row.half_width:
-            words += f" ± {figure(row.half_width, metric, width=row.half_width)}"
+        words = with_half_width(row.difference, row.half_width, metric, sign=True)
         remarks = ["unpaired"] if row.unpaired else []
         remarks += [f"diverged {row.diverged}"] if row.diverged else []
         remarks += [too_few_seeds(row)] if row.verdict == TOO_FEW else [f"n={row.n}"] if row.n != usual_n else []

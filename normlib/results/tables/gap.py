@@ -12,7 +12,7 @@ from normlib.results.plots.columns import gap
 from normlib.results.stats import mean_interval
 from normlib.results.study.absence import why_none
 from normlib.results.study.gap import gap_resolution, gaps
-from normlib.results.study.metrics import difference_unit, figure, in_unit
+from normlib.results.study.metrics import difference_unit, in_unit, with_half_width
 from normlib.results.study.study import Condition, Study
 from normlib.results.tables.divergence import divergence_notes
 from normlib.results.tables.table import Column, Table, register_table, usual
@@ -59,9 +59,8 @@ def _table(study: Study, section: str, rows: list[Gap]) -> Table:
     usual_n = usual(row.n for row in rows)
 
     def text(row: Gap) -> str:
-        width = "" if row.n < 2 else f" ± {figure(row.half_width, metric, width=row.half_width)}"
         number = f" (n={row.n})" if row.n != usual_n else ""
-        return figure(row.mean, metric, sign=True, width=row.half_width) + width + number
+        return with_half_width(row.mean, row.half_width, metric, sign=True) + number
 
     unless = "" if {row.n for row in rows} <= {0, usual_n} else ", unless a cell says otherwise"
     above = "above" if metric.higher_is_better else "below"

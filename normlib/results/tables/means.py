@@ -23,12 +23,12 @@ from normlib.results.study.metrics import (
     check_value,
     difference_unit,
     direction,
-    figure,
     in_unit,
     metrics_of,
     scale,
+    with_half_width,
     with_unit,
-)  # fmt: skip
+)
 from normlib.results.study.study import Condition, Study
 from normlib.results.tables.reinitialized import notes_of_section
 from normlib.results.tables.table import Column, Table, register_table, table_name, usual
@@ -158,11 +158,8 @@ def _table(study: Study, means: Means, part: str) -> Table:
     def text(row: Mean) -> str:
         parts = []
         if row.n:
-            width = (
-                "" if row.half_width != row.half_width else f" ± {figure(row.half_width, metric, width=row.half_width)}"
-            )
             number = f" (n={row.n})" if row.n != usual_n else ""
-            parts.append(figure(row.mean, metric, width=row.half_width) + width + number)
+            parts.append(with_half_width(row.mean, row.half_width, metric) + number)
         if row.diverged:
             parts.append(f"diverged {row.diverged}/{row.trained}")
         if row.failed:

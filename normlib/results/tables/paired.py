@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normlib.results.study.comparison import BETTER, EQUAL, NONE, TOO_FEW, UNKNOWN, WORSE, Comparison
-from normlib.results.study.metrics import EMPTY, difference_unit, figure
+from normlib.results.study.metrics import EMPTY, difference_unit, with_range
 from normlib.results.study.study import Study
 from normlib.results.tables.differences import (
     DIFFERENCES,
@@ -32,9 +32,7 @@ def _table(study: Study, section: str, mine: Sequence[Comparison]) -> Table:
     question, metric = study.question, study.question.facts
 
     def difference(row: Comparison) -> str:
-        ends = (row.difference, row.low, row.high)
-        text, low, high = (figure(end, metric, sign=True, width=row.half_width) for end in ends)
-        return f"{text} ({low} to {high})" if row.low == row.low else text
+        return with_range(row.difference, row.low, row.high, metric)
 
     kind, of_look, test = "t interval", "", "two-sided sign-flip test of the mean difference, exact up to 40 seeds"
     if study.looks:
