@@ -28,7 +28,8 @@ from normlib.results.tables.means import comparison
 from normlib.results.tables.speed import Speed, speed_tables
 from normlib.results.tables.table import make_tables, table_name
 from normlib.results.tables.workloads import workload_tables
-from normlib.results.verdicts import digest, headline
+from normlib.results.verdicts import headline
+from normlib.results.wording import digest
 from normlib.tasks.metric import Metric
 from tests.results.factories import ACCURACY, BITS, LOSS, METRICS, R2, make_record, study_of
 from tests.results.record_parts import curves_of

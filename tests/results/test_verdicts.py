@@ -13,7 +13,8 @@ from normlib.results.study.metrics import figure
 from normlib.results.study.question import Question
 from normlib.results.study.study import Study
 from normlib.results.tables.table import p_value
-from normlib.results.verdicts import details, digest, digests, headline, sentence, verdicts_file
+from normlib.results.verdicts import details, digests, headline, verdicts_file
+from normlib.results.wording import digest, sentence
 from tests.results.factories import ACCURACY, LOSS
 
 QUESTION = Question(metric=ACCURACY)

@@ -1,7 +1,7 @@
 """One comparison of an arm with the baseline: its figures and its verdict.
 
 In: figures. Out: `Comparison`s with corrected p values and verdicts. This file measures nothing and words nothing; see
-paired.py and verdicts.py.
+pairing.py and wording.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compares each arm with the baseline, replicate by replicate, in every condition. Numbers only.
 
 In: a study. Out: `Comparison`s. If runs share seeds, trunks and batches, differences are taken seed by seed. If not,
-the comparison is of two unpaired samples (Welch), and says so. This file words no result; see verdicts.py.
+the comparison is of two unpaired samples (Welch), and says so. This file words no result; see wording.py.
 """
 
 from __future__ import annotations
