@@ -346,7 +346,7 @@ def test_a_run_of_a_file_says_what_was_changed(in_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "args", "message"),
     [
-        ("my_net.py", "", "model.path is a file and a name in it"),
+        ("my_net.py", "", "model.path must be a file and a name in it"),
         ("my_net.py:Nett", "", "did you mean 'Net'"),
         ("my_nets.py:Net", "", "there is no file"),
         ("my_net.py:WIDTH", "", "names a class that inherits from torch.nn.Module, or a function"),

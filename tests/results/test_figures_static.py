@@ -4,6 +4,7 @@ that stays text, and equal figures are equal files."""
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import subprocess
@@ -186,3 +187,13 @@ def test_another_width_or_kind_is_refused() -> None:
         draw(figure, "poster")
     with pytest.raises(ValueError, match="png, svg, pdf"):
         image(draw(figure), "gif")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_logs_nothing_where_a_user_logs_everything(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    (figure, *_) = figures(next(iter(STUDIES)))
+    drawn = draw(figure)
+    level = logging.getLogger("fontTools").level
+    with caplog.at_level(logging.INFO):
+        image(drawn, kind)
+    assert caplog.text == "" and logging.getLogger("fontTools").level == level

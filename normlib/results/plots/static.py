@@ -6,10 +6,12 @@ imported when the first figure is drawn, since that takes a third of a second.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -71,10 +73,23 @@ def image(drawn: Drawn, kind: str) -> bytes:
             FigureCanvasSVG(drawn).print_svg(out, metadata={**title, "Date": None, "Creator": None})
         elif kind == "pdf":
             nameless = {"CreationDate": None, "Creator": None, "Producer": None}
-            FigureCanvasPdf(drawn).print_pdf(out, metadata={**title, **nameless})
+            with _quiet_fonts():
+                FigureCanvasPdf(drawn).print_pdf(out, metadata={**title, **nameless})
         else:
             raise ValueError(f"a figure is written as {', '.join(KINDS)}, got {kind!r}")
     return out.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """Keep fontTools from logging every glyph that a PDF takes, at a level at which users log their training."""
+    fonts = logging.getLogger("fontTools")
+    before = fonts.level
+    fonts.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        fonts.setLevel(before)
 
 
 def plain_style() -> AbstractContextManager[None]:
