@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from normlib.naming import unknown_name
 from normlib.results.plots.description import Figure
@@ -88,7 +87,7 @@ def page_of(
             experiment=", ".join(dict.fromkeys(everything.runs["experiment"])),
             study=studies[0] if studies else Study(everything.runs.iloc[:0], everything.question),
             everything=everything,
-            tables=list[Any](tables),
+            tables=tables,
             figures=figures,
             headline=headline(studies),
             verdicts=digests(studies),
